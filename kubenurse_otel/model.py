@@ -1,0 +1,256 @@
+"""The shared vocabulary: what crosses from one stage to the next.
+
+Owns the frozen records and enums that every stage may name, and nothing that acts.
+Imports the standard library only; telemetry names live in semconv.py, errors in errors.py.
+All durations are seconds (float) unless the name ends in ``_ns``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TargetKind(StrEnum):
+    """Which of kubenurse's checks a target belongs to."""
+
+    API_SERVER_DIRECT = "api_server_direct"
+    API_SERVER_DNS = "api_server_dns"
+    ME_INGRESS = "me_ingress"
+    ME_SERVICE = "me_service"
+    PATH = "path"
+    EXTRA = "extra"
+
+
+class Trust(StrEnum):
+    """Which certificate authorities vouch for the far end (and whether INSECURE may apply)."""
+
+    API_SERVER = "api_server"
+    """The service account's ca.crt and KUBENURSE_EXTRA_CA; always verified."""
+    WORKLOAD = "workload"
+    """System CAs, ca.crt and EXTRA_CA; KUBENURSE_INSECURE switches verification off."""
+
+
+class Auth(StrEnum):
+    """What the transport adds to prove who asks; never part of a Target's headers."""
+
+    NONE = "none"
+    SERVICE_ACCOUNT_TOKEN = "service_account_token"  # noqa: S105 - the kind of credential, not one
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """The step of a check: where its time went, or where it failed."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    REQUEST = "request"
+    RECEIVE = "receive"
+    STATUS = "status"
+    """Only of a failure: the exchange was whole, its status was not the expected one."""
+
+
+class NodeState(StrEnum):
+    """The Ready condition of a neighbour's node as the API server has it."""
+
+    READY = "ready"
+    NOT_READY = "not_ready"
+    UNKNOWN = "unknown"
+
+
+class TimingSource(StrEnum):
+    """Who held the stopwatch."""
+
+    KERNEL = "kernel"
+    USER = "user"
+
+
+class FallbackReason(StrEnum):
+    """Why user-space marks stand where kernel times should."""
+
+    NONE = ""
+    NO_TIMESTAMPS = "no_timestamps"
+    """The socket took no SO_TIMESTAMPING, or a stamp that we needed never came."""
+    NO_TCP_INFO = "no_tcp_info"
+    CLOCK_STEP = "clock_step"
+    """CLOCK_REALTIME and CLOCK_MONOTONIC moved apart while the check ran."""
+    IMPLAUSIBLE = "implausible"
+    """The kernel's stamps contradict each other or our own marks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another agent, as discovery found it."""
+
+    pod_name: str
+    node_name: str
+    pod_ip: str
+    """The first address; what kubenurse calls PodIP."""
+    pod_ips: tuple[str, ...] = ()
+    """Every address, one a family, the first one included (empty: only pod_ip)."""
+    host_ip: str = ""
+    port: int | None = None
+    """Where its listener is, when it is not where ours is."""
+    zone: str = ""
+    node_state: NodeState = NodeState.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbourhood:
+    """Everything discovery knows at one moment. Replaced whole, never changed.
+
+    ``chosen`` are the neighbours to check (the ring's choice, in ring order); ``known`` all
+    candidates; ``state`` is "ok" or a sentence that says what is wrong (the last lists stay).
+    ``own_node_leaving`` is true while our own node is cordoned, tainted to go, or deleted.
+    ``listed_at`` is time.monotonic() of the last word from the source, None before the first.
+    """
+
+    chosen: tuple[Neighbour, ...] = ()
+    known: tuple[Neighbour, ...] = ()
+    state: str = "discovery has not answered yet"
+    own_node_name: str = ""
+    own_zone: str = ""
+    own_node_leaving: bool = False
+    listed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing to check, complete: the transport needs nothing else to know how.
+
+    ``key`` is unique among targets; ``type`` is the metrics' label (two address families of one
+    node share it). ``expect`` is the inclusive range of good status codes.
+    """
+
+    key: str
+    type: str
+    kind: TargetKind
+    url: str
+    interval_seconds: float
+    timeout_seconds: float
+    expect: tuple[int, int] = (200, 200)
+    trust: Trust = Trust.WORKLOAD
+    auth: Auth = Auth.NONE
+    server_name: str | None = None
+    """SNI and the name that is verified, when it is not the URL's host."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent as they are (path checks: KUBENURSE-NEIGHBOUR-ORIGIN)."""
+    propagate: bool = False
+    """Whether traceparent is sent."""
+    answered_by_agent: bool = False
+    """me_*, path: the answer's agent headers (node name, Server-Timing) are believed."""
+    detect_interception: bool = False
+    """path: an answer without an agent's node name came from something in between."""
+    reuse_connection: bool = False
+    proxy_url: str | None = None
+    neighbour: Neighbour | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a check is bad. Bounded: every field is from a closed set but ``message``."""
+
+    error_type: str
+    """A value of errors.ErrorType."""
+    phase: Phase
+    event: str
+    """kubenurse's event label: dns_done ... wrote_request, status_code_NNN, round_trip_error."""
+    message: str
+    """A sentence for people; holds no secret and no query string."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Where a check's time went, in seconds; None where the step did not happen.
+
+    dns + connect + tls + request is kubenurse's request duration. request is
+    request_loss + network_round_trip + far_end; far_end is far_end_wait + far_end_app + rest.
+    ``loss`` is all time lost to retransmissions in connect, tls and request together.
+    ``own_delay`` is in none of the others.
+    """
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    request: float | None = None
+    receive: float | None = None
+    """First to last byte of the answer; outside kubenurse's duration."""
+    loss: float | None = None
+    network_round_trip: float | None = None
+    far_end: float | None = None
+    far_end_wait: float | None = None
+    far_end_app: float | None = None
+    own_delay: float | None = None
+
+    @property
+    def duration(self) -> float:
+        """dns + connect + tls + request: kubenurse_httpclient_request_duration_seconds."""
+        return (self.dns or 0.0) + (self.connect or 0.0) + (self.tls or 0.0) + (self.request or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What the transport measured of one exchange, whether it succeeded or not."""
+
+    split: Split
+    offsets: tuple[tuple[str, float], ...] = ()
+    """(event name, seconds since the start on the line where our process takes no time)."""
+    timing_source: TimingSource = TimingSource.KERNEL
+    fallback_reason: FallbackReason = FallbackReason.NONE
+    round_trip_source: str = ""
+    """request_ack, hello_ack or min_rtt."""
+    status_code: int | None = None
+    peer_address: str = ""
+    peer_port: int = 0
+    connection_reused: bool = False
+    retransmits: int = 0
+    dsacks: int = 0
+    lost: int = 0
+    rtt: float | None = None
+    min_rtt: float | None = None
+    pmtu: int | None = None
+    synack_retransmits: int | None = None
+    """How often the far end had to send its SYN-ACK again, by its own word."""
+    address_failures: tuple[str, ...] = ()
+    """Families ("ipv4", "ipv6") of addresses that failed before one was used."""
+    certificate_expiry: float | None = None
+    """notAfter of the far end's certificate, Unix seconds."""
+    answering_node: str = ""
+    intercepted: bool = False
+
+
+@dataclass(slots=True)
+class Probe:
+    """What check.py hands down to the transport, and where the transport leaves its findings.
+
+    Travels in ``httpx.Request.extensions[PROBE]`` past the instrumentation, so that neither
+    side needs the other's module. One Probe belongs to one check.
+    """
+
+    target: Target
+    measurement: Measurement | None = None
+    failure: Failure | None = None
+
+
+PROBE = "kubenurse.probe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """The outcome of one check of one target."""
+
+    target: Target
+    outcome: Outcome
+    started_at: float
+    """Unix seconds, for people; no duration is made from it."""
+    failure: Failure | None = None
+    measurement: Measurement | None = None
+    trace_id: str = ""
+    """32 hex digits, empty without a trace."""

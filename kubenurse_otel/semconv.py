@@ -1,0 +1,448 @@
+"""Every span, attribute, event, header and metric name of the product, and nothing else.
+
+The names are public surface: docs/metrics.md and docs/traces.md are generated from the tables
+here. OpenTelemetry's own names are cited as its semantic conventions define them (HTTP client
+spans: stable; connection spans: as .NET documents them); ours begin with ``kubenurse.``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+# --- span names: few, never a node's or a host's ------------------------------------------------
+
+SPAN_CHECK_PREFIX: Final = "check "
+"""Root span: "check path", "check me_service", "check extra" (the kind, never the type)."""
+SPAN_CONNECTION_SETUP: Final = "HTTP connection_setup"
+SPAN_DNS_LOOKUP: Final = "DNS lookup"
+SPAN_SOCKET_CONNECT: Final = "socket connect"
+SPAN_TLS_HANDSHAKE: Final = "TLS client handshake"
+SPAN_SERVER: Final = "GET /alwayshappy"
+
+# --- httptrace events, in the order in which they happen (the metrics' `event` label) ------------
+
+EVENT_DNS_START: Final = "dns_start"
+EVENT_DNS_DONE: Final = "dns_done"
+EVENT_CONNECT_START: Final = "connect_start"
+EVENT_CONNECT_DONE: Final = "connect_done"
+EVENT_TLS_START: Final = "tls_handshake_start"
+EVENT_TLS_DONE: Final = "tls_handshake_done"
+EVENT_GOT_CONN: Final = "got_conn"
+EVENT_WROTE_REQUEST: Final = "wrote_request"
+EVENT_FIRST_BYTE: Final = "got_first_resp_byte"
+EVENTS: Final = (
+    EVENT_DNS_START,
+    EVENT_DNS_DONE,
+    EVENT_CONNECT_START,
+    EVENT_CONNECT_DONE,
+    EVENT_TLS_START,
+    EVENT_TLS_DONE,
+    EVENT_GOT_CONN,
+    EVENT_WROTE_REQUEST,
+    EVENT_FIRST_BYTE,
+)
+EVENT_ROUND_TRIP_ERROR: Final = "round_trip_error"
+"""`event` of a failure that is none of httptrace's; also the `code` of a check without answer."""
+EVENT_STATUS_CODE_PREFIX: Final = "status_code_"
+
+# --- headers ------------------------------------------------------------------------------------
+
+HEADER_ORIGIN: Final = "KUBENURSE-NEIGHBOUR-ORIGIN"
+"""Request: the asking agent's pod name (kubenurse's own header)."""
+HEADER_NODE: Final = "KUBENURSE-NODE-NAME"
+"""Response: the answering agent's node name."""
+HEADER_SERVER_TIMING: Final = "Server-Timing"
+SERVER_TIMING_WAIT: Final = "wait"
+"""Milliseconds from the request's arrival in the far kernel to the far agent's read."""
+SERVER_TIMING_APP: Final = "app"
+"""Milliseconds from the far agent's read to its write."""
+SERVER_TIMING_SYNACK: Final = "synack"
+"""`dur` is a count here: how often this connection's SYN-ACK was sent again."""
+SERVER_TIMING_MAX_BYTES: Final = 256
+
+# --- attributes ---------------------------------------------------------------------------------
+
+ERROR_TYPE: Final = "error.type"
+HTTP_REQUEST_METHOD: Final = "http.request.method"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+NETWORK_PEER_ADDRESS: Final = "network.peer.address"
+NETWORK_PEER_PORT: Final = "network.peer.port"
+NETWORK_TYPE: Final = "network.type"
+NETWORK_TRANSPORT: Final = "network.transport"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+URL_SCHEME: Final = "url.scheme"
+URL_FULL: Final = "url.full"
+DNS_QUESTION_NAME: Final = "dns.question.name"
+DNS_ANSWERS: Final = "dns.answers"
+TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
+TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
+TLS_CIPHER: Final = "tls.cipher"
+
+TYPE: Final = "kubenurse.type"
+OUTCOME: Final = "kubenurse.outcome"
+CODE: Final = "kubenurse.code"
+EVENT: Final = "kubenurse.event"
+FAILURE_ERROR_TYPE: Final = "kubenurse.error.type"
+FAILURE_PHASE: Final = "kubenurse.error.phase"
+FAILURE_EVENT: Final = "kubenurse.error.event"
+FAILURE_MESSAGE: Final = "kubenurse.error.message"
+TARGET_NODE: Final = "kubenurse.target.node"
+TARGET_POD: Final = "kubenurse.target.pod"
+TARGET_KEY: Final = "kubenurse.target.key"
+ANSWERING_NODE: Final = "kubenurse.answering_node"
+INTERCEPTED: Final = "kubenurse.intercepted"
+KEPT: Final = "kubenurse.kept"
+FORCE_SAMPLE: Final = "kubenurse.force_sample"
+"""On a root span at its start: the trace is sampled whatever its id says; the value says why."""
+ABANDONED: Final = "kubenurse.abandoned"
+OFFSET: Final = "kubenurse.offset"
+"""On an event: seconds since the request's start where our process takes no time."""
+
+DURATION: Final = "kubenurse.duration"
+PHASE_DNS: Final = "kubenurse.phase.dns"
+PHASE_CONNECT: Final = "kubenurse.phase.connect"
+PHASE_TLS: Final = "kubenurse.phase.tls"
+PHASE_REQUEST: Final = "kubenurse.phase.request"
+PHASE_RECEIVE: Final = "kubenurse.phase.receive"
+LOSS: Final = "kubenurse.loss"
+NETWORK_ROUND_TRIP: Final = "kubenurse.network.round_trip"
+NETWORK_ROUND_TRIP_SOURCE: Final = "kubenurse.network.round_trip_source"
+FAR_END: Final = "kubenurse.far_end.duration"
+FAR_END_WAIT: Final = "kubenurse.far_end.wait"
+FAR_END_APP: Final = "kubenurse.far_end.app"
+OWN_DELAY: Final = "kubenurse.own_delay"
+TIMING_SOURCE: Final = "kubenurse.timing.source"
+TIMING_FALLBACK_REASON: Final = "kubenurse.timing.fallback_reason"
+CONNECTION_REUSED: Final = "kubenurse.connection.reused"
+ADDRESS_FAILURES: Final = "kubenurse.address_failures"
+TCP_RETRANSMITS: Final = "kubenurse.tcp.retransmits"
+TCP_DSACKS: Final = "kubenurse.tcp.dsacks"
+TCP_LOST: Final = "kubenurse.tcp.lost"
+TCP_RTT: Final = "kubenurse.tcp.rtt"
+TCP_MIN_RTT: Final = "kubenurse.tcp.min_rtt"
+TCP_PMTU: Final = "kubenurse.tcp.pmtu"
+TCP_SYNACK_RETRANSMITS: Final = "kubenurse.tcp.synack_retransmits"
+CERTIFICATE_EXPIRY: Final = "kubenurse.tls.certificate_expiry"
+SERVER_WAIT: Final = "kubenurse.server.wait"
+SERVER_APP: Final = "kubenurse.server.app"
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+class MetricKind(StrEnum):
+    """The OpenTelemetry instrument that makes it."""
+
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    GAUGE = "gauge"
+    """An observable gauge: read when metrics are collected."""
+    OBSERVABLE_COUNTER = "observable_counter"
+
+
+class MetricFamily(StrEnum):
+    """KUBENURSE_METRICS chooses among these."""
+
+    KUBENURSE = "kubenurse"
+    OWN = "own"
+    PROCESS = "process"
+    """Always there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument: its literal (Prometheus) name, unit (UCUM), labels in order, HELP."""
+
+    name: str
+    kind: MetricKind
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    family: MetricFamily = MetricFamily.OWN
+    bounds: tuple[float, ...] = ()
+
+
+DEFAULT_BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""kubenurse's (prometheus.DefBuckets); whole numbers as ints, so that they print as le="1"."""
+OWN_BOUNDS: Final[tuple[float, ...]] = (0.00005, 0.0002, 0.001, 0.005, 0.025, 0.1, 0.5)
+LOSS_BOUNDS: Final[tuple[float, ...]] = (0.01, 0.25, 0.6, 1.5)
+"""A retransmission timeout is 0.2 s and doubles; a SYN's is 1 s (Linux)."""
+OWN_DELAY_BOUNDS: Final[tuple[float, ...]] = (0.0002, 0.001, 0.005, 0.02, 0.1, 1)
+
+HTTPCLIENT_REQUEST_DURATION: Final = Metric(
+    "kubenurse_httpclient_request_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Time of a check that got a response: dns + connect + tls + request, without our own delay.",
+    MetricFamily.KUBENURSE,
+    DEFAULT_BOUNDS,
+)
+HTTPCLIENT_TRACE_REQUEST_DURATION: Final = Metric(
+    "kubenurse_httpclient_trace_request_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type", "event"),
+    "Time since the request's start at which each httptrace event was reached.",
+    MetricFamily.KUBENURSE,
+    DEFAULT_BOUNDS,
+)
+HTTPCLIENT_REQUESTS: Final = Metric(
+    "kubenurse_httpclient_requests_total",
+    MetricKind.COUNTER,
+    "{request}",
+    ("type", "code", "method"),
+    "Checks by status code, or round_trip_error where there was no response.",
+    MetricFamily.KUBENURSE,
+)
+ERRORS: Final = Metric(
+    "kubenurse_errors_total",
+    MetricKind.COUNTER,
+    "{error}",
+    ("type", "event"),
+    "Failed checks, each counted once, by the event that failed.",
+    MetricFamily.KUBENURSE,
+)
+INCOMING_CHECKS: Final = Metric(
+    "kubenurse_neighbourhood_incoming_checks",
+    MetricKind.GAUGE,
+    "{neighbour}",
+    (),
+    "Unique neighbours that asked us in the last 60 seconds.",
+    MetricFamily.KUBENURSE,
+)
+CHECK_SUCCESS: Final = Metric(
+    "kubenurse_check_success",
+    MetricKind.GAUGE,
+    "",
+    ("type",),
+    "1 if the latest check of a current target was good, else 0.",
+)
+CHECK_INFO: Final = Metric(
+    "kubenurse_check_info",
+    MetricKind.GAUGE,
+    "",
+    ("type", "source_node", "source_zone", "target_node", "target_zone", "node_state"),
+    "1 for each current target: where its checks start and end. Join on type.",
+)
+CHECK_PHASE_DURATION: Final = Metric(
+    "kubenurse_check_phase_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type", "phase"),
+    "Time of each step of a check (dns, connect, tls, request), by the kernel's stamps.",
+    MetricFamily.OWN,
+    OWN_BOUNDS,
+)
+NETWORK_ROUND_TRIP_TIME: Final = Metric(
+    "kubenurse_network_round_trip_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Round trip to the first TCP end, acknowledged by its kernel: no application is in it.",
+    MetricFamily.OWN,
+    OWN_BOUNDS,
+)
+FAR_END_DURATION: Final = Metric(
+    "kubenurse_far_end_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Time the far end took to answer, without network round trip and loss.",
+    MetricFamily.OWN,
+    OWN_BOUNDS,
+)
+LOSS_DELAY: Final = Metric(
+    "kubenurse_loss_delay_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Time lost to retransmissions in one check; only checks that lost some are observed.",
+    MetricFamily.OWN,
+    LOSS_BOUNDS,
+)
+OWN_DELAY_TIME: Final = Metric(
+    "kubenurse_own_delay_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Time in which a check waited for this agent itself; part of no other figure.",
+    MetricFamily.OWN,
+    OWN_DELAY_BOUNDS,
+)
+RETRANSMITS: Final = Metric(
+    "kubenurse_tcp_retransmits_total",
+    MetricKind.COUNTER,
+    "{segment}",
+    ("type",),
+    "Segments of checks that our kernel sent again.",
+)
+CHECK_FAILURES: Final = Metric(
+    "kubenurse_check_failures_total",
+    MetricKind.COUNTER,
+    "{check}",
+    ("type", "error_type", "phase"),
+    "Failed checks by cause and by the step that failed.",
+)
+ADDRESS_FAILURES_COUNT: Final = Metric(
+    "kubenurse_address_failures_total",
+    MetricKind.COUNTER,
+    "{address}",
+    ("type", "family"),
+    "Addresses of a name that did not connect, also where the check then succeeded on another.",
+)
+MISSED_CHECKS: Final = Metric(
+    "kubenurse_missed_checks_total",
+    MetricKind.COUNTER,
+    "{check}",
+    ("type",),
+    "Ticks of a target that were skipped because its previous check was not over.",
+)
+CHECKS_TIMED: Final = Metric(
+    "kubenurse_checks_timed_total",
+    MetricKind.COUNTER,
+    "{check}",
+    ("source", "reason"),
+    "Checks by who timed them (kernel, user) and why not the kernel.",
+)
+CERTIFICATE_EXPIRY_TIME: Final = Metric(
+    "kubenurse_tls_certificate_expiry_timestamp_seconds",
+    MetricKind.GAUGE,
+    "s",
+    ("type",),
+    "notAfter of the certificate that the far end last showed, in Unix seconds.",
+)
+EVENT_LOOP_LAG: Final = Metric(
+    "kubenurse_event_loop_lag_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    (),
+    "How late this agent's event loop ran a timer.",
+    MetricFamily.OWN,
+    OWN_DELAY_BOUNDS,
+)
+CPU_THROTTLED: Final = Metric(
+    "kubenurse_cpu_throttled_seconds_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "s",
+    (),
+    "Time in which the container's CPU limit held this agent back (cgroup cpu.stat).",
+)
+DISCOVERY_AGE: Final = Metric(
+    "kubenurse_discovery_age_seconds",
+    MetricKind.GAUGE,
+    "s",
+    (),
+    "Time since discovery last heard from its source; absent before the first word.",
+)
+NEIGHBOURS: Final = Metric(
+    "kubenurse_neighbours",
+    MetricKind.GAUGE,
+    "{neighbour}",
+    ("state",),
+    "Neighbours by state: known (candidates of the ring) and chosen (checked by us).",
+)
+READY: Final = Metric(
+    "kubenurse_ready",
+    MetricKind.GAUGE,
+    "",
+    ("reason",),
+    "1 if /ready answers 200, else 0 with the reason (node_leaving, shutting_down).",
+)
+BUILD_INFO: Final = Metric(
+    "kubenurse_build_info",
+    MetricKind.GAUGE,
+    "",
+    ("version", "python_version"),
+    "1, with what is running.",
+    MetricFamily.OWN,
+)
+TELEMETRY_EXPORTS: Final = Metric(
+    "kubenurse_telemetry_exports_total",
+    MetricKind.COUNTER,
+    "{export}",
+    ("signal", "result"),
+    "OTLP exports by signal (traces, metrics) and result (success, failure).",
+)
+SPANS_DROPPED: Final = Metric(
+    "kubenurse_telemetry_spans_dropped_total",
+    MetricKind.COUNTER,
+    "{span}",
+    ("reason",),
+    "Spans worth keeping that were not exported (queue_full, rate_limited, export_failed, ...).",
+)
+INVALID_ORIGINS: Final = Metric(
+    "kubenurse_invalid_origins_total",
+    MetricKind.COUNTER,
+    "{request}",
+    (),
+    "Requests whose origin header was no DNS name, or came while 10,000 were held.",
+)
+PROCESS_CPU: Final = Metric(
+    "process_cpu_seconds_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "s",
+    (),
+    "User and system CPU time of this process.",
+    MetricFamily.PROCESS,
+)
+PROCESS_RSS: Final = Metric(
+    "process_resident_memory_bytes",
+    MetricKind.GAUGE,
+    "By",
+    (),
+    "Resident memory of this process.",
+    MetricFamily.PROCESS,
+)
+PROCESS_OPEN_FDS: Final = Metric(
+    "process_open_fds",
+    MetricKind.GAUGE,
+    "{file}",
+    (),
+    "Open file descriptors of this process.",
+    MetricFamily.PROCESS,
+)
+PROCESS_START_TIME: Final = Metric(
+    "process_start_time_seconds",
+    MetricKind.GAUGE,
+    "s",
+    (),
+    "When this process started, in Unix seconds.",
+    MetricFamily.PROCESS,
+)
+
+METRICS: Final = (
+    HTTPCLIENT_REQUEST_DURATION,
+    HTTPCLIENT_TRACE_REQUEST_DURATION,
+    HTTPCLIENT_REQUESTS,
+    ERRORS,
+    INCOMING_CHECKS,
+    CHECK_SUCCESS,
+    CHECK_INFO,
+    CHECK_PHASE_DURATION,
+    NETWORK_ROUND_TRIP_TIME,
+    FAR_END_DURATION,
+    LOSS_DELAY,
+    OWN_DELAY_TIME,
+    RETRANSMITS,
+    CHECK_FAILURES,
+    ADDRESS_FAILURES_COUNT,
+    MISSED_CHECKS,
+    CHECKS_TIMED,
+    CERTIFICATE_EXPIRY_TIME,
+    EVENT_LOOP_LAG,
+    CPU_THROTTLED,
+    DISCOVERY_AGE,
+    NEIGHBOURS,
+    READY,
+    BUILD_INFO,
+    TELEMETRY_EXPORTS,
+    SPANS_DROPPED,
+    INVALID_ORIGINS,
+    PROCESS_CPU,
+    PROCESS_RSS,
+    PROCESS_OPEN_FDS,
+    PROCESS_START_TIME,
+)
