@@ -7,6 +7,7 @@ All durations are seconds (float) unless the name ends in ``_ns``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,8 +82,21 @@ class FallbackReason(StrEnum):
     NO_TCP_INFO = "no_tcp_info"
     CLOCK_STEP = "clock_step"
     """CLOCK_REALTIME and CLOCK_MONOTONIC moved apart while the check ran."""
+    ADDRESS_FAILED = "address_failed"
+    """An address before the one that was used failed: when, only our own marks tell."""
     IMPLAUSIBLE = "implausible"
     """The kernel's stamps contradict each other or our own marks."""
+
+
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def is_dns_subdomain(name: str) -> bool:
+    """Whether ``name`` can be a node's or a pod's name (RFC 1123 subdomain, as Kubernetes has it).
+
+    Everything that becomes a label or a header passes here: at most 253 characters.
+    """
+    return len(name) <= 253 and _DNS_SUBDOMAIN.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +197,8 @@ class Split:
     receive: float | None = None
     """First to last byte of the answer; outside kubenurse's duration."""
     loss: float | None = None
+    request_loss: float | None = None
+    """The part of ``loss`` that is in ``request``."""
     network_round_trip: float | None = None
     far_end: float | None = None
     far_end_wait: float | None = None

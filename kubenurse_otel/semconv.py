@@ -81,6 +81,20 @@ TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
 TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 TLS_CIPHER: Final = "tls.cipher"
 
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+K8S_NODE_NAME: Final = "k8s.node.name"
+K8S_POD_NAME: Final = "k8s.pod.name"
+K8S_POD_UID: Final = "k8s.pod.uid"
+K8S_NAMESPACE_NAME: Final = "k8s.namespace.name"
+K8S_CLUSTER_NAME: Final = "k8s.cluster.name"
+TELEMETRY_SDK_NAME: Final = "telemetry.sdk.name"
+TELEMETRY_SDK_LANGUAGE: Final = "telemetry.sdk.language"
+TELEMETRY_SDK_VERSION: Final = "telemetry.sdk.version"
+OVERFLOW: Final = "otel.metric.overflow"
+"""On the one point that holds what a metric's limit of attribute sets left out."""
+
 TYPE: Final = "kubenurse.type"
 OUTCOME: Final = "kubenurse.outcome"
 CODE: Final = "kubenurse.code"
@@ -100,6 +114,24 @@ FORCE_SAMPLE: Final = "kubenurse.force_sample"
 ABANDONED: Final = "kubenurse.abandoned"
 OFFSET: Final = "kubenurse.offset"
 """On an event: seconds since the request's start where our process takes no time."""
+
+
+class Kept(StrEnum):
+    """The values of ``kubenurse.kept``; of several that fit, the first."""
+
+    RATIO = "ratio"
+    """By the trace id alone (KUBENURSE_TRACE_RATIO): these are an unbiased sample."""
+    FAILED = "failed"
+    SLOW = "slow"
+    LOSS = "loss"
+    OWN_DELAY = "own_delay"
+    CHANGED = "changed"
+    """The first good check of a target, or the first after bad ones."""
+    FOLLOW_UP = "follow_up"
+    """One of the three checks after a target went bad."""
+    CALLER = "caller"
+    """SERVER spans: whoever asked sampled the trace."""
+
 
 DURATION: Final = "kubenurse.duration"
 PHASE_DNS: Final = "kubenurse.phase.dns"
@@ -373,6 +405,13 @@ SPANS_DROPPED: Final = Metric(
     ("reason",),
     "Spans worth keeping that were not exported (queue_full, rate_limited, export_failed, ...).",
 )
+SERIES_OVERFLOWED: Final = Metric(
+    "kubenurse_telemetry_series_overflowed_total",
+    MetricKind.COUNTER,
+    "{series}",
+    ("metric",),
+    "Label sets beyond a metric's limit; what they measured is in otel_metric_overflow.",
+)
 INVALID_ORIGINS: Final = Metric(
     "kubenurse_invalid_origins_total",
     MetricKind.COUNTER,
@@ -440,6 +479,7 @@ METRICS: Final = (
     BUILD_INFO,
     TELEMETRY_EXPORTS,
     SPANS_DROPPED,
+    SERIES_OVERFLOWED,
     INVALID_ORIGINS,
     PROCESS_CPU,
     PROCESS_RSS,

@@ -1,7 +1,6 @@
-"""The configuration: what a caller may rely on. (Parsing is written next to it.)
+"""The shape of the configuration: frozen records with defaults that work, and nothing that reads.
 
-Owns the frozen Config and is the only reader of the environment. Every problem is reported in
-one ConfigError. Durations are seconds.
+Durations are seconds. Which variable lands in which field stands in variables.py and otel.py.
 """
 
 from __future__ import annotations
@@ -115,6 +114,8 @@ class DiscoveryConfig:
     allow_unschedulable: bool = False
     leaving_taints: tuple[str, ...] = ()
     unready_when_cordoned: bool = True
+    kubeconfig: str = ""
+    """KUBECONFIG; empty: in cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,85 @@
+"""URLs of checks and collectors: http or https, a host, never a password.
+
+Pure. Stricter than urllib on purpose: what passes here is a URL for httpx, too. ``hidden`` is how
+a URL that may hold a secret is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from kubenurse_otel.config.values import HOST, PORT, Invalid, Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A URL in its parts; ``host`` has no brackets, ``port`` is None where the text has none."""
+
+    text: str
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    query: str
+
+
+def parse_url(text: str) -> Url:
+    """Raise Invalid for all that is no plain http(s) URL with a host."""
+    # urlsplit drops line breaks and tabs silently, so they are refused before it.
+    if not re.fullmatch(r"[\x21-\x7e]{1,2000}", text) or "\\" in text:
+        raise Invalid
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise Invalid from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise Invalid
+    if "@" in parts.netloc:
+        raise Invalid("without user and password")
+    if "#" in text:
+        raise Invalid("without a #fragment")
+    authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", parts.netloc)
+    if authority is None:
+        raise Invalid
+    return Url(
+        text=text,
+        scheme=parts.scheme,
+        host=HOST.parse(authority[1]),
+        port=PORT.parse(authority[2]) if authority[2] else None,
+        path=parts.path,
+        query=parts.query,
+    )
+
+
+def _base_url(text: str) -> str:
+    if "?" in text:
+        raise Invalid("without a ?query")
+    return parse_url(text).text.rstrip("/")
+
+
+def _proxy_url(text: str) -> str:
+    """A proxy may need a user and a password, and may leave http:// out (as in Go and curl)."""
+    text = text if "://" in text else f"http://{text}"
+    scheme, _, rest = text.partition("://")
+    user, at, address = rest.rpartition("@")
+    if at and not re.fullmatch(r"[^/?#@\\\s]*", user, re.ASCII):
+        raise Invalid
+    parse_url(f"{scheme}://{address}")
+    return text
+
+
+BASE_URL: Final = Parser(
+    _base_url, "a URL such as https://kubenurse.example.com, without user, query and fragment"
+)
+"""A path is appended to it; slashes at its end are dropped."""
+PROXY_URL: Final = Parser(_proxy_url, "a URL such as http://proxy.example.com:3128")
+
+
+def hidden(text: str) -> str:
+    """The text with what may be a secret in a URL (user, password, query, fragment) masked."""
+    if "@" in text:
+        text = "***@" + text.rpartition("@")[2]
+    return re.sub(r"([?#]).*", r"\1***", text, flags=re.DOTALL)

@@ -1,0 +1,74 @@
+"""The ring: which neighbours we check. PURE.
+
+kubenurse's choice bit for bit, so that both can run side by side and every node is checked by
+exactly as many others as it checks (internal/servicecheck/neighbours.go).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from kubenurse_otel.model import Neighbour
+
+RING_SIZE: Final = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A neighbour that may be chosen.
+
+    ``started`` orders two pods of one node (RFC 3339 in UTC, or empty). ``hash`` is
+    ``node_hash(neighbour.node_name)``, computed once, where the pod was decoded.
+    """
+
+    neighbour: Neighbour
+    started: str
+    hash: int
+
+
+def node_hash(node_name: str) -> int:
+    """Return a node's place on the ring: the first 8 bytes, big-endian, of sha256(name)."""
+    return int.from_bytes(sha256(node_name.encode()).digest()[:8], "big")
+
+
+def candidate(neighbour: Neighbour, started: str = "") -> Candidate:
+    return Candidate(neighbour, started, node_hash(neighbour.node_name))
+
+
+def youngest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return one candidate a node: the one that started last (then the greater pod name)."""
+    of_node: dict[str, Candidate] = {}
+    for one in candidates:
+        other = of_node.get(one.neighbour.node_name)
+        if other is None or _age(one) > _age(other):
+            of_node[one.neighbour.node_name] = one
+    return list(of_node.values())
+
+
+def ring(candidates: Iterable[Candidate], own_node: str, limit: int) -> list[Candidate]:
+    """Return the ``limit`` candidates (0: all) that follow our own node on the ring, nearest first.
+
+    One a node, none on our own. An empty ``own_node`` has a place too, as in kubenurse.
+    """
+    own_hash = node_hash(own_node)
+    others = [one for one in youngest(candidates) if one.neighbour.node_name != own_node]
+
+    def distance(one: Candidate) -> tuple[int, str]:
+        return (one.hash - own_hash) % RING_SIZE, one.neighbour.node_name
+
+    if limit > 0:
+        return heapq.nsmallest(limit, others, key=distance)
+    return sorted(others, key=distance)
+
+
+def choose(candidates: Iterable[Candidate], own_node: str, limit: int) -> tuple[Neighbour, ...]:
+    """Return the neighbours to check, in ring order; see ``ring``."""
+    return tuple(one.neighbour for one in ring(candidates, own_node, limit))
+
+
+def _age(one: Candidate) -> tuple[str, str]:
+    return one.started, one.neighbour.pod_name

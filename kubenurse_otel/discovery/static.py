@@ -1,0 +1,238 @@
+"""Neighbours from a file: no cluster needed. Reread when it changes; a broken edit changes nothing.
+
+Owns the file's format (a YAML or JSON list) and its bounds. The ring and the rules are those of
+the API server's source; ``listed_at`` is when the file was last seen and good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import yaml
+
+from kubenurse_otel.config import Config
+from kubenurse_otel.discovery.selection import candidate, choose, youngest
+from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_ENTRIES: Final = 10_000
+POLL_SECONDS: Final = 1.0
+HEARD_SECONDS: Final = 15.0
+"""How often an unchanged good file moves ``listed_at``."""
+
+Signature = tuple[int, int, int, int]
+
+
+class FileError(Exception):
+    """The file is no list of neighbours; the message says where and why."""
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """One neighbour as the file has it."""
+
+    pod_name: str
+    node_name: str
+    pod_ip: str = msgspec.field(name="podIP")
+    pod_ips: list[str] = msgspec.field(name="podIPs", default_factory=list)
+    host_ip: str = msgspec.field(name="hostIP", default="")
+    port: int | None = None
+    zone: str = ""
+
+
+def parse(text: bytes) -> tuple[Neighbour, ...]:
+    """Return the file's neighbours in its order. Raises FileError."""
+    if len(text) > MAX_BYTES:
+        raise FileError(f"is larger than {MAX_BYTES // 1024 // 1024} MiB")
+    try:
+        # JSON is YAML, too, but ten times faster to read as what it is.
+        content = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _yaml(text)
+    except msgspec.DecodeError:
+        content = _yaml(text)
+    if not isinstance(content, list):
+        raise FileError("is no list; it wants a list of podName, nodeName, podIP")
+    if len(content) > MAX_ENTRIES:
+        raise FileError(f"has {len(content)} entries; at most {MAX_ENTRIES} are taken")
+    neighbours = tuple(_neighbour(number, one) for number, one in enumerate(content, start=1))
+    _refuse_doubles(neighbours)
+    return neighbours
+
+
+def _yaml(text: bytes) -> object:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise FileError(f"is neither YAML nor JSON{where}: {problem}") from None
+
+
+def _neighbour(number: int, content: object) -> Neighbour:
+    try:
+        entry = msgspec.convert(content, Entry)
+    except msgspec.ValidationError as error:
+        raise FileError(f"entry {number}: {error}") from None
+    for field, name in (("podName", entry.pod_name), ("nodeName", entry.node_name)):
+        if not is_dns_subdomain(name):
+            raise FileError(
+                f"entry {number}: {field} {_shown(name)} is no DNS name"
+                " (lower-case letters, digits, '-' and '.')"
+            )
+    for address in (entry.pod_ip, *entry.pod_ips, *([entry.host_ip] if entry.host_ip else [])):
+        _require_address(number, address)
+    if entry.port is not None and not 0 < entry.port < 65536:
+        raise FileError(f"entry {number}: port {entry.port} is not within 1 and 65535")
+    if len(entry.zone) > 63:
+        raise FileError(f"entry {number}: zone has more than 63 characters")
+    return Neighbour(
+        pod_name=entry.pod_name,
+        node_name=entry.node_name,
+        pod_ip=entry.pod_ip,
+        pod_ips=tuple(dict.fromkeys((entry.pod_ip, *entry.pod_ips))),
+        host_ip=entry.host_ip,
+        port=entry.port,
+        zone=entry.zone,
+    )
+
+
+def _require_address(number: int, address: str) -> None:
+    try:
+        ip_address(address)
+    except ValueError:
+        raise FileError(f"entry {number}: {_shown(address)} is no IP address") from None
+
+
+def _refuse_doubles(neighbours: tuple[Neighbour, ...]) -> None:
+    names: set[str] = set()
+    for neighbour in neighbours:
+        if neighbour.pod_name in names:
+            raise FileError(f"podName {neighbour.pod_name} stands there twice")
+        names.add(neighbour.pod_name)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+class StaticDiscovery:
+    """Follows ``config.discovery.neighbours_file``.
+
+    ``on_change`` is called on the event loop with each new Neighbourhood.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_change: Callable[[Neighbourhood], None],
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._config = config
+        self._on_change = on_change
+        self._poll_seconds = poll_seconds
+        self._listed: tuple[Neighbour, ...] | None = None
+        self._signature: Signature | None = None
+        self._problem: str | None = None
+        self._current: Neighbourhood | None = None
+
+    async def run(self) -> None:
+        """Look at the file until cancelled."""
+        while True:
+            # A file system that hangs (a lost network mount) must not stop the event loop.
+            await asyncio.to_thread(self._look)
+            self._publish()
+            await asyncio.sleep(self._poll_seconds)
+
+    def target_failed(self, node_name: str) -> None:
+        """Ignored: a file knows nothing of nodes."""
+
+    def _look(self) -> None:
+        path = self._config.discovery.neighbours_file
+        if path is None:
+            self._problem = "KUBENURSE_NEIGHBOURS_FILE is not set"
+            return
+        try:
+            signature = _signature(path)
+            if signature == self._signature:
+                return
+            with path.open("rb") as file:
+                text = file.read(MAX_BYTES + 1)
+            self._signature = signature
+            self._listed = parse(text)
+        except FileError as error:
+            problem = f"the neighbours file {path} {error}"
+        except OSError as error:
+            self._signature = None
+            problem = f"the neighbours file {path} cannot be read: {error.strerror or error}"
+        else:
+            self._problem = None
+            return
+        kept = "; the last good list stays" if self._listed is not None else ""
+        self._problem = problem + kept
+
+    def _publish(self) -> None:
+        now = time.monotonic()
+        neighbourhood = self._neighbourhood(now)
+        before = self._current
+        if before is not None and _same(before, neighbourhood, within=HEARD_SECONDS):
+            return
+        self._current = neighbourhood
+        if before is None or before.state != neighbourhood.state:
+            level = logging.INFO if neighbourhood.state == "ok" else logging.WARNING
+            log.log(level, "neighbourhood: %s", neighbourhood.state)
+        self._on_change(neighbourhood)
+
+    def _neighbourhood(self, now: float) -> Neighbourhood:
+        identity, discovery = self._config.identity, self._config.discovery
+        listed = self._listed or ()
+        own = next((one for one in listed if one.pod_name == identity.pod_name), None)
+        own_node = identity.node_name or (own.node_name if own is not None else "")
+        own_zone = next((one.zone for one in listed if one.node_name == own_node), "")
+        candidates = [
+            candidate(one)
+            for one in listed
+            if one.node_name != own_node and one.pod_name != identity.pod_name
+        ]
+        last_heard = self._current.listed_at if self._current is not None else None
+        return Neighbourhood(
+            chosen=choose(candidates, own_node, discovery.neighbour_limit),
+            known=tuple(one.neighbour for one in youngest(candidates)),
+            state=self._problem or _state(own_node, candidates=len(candidates)),
+            own_node_name=own_node,
+            own_zone=own_zone,
+            listed_at=now if self._problem is None else last_heard,
+        )
+
+
+def _state(own_node: str, *, candidates: int) -> str:
+    if not own_node:
+        return (
+            "our own node is unknown: KUBENURSE_NODE_NAME is not set"
+            " and no entry of the neighbours file has our pod's name"
+        )
+    if not candidates:
+        return "the neighbours file has no neighbour on another node"
+    return "ok"
+
+
+def _same(before: Neighbourhood, after: Neighbourhood, *, within: float) -> bool:
+    """Whether nothing changed but the clock, and that by less than ``within`` seconds."""
+    then, now = before.listed_at, after.listed_at
+    close = then == now or (then is not None and now is not None and now - then < within)
+    return close and before == replace(after, listed_at=then)
+
+
+def _signature(path: Path) -> Signature:
+    """What changes when the file's content does: also by a symlink swap of a ConfigMap."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_dev, status.st_size

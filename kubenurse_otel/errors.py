@@ -1,0 +1,351 @@
+"""Why a check is bad: exceptions and statuses -> a bounded error.type, and a sentence.
+
+Owns the one ordered table and the exceptions that the transport raises where Python has none.
+Does not decide what is tried or when; imports ssl and socket for their exceptions and codes only.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from kubenurse_otel import semconv
+from kubenurse_otel.model import Failure, Phase
+
+
+class ErrorType(StrEnum):
+    """Every value that ``error.type`` of a check can have."""
+
+    HOST_NOT_FOUND = "host_not_found"
+    DNS_TIMEOUT = "dns_timeout"
+    DNS_SERVER_FAILURE = "dns_server_failure"
+    CONNECTION_REFUSED = "connection_refused"
+    HOST_UNREACHABLE = "host_unreachable"
+    NETWORK_UNREACHABLE = "network_unreachable"
+    CONNECT_TIMEOUT = "connect_timeout"
+    CONNECTION_RESET = "connection_reset"
+    PROXY_ERROR = "proxy_error"
+    TLS_CERTIFICATE_EXPIRED = "tls_certificate_expired"
+    TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"
+    TLS_CERTIFICATE_UNTRUSTED = "tls_certificate_untrusted"
+    TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"
+    TLS_HANDSHAKE_TIMEOUT = "tls_handshake_timeout"
+    TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
+    CREDENTIALS_MISSING = "credentials_missing"
+    RESPONSE_TIMEOUT = "response_timeout"
+    CONNECTION_CLOSED_EARLY = "connection_closed_early"
+    MALFORMED_RESPONSE = "malformed_response"
+    HTTP_STATUS = "http_status"
+    OWN_TIMEOUT = "own_timeout"
+    OTHER = "_OTHER"
+
+
+class CheckError(Exception):
+    """A way to fail that Python has no exception for.
+
+    Its text goes into the message: written by us, never copied from the network or from a URL.
+    """
+
+
+class ProxyRefusedError(CheckError):
+    """The proxy did not open the tunnel (it answered CONNECT with something other than 2xx)."""
+
+
+class CredentialsMissingError(CheckError):
+    """The target wants the service account's token; there is none, or no safe way to send it."""
+
+
+class ClosedEarlyError(CheckError):
+    """The far end ended the connection before its answer was whole."""
+
+
+class MalformedResponseError(CheckError):
+    """What came is not HTTP/1.1, or exceeds the bounds that we set for its head."""
+
+
+class OwnTimeoutError(CheckError):
+    """Time was up, and most of it had gone by in our own process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``error`` in one of ``phases`` (None: any) with one of ``codes`` (None: any) is a ``type``.
+
+    ``codes`` are errnos, X509_V_ERR_* of a failed verification or EAI_* of a look-up.
+    ``at_least_seconds`` is how long the step must have taken.
+    """
+
+    error: type[BaseException]
+    type: ErrorType
+    codes: frozenset[int] | None = None
+    phases: frozenset[Phase] | None = None
+    at_least_seconds: float = 0.0
+
+    def fits(self, error: BaseException, phase: Phase, elapsed_seconds: float) -> bool:
+        return (
+            isinstance(error, self.error)
+            and (self.phases is None or phase in self.phases)
+            and (self.codes is None or code(error) in self.codes)
+            and elapsed_seconds >= self.at_least_seconds
+        )
+
+
+_DNS: Final = frozenset({Phase.DNS})
+_CONNECT: Final = frozenset({Phase.CONNECT})
+_TLS: Final = frozenset({Phase.TLS})
+_RECEIVE: Final = frozenset({Phase.RECEIVE})
+
+# openssl/x509_vfy.h: the codes that are not about trust.
+X509_NOT_YET_VALID: Final = frozenset({9})
+X509_HAS_EXPIRED: Final = frozenset({10})
+X509_NAME_MISMATCH: Final = frozenset({62, 64})  # the host name, the IP address
+
+# No look-up that took less can be a time-out: resolv.conf(5) counts `timeout` in whole seconds.
+_SHORTEST_RESOLVER_TIMEOUT_SECONDS: Final = 1.0
+
+# Our own process or node is short of something; says nothing about the far end.
+_OWN_SHORTAGE: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
+)
+# What connect(2) answers for routes that lead nowhere: no route, `blackhole` (EINVAL), `prohibit`
+# (EACCES), a policy hook of this node (EPERM), no address of that family or no free local port.
+_NO_WAY_OUT: Final = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EINVAL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EAFNOSUPPORT,
+        errno.EADDRNOTAVAIL,
+    }
+)
+
+RULES: Final = (
+    # What we raise ourselves.
+    Rule(OwnTimeoutError, ErrorType.OWN_TIMEOUT),
+    Rule(ProxyRefusedError, ErrorType.PROXY_ERROR),
+    Rule(CredentialsMissingError, ErrorType.CREDENTIALS_MISSING),
+    Rule(MalformedResponseError, ErrorType.MALFORMED_RESPONSE),
+    Rule(ClosedEarlyError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
+    Rule(ClosedEarlyError, ErrorType.CONNECTION_CLOSED_EARLY),
+    # Time. ETIMEDOUT of the kernel is a TimeoutError too.
+    Rule(TimeoutError, ErrorType.DNS_TIMEOUT, phases=_DNS),
+    Rule(TimeoutError, ErrorType.CONNECT_TIMEOUT, phases=_CONNECT),
+    Rule(TimeoutError, ErrorType.TLS_HANDSHAKE_TIMEOUT, phases=_TLS),
+    Rule(TimeoutError, ErrorType.RESPONSE_TIMEOUT),
+    # Names. glibc answers EAI_AGAIN to SERVFAIL, REFUSED and silence alike; only time tells.
+    Rule(
+        socket.gaierror,
+        ErrorType.DNS_TIMEOUT,
+        codes=frozenset({socket.EAI_AGAIN}),
+        at_least_seconds=_SHORTEST_RESOLVER_TIMEOUT_SECONDS,
+    ),
+    Rule(
+        socket.gaierror,
+        ErrorType.DNS_SERVER_FAILURE,
+        codes=frozenset({socket.EAI_AGAIN, socket.EAI_FAIL}),
+    ),
+    Rule(
+        socket.gaierror,
+        ErrorType.HOST_NOT_FOUND,
+        codes=frozenset(
+            {socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY, socket.EAI_FAMILY}
+        ),
+    ),
+    Rule(socket.gaierror, ErrorType.OTHER),
+    Rule(UnicodeError, ErrorType.HOST_NOT_FOUND, phases=_DNS),  # a label over 63 bytes, or empty
+    # Certificates, then the rest of TLS.
+    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_CERTIFICATE_EXPIRED, codes=X509_HAS_EXPIRED),
+    Rule(
+        ssl.SSLCertVerificationError,
+        ErrorType.TLS_CERTIFICATE_NOT_YET_VALID,
+        codes=X509_NOT_YET_VALID,
+    ),
+    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_HOSTNAME_MISMATCH, codes=X509_NAME_MISMATCH),
+    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_CERTIFICATE_UNTRUSTED),
+    Rule(ssl.SSLEOFError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
+    Rule(ssl.SSLZeroReturnError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
+    Rule(ssl.SSLEOFError, ErrorType.CONNECTION_CLOSED_EARLY),
+    Rule(ssl.SSLZeroReturnError, ErrorType.CONNECTION_CLOSED_EARLY),
+    Rule(ssl.SSLError, ErrorType.MALFORMED_RESPONSE, phases=_RECEIVE),
+    # Also after the handshake: with TLS 1.3 the far end's refusal comes with the first read.
+    Rule(ssl.SSLError, ErrorType.TLS_HANDSHAKE_FAILED),
+    # The kernel's word.
+    Rule(OSError, ErrorType.OTHER, codes=_OWN_SHORTAGE),
+    Rule(OSError, ErrorType.DNS_SERVER_FAILURE, phases=_DNS),
+    Rule(ConnectionRefusedError, ErrorType.CONNECTION_REFUSED),
+    Rule(ConnectionError, ErrorType.CONNECTION_RESET),  # reset, aborted, broken pipe
+    Rule(
+        OSError,
+        ErrorType.HOST_UNREACHABLE,
+        codes=frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET}),
+    ),
+    Rule(OSError, ErrorType.NETWORK_UNREACHABLE, codes=_NO_WAY_OUT, phases=_CONNECT),
+    Rule(
+        OSError,
+        ErrorType.NETWORK_UNREACHABLE,
+        codes=frozenset({errno.ENETUNREACH, errno.ENETDOWN}),
+    ),
+    Rule(BaseException, ErrorType.OTHER),
+)
+"""The first that fits, counts."""
+
+SENTENCES: Final = {
+    ErrorType.HOST_NOT_FOUND: "DNS knows no address for {target}{detail}: look at the name, at "
+    "the Service behind it and at the search path in resolv.conf",
+    ErrorType.DNS_TIMEOUT: "DNS did not answer in time for {target}{detail}: look at the DNS pods "
+    "and at the way from this node to them",
+    ErrorType.DNS_SERVER_FAILURE: "the DNS server failed on {target}{detail}: look at the DNS pods "
+    "and at their upstream",
+    ErrorType.CONNECTION_REFUSED: "{target} refused the connection{detail}: nothing listens on "
+    "that port there, or a firewall rejects it",
+    ErrorType.HOST_UNREACHABLE: "no way to the host of {target}{detail}: the host is down, its "
+    "pod is gone, or a router or firewall on the way says so",
+    ErrorType.NETWORK_UNREACHABLE: "this node has no way to the network of {target}{detail}: look "
+    "at its routes, its CNI, its address family and its network policies",
+    ErrorType.CONNECT_TIMEOUT: "{target} did not answer the connection attempt in time{detail}: "
+    "packets are dropped on the way, or the host is down or overloaded",
+    ErrorType.CONNECTION_RESET: "the connection to {target} was reset while {doing}{detail}: the "
+    "far end's process died or refused, or something in between cut it",
+    ErrorType.PROXY_ERROR: "the proxy on the way to {target} did not open a tunnel{detail}: look "
+    "at the proxy's log and rules",
+    ErrorType.TLS_CERTIFICATE_EXPIRED: "the certificate of {target} has expired{detail}: renew it, "
+    "and look at why its renewal did not happen",
+    ErrorType.TLS_CERTIFICATE_NOT_YET_VALID: "the certificate of {target} is not valid yet"
+    "{detail}: compare the clocks of this node and of the issuer",
+    ErrorType.TLS_CERTIFICATE_UNTRUSTED: "the certificate of {target} is not trusted{detail}: its "
+    "CA must be in the system's bundle, in ca.crt or in KUBENURSE_EXTRA_CA",
+    ErrorType.TLS_HOSTNAME_MISMATCH: "the certificate of {target} is for another name{detail}: "
+    "look at its subject alternative names",
+    ErrorType.TLS_HANDSHAKE_TIMEOUT: "{target} accepted the connection and did not finish the TLS "
+    "handshake in time{detail}: its process hangs, or large packets are lost (MTU)",
+    ErrorType.TLS_HANDSHAKE_FAILED: "the TLS handshake with {target} failed{detail}: look at "
+    "whether it speaks TLS on this port, and at its versions and ciphers",
+    ErrorType.CREDENTIALS_MISSING: "no credentials for {target}{detail}: look at the service "
+    "account's token and ca.crt in this pod",
+    ErrorType.RESPONSE_TIMEOUT: "{target} took the connection and did not answer in time, {doing}"
+    "{detail}: its process hangs or is overloaded",
+    ErrorType.CONNECTION_CLOSED_EARLY: "{target} closed the connection while {doing}{detail}: look "
+    "at its log, at its restarts and at the proxies on the way",
+    ErrorType.MALFORMED_RESPONSE: "{target} answered something that is not sound HTTP/1.1{detail}: "
+    "look at what listens there",
+    ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
+    ErrorType.OWN_TIMEOUT: "this agent was too slow itself to finish the check of {target}"
+    "{detail}: look at its CPU limit and its node's load",
+    ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error without a word "
+    "of its own, look at this agent's log",
+}
+
+_DOING: Final = {
+    Phase.DNS: "looking up its name",
+    Phase.CONNECT: "connecting",
+    Phase.TLS: "shaking hands for TLS",
+    Phase.REQUEST: "waiting for the answer",
+    Phase.RECEIVE: "reading the answer",
+    Phase.STATUS: "judging the answer",
+}
+_SENDING: Final = "sending the request"
+
+_EVENTS: Final = {
+    Phase.DNS: semconv.EVENT_DNS_DONE,
+    Phase.CONNECT: semconv.EVENT_CONNECT_DONE,
+    Phase.TLS: semconv.EVENT_TLS_DONE,
+}
+
+_MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
+_MAX_DETAIL_CHARACTERS: Final = 160
+
+
+def failure(
+    error: BaseException,
+    phase: Phase,
+    *,
+    target: str,
+    writing: bool = False,
+    elapsed_seconds: float = 0.0,
+) -> Failure:
+    """Say what ``error`` in ``phase`` means.
+
+    ``target`` is a URL or host:port; only host and port are shown. ``writing``: the request was
+    not all sent. ``elapsed_seconds``: how long the step took (a look-up needs it, see RULES).
+    """
+    error_type = next(rule.type for rule in RULES if rule.fits(error, phase, elapsed_seconds))
+    return Failure(
+        error_type=error_type,
+        phase=phase,
+        event=_event(phase, writing=writing),
+        message=_sentence(
+            error_type,
+            where(target),
+            detail=_detail(error),
+            doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
+        ),
+    )
+
+
+def status_failure(status_code: int, *, target: str) -> Failure:
+    """Say what is wrong with a whole answer whose status is not the expected one."""
+    return Failure(
+        error_type=ErrorType.HTTP_STATUS,
+        phase=Phase.STATUS,
+        event=f"{semconv.EVENT_STATUS_CODE_PREFIX}{status_code}",
+        message=SENTENCES[ErrorType.HTTP_STATUS].format(
+            target=where(target), detail=f"status {status_code}"
+        ),
+    )
+
+
+def code(error: BaseException) -> int | None:
+    """X509_V_ERR_* of a failed verification, else EAI_* of a look-up or errno, else None."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return getattr(error, "verify_code", None)
+    return error.errno if isinstance(error, OSError) else None
+
+
+def where(target: str) -> str:
+    """host:port of a URL (or of host:port): no user, password, path or query string."""
+    try:
+        parts = urlsplit(target if "://" in target else f"//{target}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "an address that cannot be read"
+    port = port or {"http": 80, "https": 443}.get(parts.scheme)
+    host = f"[{host}]" if ":" in host else host
+    return (f"{host}:{port}" if port else host)[:_MAX_TARGET_CHARACTERS]
+
+
+def _event(phase: Phase, *, writing: bool) -> str:
+    if phase is Phase.REQUEST and writing:
+        return semconv.EVENT_WROTE_REQUEST
+    return _EVENTS.get(phase, semconv.EVENT_ROUND_TRIP_ERROR)
+
+
+def _sentence(error_type: ErrorType, target: str, *, detail: str, doing: str) -> str:
+    detail = f" ({detail[:_MAX_DETAIL_CHARACTERS]})" if detail else ""
+    return SENTENCES[error_type].format(target=target, detail=detail, doing=doing)
+
+
+def _detail(error: BaseException) -> str:
+    """Pick a few words of a closed vocabulary, never str() of somebody else's exception."""
+    match error:
+        case CheckError():
+            detail = str(error)
+        case ssl.SSLCertVerificationError():
+            detail = str(getattr(error, "verify_message", ""))
+        case ssl.SSLError():
+            detail = str(getattr(error, "reason", None) or type(error).__name__)
+        case socket.gaierror():
+            detail = error.strerror or ""
+        case OSError(errno=int() as number):
+            detail = errno.errorcode.get(number, f"errno {number}")
+        case TimeoutError():
+            detail = ""
+        case _:
+            detail = type(error).__name__
+    return detail

@@ -1,0 +1,100 @@
+"""The form in which a kept span leaves: sampled, in our words, within the user's limits.
+
+Owns what an exported span may say (no stack trace, no exception's text, no query string).
+Decides nothing about which spans leave; see sampling.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AnyValue
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config import SpanLimitsConfig
+from kubenurse_otel.semconv import Kept
+
+_EXCEPTION_EVENT = "exception"
+
+
+def rebuild(span: ReadableSpan, limits: SpanLimitsConfig, kept: Kept | None = None) -> ReadableSpan:
+    """Copy an ended span as it is to be exported; ``kept`` is said on a trace's first span only.
+
+    The limits drop what was added last, as the specification wants it; ``kept`` comes first.
+    """
+    attributes = dict(span.attributes or {})
+    if kept is not None:
+        attributes = {semconv.KEPT: kept.value, **attributes}
+    error_type = attributes.get(semconv.FAILURE_ERROR_TYPE)
+    if error_type is not None:
+        attributes[semconv.ERROR_TYPE] = error_type  # the instrumentation left a class name
+    url = attributes.get(semconv.URL_FULL)
+    if isinstance(url, str):
+        attributes[semconv.URL_FULL] = url.partition("?")[0]  # a query string may be a secret
+    return ReadableSpan(
+        name=span.name,
+        context=sampled(span.get_span_context()),
+        parent=sampled(span.parent),
+        resource=span.resource,
+        attributes=_limited(attributes, limits.attribute_count, limits.attribute_value_length),
+        events=_events(span.events, limits),
+        links=span.links,
+        kind=span.kind,
+        status=_status(span.status, attributes),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def sampled(context: SpanContext | None) -> SpanContext | None:
+    """Return the same context with the SAMPLED flag."""
+    if context is None or context.trace_flags.sampled:
+        return context
+    return SpanContext(
+        context.trace_id,
+        context.span_id,
+        is_remote=context.is_remote,
+        trace_flags=TraceFlags(context.trace_flags | TraceFlags.SAMPLED),
+        trace_state=context.trace_state,
+    )
+
+
+def _status(status: Status, attributes: Mapping[str, AnyValue]) -> Status:
+    """Keep the code; the description is our sentence or none, for theirs is str(exception)."""
+    if status.status_code is not StatusCode.ERROR:
+        return status
+    message = attributes.get(semconv.FAILURE_MESSAGE)
+    return Status(StatusCode.ERROR, message if isinstance(message, str) else None)
+
+
+def _events(events: Sequence[Event], limits: SpanLimitsConfig) -> Sequence[Event]:
+    ours = [event for event in events if event.name != _EXCEPTION_EVENT]
+    kept: BoundedList = BoundedList(None)
+    kept.extend(
+        [_event(event, limits) for event in islice(ours, limits.event_count)],
+    )
+    kept.dropped = len(ours) - len(kept)
+    return kept
+
+
+def _event(event: Event, limits: SpanLimitsConfig) -> Event:
+    attributes = event.attributes or {}
+    limited = _limited(attributes, limits.event_attribute_count, limits.attribute_value_length)
+    return event if limited is attributes else Event(event.name, limited, event.timestamp)
+
+
+def _limited(
+    attributes: Mapping[str, AnyValue], count: int | None, value_length: int | None
+) -> Mapping[str, AnyValue]:
+    if value_length is None and (count is None or len(attributes) <= count):
+        return attributes
+    kept = dict(islice(attributes.items(), count))
+    limited = BoundedAttributes(attributes=kept, max_value_len=value_length)
+    limited.dropped = len(attributes) - len(kept)
+    return limited

@@ -1,0 +1,233 @@
+"""From configuration and neighbours to the targets to check. PURE.
+
+Owns every rule of which check goes where and with what (trust, token, headers, propagation, proxy,
+interval). Sends nothing and knows no certificate and no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config import ChecksConfig, Config, IpFamilies, ProxyConfig
+from kubenurse_otel.model import (
+    Auth,
+    Neighbour,
+    Neighbourhood,
+    Target,
+    TargetKind,
+    Trust,
+    is_dns_subdomain,
+)
+
+ALWAYS_HAPPY: Final = "/alwayshappy"
+PATH_PREFIX: Final = "path_"
+NEIGHBOURHOOD: Final = "neighbourhood"
+"""What kubenurse calls the path checks together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to check now.
+
+    ``targets`` have distinct keys. ``skipped`` are the kubenurse check names that are switched off
+    or have no URL: api_server_direct, api_server_dns, me_ingress, me_service, neighbourhood.
+    """
+
+    targets: tuple[Target, ...]
+    skipped: tuple[str, ...]
+
+
+def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
+    """Return the targets in kubenurse's order: API server, ingress, service, extra, neighbours."""
+    checks = config.checks
+    targets: list[Target] = []
+    skipped: list[str] = []
+    for kind, url in (
+        (TargetKind.API_SERVER_DIRECT, _version_url(checks.api_server_host, checks)),
+        (TargetKind.API_SERVER_DNS, _version_url(checks.api_server_dns, checks)),
+        (TargetKind.ME_INGRESS, _always_happy(checks.ingress_url)),
+        (TargetKind.ME_SERVICE, _always_happy(checks.service_url)),
+    ):
+        if url is None or kind not in checks.enabled:
+            skipped.append(kind.value)
+        elif kind in (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS):
+            targets.append(_api_server(checks, kind, url))
+        else:
+            targets.append(_own_front_door(checks, kind, url))
+    targets.extend(_extra(checks))
+    if TargetKind.PATH in checks.enabled:
+        targets.extend(_paths(config, neighbourhood.chosen))
+    else:
+        skipped.append(NEIGHBOURHOOD)
+    return Plan(tuple(targets), tuple(skipped))
+
+
+def _api_server(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
+    return Target(
+        key=kind.value,
+        type=kind.value,
+        kind=kind,
+        url=url,
+        interval_seconds=_interval(checks, kind),
+        timeout_seconds=checks.timeout_seconds,
+        trust=Trust.API_SERVER,
+        auth=Auth.SERVICE_ACCOUNT_TOKEN,
+        reuse_connection=checks.reuse_connections,
+    )
+
+
+def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
+    """me_ingress and me_service: some agent, maybe we ourselves, answers."""
+    by_ingress = kind is TargetKind.ME_INGRESS
+    return Target(
+        key=kind.value,
+        type=kind.value,
+        kind=kind,
+        url=url,
+        interval_seconds=_interval(checks, kind),
+        timeout_seconds=checks.timeout_seconds,
+        propagate=True,
+        answered_by_agent=True,
+        reuse_connection=checks.reuse_connections,
+        proxy_url=proxy_for(url, checks.proxy) if by_ingress else None,
+    )
+
+
+def _extra(checks: ChecksConfig) -> Iterator[Target]:
+    for extra in checks.extra_checks if TargetKind.EXTRA in checks.enabled else ():
+        yield Target(
+            key=extra.name,
+            type=extra.name,
+            kind=TargetKind.EXTRA,
+            url=extra.url,
+            interval_seconds=_interval(checks, TargetKind.EXTRA),
+            timeout_seconds=checks.timeout_seconds,
+            expect=extra.expect,
+            reuse_connection=checks.reuse_connections,
+            proxy_url=proxy_for(extra.url, checks.proxy),
+        )
+
+
+def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
+    checks = config.checks
+    scheme = "https" if checks.path_tls else "http"
+    origin = config.identity.pod_name
+    headers = ((semconv.HEADER_ORIGIN, origin),) if origin else ()
+    for neighbour in chosen:
+        # The last gate before a node's name is a label: discovery has refused all others already.
+        if not is_dns_subdomain(neighbour.node_name):
+            continue
+        path_type = PATH_PREFIX + neighbour.node_name
+        for key_suffix, address in _addresses(neighbour, checks.ip_families):
+            port = neighbour.port or checks.path_port
+            yield Target(
+                key=path_type + key_suffix,
+                type=path_type,
+                kind=TargetKind.PATH,
+                url=f"{scheme}://{_bracketed(address)}:{port}{ALWAYS_HAPPY}",
+                interval_seconds=_interval(checks, TargetKind.PATH),
+                timeout_seconds=checks.timeout_seconds,
+                server_name=(checks.tls_server_name or None) if checks.path_tls else None,
+                headers=headers,
+                propagate=True,
+                answered_by_agent=True,
+                detect_interception=True,
+                reuse_connection=checks.reuse_connections,
+                neighbour=neighbour,
+            )
+
+
+def _addresses(neighbour: Neighbour, families: IpFamilies) -> Iterator[tuple[str, str]]:
+    """Yield (key suffix, address): the first address plain, then one for each other family."""
+    yield "", neighbour.pod_ip
+    if families is not IpFamilies.BOTH:
+        return
+    seen = {_family(neighbour.pod_ip)}
+    for address in neighbour.pod_ips:
+        family = _family(address)
+        if family not in seen:
+            seen.add(family)
+            yield f"/{family}", address
+
+
+def _family(address: str) -> str:
+    return "ipv6" if ":" in address else "ipv4"
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 literal as RFC 3986, 3.2.2 wants it; kubenurse's net.JoinHostPort."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _version_url(host: str, checks: ChecksConfig) -> str | None:
+    return f"https://{_bracketed(host)}:{checks.api_server_port}/version" if host else None
+
+
+def _always_happy(base: str | None) -> str | None:
+    return base + ALWAYS_HAPPY if base else None
+
+
+def _interval(checks: ChecksConfig, kind: TargetKind) -> float:
+    return checks.interval_seconds_by_kind.get(kind, checks.interval_seconds)
+
+
+# --- the proxy, for extra checks and the ingress only -------------------------------------------
+
+
+def proxy_for(url: str, proxy: ProxyConfig) -> str | None:
+    """Return the proxy for ``url``, or None: by its scheme, unless NO_PROXY or loopback.
+
+    NO_PROXY as Go reads it (golang.org/x/net/http/httpproxy): host names with their subdomains,
+    ``.domain`` for the subdomains alone, IP addresses, CIDR ranges, each with an optional port; *.
+    """
+    parts = urlsplit(url)
+    chosen = proxy.https if parts.scheme == "https" else proxy.http
+    host = (parts.hostname or "").rstrip(".")
+    if chosen is None or _is_loopback(host):
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    entries = (entry.strip().lower() for entry in proxy.no_proxy.split(","))
+    if any(entry and _matches(host, port, entry) for entry in entries):
+        return None
+    return chosen
+
+
+def _matches(host: str, port: int, entry: str) -> bool:
+    if entry == "*":
+        return True
+    try:
+        network = ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    else:
+        return _in_network(host, str(network))
+    name, colon, entry_port = entry.rpartition(":")
+    if colon and entry_port.isdigit():
+        return int(entry_port) == port and _matches(host, port, name)
+    name = entry.removeprefix("*")
+    return host.endswith(name) if name.startswith(".") else _is_or_is_below(host, name)
+
+
+def _is_or_is_below(host: str, name: str) -> bool:
+    return host == name or host.endswith("." + name)
+
+
+def _in_network(host: str, network: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(network)
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

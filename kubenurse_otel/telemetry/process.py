@@ -1,0 +1,103 @@
+"""The process's own figures: CPU, memory, descriptors, start, and the cgroup's throttling.
+
+Owns reading /proc and the cgroup (v1 and v2). A file that is not there means no series, not an
+error: some kernels and sandboxes hide them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from kubenurse_otel import semconv
+from kubenurse_otel.semconv import Metric
+
+Readings = Iterable[tuple[float, tuple[str, ...]]]
+"""(value, label values in the metric's order)."""
+GaugeSources = Mapping[Metric, Callable[[], Readings]]
+"""What to read for each gauge and observable counter, at each collection."""
+
+_PROC: Final = Path("/proc")
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_V1_CPU_MOUNTS: Final = ("cpu,cpuacct", "cpu", "cpuacct,cpu")
+
+
+def process_sources(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> GaugeSources:
+    """Sources of every process_* metric and of kubenurse_cpu_throttled_seconds_total."""
+    started = _start_time(proc)
+    throttling = _throttling_file(proc, cgroup)
+    return {
+        semconv.PROCESS_CPU: lambda: _one(time.process_time()),
+        semconv.PROCESS_RSS: lambda: _one(_resident_bytes(proc)),
+        semconv.PROCESS_OPEN_FDS: lambda: _one(_open_files(proc)),
+        semconv.PROCESS_START_TIME: lambda: _one(started),
+        semconv.CPU_THROTTLED: lambda: _one(_throttled_seconds(throttling)),
+    }
+
+
+def _one(value: float | None) -> Readings:
+    return () if value is None else ((value, ()),)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+
+
+def _resident_bytes(proc: Path) -> int | None:
+    fields = (_read(proc / "self/statm") or "").split()
+    return int(fields[1]) * resource.getpagesize() if len(fields) > 1 else None
+
+
+def _open_files(proc: Path) -> int | None:
+    try:
+        return len(os.listdir(proc / "self/fd")) - 1  # noqa: PTH208 - listdir makes no Path each
+    except OSError:
+        return None
+
+
+def _start_time(proc: Path) -> float | None:
+    """Unix seconds: boot time plus field 22 of stat in clock ticks (proc(5))."""
+    stat = _read(proc / "self/stat")
+    boot = [line for line in (_read(proc / "stat") or "").splitlines() if line.startswith("btime ")]
+    if stat is None or not boot:
+        return None
+    after_name = stat.rpartition(")")[2].split()  # the name may hold blanks and parentheses
+    return int(boot[0].split()[1]) + int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
+    """The cpu.stat of our own cgroup, wherever the container's runtime shows it."""
+    for line in (_read(proc / "self/cgroup") or "").splitlines():
+        _hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        below = path.strip().lstrip("/")
+        if controllers == "":
+            mounts = [cgroup]
+        elif "cpu" in controllers.split(","):
+            mounts = [cgroup / name for name in _V1_CPU_MOUNTS]
+        else:
+            continue
+        # Without a cgroup namespace the path is the host's, while the mount is already ours.
+        for candidate in [mount / below for mount in mounts] + mounts:
+            text = _read(candidate / "cpu.stat")
+            if text is not None and "throttled_" in text:
+                return candidate / "cpu.stat"
+    return None
+
+
+def _throttled_seconds(path: Path | None) -> float | None:
+    """throttled_usec (cgroup v2) or throttled_time, in nanoseconds (v1)."""
+    for line in ((_read(path) if path else None) or "").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "throttled_usec":
+            return int(value) / 1e6
+        if name == "throttled_time":
+            return int(value) / 1e9
+    return None

@@ -1,0 +1,251 @@
+"""The one cumulative store: every series that the scrape and OTLP show, until it expires.
+
+Owns adding up the SDK's deltas, start times, last exemplars, limits and forgetting. Knows no
+format and no clock of its own. Readers in other threads hold ``lock`` while they look.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from operator import add
+from typing import Final
+
+from opentelemetry.sdk.metrics.export import (
+    Histogram,
+    HistogramDataPoint,
+    MetricsData,
+    NumberDataPoint,
+    Sum,
+)
+
+from kubenurse_otel import semconv
+from kubenurse_otel.semconv import Metric, MetricKind
+
+_log = logging.getLogger(__name__)
+
+SETS_FLOOR: Final = 2_000
+"""The SDK's own default limit of attribute sets a metric."""
+SETS_PER_TYPE: Final = 20
+"""Nine events a type, twice over: a rolling cluster shows its old and its new nodes together."""
+TEXT: Final = 0
+OPENMETRICS: Final = 1
+
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def limit_of_sets(types: int) -> int:
+    """How many attribute sets one metric may have with that many ``type`` values."""
+    return SETS_FLOOR + SETS_PER_TYPE * types
+
+
+class Exemplar:
+    """The last measurement of a bucket that belongs to an exported trace."""
+
+    __slots__ = ("sent", "span_id", "time_ns", "trace_id", "value")
+
+    def __init__(self, value: float, time_ns: int, trace_id: int, span_id: int) -> None:
+        self.value = value
+        self.time_ns = time_ns
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.sent = 0
+        """One bit an exporter that has sent it."""
+
+
+class Series:
+    """One label set of one metric. ``counts`` is empty except for histograms.
+
+    ``counts`` and ``exemplars`` are replaced, never changed, so that a reader may keep them.
+    ``chunks`` holds the rendered lines of each format, None when they must be made again.
+    """
+
+    __slots__ = (
+        "chunks",
+        "counts",
+        "exemplars",
+        "label_text",
+        "label_values",
+        "start_ns",
+        "touched",
+        "value",
+    )
+
+    def __init__(self, metric: Metric, label_values: tuple[str, ...], start_ns: int) -> None:
+        self.label_values = label_values
+        self.label_text = ",".join(
+            f'{name}="{value.translate(_ESCAPES)}"'
+            for name, value in zip(metric.labels, label_values, strict=True)
+        )
+        self.start_ns = start_ns
+        self.touched = 0.0
+        self.value: float = 0
+        """A counter's total, a gauge's reading, a histogram's sum."""
+        self.counts: tuple[int, ...] = ()
+        self.exemplars: dict[int, Exemplar] = {}
+        self.chunks: list[str | None] = [None, None]
+
+    def changed(self) -> None:
+        self.chunks[TEXT] = self.chunks[OPENMETRICS] = None
+
+
+class Family:
+    """One metric and its series, in the order in which they were first seen."""
+
+    def __init__(self, metric: Metric, bounds: tuple[float, ...]) -> None:
+        self.metric = metric
+        self.bounds = bounds
+        self.series: dict[tuple[str, ...], Series] = {}
+        self.overflow: Series | None = None
+        self.type_index = metric.labels.index("type") if "type" in metric.labels else None
+
+    def all_series(self) -> list[Series]:
+        """Every series, the overflow one last."""
+        return [*self.series.values(), *([self.overflow] if self.overflow else [])]
+
+
+class Store:
+    """All families by metric name.
+
+    A series is gone when it was not touched for ``ttl_seconds`` and its ``type`` is none of the
+    current ones; series without a ``type`` label are the agent's own and stay. When one comes
+    back, it starts at zero with a start time after its former end.
+    """
+
+    def __init__(
+        self,
+        families: Iterable[tuple[Metric, tuple[float, ...]]],
+        *,
+        ttl_seconds: float,
+        on_overflow: Callable[[Metric, int], None],
+        started_ns: int,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.families = {metric.name: Family(metric, bounds) for metric, bounds in families}
+        self.collected_ns = started_ns
+        """Unix time of the last collection; the time of every cumulative point."""
+        self.gauges_ns = started_ns
+        self._started_ns = started_ns
+        self._ttl_seconds = ttl_seconds
+        self._on_overflow = on_overflow
+        self._overflowed: set[str] = set()
+        self._types: frozenset[str] = frozenset()
+
+    def set_current_types(self, types: frozenset[str]) -> None:
+        """Name the types that never expire; the limit of series follows their number."""
+        with self.lock:
+            self._types = types
+
+    def merge(self, data: MetricsData, *, now: float) -> None:
+        """Add one delta collection of the SDK. ``now`` is monotonic seconds, for the TTL."""
+        with self.lock:
+            for resource_metrics in data.resource_metrics:
+                for scope_metrics in resource_metrics.scope_metrics:
+                    for metric in scope_metrics.metrics:
+                        family = self.families.get(metric.name)
+                        if family is not None and isinstance(metric.data, (Sum, Histogram)):
+                            for point in metric.data.data_points:
+                                self._merge_point(family, point, now)
+
+    def _merge_point(
+        self, family: Family, point: NumberDataPoint | HistogramDataPoint, now: float
+    ) -> None:
+        attributes: Mapping[str, object] = point.attributes or {}
+        series = self._series_of(family, attributes, point.start_time_unix_nano)
+        if isinstance(point, HistogramDataPoint):
+            series.value += point.sum
+            if series.counts:
+                series.counts = tuple(map(add, series.counts, point.bucket_counts))
+            else:
+                series.counts = tuple(point.bucket_counts)
+        else:
+            series.value += point.value
+        if point.exemplars:
+            exemplars = dict(series.exemplars)
+            for exemplar in point.exemplars:
+                if exemplar.trace_id is not None and exemplar.span_id is not None:
+                    exemplars[bisect_left(family.bounds, exemplar.value)] = Exemplar(
+                        exemplar.value, exemplar.time_unix_nano, exemplar.trace_id, exemplar.span_id
+                    )
+            series.exemplars = exemplars
+        series.touched = now
+        series.changed()
+        self.collected_ns = max(self.collected_ns, point.time_unix_nano)
+
+    def _series_of(
+        self, family: Family, attributes: Mapping[str, object], start_ns: int
+    ) -> Series:
+        if semconv.OVERFLOW in attributes:  # the SDK's own limit, within one collection
+            return self._overflow_of(family, start_ns)
+        key = tuple(str(attributes.get(label, "")) for label in family.metric.labels)
+        series = family.series.get(key)
+        if series is None:
+            if len(family.series) >= limit_of_sets(len(self._types)):
+                return self._overflow_of(family, start_ns)
+            series = family.series[key] = Series(family.metric, key, start_ns)
+        return series
+
+    def _overflow_of(self, family: Family, start_ns: int) -> Series:
+        metric = family.metric
+        if family.overflow is None:
+            family.overflow = Series(metric, ("",) * len(metric.labels), start_ns)
+            family.overflow.label_text = f'{semconv.OVERFLOW.replace(".", "_")}="true"'
+        if metric.name not in self._overflowed:
+            self._overflowed.add(metric.name)
+            _log.error(
+                "%s has more label sets than its limit of %d: the rest is added up in one series"
+                ' with otel_metric_overflow="true" (said once a metric;'
+                " kubenurse_telemetry_series_overflowed_total counts)",
+                metric.name,
+                limit_of_sets(len(self._types)),
+            )
+        self._on_overflow(metric, 1)
+        return family.overflow
+
+    def set_gauge(
+        self, metric: Metric, readings: Iterable[tuple[float, tuple[str, ...]]], *, now_ns: int
+    ) -> None:
+        """Replace every series of a gauge (or observable counter) by its readings.
+
+        A series whose reading did not change keeps its rendered lines. Raises ValueError where a
+        reading has not one value for each of the metric's labels.
+        """
+        with self.lock:
+            family = self.families.get(metric.name)
+            if family is None:
+                return
+            before = family.series
+            after: dict[tuple[str, ...], Series] = {}
+            limit = limit_of_sets(len(self._types))
+            for value, label_values in readings:
+                if len(after) >= limit and label_values not in after:
+                    self._overflow_of(family, now_ns).value += 1
+                    continue
+                series = before.get(label_values)
+                if series is None:
+                    series = Series(metric, label_values, self._started_ns)
+                    series.value = value
+                elif series.value != value:
+                    series.value = value
+                    series.changed()
+                after[label_values] = series
+            family.series = after
+            self.gauges_ns = now_ns
+
+    def expire(self, *, now: float) -> None:
+        """Forget what was not touched for the TTL and is of no current type."""
+        oldest = now - self._ttl_seconds
+        with self.lock:
+            for family in self.families.values():
+                index = family.type_index
+                if index is None or family.metric.kind is MetricKind.GAUGE:
+                    continue
+                gone = [
+                    key
+                    for key, series in family.series.items()
+                    if series.touched < oldest and key[index] not in self._types
+                ]
+                for key in gone:
+                    del family.series[key]

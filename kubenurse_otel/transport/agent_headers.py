@@ -1,0 +1,96 @@
+"""PURE: what an answering agent says of itself in its headers, believed within bounds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""A DNS subdomain (RFC 1123), which every node name is."""
+_PROXY_HEADERS: Final = (b"via", b"x-envoy-", b"x-forwarded-", b"x-proxy-", b"x-cache", b"l5d-")
+_PROXY_SERVERS: Final = (b"envoy", b"istio-envoy")
+_MILLISECONDS: Final = 1000.0
+_MAX_COUNT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTiming:
+    """Seconds; None where the answer does not say."""
+
+    wait: float | None = None
+    app: float | None = None
+    synack_retransmits: int | None = None
+
+
+def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The answering agent's node, "" where there is no valid one. Names are lower case."""
+    wanted = semconv.HEADER_NODE.lower().encode()
+    for name, value in headers:
+        if name == wanted:
+            text = value.decode("latin-1")
+            return text if _NODE_NAME.fullmatch(text) else ""
+    return ""
+
+
+def is_proxied(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a proxy left its mark on the answer."""
+    return any(
+        name.startswith(_PROXY_HEADERS)
+        or (name == b"server" and value.strip().lower() in _PROXY_SERVERS)
+        for name, value in headers
+    )
+
+
+def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | None) -> ServerTiming:
+    """Parse our entries of Server-Timing (W3C, section 2), at most 256 bytes of it.
+
+    ``wait`` and ``app`` are cut to what the far end can have taken, so that wait + app is at most
+    ``far_end`` seconds; without a ``far_end`` they mean nothing and are left out.
+    """
+    found: dict[str, float] = {}
+    wanted = semconv.HEADER_SERVER_TIMING.lower().encode()
+    left = semconv.SERVER_TIMING_MAX_BYTES
+    for name, value in headers:
+        if name == wanted and left > 0:
+            for entry in value[:left].decode("latin-1").split(","):
+                _parse_entry(entry, found)
+            left -= len(value)
+    synack = found.get(semconv.SERVER_TIMING_SYNACK)
+    app = wait = None
+    if far_end is not None:
+        app = _cut(found.get(semconv.SERVER_TIMING_APP), far_end)
+        wait = _cut(found.get(semconv.SERVER_TIMING_WAIT), far_end - (app or 0.0))
+    return ServerTiming(wait, app, None if synack is None else min(int(synack), _MAX_COUNT))
+
+
+def _parse_entry(entry: str, found: dict[str, float]) -> None:
+    name, _, parameters = entry.partition(";")
+    name = name.strip()
+    if name not in _OURS or name in found:
+        return
+    for parameter in parameters.split(";"):
+        key, _, value = parameter.partition("=")
+        if key.strip() == "dur":
+            number = _number(value.strip())
+            if number is not None:
+                found[name] = number
+
+
+_OURS: Final = frozenset(
+    {semconv.SERVER_TIMING_WAIT, semconv.SERVER_TIMING_APP, semconv.SERVER_TIMING_SYNACK}
+)
+_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _cut(milliseconds: float | None, most: float) -> float | None:
+    return None if milliseconds is None else min(milliseconds / _MILLISECONDS, max(0.0, most))

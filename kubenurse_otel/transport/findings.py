@@ -1,0 +1,60 @@
+"""PURE: marks, timeline and answer of one exchange -> its Measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kubenurse_otel.model import Measurement, Target
+from kubenurse_otel.transport import agent_headers
+from kubenurse_otel.transport.sockets import ATTEMPT_DELAY_SECONDS
+
+if TYPE_CHECKING:
+    from kubenurse_otel.transport.exchange import Reply
+    from kubenurse_otel.transport.marks import Attempt, Marks
+    from kubenurse_otel.transport.phases import Timeline
+
+_MICROSECONDS = 1e6
+
+
+def measurement(
+    target: Target, marks: Marks, timeline: Timeline, reply: Reply | None
+) -> Measurement:
+    """What the exchange tells, as far as it came (``reply`` None: it failed)."""
+    split = timeline.split
+    headers = reply.headers if reply is not None and target.answered_by_agent else []
+    node = agent_headers.node_name(headers)
+    timing = agent_headers.server_timing(headers if node else [], far_end=split.far_end)
+    info = marks.info_at_end
+    return Measurement(
+        split=replace(split, far_end_wait=timing.wait, far_end_app=timing.app),
+        offsets=timeline.offsets,
+        timing_source=timeline.source,
+        fallback_reason=timeline.reason,
+        round_trip_source=timeline.round_trip_source,
+        status_code=None if reply is None else reply.status_code,
+        peer_address=marks.peer[0],
+        peer_port=marks.peer[1],
+        connection_reused=marks.reused,
+        retransmits=0 if info is None else max(0, info.retransmits - marks.retransmits_before),
+        dsacks=0 if info is None else info.dsacks,
+        lost=0 if info is None else info.lost,
+        rtt=None if info is None else info.rtt_us / _MICROSECONDS,
+        min_rtt=None if info is None else info.min_rtt_us / _MICROSECONDS,
+        pmtu=None if info is None else info.pmtu,
+        synack_retransmits=timing.synack_retransmits,
+        address_failures=tuple(a.family for a in marks.attempts if _failed(a, marks)),
+        certificate_expiry=marks.certificate_expiry,
+        answering_node=node,
+        intercepted=target.detect_interception
+        and reply is not None
+        and (not node or agent_headers.is_proxied(headers)),
+    )
+
+
+def _failed(attempt: Attempt, marks: Marks) -> bool:
+    """An address that failed, or that was silent for so long that another one took its place."""
+    if attempt is marks.used:
+        return False
+    waited_seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
+    return attempt.error is not None or waited_seconds >= ATTEMPT_DELAY_SECONDS

@@ -1,0 +1,316 @@
+"""The transport: one check's request, from its name to its answer's last byte.
+
+Owns the order of the steps, the deadline over all of them, idle connections and what is sent
+beside the caller's headers (the token). Leaves a Measurement and a Failure in the Probe, and the
+story on the current span. Raises httpx's exceptions only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx
+from opentelemetry import trace
+
+from kubenurse_otel import __version__, errors
+from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Target
+from kubenurse_otel.transport import kernel, phases, sockets, spans
+from kubenurse_otel.transport.exchange import Exchange, Headers, Reply
+from kubenurse_otel.transport.findings import measurement
+from kubenurse_otel.transport.marks import Marks, Stage
+from kubenurse_otel.transport.resolve import (
+    DeadlineExceededError,
+    Resolve,
+    ThreadResolver,
+    is_address,
+)
+from kubenurse_otel.transport.sockets import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from kubenurse_otel.transport.trust import TrustStore
+
+_NOT_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
+_NOT_PASSED_UP: Final = frozenset(
+    {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
+)
+"""The body is read and dropped here, so what describes it would mislead."""
+_OWN_SHARE: Final = 0.5
+"""A check whose time ran out is our own fault when we used up this share of it."""
+
+
+class KernelTimedTransport(httpx.AsyncBaseTransport):
+    """HTTP/1.1 on sockets of its own, timed by the kernel.
+
+    Every request carries a Probe in ``extensions[PROBE]``. The response comes back when its body
+    is read (and dropped): ``handle_async_request`` spans the whole exchange, and all of it, from
+    look-up to last byte, meets ``Target.timeout_seconds``.
+    """
+
+    def __init__(
+        self,
+        *,
+        trust: TrustStore,
+        tracer_provider: trace.TracerProvider,
+        resolve: Resolve | None = None,
+        clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
+    ) -> None:
+        self._tracer = tracer_provider.get_tracer("kubenurse_otel.transport", __version__)
+        self._means = _Means(trust, resolve or ThreadResolver(), clocks)
+        self._stamping = kernel.keep_receive_timestamps_on()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        probe = request.extensions[PROBE]
+        assert isinstance(probe, Probe)
+        span = trace.get_current_span()
+        course = _Course(self._means, request, probe.target)
+        error: BaseException | None = None
+        reply: Reply | None = None
+        try:
+            reply = await course.run()
+        except (OSError, UnicodeError, errors.CheckError) as raised:
+            error = raised
+        course.marks.ended = self._means.clocks()
+        course.finish(reply)
+        marks = course.marks
+        timeline = phases.measure(marks)
+        probe.failure = None if error is None else course.failure(error)
+        probe.measurement = measurement(probe.target, marks, timeline, reply)
+        story = spans.Story(course.host, course.port, probe, marks, timeline)
+        spans.describe(span, self._tracer, story)
+        if probe.failure is not None:
+            raise _httpx_error(probe.failure, request) from error
+        assert reply is not None
+        return httpx.Response(
+            reply.status_code,
+            headers=[(n, v) for n, v in reply.headers if n not in _NOT_PASSED_UP],
+            extensions={"http_version": reply.http_version},
+        )
+
+    def retain(self, keys: Collection[str]) -> None:
+        """Close the idle connections of all targets but these."""
+        for key in self._means.idle.keys() - set(keys):
+            self._means.idle.pop(key).close()
+
+    async def aclose(self) -> None:
+        self.retain(())
+        if self._stamping is not None:
+            self._stamping.close()
+            self._stamping = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What every request of a transport shares."""
+
+    trust: TrustStore
+    resolve: Resolve
+    clocks: Callable[[], kernel.ClockPair]
+    idle: dict[str, Connection] = field(default_factory=dict)
+    """By the target's key."""
+
+
+class _Course:
+    """One request's way through its phases; ``phase`` says where it is."""
+
+    def __init__(self, means: _Means, request: httpx.Request, target: Target) -> None:
+        self.host = request.url.raw_host.decode("ascii")
+        self.port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        self.phase = Phase.REQUEST
+        self._means = means
+        self._request = request
+        self._target = target
+        self._connection: Connection | None = None
+        self._exchange: Exchange | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start the clock: here, and again when a kept connection turned out to be dead."""
+        self.marks = Marks(started=self._means.clocks())
+        self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
+
+    async def run(self) -> Reply:
+        try:
+            headers = self._headers()
+            idle = self._idle_connection()
+            if idle is not None:
+                idle.reuse(self.marks)
+                with contextlib.suppress(ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
+                    return await self._send(idle, headers)
+                # The far end closed it as we wrote: that says nothing (RFC 9112 section 9.3.1).
+                idle.close()
+                self._begin()
+            connection = await self._connect()
+            return await self._send(connection, headers)
+        except BaseException:
+            if self._connection is not None:
+                self._note_end(self._connection)
+                self._connection.close()
+            raise
+
+    def finish(self, reply: Reply | None) -> None:
+        """Read what the kernel still knows of the connection, then keep it or close it."""
+        connection = self._connection
+        if connection is None or reply is None:
+            return
+        self._note_end(connection)
+        if self._target.reuse_connection and reply.reusable:
+            previous = self._means.idle.get(self._target.key)
+            if previous is not None and previous is not connection:
+                previous.close()
+            self._means.idle[self._target.key] = connection
+        else:
+            connection.close()
+
+    def failure(self, error: BaseException) -> Failure:
+        marks = self.marks
+        assert marks.ended is not None
+        if isinstance(error, DeadlineExceededError):
+            own_ns = phases.own_delay_so_far_ns(
+                marks, marks.ended.monotonic_ns, error.waiting_since_ns
+            )
+            if own_ns > _OWN_SHARE * self._target.timeout_seconds * 1e9:
+                error = errors.OwnTimeoutError(f"{own_ns / 1e9:.1f} s of its time went by in us")
+        elapsed_ns = marks.ended.monotonic_ns - marks.started.monotonic_ns
+        return errors.failure(
+            error,
+            self.phase,
+            target=f"{self.host}:{self.port}" if ":" not in self.host else self._target.url,
+            writing=self._exchange is not None and self._exchange.writing,
+            elapsed_seconds=elapsed_ns / 1e9,
+        )
+
+    def _note_end(self, connection: Connection) -> None:
+        connection.drain_stamps()
+        self.marks.info_at_end = connection.info()
+
+    def _idle_connection(self) -> Connection | None:
+        idle = self._means.idle.pop(self._target.key, None)
+        if idle is not None and not idle.is_idle():
+            idle.close()
+            return None
+        return idle
+
+    async def _connect(self) -> Connection:
+        proxy = urlsplit(self._target.proxy_url) if self._target.proxy_url else None
+        host, port = self.host, self.port
+        if proxy is not None:
+            host, port = proxy.hostname or "", proxy.port or 80
+        self.phase = Phase.DNS
+        addresses = await self._addresses(host)
+        self.phase = Phase.CONNECT
+        sock = await sockets.connect(addresses, port, deadline=self._deadline, marks=self.marks)
+        connection = self._connection = Connection(sock, self.marks)
+        connection.deadline = self._deadline
+        self.marks.peer = connection.peer
+        if self._request.url.scheme == "https":
+            if proxy is not None:
+                connection.stage = Stage.PROXY
+                await Exchange(connection).open_tunnel(_authority(self.host, self.port))
+                connection.stage = Stage.REQUEST
+                self.marks.first_byte = self.marks.last_byte = None
+            self.phase = Phase.TLS
+            await self._shake_hands(connection)
+        return connection
+
+    async def _addresses(self, host: str) -> tuple[str, ...]:
+        if is_address(host):
+            return (host,)
+        self.marks.dns_started_ns = self.marks.started.monotonic_ns
+        answer = await self._means.resolve(host, deadline=self._deadline)
+        self.marks.dns_started_ns = answer.started_ns
+        self.marks.dns_ended_ns = answer.ended_ns
+        return answer.addresses
+
+    async def _shake_hands(self, connection: Connection) -> None:
+        context = self._means.trust.context(self._target.trust)
+        name = self._target.server_name or self.host.rstrip(".")
+        await connection.start_tls(context, name)
+        assert connection.ssl_object is not None
+        cipher = connection.ssl_object.cipher()
+        self.marks.tls_version = connection.ssl_object.version() or ""
+        self.marks.tls_cipher = cipher[0] if cipher else ""
+        certificate = connection.ssl_object.getpeercert() or {}
+        not_after = certificate.get("notAfter")
+        if isinstance(not_after, str):
+            self.marks.certificate_expiry = float(ssl.cert_time_to_seconds(not_after))
+
+    async def _send(self, connection: Connection, headers: Headers) -> Reply:
+        self._connection = connection
+        connection.deadline = self._deadline
+        self.marks.peer = connection.peer
+        self.marks.got_connection_ns = self._means.clocks().monotonic_ns
+        self.phase = Phase.REQUEST
+        exchange = self._exchange = Exchange(connection)
+        try:
+            return await exchange.run(
+                self._request.method.encode("ascii"), self._request_target(), headers
+            )
+        finally:
+            if exchange.head_read:
+                self.phase = Phase.RECEIVE
+
+    def _headers(self) -> Headers:
+        target = self._target
+        headers = [
+            (name, value)
+            for name, value in self._request.headers.raw
+            if target.propagate or name.lower() not in _NOT_PROPAGATED
+        ]
+        if not target.reuse_connection:
+            headers.append((b"Connection", b"close"))
+        # Below the instrumentation, so that no span and no log can ever hold it.
+        authorization = self._means.trust.authorization(target, str(self._request.url))
+        if authorization is not None:
+            headers.append((b"Authorization", authorization.encode("ascii")))
+        return headers
+
+    def _request_target(self) -> bytes:
+        """Origin form; absolute form to a proxy that is to forward (RFC 9112 section 3.2)."""
+        url = self._request.url
+        if self._target.proxy_url and url.scheme == "http":
+            return b"http://" + _authority(self.host, self.port) + url.raw_path
+        return url.raw_path
+
+
+def _authority(host: str, port: int) -> bytes:
+    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
+
+
+_TIMEOUTS: Final = frozenset(
+    {
+        errors.ErrorType.DNS_TIMEOUT,
+        errors.ErrorType.CONNECT_TIMEOUT,
+        errors.ErrorType.TLS_HANDSHAKE_TIMEOUT,
+        errors.ErrorType.RESPONSE_TIMEOUT,
+        errors.ErrorType.OWN_TIMEOUT,
+    }
+)
+_PROTOCOL: Final = frozenset(
+    {errors.ErrorType.CONNECTION_CLOSED_EARLY, errors.ErrorType.MALFORMED_RESPONSE}
+)
+
+
+def _httpx_error(failure: Failure, request: httpx.Request) -> httpx.TransportError:
+    """What a user of httpx expects for this failure; its text is our sentence."""
+    connecting = failure.phase in {Phase.DNS, Phase.CONNECT, Phase.TLS}
+    kind: type[httpx.TransportError]
+    if failure.error_type in _TIMEOUTS:
+        kind = httpx.ConnectTimeout if connecting else httpx.ReadTimeout
+    elif failure.error_type == errors.ErrorType.PROXY_ERROR:
+        kind = httpx.ProxyError
+    elif failure.error_type == errors.ErrorType.CREDENTIALS_MISSING:
+        kind = httpx.LocalProtocolError
+    elif connecting:
+        kind = httpx.ConnectError
+    elif failure.error_type in _PROTOCOL:
+        kind = httpx.RemoteProtocolError
+    else:
+        kind = httpx.ReadError
+    return kind(failure.message, request=request)

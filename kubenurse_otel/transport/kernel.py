@@ -1,0 +1,204 @@
+"""The kernel's stopwatch: SO_TIMESTAMPING, the socket error queue, TCP_INFO, the clocks.
+
+Owns the byte layouts and turns them into times; decides nothing. Needs no privilege. Sources:
+linux/net_tstamp.h, linux/errqueue.h, linux/tcp.h, Documentation/networking/timestamping.rst.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import Final, Self
+
+SO_TIMESTAMPING: Final = 37
+_TX_SOFTWARE: Final = 1 << 1
+_RX_SOFTWARE: Final = 1 << 3
+_SOFTWARE: Final = 1 << 4
+_OPT_ID: Final = 1 << 7
+_TX_ACK: Final = 1 << 9
+_OPT_TSONLY: Final = 1 << 11
+_TCP_FLAGS: Final = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_ID | _TX_ACK | _OPT_TSONLY
+_RX_FLAGS: Final = _RX_SOFTWARE | _SOFTWARE
+
+_ORIGIN_TIMESTAMPING: Final = 4
+"""SO_EE_ORIGIN_TIMESTAMPING"""
+STAMP_SENT: Final = 0
+"""SCM_TSTAMP_SND: the last byte of a send was handed to the network device."""
+STAMP_ACKNOWLEDGED: Final = 2
+"""SCM_TSTAMP_ACK: the peer's kernel acknowledged it."""
+
+_TIMESPEC: Final = struct.Struct("qq")
+_EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
+"""struct sock_extended_err: errno, origin, type, code, pad, info (SCM_TSTAMP_*), data (key)."""
+_EXTENDED_ERROR_TYPES: Final = frozenset({(0, 11), (41, 25)})
+"""(IPPROTO_IP, IP_RECVERR) and (IPPROTO_IPV6, IPV6_RECVERR)."""
+_ANCILLARY_BYTES: Final = 256
+_DRAIN_LIMIT: Final = 256
+"""Messages taken from an error queue at once: a bound, far over what a check can leave there."""
+
+TCP_INFO: Final = 11
+_TCP_INFO_BYTES: Final = 256
+_TCP_INFO_LEAST: Final = 152
+"""Through tcpi_min_rtt (Linux 4.6)."""
+_UINT: Final = struct.Struct("=I")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPair:
+    """CLOCK_REALTIME and CLOCK_MONOTONIC read as one, in ns, and how far apart at worst."""
+
+    realtime_ns: int
+    monotonic_ns: int
+    uncertainty_ns: int
+
+    @property
+    def offset_ns(self) -> int:
+        """What to take from a CLOCK_REALTIME stamp to get CLOCK_MONOTONIC."""
+        return self.realtime_ns - self.monotonic_ns
+
+
+def read_clocks() -> ClockPair:
+    """Read both clocks; of three tries the one that was interrupted least."""
+    best: ClockPair | None = None
+    for _ in range(3):
+        before = time.monotonic_ns()
+        realtime = time.time_ns()
+        after = time.monotonic_ns()
+        if best is None or after - before < best.uncertainty_ns:
+            best = ClockPair(realtime, (before + after) // 2, after - before)
+    assert best is not None
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One transmit stamp: what happened (STAMP_*), to the byte with which key, when."""
+
+    what: int
+    key: int
+    """Offset of the send's last byte since time-stamping was enabled (OPT_ID), modulo 2^32."""
+    realtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """The fields of struct tcp_info that a check reads, at one moment."""
+
+    retransmits: int
+    """tcpi_total_retrans: segments sent again so far, SYNs included."""
+    rtt_us: int
+    min_rtt_us: int
+    lost: int
+    pmtu: int
+    last_ack_received_ms: int
+    """Since the last acknowledgement came in; as coarse as the kernel's tick (1 to 10 ms)."""
+    dsacks: int
+    """Segments that the peer says it got twice: our retransmission was not needed."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """Parse struct tcp_info (linux/tcp.h); None where the kernel's is too short to use.
+
+        A longer one than we know is read by its head, a shorter one lacks the newer fields.
+        """
+        if len(data) < _TCP_INFO_LEAST:
+            return None
+
+        def field(offset: int) -> int:
+            return int(_UINT.unpack_from(data, offset)[0])
+
+        return cls(
+            retransmits=field(100),
+            rtt_us=field(68),
+            min_rtt_us=field(148),
+            lost=field(32),
+            pmtu=field(60),
+            last_ack_received_ms=field(56),
+            dsacks=field(216) if len(data) >= 220 else 0,
+        )
+
+
+def tcp_info(sock: socket.socket) -> TcpInfo | None:
+    """TCP_INFO of a socket, None where the kernel does not give it (gVisor, other systems)."""
+    try:
+        return TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _TCP_INFO_BYTES))
+    except OSError:
+        return None
+
+
+def enable_timestamps(sock: socket.socket) -> bool:
+    """Ask for send, acknowledge and receive stamps. Only after connect: OPT_ID before is EINVAL."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _TCP_FLAGS)
+    except OSError:
+        return False
+    return True
+
+
+def keep_receive_timestamps_on() -> socket.socket | None:
+    """Hold the kernel's receive time-stamping on, for as long as the socket returned is open.
+
+    The kernel stamps packets only while some socket asks for it and switches over lazily
+    (net_enable_timestamp), so that the first answers after a pause would carry no stamp.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _RX_FLAGS)
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
+    """Read up to ``size`` bytes and the CLOCK_REALTIME ns at which the last of them arrived.
+
+    Raises what recvmsg raises: BlockingIOError when nothing is there, ConnectionResetError...
+    """
+    data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_BYTES)
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
+            return data, _realtime_ns(payload)
+    return data, None
+
+
+def drain_error_queue(sock: socket.socket) -> list[Stamp]:
+    """Take every pending transmit stamp. A queue left full keeps waking the socket (EPOLLERR)."""
+    stamps: list[Stamp] = []
+    for _ in range(_DRAIN_LIMIT):
+        try:
+            _, ancillary, _, _ = sock.recvmsg(
+                0, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
+            )
+        except OSError:
+            break
+        stamp = parse_stamp(ancillary)
+        if stamp is not None:
+            stamps.append(stamp)
+    return stamps
+
+
+def parse_stamp(ancillary: list[tuple[int, int, bytes]]) -> Stamp | None:
+    """One error-queue message's control messages -> its stamp; None for any other error."""
+    realtime_ns: int | None = None
+    what_key: tuple[int, int] | None = None
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
+            realtime_ns = _realtime_ns(payload)
+        elif (level, kind) in _EXTENDED_ERROR_TYPES and len(payload) >= _EXTENDED_ERROR.size:
+            _, origin, _, _, _, info, data = _EXTENDED_ERROR.unpack_from(payload)
+            if origin == _ORIGIN_TIMESTAMPING:
+                what_key = (info, data)
+    if realtime_ns is None or what_key is None:
+        return None
+    return Stamp(what_key[0], what_key[1], realtime_ns)
+
+
+def _realtime_ns(payload: bytes) -> int | None:
+    """The payload is struct scm_timestamping: three timespecs, software first; zero means none."""
+    if len(payload) < _TIMESPEC.size:
+        return None
+    seconds, nanoseconds = _TIMESPEC.unpack_from(payload)
+    return (int(seconds) * 1_000_000_000 + int(nanoseconds)) or None

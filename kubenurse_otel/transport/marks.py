@@ -1,0 +1,98 @@
+"""What happened during one exchange, as it happened: user-space marks and raw kernel stamps.
+
+Written by sockets.py and http.py, read by phases.py. Times are CLOCK_MONOTONIC ns unless the
+name says realtime. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kubenurse_otel.transport.kernel import ClockPair, Stamp, TcpInfo
+
+
+class Stage(Enum):
+    """What bytes on the connection belong to."""
+
+    PROXY = "proxy"
+    TLS = "tls"
+    REQUEST = "request"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One address that was tried."""
+
+    address: str
+    family: str
+    """"ipv4" or "ipv6"."""
+    started_ns: int
+    ended_ns: int = 0
+    error: OSError | None = None
+    abandoned: bool = False
+    """Another address won the race before this one answered."""
+
+    @property
+    def connected(self) -> bool:
+        return self.ended_ns > 0 and self.error is None and not self.abandoned
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One send: when we called it, when it returned, and the key of its last byte."""
+
+    stage: Stage
+    started_ns: int
+    ended_ns: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One read: when we had it, and when the kernel did (realtime, None without a stamp)."""
+
+    stage: Stage
+    user_ns: int
+    kernel_realtime_ns: int | None
+
+
+@dataclass(slots=True)
+class Marks:
+    """All marks of one exchange; what was not reached is None or empty."""
+
+    started: ClockPair
+    ended: ClockPair | None = None
+    dns_started_ns: int | None = None
+    dns_ended_ns: int | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    used: Attempt | None = None
+    """The attempt whose connection carries the request; None on a reused connection."""
+    info_at_connect: TcpInfo | None = None
+    info_at_connect_ns: int = 0
+    info_at_end: TcpInfo | None = None
+    timestamps_enabled: bool = False
+    tls_started_ns: int | None = None
+    tls_ended_ns: int | None = None
+    got_connection_ns: int | None = None
+    steps: list[Sent | Received] = field(default_factory=list)
+    stamps: list[Stamp] = field(default_factory=list)
+    first_byte: Received | None = None
+    """The read that brought the first bytes of the response (of its plain text over TLS)."""
+    last_byte: Received | None = None
+    reused: bool = False
+    """On a connection kept from an exchange before."""
+    encrypted: bool = False
+    retransmits_before: int = 0
+    """On a reused connection: tcpi_total_retrans when this exchange began."""
+    peer: tuple[str, int] = ("", 0)
+    tls_version: str = ""
+    """As ssl names it: "TLSv1.3"."""
+    tls_cipher: str = ""
+    certificate_expiry: float | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.reused or self.used is not None

@@ -1,0 +1,321 @@
+"""Sockets of our own on the running loop: connect, TLS, send, receive; each leaves its marks.
+
+Owns waiting, deadlines and the connection's byte count. Does not speak HTTP and computes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from kubenurse_otel.transport import kernel
+from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
+from kubenurse_otel.transport.resolve import DeadlineExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+ATTEMPT_DELAY_SECONDS: Final = 0.25
+"""RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
+READ_BYTES: Final = 16_384
+
+
+async def connect(
+    addresses: tuple[str, ...], port: int, *, deadline: float, marks: Marks
+) -> socket.socket:
+    """Connect to the first address that answers (happy eyeballs, RFC 8305 section 5).
+
+    Raises DeadlineExceededError, or the last address's OSError where all failed. Every address
+    that was tried stands in ``marks.attempts``, the one that won in ``marks.used``.
+    """
+    if len(addresses) == 1:
+        return await _attempt(addresses[0], port, deadline=deadline, marks=marks)
+    race = _Race()
+    try:
+        for address in addresses:
+            race.enter(_attempt(address, port, deadline=deadline, marks=marks))
+            # The next one's turn comes when this one failed, or took too long.
+            await race.wait(ATTEMPT_DELAY_SECONDS)
+            if race.winner is not None:
+                return race.winner
+        while race.winner is None and race.running:
+            await race.wait(None)
+    finally:
+        await race.call_off()
+    if race.winner is None:
+        assert race.error is not None
+        raise race.error
+    return race.winner
+
+
+class _Race:
+    """Connection attempts beside each other; the first that succeeds wins."""
+
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[socket.socket]] = set()
+        self.winner: socket.socket | None = None
+        self.error: BaseException | None = None
+
+    def enter(self, attempt: Coroutine[Any, Any, socket.socket]) -> None:
+        self.running.add(asyncio.create_task(attempt))
+
+    async def wait(self, timeout_seconds: float | None) -> None:
+        """Until one of them is over, or time is."""
+        done, self.running = await asyncio.wait(
+            self.running, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            self._judge(task.exception() or task.result())
+
+    async def call_off(self) -> None:
+        for task in self.running:
+            task.cancel()
+        for outcome in await asyncio.gather(*self.running, return_exceptions=True):
+            self._judge(outcome)
+
+    def _judge(self, outcome: socket.socket | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            self.error = outcome
+        elif self.winner is None:
+            self.winner = outcome
+        else:
+            outcome.close()
+
+
+async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
+    marks.attempts.append(attempt)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:  # EMFILE, or a family that this host lacks
+        attempt.ended_ns, attempt.error = time.monotonic_ns(), error
+        raise
+    try:
+        await _connect(sock, (address, port), deadline=deadline, attempt=attempt)
+        if marks.used is None:
+            marks.info_at_connect = kernel.tcp_info(sock)
+            marks.info_at_connect_ns = time.monotonic_ns()
+            marks.used = attempt
+    except OSError as error:
+        attempt.ended_ns, attempt.error = time.monotonic_ns(), error
+        sock.close()
+        raise
+    except BaseException:  # cancelled: another address won, or we are shutting down
+        attempt.ended_ns, attempt.abandoned = time.monotonic_ns(), True
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect(
+    sock: socket.socket, address: tuple[str, int], *, deadline: float, attempt: Attempt
+) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    attempt.started_ns = time.monotonic_ns()
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        expired = not await _ready(sock, deadline, writing=True)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number)) from None
+        if expired and not _is_connected(sock):
+            raise DeadlineExceededError(attempt.started_ns) from None
+    attempt.ended_ns = time.monotonic_ns()
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+async def _ready(sock: socket.socket, deadline: float, *, writing: bool = False) -> bool:
+    """Wait until the socket is ready (or has an error or a stamp); False when time is up."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+    add: Callable[..., Any] = loop.add_writer if writing else loop.add_reader
+    remove: Callable[[int], bool] = loop.remove_writer if writing else loop.remove_reader
+    number = sock.fileno()
+    add(number, _settle, future, True)
+    timer = loop.call_at(deadline, _settle, future, False)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        remove(number)
+
+
+def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
+    if not future.done():
+        future.set_result(ready)
+
+
+class Connection:
+    """One TCP connection, plain or under TLS, that notes when bytes left and came."""
+
+    def __init__(self, sock: socket.socket, marks: Marks) -> None:
+        self.marks = marks
+        self.stage = Stage.REQUEST
+        self.deadline = 0.0
+        self.ssl_object: ssl.SSLObject | None = None
+        self._sock = sock
+        self._sent_bytes = 0
+        self._incoming: ssl.MemoryBIO | None = None
+        self._outgoing: ssl.MemoryBIO | None = None
+        self.timestamps_enabled = kernel.enable_timestamps(sock)
+        marks.timestamps_enabled = self.timestamps_enabled
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the far end; ("", 0) once it is gone."""
+        try:
+            name = self._sock.getpeername()
+        except OSError:
+            return "", 0
+        return str(name[0]), int(name[1])
+
+    def info(self) -> kernel.TcpInfo | None:
+        return kernel.tcp_info(self._sock)
+
+    def is_idle(self) -> bool:
+        """Whether a connection kept for reuse still stands, with nothing to read on it."""
+        kernel.drain_error_queue(self._sock)
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def reuse(self, marks: Marks) -> None:
+        """Begin another exchange on it, with marks of its own."""
+        self.marks = marks
+        self.stage = Stage.REQUEST
+        marks.reused = True
+        marks.encrypted = self.ssl_object is not None
+        marks.timestamps_enabled = self.timestamps_enabled
+        info = self.info()
+        marks.retransmits_before = info.retransmits if info is not None else 0
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Shake hands. Raises ssl.SSLError, OSError or DeadlineExceededError."""
+        self.marks.tls_started_ns = time.monotonic_ns()
+        self.marks.encrypted = True
+        self.stage = Stage.TLS
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_name
+        )
+        while True:
+            try:
+                self.ssl_object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._feed()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):  # the alert that says why is a courtesy
+                    await self._flush()
+                raise
+            else:
+                break
+        await self._flush()
+        self.marks.tls_ended_ns = time.monotonic_ns()
+        self.stage = Stage.REQUEST
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it. Raises OSError or DeadlineExceededError."""
+        if self.ssl_object is None:
+            await self._send(data)
+        else:
+            self.ssl_object.write(data)
+            await self._flush()
+
+    async def receive(self) -> tuple[bytes, Received | None]:
+        """Read some plain bytes, with the read that brought (the last of) them; b"" at the end.
+
+        Raises OSError, ssl.SSLError or DeadlineExceededError.
+        """
+        if self.ssl_object is None:
+            return await self._receive()
+        while True:
+            try:
+                data = self.ssl_object.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                await self._feed()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b"", None
+            else:
+                if self._outgoing is not None and self._outgoing.pending:
+                    await self._flush()  # the answer to a TLS 1.3 key update
+                return data, self._last_received()
+
+    def drain_stamps(self) -> None:
+        """Take the pending stamps into the marks."""
+        self.marks.stamps.extend(kernel.drain_error_queue(self._sock))
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _last_received(self) -> Received | None:
+        return next((s for s in reversed(self.marks.steps) if isinstance(s, Received)), None)
+
+    async def _feed(self) -> None:
+        assert self._incoming is not None
+        data, _ = await self._receive()
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        assert self._outgoing is not None
+        if self._outgoing.pending:
+            await self._send(self._outgoing.read())
+
+    async def _send(self, data: bytes) -> None:
+        started_ns = time.monotonic_ns()
+        view = memoryview(data)
+        expired = False
+        while view:
+            try:
+                sent = self._sock.send(view)
+            except BlockingIOError:
+                self.drain_stamps()
+                if expired:
+                    raise DeadlineExceededError(started_ns) from None
+                expired = not await _ready(self._sock, self.deadline, writing=True)
+            else:
+                view = view[sent:]
+                self._sent_bytes += sent
+        key = (self._sent_bytes - 1) & 0xFFFFFFFF
+        self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key))
+
+    async def _receive(self) -> tuple[bytes, Received | None]:
+        waiting_since_ns = time.monotonic_ns()
+        expired = False
+        while True:
+            try:
+                data, kernel_ns = kernel.receive(self._sock, READ_BYTES)
+            except BlockingIOError:
+                # A pending stamp wakes readers too (EPOLLERR): take it, and wait on.
+                self.drain_stamps()
+                if expired:
+                    raise DeadlineExceededError(waiting_since_ns) from None
+                expired = not await _ready(self._sock, self.deadline)
+            else:
+                break
+        if not data:
+            return b"", None
+        received = Received(self.stage, time.monotonic_ns(), kernel_ns)
+        self.marks.steps.append(received)
+        return data, received

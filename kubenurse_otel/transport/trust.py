@@ -1,0 +1,167 @@
+"""Whom we trust and who we are: TLS contexts and the service account's token, fresh from files.
+
+Owns their rereading: Kubernetes swaps a symlink, others write in place; a file that is half
+written or gone keeps what was there before, and says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from kubenurse_otel.errors import CredentialsMissingError
+from kubenurse_otel.model import Auth, Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kubenurse_otel.config import TrustConfig
+    from kubenurse_otel.model import Target
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RECHECK_SECONDS: Final = 1.0
+"""How often a file is looked at, at most."""
+MAX_TOKEN_BYTES: Final = 65_536
+
+Signature = tuple[tuple[int, int, int] | None, ...]
+"""Of each file: inode, mtime ns, size; None where it is missing."""
+
+
+def _signature(paths: tuple[Path, ...]) -> Signature:
+    signature: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            signature.append(None)
+        else:
+            signature.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(signature)
+
+
+class _Watched(Generic[T]):
+    """A value made from files, made again when one of them changed."""
+
+    def __init__(
+        self, what: str, paths: tuple[Path, ...], make: Callable[[], T], clock: Callable[[], float]
+    ) -> None:
+        self._what = what
+        self._paths = paths
+        self._make = make
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._signature: Signature | None = None
+        self._value: T | None = None
+
+    def get(self) -> T:
+        """Raises OSError, ssl.SSLError or ValueError only while there never was a good one."""
+        now = self._clock()
+        if self._value is not None and now - self._looked_at < RECHECK_SECONDS:
+            return self._value
+        self._looked_at = now
+        signature = _signature(self._paths)
+        if self._value is not None and signature == self._signature:
+            return self._value
+        try:
+            self._value = self._make()
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            if self._value is None:
+                raise
+            if signature != self._signature:
+                _log.warning(
+                    "%s cannot be read (%s: %s): the one before stays in use",
+                    self._what,
+                    ", ".join(map(str, self._paths)),
+                    type(error).__name__,
+                )
+        self._signature = signature
+        return self._value
+
+
+class TrustStore:
+    """TLS contexts by Trust and the bearer token, made anew when their files change."""
+
+    def __init__(self, config: TrustConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        extra = (config.extra_ca,) if config.extra_ca is not None else ()
+        bundle = (config.ca_file, *extra)
+        self._contexts = {
+            Trust.API_SERVER: _Watched("the API server's CA", bundle, self._api_server, clock),
+            Trust.WORKLOAD: _Watched("the CA bundle", bundle, self._workload, clock),
+        }
+        self._token = _Watched("the token", (config.token_file,), self._read_token, clock)
+
+    def context(self, trust: Trust) -> ssl.SSLContext:
+        """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
+
+        Raises OSError or ssl.SSLError where the CA files never could be read.
+        """
+        return self._contexts[trust].get()
+
+    def authorization(self, target: Target, url: str) -> str | None:
+        """The Authorization header for this target, None where it gets none.
+
+        The token goes to the target it belongs to, at that target's own origin, over verified
+        TLS. Raises CredentialsMissingError rather than send it anywhere else.
+        """
+        if target.auth is not Auth.SERVICE_ACCOUNT_TOKEN:
+            return None
+        asked, own = urlsplit(url), urlsplit(target.url)
+        if (asked.scheme, asked.netloc) != (own.scheme, own.netloc):
+            raise CredentialsMissingError("the token does not go to another host")
+        if asked.scheme != "https" or target.trust is not Trust.API_SERVER:
+            raise CredentialsMissingError("the token goes over verified TLS only")
+        try:
+            token = self._token.get()
+        except FileNotFoundError:
+            return None  # no service account: /version usually answers anybody
+        except (OSError, ValueError):
+            raise CredentialsMissingError("the token file cannot be read") from None
+        return f"Bearer {token}"
+
+    def _read_token(self) -> str:
+        with self._config.token_file.open("rb") as file:
+            token = file.read(MAX_TOKEN_BYTES).decode("ascii").strip()
+        if not token or not token.isprintable() or " " in token:
+            raise ValueError("not a token")
+        return token
+
+    def _api_server(self) -> ssl.SSLContext:
+        context = _client_context()
+        if not self._load(context):
+            context.load_default_certs()
+        return context
+
+    def _workload(self) -> ssl.SSLContext:
+        context = _client_context()
+        if self._config.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        context.load_default_certs()
+        self._load(context)
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> bool:
+        """Load ca.crt (where there is one: not outside a cluster) and EXTRA_CA (which must be)."""
+        loaded = False
+        if self._config.ca_file.exists():
+            context.load_verify_locations(cafile=self._config.ca_file)
+            loaded = True
+        if self._config.extra_ca is not None:
+            context.load_verify_locations(cafile=self._config.extra_ca)
+        return loaded
+
+
+def _client_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
