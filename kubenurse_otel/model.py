@@ -270,3 +270,5 @@ class CheckResult:
     measurement: Measurement | None = None
     trace_id: str = ""
     """32 hex digits, empty without a trace."""
+    span_id: str = ""
+    """Of the root span: 16 hex digits, empty without a trace."""

@@ -6,18 +6,24 @@ Decides nothing about which spans leave; see sampling.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
-from opentelemetry.util.types import AnyValue
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import SpanLimitsConfig
-from kubenurse_otel.semconv import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.util.types import AnyValue
+
+    from kubenurse_otel.config import SpanLimitsConfig
+    from kubenurse_otel.semconv import Kept
 
 _EXCEPTION_EVENT = "exception"
 
@@ -45,7 +51,7 @@ def rebuild(span: ReadableSpan, limits: SpanLimitsConfig, kept: Kept | None = No
         events=_events(span.events, limits),
         links=span.links,
         kind=span.kind,
-        status=_status(span.status, attributes),
+        status=_status(span, attributes),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -65,25 +71,28 @@ def sampled(context: SpanContext | None) -> SpanContext | None:
     )
 
 
-def _status(status: Status, attributes: Mapping[str, AnyValue]) -> Status:
-    """Keep the code; the description is our sentence or none, for theirs is str(exception)."""
+def _status(span: ReadableSpan, attributes: Mapping[str, AnyValue]) -> Status:
+    """Keep the code; the description is our sentence, never the text of an exception."""
+    status = span.status
     if status.status_code is not StatusCode.ERROR:
         return status
     message = attributes.get(semconv.FAILURE_MESSAGE)
-    return Status(StatusCode.ERROR, message if isinstance(message, str) else None)
+    if isinstance(message, str):
+        return Status(StatusCode.ERROR, message)
+    # Whatever recorded an exception has put its text into the status as well.
+    recorded = any(event.name == _EXCEPTION_EVENT for event in span.events)
+    return Status(StatusCode.ERROR) if recorded else status
 
 
 def _events(events: Sequence[Event], limits: SpanLimitsConfig) -> Sequence[Event]:
     ours = [event for event in events if event.name != _EXCEPTION_EVENT]
-    kept: BoundedList = BoundedList(None)
-    kept.extend(
-        [_event(event, limits) for event in islice(ours, limits.event_count)],
-    )
+    kept: BoundedList[Event] = BoundedList(None)
+    kept.extend([_limited_event(event, limits) for event in islice(ours, limits.event_count)])
     kept.dropped = len(ours) - len(kept)
     return kept
 
 
-def _event(event: Event, limits: SpanLimitsConfig) -> Event:
+def _limited_event(event: Event, limits: SpanLimitsConfig) -> Event:
     attributes = event.attributes or {}
     limited = _limited(attributes, limits.event_attribute_count, limits.attribute_value_length)
     return event if limited is attributes else Event(event.name, limited, event.timestamp)
@@ -94,7 +103,19 @@ def _limited(
 ) -> Mapping[str, AnyValue]:
     if value_length is None and (count is None or len(attributes) <= count):
         return attributes
-    kept = dict(islice(attributes.items(), count))
-    limited = BoundedAttributes(attributes=kept, max_value_len=value_length)
-    limited.dropped = len(attributes) - len(kept)
+    # Cut here: BoundedAttributes would drop the oldest, and log a line for each value it cuts.
+    limited = BoundedAttributes(
+        attributes={
+            name: _cut(value, value_length) for name, value in islice(attributes.items(), count)
+        }
+    )
+    limited.dropped = len(attributes) - len(limited)
     return limited
+
+
+def _cut(value: AnyValue, length: int | None) -> AnyValue:
+    if isinstance(value, str):
+        return value[:length]
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [_cut(element, length) for element in value]
+    return value

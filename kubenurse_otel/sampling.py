@@ -7,23 +7,28 @@ A trace that is not sampled is still recorded, since the metrics are made from i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
     Decision,
     Sampler,
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
-from opentelemetry.util.types import AnyValue, Attributes
+from opentelemetry.trace import get_current_span
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
 from kubenurse_otel.semconv import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, SpanKind, TraceState
+    from opentelemetry.util.types import AnyValue, Attributes
 
 FOLLOW_UPS: Final = 3
 """How many checks after a target went bad carry the sampled flag."""
@@ -35,16 +40,10 @@ MAX_STANDINGS: Final = 10_000
 """Targets remembered before the app has said which ones there are."""
 
 
-class CheckSampler(Sampler):
-    """Decides at a check's root by the trace id (or by force); its other spans copy that.
+class _RecordingSampler(Sampler):
+    """Copies the parent's decision, else asks ``_root``. What is not sampled is still recorded."""
 
-    Never DROP: a span that is not recorded makes no metric. ``ratio`` is 0 to 1.
-    """
-
-    def __init__(self, ratio: float) -> None:
-        self._ratio = TraceIdRatioBased(ratio)
-
-    def should_sample(
+    def should_sample(  # noqa: PLR0917 - the SDK's signature
         self,
         parent_context: Context | None,
         trace_id: int,
@@ -55,50 +54,47 @@ class CheckSampler(Sampler):
         trace_state: TraceState | None = None,  # noqa: ARG002 - the SDK's signature
     ) -> SamplingResult:
         parent = get_current_span(parent_context).get_span_context()
-        if parent.is_valid:
-            return _recorded(parent.trace_flags.sampled, attributes, parent.trace_state)
-        sampled = by_ratio(trace_id, self._ratio) or semconv.FORCE_SAMPLE in (attributes or ())
-        return _recorded(sampled, attributes)
+        if not parent.is_valid:
+            decision = self._root(trace_id, attributes)
+        elif parent.trace_flags.sampled:
+            decision = Decision.RECORD_AND_SAMPLE
+        else:
+            decision = Decision.RECORD_ONLY
+        # The span gets the attributes of the result: without them it would have none.
+        return SamplingResult(decision, attributes, parent.trace_state)
 
     def get_description(self) -> str:
-        return f"CheckSampler{{{self._ratio.rate}}}"
+        return type(self).__name__
+
+    @abstractmethod
+    def _root(self, trace_id: int, attributes: Attributes) -> Decision: ...
 
 
-class ServerSampler(Sampler):
+class CheckSampler(_RecordingSampler):
+    """Decides at a check's root by the trace id (or by force); its other spans copy that.
+
+    Never DROP: a span that is not recorded makes no metric. ``ratio`` is 0 to 1.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = TraceIdRatioBased(ratio)
+
+    def _root(self, trace_id: int, attributes: Attributes) -> Decision:
+        if by_ratio(trace_id, self._ratio) or semconv.FORCE_SAMPLE in (attributes or ()):
+            return Decision.RECORD_AND_SAMPLE
+        return Decision.RECORD_ONLY
+
+
+class ServerSampler(_RecordingSampler):
     """Follows the caller; without one there is nothing to continue, hence no span."""
 
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,  # noqa: ARG002 - the SDK's signature
-        name: str,  # noqa: ARG002 - the SDK's signature
-        kind: SpanKind | None = None,  # noqa: ARG002 - the SDK's signature
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,  # noqa: ARG002 - the SDK's signature
-        trace_state: TraceState | None = None,  # noqa: ARG002 - the SDK's signature
-    ) -> SamplingResult:
-        parent = get_current_span(parent_context).get_span_context()
-        if not parent.is_valid:
-            return SamplingResult(Decision.DROP)
-        return _recorded(parent.trace_flags.sampled, attributes, parent.trace_state)
-
-    def get_description(self) -> str:
-        return "ServerSampler"
+    def _root(self, trace_id: int, attributes: Attributes) -> Decision:  # noqa: ARG002 - see above
+        return Decision.DROP
 
 
 def by_ratio(trace_id: int, ratio: TraceIdRatioBased) -> bool:
     """Whether the ratio takes this trace, by OpenTelemetry's TraceIdRatioBased rule."""
     return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < ratio.bound
-
-
-def _recorded(
-    sampled: bool,  # noqa: FBT001 - one private caller each, the name says it
-    attributes: Attributes,
-    trace_state: TraceState | None = None,
-) -> SamplingResult:
-    # The span gets the attributes of the result: without them it would have none.
-    decision = Decision.RECORD_AND_SAMPLE if sampled else Decision.RECORD_ONLY
-    return SamplingResult(decision, attributes, trace_state)
 
 
 class TokenBucket:

@@ -50,20 +50,25 @@ class Clock(Protocol):
 
 
 class _Ticker:
-    """The clock of one target. Ticks are at phase + n * interval, so that nothing adds up."""
+    """The clock of one target. Tick n is at phase + n * interval, so that nothing adds up."""
 
-    __slots__ = ("due", "interval", "phase", "started", "target", "task")
+    __slots__ = ("due", "interval", "phase", "started", "target", "task", "tick")
 
     def __init__(self, target: Target, phase: float, now: float) -> None:
         self.target = target
         self.phase = phase
         self.interval = target.interval_seconds
-        self.due = self.tick_after(now)
+        self.tick = math.floor((now - phase) / self.interval) + 1
+        self.due = phase + self.tick * self.interval
         self.task: asyncio.Task[None] | None = None
         self.started = 0.0
 
-    def tick_after(self, moment: float) -> float:
-        return self.phase + (math.floor((moment - self.phase) / self.interval) + 1) * self.interval
+    def pass_ticks(self, now: float) -> int:
+        """Move on from the tick that is due; returns how many ticks after it passed as well."""
+        passed = math.floor((now - self.due) / self.interval)
+        self.tick += passed + 1
+        self.due = self.phase + self.tick * self.interval
+        return passed
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -160,9 +165,7 @@ class Schedule:
         now = self._clock.time()
         while self._heap and self._heap[0].due <= now:
             ticker = self._heap[0]
-            following = ticker.tick_after(now)
-            missed = round((following - ticker.due) / ticker.interval) - 1
-            ticker.due = following
+            missed = ticker.pass_ticks(now)
             heapq.heapreplace(self._heap, ticker)
             if ticker.task is not None:
                 missed += 1

@@ -6,10 +6,9 @@ interval). Sends nothing and knows no certificate and no token.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from kubenurse_otel import semconv
@@ -23,6 +22,9 @@ from kubenurse_otel.model import (
     Trust,
     is_dns_subdomain,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ALWAYS_HAPPY: Final = "/alwayshappy"
 PATH_PREFIX: Final = "path_"
@@ -160,7 +162,7 @@ def _family(address: str) -> str:
 
 
 def _bracketed(host: str) -> str:
-    """An IPv6 literal as RFC 3986, 3.2.2 wants it; kubenurse's net.JoinHostPort."""
+    """Write an IPv6 literal as RFC 3986, 3.2.2 wants it, like kubenurse's net.JoinHostPort."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 

@@ -4,6 +4,9 @@ Owns the frozen Config and is the only reader of the environment. Every problem 
 one ConfigError. Durations are seconds.
 """
 
+from kubenurse_otel.config.environment import take_environment
+from kubenurse_otel.config.load import Loaded, load
+from kubenurse_otel.config.reader import Setting, Source
 from kubenurse_otel.config.settings import (
     ChecksConfig,
     Config,
@@ -35,6 +38,7 @@ __all__ = [
     "ExtraCheck",
     "IdentityConfig",
     "IpFamilies",
+    "Loaded",
     "LogConfig",
     "LogFormat",
     "MetricsChoice",
@@ -42,8 +46,12 @@ __all__ = [
     "OtlpProtocol",
     "ProxyConfig",
     "ServerConfig",
+    "Setting",
+    "Source",
     "SpanLimitsConfig",
     "TelemetryConfig",
     "Temporality",
     "TrustConfig",
+    "load",
+    "take_environment",
 ]

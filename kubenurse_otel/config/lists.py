@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from kubenurse_otel.config.settings import ExtraCheck
 from kubenurse_otel.config.urls import hidden, parse_url
-from kubenurse_otel.config.values import Invalid, Parser, comma_list, decimal
+from kubenurse_otel.config.values import InvalidTextError, Parser, comma_list, decimal
 from kubenurse_otel.model import TargetKind
 
 MAX_BUCKETS: Final = 100
@@ -26,9 +26,9 @@ MAX_ITEMS: Final = 100
 def _buckets(text: str) -> tuple[float, ...]:
     bounds = tuple(decimal(item) for item in comma_list(text))
     if len(bounds) > MAX_BUCKETS:
-        raise Invalid(f"and at most {MAX_BUCKETS}")
+        raise InvalidTextError(f"and at most {MAX_BUCKETS}")
     if any(low >= high for low, high in pairwise(bounds)) or bounds[0] < 0:
-        raise Invalid
+        raise InvalidTextError
     # Whole numbers as ints, so that they are written le="1" and not le="1.0".
     return tuple(int(bound) if bound.is_integer() else bound for bound in bounds)
 
@@ -49,19 +49,21 @@ RESERVED_TYPES: Final = frozenset(TargetKind) - {TargetKind.PATH, TargetKind.EXT
 def _extra_check(entry: str) -> ExtraCheck:
     name, colon, url = entry.partition(":")
     if not colon:
-        raise Invalid("with a ':' between name and URL")
+        raise InvalidTextError("with a ':' between name and URL")
     if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_./ -]{0,61}[A-Za-z0-9_./-])?", name):
-        raise Invalid("with a name of at most 63 letters, digits, '_', '.', '/', '-' and spaces")
+        raise InvalidTextError(
+            "with a name of at most 63 letters, digits, '_', '.', '/', '-' and spaces"
+        )
     if name in RESERVED_TYPES or name.startswith("path_"):
-        raise Invalid(f"with a name that no built-in check has (not {name})")
+        raise InvalidTextError(f"with a name that no built-in check has (not {name})")
     url, option, codes = url.partition(";expect=")
     expect = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", codes if option else "200")
     if expect is None or int(expect[1]) > int(expect[2] or expect[1]):
-        raise Invalid(f"with ;expect=200 or ;expect=200-399 at the end of {name}")
+        raise InvalidTextError(f"with ;expect=200 or ;expect=200-399 at the end of {name}")
     try:
         parse_url(url)
-    except Invalid as error:
-        raise Invalid(f"with an http or https URL for {name} {error}".rstrip()) from None
+    except InvalidTextError as error:
+        raise InvalidTextError(f"with an http or https URL for {name} {error}".rstrip()) from None
     return ExtraCheck(name=name, url=url, expect=(int(expect[1]), int(expect[2] or expect[1])))
 
 
@@ -69,9 +71,9 @@ def _extra_checks(text: str) -> tuple[ExtraCheck, ...]:
     checks = tuple(_extra_check(entry.strip()) for entry in text.split("|"))
     names = [check.name for check in checks]
     if len(set(names)) < len(names):
-        raise Invalid("with each name once")
+        raise InvalidTextError("with each name once")
     if len(checks) > MAX_EXTRA_CHECKS:
-        raise Invalid(f"and at most {MAX_EXTRA_CHECKS}")
+        raise InvalidTextError(f"and at most {MAX_EXTRA_CHECKS}")
     return checks
 
 
@@ -99,16 +101,14 @@ LABEL_VALUE: Final = rf"(?:{_LABEL_NAME})?"
 def _taints(text: str) -> tuple[str, ...]:
     taints = comma_list(text)
     if len(taints) > MAX_ITEMS or not all(re.fullmatch(LABEL_KEY, taint) for taint in taints):
-        raise Invalid
+        raise InvalidTextError
     return tuple(dict.fromkeys(taints))
 
 
 TAINTS: Final = Parser(_taints, "keys of taints, such as example.com/draining, with commas between")
 
 _EQUALITY: Final = rf"{LABEL_KEY}\s*(?:==|=|!=)\s*{LABEL_VALUE}"
-_SET: Final = (
-    rf"{LABEL_KEY}\s+(?:in|notin)\s*\(\s*{LABEL_VALUE}\s*(?:,\s*{LABEL_VALUE}\s*)*\)"
-)
+_SET: Final = rf"{LABEL_KEY}\s+(?:in|notin)\s*\(\s*{LABEL_VALUE}\s*(?:,\s*{LABEL_VALUE}\s*)*\)"
 _ORDER: Final = rf"{LABEL_KEY}\s*[<>]\s*-?[0-9]+"
 _EXISTS: Final = rf"!?\s*{LABEL_KEY}"
 _REQUIREMENT: Final = rf"{_EQUALITY}|{_SET}|{_ORDER}|{_EXISTS}"
@@ -117,10 +117,10 @@ _COMMA_OUTSIDE_PARENTHESES: Final = re.compile(r",(?![^()]*\))")
 
 def _label_selector(text: str) -> str:
     if len(text) > 1000:
-        raise Invalid
+        raise InvalidTextError
     for requirement in _COMMA_OUTSIDE_PARENTHESES.split(text):
         if not re.fullmatch(_REQUIREMENT, requirement.strip()):
-            raise Invalid
+            raise InvalidTextError
     return text
 
 
@@ -137,7 +137,7 @@ def _percent_decoded(text: str) -> str:
     try:
         return unquote_to_bytes(text).decode("utf-8")
     except UnicodeError:  # Also of a value that is no UTF-8 in the environment.
-        raise Invalid("with values percent-encoded as UTF-8") from None
+        raise InvalidTextError("with values percent-encoded as UTF-8") from None
 
 
 def key_values(text: str) -> dict[str, str]:
@@ -148,10 +148,10 @@ def key_values(text: str) -> dict[str, str]:
             continue  # W3C Baggage allows none; every SDK does.
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise Invalid("with a '=' in every entry")
+            raise InvalidTextError("with a '=' in every entry")
         pairs[_percent_decoded(key.strip())] = _percent_decoded(value.strip())
     if len(pairs) > MAX_ITEMS:
-        raise Invalid(f"and at most {MAX_ITEMS}")
+        raise InvalidTextError(f"and at most {MAX_ITEMS}")
     return pairs
 
 
@@ -159,9 +159,9 @@ def _headers(text: str) -> tuple[tuple[str, str], ...]:
     headers: dict[str, str] = {}
     for key, value in key_values(text).items():
         if not re.fullmatch(_TOKEN, key):
-            raise Invalid("with names that are header names")
+            raise InvalidTextError("with names that are header names")
         if not re.fullmatch(r"[\x20-\x7e]*", value):
-            raise Invalid("with printable ASCII as values")
+            raise InvalidTextError("with printable ASCII as values")
         headers[key.lower()] = value  # gRPC's metadata is lower case; HTTP does not care.
     return tuple(headers.items())
 
@@ -173,19 +173,17 @@ def hidden_headers(text: str) -> str:
     """The names of the headers, their values masked; a name without a value may be a secret."""
     try:
         return ",".join(f"{name}=***" if value else "***" for name, value in _headers(text))
-    except Invalid:
+    except InvalidTextError:
         return "***"
 
 
 def _resource_attributes(text: str) -> tuple[tuple[str, str], ...]:
     attributes = key_values(text)
     if any(not key.isprintable() or len(key) > 255 for key in attributes):
-        raise Invalid("with keys of at most 255 printable characters")
+        raise InvalidTextError("with keys of at most 255 printable characters")
     return tuple(attributes.items())
 
 
 RESOURCE_ATTRIBUTES: Final = Parser(
     _resource_attributes, "key=value,key=value, values percent-encoded"
 )
-
-

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from kubenurse_otel.config.values import HOST, PORT, Invalid, Parser
+from kubenurse_otel.config.values import HOST, PORT, InvalidTextError, Parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,23 @@ class Url:
 
 
 def parse_url(text: str) -> Url:
-    """Raise Invalid for all that is no plain http(s) URL with a host."""
+    """Raise InvalidTextError for all that is no plain http(s) URL with a host."""
     # urlsplit drops line breaks and tabs silently, so they are refused before it.
     if not re.fullmatch(r"[\x21-\x7e]{1,2000}", text) or "\\" in text:
-        raise Invalid
+        raise InvalidTextError
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise Invalid from None
+        raise InvalidTextError from None
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise Invalid
+        raise InvalidTextError
     if "@" in parts.netloc:
-        raise Invalid("without user and password")
+        raise InvalidTextError("without user and password")
     if "#" in text:
-        raise Invalid("without a #fragment")
+        raise InvalidTextError("without a #fragment")
     authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", parts.netloc)
     if authority is None:
-        raise Invalid
+        raise InvalidTextError
     return Url(
         text=text,
         scheme=parts.scheme,
@@ -56,26 +56,26 @@ def parse_url(text: str) -> Url:
 
 def _base_url(text: str) -> str:
     if "?" in text:
-        raise Invalid("without a ?query")
+        raise InvalidTextError("without a ?query")
     return parse_url(text).text.rstrip("/")
 
 
 def _proxy_url(text: str) -> str:
-    """A proxy may need a user and a password, and may leave http:// out (as in Go and curl)."""
+    """A plain HTTP proxy; http:// may be left out (as for Go and curl)."""
     text = text if "://" in text else f"http://{text}"
-    scheme, _, rest = text.partition("://")
-    user, at, address = rest.rpartition("@")
-    if at and not re.fullmatch(r"[^/?#@\\\s]*", user, re.ASCII):
-        raise Invalid
-    parse_url(f"{scheme}://{address}")
-    return text
+    url = parse_url(text)
+    if url.scheme != "http" or url.path not in ("", "/") or url.query:
+        raise InvalidTextError
+    return url.text
 
 
 BASE_URL: Final = Parser(
     _base_url, "a URL such as https://kubenurse.example.com, without user, query and fragment"
 )
 """A path is appended to it; slashes at its end are dropped."""
-PROXY_URL: Final = Parser(_proxy_url, "a URL such as http://proxy.example.com:3128")
+PROXY_URL: Final = Parser(
+    _proxy_url, "an http URL such as http://proxy.example.com:3128, without user and path"
+)
 
 
 def hidden(text: str) -> str:

@@ -1,7 +1,7 @@
 """How a variable's text becomes a value: one small parser for each syntax.
 
-Pure. A parser returns the value or raises Invalid with what is wrong (never with the text itself,
-which may hold a secret); ``wants`` says to people what is right.
+A parser returns the value or raises InvalidTextError with what is wrong (never with the text
+itself, which may hold a secret); ``wants`` says to people what is right. Only FILE looks at a file.
 """
 
 from __future__ import annotations
@@ -9,25 +9,29 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-T = TypeVar("T")
+from kubenurse_otel.model import is_dns_subdomain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)
 
 
-class Invalid(ValueError):
+class InvalidTextError(ValueError):
     """The text is not a value. The message completes "wants ...", and may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parser(Generic[T]):
+class Parser(Generic[T_co]):
     """One syntax: text -> value, and its description for messages and the reference."""
 
-    parse: Callable[[str], T]
+    parse: Callable[[str], T_co]
     wants: str
 
 
@@ -36,7 +40,7 @@ class Parser(Generic[T]):
 
 def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
-        raise Invalid
+        raise InvalidTextError
     return text == "true"
 
 
@@ -53,9 +57,9 @@ def integer(minimum: int, maximum: int) -> Parser[int]:
     def parse(text: str) -> int:
         # Bounded before int(), which refuses thousands of digits with an error of its own.
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise Invalid
+            raise InvalidTextError
         if not minimum <= int(text) <= maximum:
-            raise Invalid
+            raise InvalidTextError
         return int(text)
 
     return Parser(parse, f"a whole number from {minimum} to {maximum}")
@@ -67,17 +71,17 @@ PORT: Final = Parser(integer(1, 65535).parse, "a port from 1 to 65535")
 def decimal(text: str) -> float:
     """A finite decimal number, as Go's ParseFloat reads it (.5, 1e-3), without hexadecimal."""
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", text):
-        raise Invalid
+        raise InvalidTextError
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise Invalid
+        raise InvalidTextError
     return value
 
 
 def _ratio(text: str) -> float:
     value = decimal(text)
     if not 0 <= value <= 1:
-        raise Invalid
+        raise InvalidTextError
     return value
 
 
@@ -89,7 +93,7 @@ def one_of(enum: type[E]) -> Parser[E]:
         try:
             return enum(text.lower())
         except ValueError:
-            raise Invalid from None
+            raise InvalidTextError from None
 
     return Parser(parse, " or ".join(enum))
 
@@ -99,7 +103,7 @@ def word(*words: str) -> Parser[str]:
 
     def parse(text: str) -> str:
         if text.lower() not in words:
-            raise Invalid
+            raise InvalidTextError
         return text.lower()
 
     return Parser(parse, " or ".join(words))
@@ -111,7 +115,7 @@ _NANOSECONDS: Final = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5, the micro sign
-    "μs": 1_000,  # noqa: RUF001 - U+03BC, the Greek letter: Go takes both
+    "μs": 1_000,  # U+03BC, the Greek letter: Go takes both
     "ms": 1_000_000,
     "s": 1_000_000_000,
     "m": 60_000_000_000,
@@ -129,13 +133,13 @@ def go_duration_ns(text: str) -> int:
     if rest == "0":
         return 0
     if not rest or len(rest) > 100:
-        raise Invalid
+        raise InvalidTextError
     total = 0
     position = 0
     while position < len(rest):
         step = _STEP.match(rest, position)
         if step is None or not (step[1] or step[2]):
-            raise Invalid
+            raise InvalidTextError
         unit = _NANOSECONDS[step[3]]
         total += int(step[1] or "0") * unit
         fraction = (step[2] or "")[:_FRACTION_DIGITS]
@@ -143,7 +147,7 @@ def go_duration_ns(text: str) -> int:
             total += int(int(fraction) * (unit / 10 ** len(fraction)))
         position = step.end()
     if total > 2**63 - (sign > 0):
-        raise Invalid
+        raise InvalidTextError
     return sign * total
 
 
@@ -154,7 +158,7 @@ def duration(minimum: str = "1ms", maximum: str = "24h") -> Parser[float]:
     def parse(text: str) -> float:
         nanoseconds = go_duration_ns(text)
         if not lowest <= nanoseconds <= highest:
-            raise Invalid
+            raise InvalidTextError
         return nanoseconds / 1e9
 
     return Parser(parse, f"a duration such as 5s, 500ms or 1m30s, from {minimum} to {maximum}")
@@ -179,18 +183,18 @@ TIMEOUT: Final = Parser(_timeout, f"whole milliseconds up to {MAX_MILLISECONDS};
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", text):
-        raise Invalid
+    if not is_dns_subdomain(text):
+        raise InvalidTextError
     return text
 
 
-NAME: Final = Parser(_name, "a Kubernetes name: letters, digits, '-' and '.', at most 253")
+NAME: Final = Parser(_name, "a Kubernetes name: a-z, 0-9, '-' and '.', at most 253 characters")
 
 
 def printable(longest: int) -> Parser[str]:
     def parse(text: str) -> str:
         if not text.isprintable() or len(text) > longest:
-            raise Invalid
+            raise InvalidTextError
         return text
 
     return Parser(parse, f"printable text of at most {longest} characters")
@@ -201,9 +205,9 @@ def _address(text: str) -> str:
     try:
         address = ipaddress.ip_address(bracketed[1] if bracketed else text)
     except ValueError:
-        raise Invalid from None
+        raise InvalidTextError from None
     if "%" in text:  # A zone belongs to one machine and to no URL.
-        raise Invalid
+        raise InvalidTextError
     return str(address)
 
 
@@ -215,11 +219,11 @@ def _host(text: str) -> str:
     if ":" in text or "[" in text:
         return _address(text)
     if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})", text) or ".." in text:
-        raise Invalid
+        raise InvalidTextError
     if text.rstrip(".").rpartition(".")[2].isdigit():
         return _address(text)  # What ends in a number is an address or nothing (RFC 3696, 2).
     if any(len(label) > 63 for label in text.split(".")):
-        raise Invalid
+        raise InvalidTextError
     return text
 
 
@@ -236,11 +240,11 @@ PATH: Final = Parser(_path, "the path of a file")
 def _readable_file(text: str) -> Path:
     path = Path(text)
     if not path.is_file() or not os.access(path, os.R_OK):
-        raise Invalid
+        raise InvalidTextError
     return path
 
 
-READABLE_FILE: Final = Parser(_readable_file, "the path of a file that can be read")
+FILE: Final = Parser(_readable_file, "the path of a file that can be read")
 
 
 def comma_list(text: str) -> tuple[str, ...]:

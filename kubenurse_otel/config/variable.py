@@ -5,12 +5,14 @@ Parsing, the output of ``kubenurse-otel config`` and docs/configuration.md are m
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from kubenurse_otel.config.values import Parser
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubenurse_otel.config.values import Parser
 
 T_co = TypeVar("T_co", covariant=True)
 

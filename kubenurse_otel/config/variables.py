@@ -228,7 +228,7 @@ SERVICE_ACCOUNT_DIR: Final = Variable(
     "/var/run/secrets/kubernetes.io/serviceaccount",
     "Where token, ca.crt and namespace of the service account are, outside of a pod.",
     "trust.token_file, trust.ca_file",
-    example="/tmp/serviceaccount",
+    example="/etc/kubenurse/serviceaccount",
 )
 
 # --- who we are, and our neighbours -------------------------------------------------------------
@@ -353,6 +353,17 @@ NEIGHBOURS_FILE: Final = Variable(
     "discovery.neighbours_file",
     absent="required by KUBENURSE_DISCOVERY=static",
     example="/etc/kubenurse/neighbours.yaml",
+)
+
+KUBECONFIG: Final = Variable(
+    "KUBECONFIG",
+    printable(4000),
+    None,
+    "How to reach the API server from outside of a cluster.",
+    "discovery.kubeconfig",
+    Origin.KUBERNETES,
+    absent="in cluster: the service account",
+    example="/root/.kube/config",
 )
 
 # --- our own listeners --------------------------------------------------------------------------

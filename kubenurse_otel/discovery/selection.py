@@ -7,12 +7,14 @@ exactly as many others as it checks (internal/servicecheck/neighbours.go).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.model import Neighbour
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kubenurse_otel.model import Neighbour
 
 RING_SIZE: Final = 1 << 64
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import yaml
 
-from kubenurse_otel.config import Config
 from kubenurse_otel.discovery.selection import candidate, choose, youngest
 from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kubenurse_otel.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ def parse(text: bytes) -> tuple[Neighbour, ...]:
     try:
         # JSON is YAML, too, but ten times faster to read as what it is.
         content = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _yaml(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         content = _yaml(text)
     if not isinstance(content, list):
         raise FileError("is no list; it wants a list of podName, nodeName, podIP")
@@ -233,6 +236,6 @@ def _same(before: Neighbourhood, after: Neighbourhood, *, within: float) -> bool
 
 
 def _signature(path: Path) -> Signature:
-    """What changes when the file's content does: also by a symlink swap of a ConfigMap."""
+    """Return what changes when the content does, also by a ConfigMap's symlink swap."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino, status.st_dev, status.st_size

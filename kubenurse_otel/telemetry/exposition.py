@@ -7,13 +7,15 @@ body costs only what changed. Decides nothing about when to render: that is Tele
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.semconv import Metric, MetricKind
 from kubenurse_otel.telemetry import vmrange
 from kubenurse_otel.telemetry.store import OPENMETRICS, TEXT, Exemplar, Family, Series, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTENT_TYPES: Final = {
     TEXT: "text/plain; version=0.0.4; charset=utf-8",
@@ -137,7 +139,10 @@ class _FamilyText:
             (*(number(bound) for bound in bounds), "+Inf"),
             (*(repr(float(bound)) for bound in bounds), "+Inf"),
         )
-        self.headers = (_text_header(metric) if metadata else "", _openmetrics_header(metric, help_=metadata))
+        self.headers = (
+            _text_header(metric) if metadata else "",
+            _openmetrics_header(metric, help_=metadata),
+        )
 
     def chunk(self, series: Series, form: int) -> str:
         """The lines of one series; made again only after it changed."""

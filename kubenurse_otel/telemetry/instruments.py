@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import metrics as api
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
@@ -33,6 +31,9 @@ from kubenurse_otel.telemetry import vmrange
 from kubenurse_otel.telemetry.store import limit_of_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry import metrics as api
     from opentelemetry.sdk.resources import Resource
 
 _log = logging.getLogger(__name__)
@@ -136,16 +137,27 @@ class LastExemplars(ExemplarReservoir):
         self._last: dict[int, Exemplar] = {}
 
     def offer(
-        self, value: float, time_unix_nano: int, attributes: Any, context: Context
+        self,
+        value: float,
+        time_unix_nano: int,
+        attributes: Any,  # noqa: ARG002 - the SDK's signature; ours are all on the point
+        context: Context,
     ) -> None:
         span = get_current_span(context).get_span_context()
         self._last[bisect_left(self._boundaries, value)] = Exemplar(
             None, value, time_unix_nano, span.span_id, span.trace_id
         )
 
-    def collect(self, point_attributes: Any) -> list[Exemplar]:
+    def collect(
+        self,
+        point_attributes: Any,  # noqa: ARG002 - the SDK's signature
+    ) -> list[Exemplar]:
         last, self._last = self._last, {}
         return list(last.values())
+
+
+def _reservoir(_aggregation: object) -> Callable[..., ExemplarReservoir]:
+    return LastExemplars
 
 
 class DeltaReader(MetricReader):
@@ -165,7 +177,10 @@ class DeltaReader(MetricReader):
         self._receive = receive
 
     def _receive_metrics(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,  # noqa: ARG002 - the SDK's signature
+        **_kwargs: Any,
     ) -> None:
         self._receive(metrics_data)
 
@@ -187,7 +202,7 @@ def make_meter_provider(
             if metric.kind is MetricKind.HISTOGRAM
             else None,
             aggregation_cardinality_limit=limit,
-            exemplar_reservoir_factory=lambda _aggregation: LastExemplars,
+            exemplar_reservoir_factory=_reservoir,
         )
         for metric in chosen_metrics(config)
         if metric.kind in (MetricKind.COUNTER, MetricKind.HISTOGRAM)

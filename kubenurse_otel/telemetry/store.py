@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
 from operator import add
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics.export import (
     Histogram,
@@ -23,6 +22,9 @@ from opentelemetry.sdk.metrics.export import (
 
 from kubenurse_otel import semconv
 from kubenurse_otel.semconv import Metric, MetricKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -127,6 +129,8 @@ class Store:
         self.collected_ns = started_ns
         """Unix time of the last collection; the time of every cumulative point."""
         self.gauges_ns = started_ns
+        self.version = 0
+        """Moves whenever a counter or histogram changed or went away."""
         self._started_ns = started_ns
         self._ttl_seconds = ttl_seconds
         self._on_overflow = on_overflow
@@ -141,6 +145,7 @@ class Store:
     def merge(self, data: MetricsData, *, now: float) -> None:
         """Add one delta collection of the SDK. ``now`` is monotonic seconds, for the TTL."""
         with self.lock:
+            self.version += 1
             for resource_metrics in data.resource_metrics:
                 for scope_metrics in resource_metrics.scope_metrics:
                     for metric in scope_metrics.metrics:
@@ -174,9 +179,7 @@ class Store:
         series.changed()
         self.collected_ns = max(self.collected_ns, point.time_unix_nano)
 
-    def _series_of(
-        self, family: Family, attributes: Mapping[str, object], start_ns: int
-    ) -> Series:
+    def _series_of(self, family: Family, attributes: Mapping[str, object], start_ns: int) -> Series:
         if semconv.OVERFLOW in attributes:  # the SDK's own limit, within one collection
             return self._overflow_of(family, start_ns)
         key = tuple(str(attributes.get(label, "")) for label in family.metric.labels)
@@ -219,9 +222,10 @@ class Store:
             before = family.series
             after: dict[tuple[str, ...], Series] = {}
             limit = limit_of_sets(len(self._types))
+            family.overflow = None
             for value, label_values in readings:
                 if len(after) >= limit and label_values not in after:
-                    self._overflow_of(family, now_ns).value += 1
+                    self._overflow_of(family, now_ns).value += 1  # how many were left out
                     continue
                 series = before.get(label_values)
                 if series is None:
@@ -249,3 +253,4 @@ class Store:
                 ]
                 for key in gone:
                     del family.series[key]
+                    self.version += 1

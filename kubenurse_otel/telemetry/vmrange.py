@@ -6,6 +6,7 @@ defines them. Knows nothing of series or exposition.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 _MIN_EXPONENT: Final = -9
@@ -30,7 +31,7 @@ BOUNDS: Final = _bounds()
 
 def _ranges() -> tuple[str, ...]:
     ends = [f"{bound:.3e}" for bound in BOUNDS]
-    between = [f"{start}...{end}" for start, end in zip(ends, ends[1:], strict=False)]
+    between = [f"{start}...{end}" for start, end in pairwise(ends)]
     return (f"0...{ends[0]}", *between, f"{ends[-1]}...+Inf")
 
 

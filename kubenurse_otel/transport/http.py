@@ -50,18 +50,22 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
 
     Every request carries a Probe in ``extensions[PROBE]``. The response comes back when its body
     is read (and dropped): ``handle_async_request`` spans the whole exchange, and all of it, from
-    look-up to last byte, meets ``Target.timeout_seconds``.
+    look-up to last byte, meets ``Target.timeout_seconds``. The steps of a connection's setup become
+    spans of ``tracer_provider``; with None they do not (what is measured stands on the current
+    span all the same).
     """
 
     def __init__(
         self,
         *,
         trust: TrustStore,
-        tracer_provider: trace.TracerProvider,
+        tracer_provider: trace.TracerProvider | None,
         resolve: Resolve | None = None,
         clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
     ) -> None:
-        self._tracer = tracer_provider.get_tracer("kubenurse_otel.transport", __version__)
+        self._tracer = tracer_provider and tracer_provider.get_tracer(
+            "kubenurse_otel.transport", __version__
+        )
         self._means = _Means(trust, resolve or ThreadResolver(), clocks)
         self._stamping = kernel.keep_receive_timestamps_on()
 
@@ -229,7 +233,12 @@ class _Course:
         return answer.addresses
 
     async def _shake_hands(self, connection: Connection) -> None:
-        context = self._means.trust.context(self._target.trust)
+        try:
+            context = self._means.trust.context(self._target.trust)
+        except OSError as error:
+            raise errors.CredentialsMissingError(
+                f"no CA file to verify it with can be read: {type(error).__name__}"
+            ) from None
         name = self._target.server_name or self.host.rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None

@@ -36,8 +36,8 @@ class Story:
     timeline: Timeline
 
 
-def describe(span: trace.Span, tracer: trace.Tracer, story: Story) -> None:
-    """Put everything on ``span`` (the CLIENT span) and make its sub-spans."""
+def describe(span: trace.Span, tracer: trace.Tracer | None, story: Story) -> None:
+    """Put everything on ``span`` (the CLIENT span) and make its sub-spans (with a tracer)."""
     probe, marks, timeline = story.probe, story.marks, story.timeline
     if not span.is_recording() or probe.measurement is None:
         return
@@ -46,7 +46,7 @@ def describe(span: trace.Span, tracer: trace.Tracer, story: Story) -> None:
         span.set_attributes(failure_attributes(probe.failure))
     for (event, offset), at_ns in zip(timeline.offsets, timeline.event_times_ns, strict=True):
         span.add_event(event, {semconv.OFFSET: offset}, _unix_ns(marks, at_ns))
-    if marks.attempts or marks.dns_started_ns is not None:
+    if tracer is not None and (marks.attempts or marks.dns_started_ns is not None):
         _Setup(span, tracer, story).tell()
 
 

@@ -113,10 +113,9 @@ class TrustStore:
         """
         if target.auth is not Auth.SERVICE_ACCOUNT_TOKEN:
             return None
-        asked, own = urlsplit(url), urlsplit(target.url)
-        if (asked.scheme, asked.netloc) != (own.scheme, own.netloc):
+        if _origin(url) != _origin(target.url):
             raise CredentialsMissingError("the token does not go to another host")
-        if asked.scheme != "https" or target.trust is not Trust.API_SERVER:
+        if urlsplit(url).scheme != "https" or target.trust is not Trust.API_SERVER:
             raise CredentialsMissingError("the token goes over verified TLS only")
         try:
             token = self._token.get()
@@ -158,6 +157,12 @@ class TrustStore:
         if self._config.extra_ca is not None:
             context.load_verify_locations(cafile=self._config.extra_ca)
         return loaded
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    """Scheme, host and port (RFC 6454 section 4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _client_context() -> ssl.SSLContext:

@@ -25,6 +25,7 @@ from servers.behaviours import (
     reset_on_accept,
     silent,
     silent_after_request,
+    speaks_first,
 )
 from servers.certificates import Certificates, Kind
 from servers.fault_server import Behaviour, Connection, FaultServer, Request, full_backlog
@@ -59,5 +60,6 @@ __all__ = [
     "reset_on_accept",
     "silent",
     "silent_after_request",
+    "speaks_first",
     "tunnel",
 ]

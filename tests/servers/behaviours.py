@@ -30,7 +30,7 @@ def answer(
     delay_seconds: float = 0.0,
     requests: int | None = None,
 ) -> Behaviour:
-    """Answer soundly, ``delay_seconds`` after the request; close idle after ``requests`` answers."""
+    """Answer soundly, ``delay_seconds`` after the request; close after ``requests`` answers."""
     response = head(status, [("Content-Length", str(len(body))), *headers]) + body
 
     def behave(connection: Connection) -> None:
@@ -48,6 +48,16 @@ def answer_bytes(data: bytes) -> Behaviour:
     def behave(connection: Connection) -> None:
         if connection.read_request() is not None:
             connection.send(data)
+
+    return behave
+
+
+def speaks_first(data: bytes) -> Behaviour:
+    """Send ``data`` at once, as an SSH server does, and stay."""
+
+    def behave(connection: Connection) -> None:
+        connection.send(data)
+        connection.hold()
 
     return behave
 

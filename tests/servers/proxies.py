@@ -17,15 +17,27 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 5.0
 
 
-def tunnel(upstream: tuple[str, int], *, delay_seconds: float = 0.0) -> Behaviour:
+def tunnel(
+    upstream: tuple[str, int],
+    *,
+    delay_seconds: float = 0.0,
+    reset_after_bytes: int | None = None,
+) -> Behaviour:
     """A transparent proxy (a mesh's sidecar, a load balancer): TCP ends here and starts anew.
 
     ``delay_seconds`` is added to every piece that goes up: the far end behind it is that far.
+    ``reset_after_bytes`` of what came down, RST goes to the client.
     """
 
     def behave(connection: Connection) -> None:
         with socket.create_connection(upstream, timeout=_CONNECT_SECONDS) as onward:
             onward.settimeout(None)
+            if reset_after_bytes is not None:
+                onward.sendall(connection.socket.recv(65536))
+                connection.send(onward.recv(reset_after_bytes, socket.MSG_WAITALL))
+                connection.sleep(0.05)  # an RST overtakes what the client has not read yet
+                connection.reset()
+                return
             splice(connection, onward, delay_seconds=delay_seconds)
 
     return behave

@@ -1,0 +1,145 @@
+"""PURE: the segments of a capture -> what each connection's check took on the wire.
+
+The truth that reported figures are compared with. Knows the bench's own traffic: one request a
+connection, an answer of at least RESPONSE_BYTES; TLS 1.3 where the first bytes are a handshake's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bench.pcap import ACK, SYN, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RESPONSE_BYTES: Final = 600
+"""The bench's server answers with at least so many: more than a TLS session ticket or an alert."""
+_TLS_HANDSHAKE: Final = 0x16
+_HALF: Final = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One connection. Durations in ns; None where the wire does not tell."""
+
+    started_ns: int
+    """The first SYN, CLOCK_REALTIME."""
+    port: int
+    """The client's."""
+    connect_ns: int | None = None
+    syn_count: int = 0
+    tls_ns: int | None = None
+    """The last byte of the client's hello (its first transmission) to the end of the answer."""
+    request_ns: int | None = None
+    round_trip_ns: int | None = None
+    """Of the connection's first bytes: last transmission to a bare acknowledgement."""
+    loss_ns: int = 0
+    """Between the first and the last transmission of hello and request."""
+
+
+def exchanges(segments: Iterable[Segment], *, server_port: int) -> list[Exchange]:
+    """One Exchange a connection to ``server_port``, in the order of their first SYNs."""
+    connections: dict[tuple[str, int, str], list[Segment]] = {}
+    for segment in segments:
+        client, server = segment.source, segment.destination
+        if client[1] == server_port:
+            client, server = server, client
+        if server[1] == server_port:
+            key = (client[0], client[1], server[0])
+            begins = segment.has(SYN) and not segment.has(ACK)
+            known = connections.get(key)
+            if known is None and not begins:
+                continue  # it began before the capture did
+            connections.setdefault(key, []).append(segment)
+    found = [_exchange(one, server_port) for one in connections.values()]
+    return sorted(found, key=lambda exchange: exchange.started_ns)
+
+
+def _exchange(segments: list[Segment], server_port: int) -> Exchange:
+    syns = [s for s in segments if s.has(SYN) and not s.has(ACK)]
+    started = syns[0].at_ns
+    accepted = next((s.at_ns for s in segments if s.has(SYN) and s.has(ACK)), None)
+    sent = [s for s in segments if s.destination[1] == server_port and s.payload_bytes]
+    came = [s for s in segments if s.source[1] == server_port]
+    answers = [s for s in came if s.payload_bytes]
+    base = {
+        "started_ns": started,
+        "port": syns[0].source[1],
+        "connect_ns": None if accepted is None else accepted - started,
+        "syn_count": len(syns),
+    }
+    if not sent:
+        return Exchange(**base)  # type: ignore[arg-type]  # a dict of the right fields
+    encrypted = sent[0].payload[:1] == bytes([_TLS_HANDSHAKE])
+    answer = next((s for s in answers if s.payload_bytes >= RESPONSE_BYTES), None)
+    hello_ns: int | None = None
+    loss = 0
+    if encrypted:
+        first_answer = answers[0] if answers else None
+        hello = _flight([s for s in sent if first_answer is None or s.at_ns < first_answer.at_ns])
+        if first_answer is None or hello is None:
+            return Exchange(**base)  # type: ignore[arg-type]  # a dict of the right fields
+        loss += hello.last_ns - hello.first_ns
+        after = [s for s in sent if s.at_ns > first_answer.at_ns]
+        flight = [s for s in answers if not after or s.at_ns < after[0].at_ns]
+        hello_ns = flight[-1].at_ns - hello.first_ns
+        # The server's own flight may be as large as an answer: the answer comes after ours.
+        answer = next(
+            (
+                s
+                for s in answers
+                if after and s.at_ns > after[0].at_ns and s.payload_bytes >= RESPONSE_BYTES
+            ),
+            None,
+        )
+        first = hello
+        request = _flight([s for s in after if answer is None or s.at_ns < answer.at_ns])
+    else:
+        request = _flight([s for s in sent if answer is None or s.at_ns < answer.at_ns])
+        first = request
+    if request is not None:
+        loss += request.last_ns - request.first_ns
+    return Exchange(
+        **base,  # type: ignore[arg-type]  # a dict of the right fields
+        tls_ns=hello_ns,
+        request_ns=answer.at_ns - request.first_ns if answer and request else None,
+        round_trip_ns=_acknowledged(first, came) if first else None,
+        loss_ns=loss,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """The segment that carries the last byte of a send: its transmissions."""
+
+    first_ns: int
+    last_ns: int
+    end: int
+    """The sequence number after it."""
+
+
+def _flight(segments: list[Segment]) -> _Flight | None:
+    if not segments:
+        return None
+    last = max(segments, key=lambda s: (_offset(segments[0], _end(s)), -s.at_ns))
+    end = _end(last)
+    times = [s.at_ns for s in segments if _end(s) == end]
+    return _Flight(min(times), max(times), end)
+
+
+def _end(segment: Segment) -> int:
+    return (segment.sequence + segment.payload_bytes) % (1 << 32)
+
+
+def _offset(base: Segment, sequence: int) -> int:
+    return (sequence - base.sequence) % (1 << 32)
+
+
+def _acknowledged(flight: _Flight, came: list[Segment]) -> int | None:
+    for segment in came:
+        covers = (segment.acknowledgement - flight.end) % (1 << 32) < _HALF
+        if segment.at_ns >= flight.last_ns and covers:
+            return None if segment.payload_bytes else segment.at_ns - flight.last_ns
+    return None

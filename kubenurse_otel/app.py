@@ -1,0 +1,234 @@
+"""The agent: every part built once, joined in the direction of the data, stopped in order.
+
+config -> discovery -> targets -> schedule -> check -> transport -> ended spans -> bridge ->
+telemetry. Only this module knows more than one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.propagate import set_global_textmap
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from kubenurse_otel import __version__, semconv
+from kubenurse_otel.bridge import Bridge
+from kubenurse_otel.check import Checker, client
+from kubenurse_otel.config import Config, DiscoverySource
+from kubenurse_otel.gauges import state_gauges
+from kubenurse_otel.incoming import Incoming
+from kubenurse_otel.log import OutcomeLog
+from kubenurse_otel.loop_lag import LoopLag
+from kubenurse_otel.model import Neighbourhood, Outcome, Target
+from kubenurse_otel.results import Results
+from kubenurse_otel.sampling import CheckSampler, KeepPolicy, ServerSampler
+from kubenurse_otel.schedule import Schedule
+from kubenurse_otel.server import Server
+from kubenurse_otel.server_spans import ServerSpanProcessor
+from kubenurse_otel.targets import Plan, plan
+from kubenurse_otel.telemetry.providers import Telemetry
+from kubenurse_otel.transport.http import KernelTimedTransport
+from kubenurse_otel.transport.trust import TrustStore
+
+if TYPE_CHECKING:
+    from kubenurse_otel.discovery import Discovery
+
+_log = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 2.5
+"""What the last export may take at shutdown, whatever is dead."""
+SWITCH_SECONDS: Final = 0.0005
+GONE_SECONDS: Final = 3.8
+"""After answering has ended, the process is gone after this, whatever hangs."""
+
+
+class App:
+    """One agent. ``run()`` returns when it was told to stop."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._neighbourhood = Neighbourhood(own_node_name=config.identity.node_name)
+        self._plan = Plan((), ())
+        self._stopping = asyncio.Event()
+        set_global_textmap(TraceContextTextMapPropagator())  # never baggage
+
+        # What is known, for /alive and the gauges.
+        self._results = Results()
+        self._incoming = Incoming()
+        self._outcomes = OutcomeLog()
+
+        # Telemetry, at the end of the flow; everything before it hands its spans down.
+        telemetry = self._telemetry = Telemetry.start(
+            config,
+            gauges=state_gauges(
+                results=self._results,
+                incoming=self._incoming,
+                neighbourhood=lambda: self._neighbourhood,
+                targets=lambda: self._plan.targets,
+                not_ready=self._not_ready,
+            ),
+        )
+        slow_seconds = config.telemetry.slow_threshold_seconds
+        self._bridge = Bridge(
+            telemetry.instruments,
+            keep=KeepPolicy(
+                ratio=config.telemetry.trace_ratio,
+                max_per_minute=config.telemetry.trace_max_per_minute,
+                slow_threshold_seconds=slow_seconds,
+            ),
+            export=telemetry.offer if telemetry.exports_traces else None,
+            limits=config.telemetry.span_limits,
+        )
+        checks_tracing = telemetry.tracer_provider(
+            sampler=CheckSampler(config.telemetry.trace_ratio), processor=self._bridge
+        )
+
+        # A check: one Target -> one exchange -> one CheckResult.
+        self._transport = KernelTimedTransport(
+            trust=TrustStore(config.trust),
+            tracer_provider=checks_tracing if telemetry.exports_traces else None,
+        )
+        self._client = client(self._transport, checks_tracing)
+        self._checker = Checker(
+            self._client, checks_tracing.get_tracer("kubenurse_otel.check", __version__)
+        )
+
+        # When, and what: each target's own clock, fed by discovery.
+        self._schedule = Schedule(
+            self._check,
+            on_missed=self._missed,
+            node=config.identity.node_name or config.identity.pod_name,
+            on_quiet=telemetry.refresh,
+        )
+        self._discovery = _discovery(config, self)
+        self._lag = LoopLag(telemetry.instruments)
+
+        # What others ask of us.
+        serving = telemetry.tracer_provider(
+            sampler=ServerSampler(),
+            processor=ServerSpanProcessor(
+                telemetry.instruments,
+                telemetry.offer,
+                slow_threshold_seconds=slow_seconds,
+                limits=config.telemetry.span_limits,
+            ),
+        )
+        self._server = Server(
+            config,
+            results=self._results,
+            incoming=self._incoming,
+            neighbourhood=lambda: self._neighbourhood,
+            render=telemetry.render,
+            tracer=serving.get_tracer("kubenurse_otel.server", __version__),
+            ready=self._not_ready,
+        )
+
+    async def run(self) -> None:
+        """Raises ServerError where a listener cannot be had; a bug anywhere ends the agent."""
+        self._handle_signals()
+        # A thread that encodes or decodes must not hold the interpreter for 5 ms of a check.
+        sys.setswitchinterval(SWITCH_SECONDS)
+        await self._server.start()
+        self._replan()
+        gc.collect()
+        gc.freeze()  # what stands now stays: full collections need not look at it again
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self._discovery.run()),
+                group.create_task(self._lag.run()),
+            ]
+            checking = group.create_task(self._schedule.run())
+            group.create_task(self._stop_when_told(background, checking))
+        _log.info("gone")
+
+    async def _stop_when_told(
+        self, background: list[asyncio.Task[None]], checking: asyncio.Task[None]
+    ) -> None:
+        await self._stopping.wait()
+        answering = self._config.server.shutdown_seconds
+        _exit_after(answering + GONE_SECONDS)
+        _log.info("told to stop: no more checks, answering for %.0f s", answering)
+        self._schedule.stop()
+        await checking
+        await asyncio.sleep(answering)
+        for task in background:
+            task.cancel()
+        await self._client.aclose()
+        await asyncio.to_thread(self._telemetry.shutdown, FLUSH_SECONDS)
+        await self._server.stop()
+
+    def neighbourhood_changed(self, neighbourhood: Neighbourhood) -> None:
+        """Take what discovery found."""
+        self._neighbourhood = neighbourhood
+        self._replan()
+
+    def _replan(self) -> None:
+        wanted = plan(self._config, self._neighbourhood)
+        if wanted == self._plan:
+            return
+        self._plan = wanted
+        keys = frozenset(target.key for target in wanted.targets)
+        self._results.set_targets(wanted.targets, wanted.skipped)
+        self._outcomes.retain(keys)
+        self._bridge.set_current(keys)
+        self._transport.retain(keys)
+        self._telemetry.set_current_types(frozenset(target.type for target in wanted.targets))
+        self._schedule.set_targets(wanted.targets)
+
+    async def _check(self, target: Target) -> None:
+        result = await self._checker.check(
+            target, sample_reason=self._bridge.sample_reason(target.key)
+        )
+        self._results.record(result)
+        self._outcomes.tell(result)
+        if result.outcome is Outcome.FAILED and target.neighbour is not None:
+            self._discovery.target_failed(target.neighbour.node_name)
+
+    def _missed(self, target: Target, count: int) -> None:
+        self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
+
+    def _not_ready(self) -> str | None:
+        """Why /ready answers 503; None: it does not."""
+        if self._stopping.is_set():
+            return "shutting_down"
+        if self._config.discovery.unready_when_cordoned and self._neighbourhood.own_node_leaving:
+            return "node_leaving"
+        return None
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            _log.warning("told to stop again: gone at once")
+            os._exit(128 + number)
+        self._stopping.set()
+
+
+def _discovery(config: Config, app: App) -> Discovery:
+    """Import only the one that is used: the Kubernetes client is half of the agent's memory."""
+    if config.discovery.source is DiscoverySource.STATIC:
+        from kubenurse_otel.discovery.static import StaticDiscovery  # noqa: PLC0415 - see above
+
+        return StaticDiscovery(config, on_change=app.neighbourhood_changed)
+    from kubenurse_otel.discovery.kubernetes import (  # noqa: PLC0415 - see above
+        KubernetesDiscovery,
+    )
+
+    return KubernetesDiscovery(config, on_change=app.neighbourhood_changed)
+
+
+def _exit_after(seconds: float) -> None:
+    """Whatever hangs then, a thread of a library included, is left behind."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

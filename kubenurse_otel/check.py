@@ -1,0 +1,178 @@
+"""One Target -> one root span and one CheckResult, through httpx and its instrumentation.
+
+Owns the root span, the verdict over the status, and the client's settings. Measures nothing:
+times and network failures come from the transport, in the Probe that travels with the request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Final
+
+import httpx
+from opentelemetry.context import Context
+from opentelemetry.instrumentation import _semconv as instrumentation_semconv
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    TracerProvider,
+    format_trace_id,
+)
+
+from kubenurse_otel import __version__, errors, semconv
+from kubenurse_otel.model import PROBE, CheckResult, Failure, Outcome, Probe, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+USER_AGENT: Final = f"kubenurse-otel/{__version__}"
+
+_parsed_url = lru_cache(maxsize=1024)(httpx.URL)
+
+
+class Checker:
+    """Runs checks, any number at a time, over one client (see ``client()``)."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        tracer: Tracer,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._tracer = tracer
+        self._wall_clock = wall_clock
+
+    async def check(self, target: Target, *, sample_reason: str | None = None) -> CheckResult:
+        """Check once. ``sample_reason`` makes both ends sample the trace, and says why.
+
+        Raises nothing for what the network or the far end does. A cancelled check leaves a root
+        span without an outcome, which counts as no check.
+        """
+        probe = Probe(target)
+        started_at = self._wall_clock()
+        with self._tracer.start_as_current_span(
+            semconv.SPAN_CHECK_PREFIX + target.kind.value,
+            context=Context(),  # a root, whatever span is current
+            kind=SpanKind.INTERNAL,
+            attributes=_attributes(target, sample_reason),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            status_code = await self._exchange(probe)
+            failure = probe.failure
+            if failure is None and not _expected(status_code, target):
+                failure = errors.status_failure(status_code, target=target.url)
+            code = semconv.EVENT_ROUND_TRIP_ERROR if probe.failure else str(status_code)
+            _conclude(span, code, failure)
+            context = span.get_span_context()
+        return CheckResult(
+            target=target,
+            outcome=Outcome.OK if failure is None else Outcome.FAILED,
+            started_at=started_at,
+            failure=failure,
+            measurement=probe.measurement,
+            trace_id=format_trace_id(context.trace_id) if context.is_valid else "",
+        )
+
+    async def _exchange(self, probe: Probe) -> int:
+        """Return the answer's status; 0 if there was none (probe.failure then says why)."""
+        target = probe.target
+        request = self._client.build_request(
+            "GET",
+            _parsed_url(target.url),
+            headers=target.headers,
+            extensions={PROBE: probe},
+        )
+        try:
+            # As a stream that nobody reads: the transport has read and bounded the body, and
+            # httpx must not unpack what calls itself gzip.
+            response = await self._client.send(request, stream=True)
+        except httpx.TransportError:
+            if probe.failure is None:
+                raise  # the transport owes us the reason
+            return 0
+        await response.aclose()
+        return response.status_code
+
+
+def client(inner: httpx.AsyncBaseTransport, tracer_provider: TracerProvider) -> httpx.AsyncClient:
+    """Make the client of all checks: ``inner`` is what talks to the network.
+
+    Nothing of the environment (config.take_environment has emptied it of what the
+    instrumentation reads), no redirects, no cookies, no timeout of its own.
+    """
+    _use_stable_http_conventions()
+    # Its one line a request has the whole URL, query string included.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    made = httpx.AsyncClient(
+        transport=AsyncOpenTelemetryTransport(
+            inner,
+            tracer_provider=tracer_provider,
+            meter_provider=NoOpMeterProvider(),
+        ),
+        headers={"User-Agent": USER_AGENT, "Accept": "*/*"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        event_hooks={"response": [_forget_redirect]},
+        timeout=None,  # noqa: S113 - the transport keeps the whole check's timeout
+        follow_redirects=False,
+        trust_env=False,
+    )
+    del made.headers["Accept-Encoding"]
+    del made.headers["Connection"]
+    return made
+
+
+async def _forget_redirect(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect leads: it raises on what is no URL."""
+    response.headers.pop("Location", None)
+
+
+def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:
+    attributes = {semconv.TYPE: target.type, semconv.TARGET_KEY: target.key}
+    if target.neighbour is not None:
+        attributes[semconv.TARGET_NODE] = target.neighbour.node_name
+        attributes[semconv.TARGET_POD] = target.neighbour.pod_name
+    if sample_reason is not None:
+        attributes[semconv.FORCE_SAMPLE] = sample_reason
+    return attributes
+
+
+def _expected(status_code: int, target: Target) -> bool:
+    lowest, highest = target.expect
+    return lowest <= status_code <= highest
+
+
+def _conclude(span: Span, code: str, failure: Failure | None) -> None:
+    attributes = {semconv.CODE: code, semconv.OUTCOME: Outcome.OK.value}
+    if failure is not None:
+        attributes |= {
+            semconv.OUTCOME: Outcome.FAILED.value,
+            semconv.FAILURE_ERROR_TYPE: failure.error_type,
+            semconv.FAILURE_PHASE: failure.phase.value,
+            semconv.FAILURE_EVENT: failure.event,
+            semconv.FAILURE_MESSAGE: failure.message,
+        }
+        span.set_status(StatusCode.ERROR, failure.message)
+    span.set_attributes(attributes)
+
+
+def _use_stable_http_conventions() -> None:
+    """Choose the stable HTTP conventions, whatever OTEL_SEMCONV_STABILITY_OPT_IN says.
+
+    The instrumentation (pinned to one version) knows no parameter for it: it fills these fields
+    from the environment, once in a process.
+    """
+    chosen = instrumentation_semconv._OpenTelemetrySemanticConventionStability  # noqa: SLF001 - there is no public way
+    signal = instrumentation_semconv._OpenTelemetryStabilitySignalType.HTTP  # noqa: SLF001 - there is no public way
+    mode = instrumentation_semconv._StabilityMode.HTTP  # noqa: SLF001 - there is no public way
+    chosen._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING[signal] = mode  # noqa: SLF001 - there is no public way
+    chosen._initialized = True  # noqa: SLF001 - there is no public way

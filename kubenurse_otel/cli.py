@@ -1,0 +1,169 @@
+"""The command line: what was asked for, and nothing of how it is done.
+
+Reads the environment (through config) before anything of OpenTelemetry is imported, so that no
+library reads it by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel import __version__
+from kubenurse_otel.config import ConfigError, Loaded, load, take_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+_EPILOG: Final = """\
+Without a command the agent runs. It is configured by environment variables (docs/configuration.md);
+`kubenurse-otel config` shows what they come to.
+
+exit codes: 0 done, 1 a check failed or the agent could not start, 2 bad configuration or usage
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the process's exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["demo"]:  # has a parser of its own, and packages that others do without
+            return _demo(words[1:])
+        parsed = _parser().parse_args(words)
+        command: Callable[[argparse.Namespace], int] = parsed.command
+        return command(parsed)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kubenurse-otel",
+        description="Checks a cluster's network from every node, and tells apart the network, "
+        "the far end's application and its own delay.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"kubenurse-otel {__version__}")
+    parser.set_defaults(command=_run)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the agent (the default)")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser(
+        "check",
+        help="check URLs once and show where the time went",
+        description="Checks each URL once, with the agent's own transport. Exit code 1 if one "
+        "of them failed.",
+    )
+    check.add_argument("urls", nargs="+", metavar="URL", type=_url)
+    check.add_argument("--json", action="store_true", help="one JSON object a URL, a line each")
+    check.add_argument(
+        "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for all of it (5)"
+    )
+    check.add_argument(
+        "--expect",
+        type=_statuses,
+        default=(200, 200),
+        metavar="STATUS[-STATUS]",
+        help="which status is good (200)",
+    )
+    check.set_defaults(command=_check)
+
+    show = commands.add_parser("config", help="show the effective configuration and its sources")
+    show.set_defaults(command=_config)
+
+    commands.add_parser("demo", help="run a little cluster on loopback, with faults to look at")
+    return parser
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0, up to 3600")
+    return seconds
+
+
+def _statuses(text: str) -> tuple[int, int]:
+    low, _, high = text.partition("-")
+    try:
+        statuses = int(low), int(high or low)
+    except ValueError:
+        statuses = (0, 0)
+    if not 100 <= statuses[0] <= statuses[1] <= 599:
+        raise argparse.ArgumentTypeError(f"{text!r} is no status and no range like 200-399")
+    return statuses
+
+
+def _load() -> Loaded:
+    """Exits with 2 where the configuration is bad; says every problem at once."""
+    try:
+        return load(take_environment())
+    except ConfigError as error:
+        print(f"kubenurse-otel: bad configuration\n{error}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+
+
+def _run(_: argparse.Namespace) -> int:
+    config = _load().config
+    # Only now: these import OpenTelemetry, which reads the environment as it is imported.
+    from kubenurse_otel import log  # noqa: PLC0415 - see above
+    from kubenurse_otel.app import App  # noqa: PLC0415 - see above
+    from kubenurse_otel.server import ServerError  # noqa: PLC0415 - see above
+
+    log.set_up(config.log)
+    log.start(config)
+
+    async def agent() -> None:
+        await App(config).run()
+
+    try:
+        asyncio.run(agent())
+    except ServerError as error:
+        print(f"kubenurse-otel: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    config = _load().config
+    from kubenurse_otel import once, waterfall  # noqa: PLC0415 - see _run
+    from kubenurse_otel.model import Outcome  # noqa: PLC0415 - see _run
+
+    wanted = once.targets(parsed.urls, timeout_seconds=parsed.timeout, expect=parsed.expect)
+    results = asyncio.run(once.check_once(wanted, config.trust))
+    for result in results:
+        if parsed.json:
+            print(json.dumps(waterfall.to_json(result)))
+        else:
+            print("\n".join(waterfall.lines(result, encoding=sys.stdout.encoding)))
+    return 0 if all(result.outcome is Outcome.OK for result in results) else EXIT_FAILED
+
+
+def _config(_: argparse.Namespace) -> int:
+    loaded = _load()
+    print("\n".join(loaded.lines()))
+    return 0
+
+
+def _demo(arguments: list[str]) -> int:
+    from kubenurse_otel.demo import main as demo  # noqa: PLC0415 - needs the demo's own packages
+
+    return demo(arguments)

@@ -1,0 +1,61 @@
+"""The process's environment: taken once, and cleared of what libraries would read by themselves.
+
+Also knows the variables that Kubernetes sets for Services, which may collide with ours.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from typing import Final
+
+_PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GRPC_PROXY"})
+
+
+def take_environment() -> dict[str, str]:
+    """Return a copy of the environment, and remove every OTEL_* and proxy variable from it.
+
+    Called before anything of opentelemetry or httpx is imported: what reaches them comes from the
+    Config. One variable is set again, because instrumentation-httpx has no other way to be told:
+    OTEL_SEMCONV_STABILITY_OPT_IN=http.
+    """
+    environ = os.environ  # noqa: TID251 - the one reader
+    taken = dict(environ)
+    for name in taken:
+        if name.upper().startswith("OTEL_") or name.upper() in _PROXIES:
+            del environ[name]
+    environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"
+    return taken
+
+
+_LINK_URL: Final = r"(tcp|udp|sctp)://(?P<address>\[?[0-9a-f.:]+\]?):(?P<port>[0-9]{1,5})"
+_LINKS: Final = (
+    (re.compile(r"\w+_SERVICE_HOST"), re.compile(r"(?P<address>[0-9a-f.:]+)")),
+    (re.compile(r"\w+_SERVICE_PORT(_\w+)?"), re.compile(r"[0-9]{1,5}")),
+    (re.compile(r"\w+_PORT(_[0-9]+_(TCP|UDP|SCTP))?"), re.compile(_LINK_URL)),
+    (re.compile(r"\w+_PORT_[0-9]+_(TCP|UDP|SCTP)_PROTO"), re.compile(r"tcp|udp|sctp")),
+    (re.compile(r"\w+_PORT_[0-9]+_(TCP|UDP|SCTP)_PORT"), re.compile(r"[0-9]{1,5}")),
+    (
+        re.compile(r"\w+_PORT_[0-9]+_(TCP|UDP|SCTP)_ADDR"),
+        re.compile(r"(?P<address>[0-9a-f.:]+)"),
+    ),
+)
+"""Names and values of kubelet's service links (kubernetes pkg/kubelet/envvars/envvars.go)."""
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Whether name and value are what kubelet sets for a Service, such as KUBENURSE_PORT=tcp://..."""
+    for name_shape, value_shape in _LINKS:
+        value = value_shape.fullmatch(text)
+        if value is None or not name_shape.fullmatch(name):
+            continue
+        address = value.groupdict().get("address")
+        if address is None:
+            return True
+        try:
+            ipaddress.ip_address(address.strip("[]"))
+        except ValueError:
+            continue
+        return True
+    return False

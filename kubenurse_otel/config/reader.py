@@ -1,0 +1,141 @@
+"""Reading single variables: values, defaults, what was wrong, and where each value came from.
+
+Owns one pass over one environment. What the values mean together is load.py's and telemetry.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from kubenurse_otel.config.environment import is_service_link
+from kubenurse_otel.config.values import InvalidTextError
+from kubenurse_otel.config.variable import Origin, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+
+class Source(StrEnum):
+    """Where an effective value came from."""
+
+    ENVIRONMENT = "environment"
+    DEFAULT = "default"
+    DERIVED = "derived"
+    """Made from other variables, or from the machine."""
+    IGNORED = "ignored"
+    """Set, without effect; the note says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One variable's effective value for people; secrets are masked. Empty: not set."""
+
+    name: str
+    value: str
+    source: Source
+    note: str = ""
+
+
+class Reader:
+    """Collects problems (nothing starts), warnings (said once) and settings as it reads."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.settings: dict[str, Setting] = {}
+
+    def text(self, variable: Variable[T]) -> str:
+        """What the environment says; empty is not set (also of kubenurse's)."""
+        text = self._environ.get(variable.name, "")
+        if variable.lenient:
+            return text  # kubenurse compares bytes: " true" is not true.
+        text = text.strip()
+        return "" if _is_link(variable, text) else text
+
+    def is_set(self, variable: Variable[T]) -> bool:
+        return self.text(variable) != ""
+
+    def optional(self, variable: Variable[T]) -> T | None:
+        """The value, else the default, else None; a value that is none is a problem."""
+        text = self.text(variable)
+        if text:
+            try:
+                value = variable.parser.parse(text)
+            except InvalidTextError as error:
+                self._invalid(variable, text, str(error))
+            else:
+                self._set(variable, variable.shown(text), Source.ENVIRONMENT)
+                return value
+        self._note_link(variable)
+        if variable.default is None:
+            self._set(variable, "", Source.DEFAULT, variable.absent)
+            return None
+        self._set(variable, variable.default, Source.DEFAULT)
+        return variable.parser.parse(variable.default)
+
+    def required(self, variable: Variable[T]) -> T:
+        """As ``optional``, of a variable that has a default."""
+        value = self.optional(variable)
+        assert value is not None, f"{variable.name} has no default"
+        return value
+
+    def derived(self, variable: Variable[T], text: str, note: str) -> None:
+        """Say that a variable's effective value was made from something else."""
+        self._set(variable, variable.shown(text), Source.DERIVED, note)
+
+    def without_effect(self, variable: Variable[T], note: str) -> None:
+        """Say that a variable that is set does nothing."""
+        if self.is_set(variable):
+            current = self.settings[variable.name]
+            self.settings[variable.name] = replace(current, source=Source.IGNORED, note=note)
+
+    def skip(self, variable: Variable[T], note: str) -> None:
+        """A variable that is not even judged."""
+        text = self.text(variable)
+        source = Source.IGNORED if text else Source.DEFAULT
+        self._set(variable, variable.shown(text), source, note)
+
+    def problem(self, variable: Variable[T], wants: str) -> None:
+        """A value that is right by itself and wrong beside the others."""
+        text = self.text(variable)
+        got = f"got '{variable.shown(text)}'" if text else "not set"
+        self._add(self.problems, f"{variable.name}: {got}, wants {wants}")
+
+    def warn(self, sentence: str) -> None:
+        self._add(self.warnings, sentence)
+
+    def _invalid(self, variable: Variable[T], text: str, detail: str) -> None:
+        wants = variable.parser.wants + (f", {detail}" if detail else "")
+        message = f"{variable.name}: got '{variable.shown(text)}', wants {wants}"
+        if not variable.lenient:
+            self._add(self.problems, message)
+        elif variable.default is not None:
+            self._add(self.warnings, f"{message}; taken as {variable.default}, as it is not set")
+
+    def _note_link(self, variable: Variable[T]) -> None:
+        text = self._environ.get(variable.name, "").strip()
+        if _is_link(variable, text):
+            self.warn(
+                f"{variable.name}: ignored '{variable.shown(text)}', which Kubernetes sets for a "
+                f"Service of that name (enableServiceLinks: false in the pod prevents it)"
+            )
+
+    def _set(self, variable: Variable[T], text: str, source: Source, note: str = "") -> None:
+        self.settings[variable.name] = Setting(
+            name=variable.name, value=text, source=source, note=note
+        )
+
+    @staticmethod
+    def _add(sentences: list[str], sentence: str) -> None:
+        if sentence not in sentences:
+            sentences.append(sentence)
+
+
+def _is_link(variable: Variable[T], text: str) -> bool:
+    """KUBENURSE_PORT=tcp://... is no port of ours; KUBERNETES_SERVICE_HOST is what we read."""
+    return variable.origin is not Origin.KUBERNETES and is_service_link(variable.name, text)

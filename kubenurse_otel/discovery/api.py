@@ -1,0 +1,294 @@
+"""One API server: its address, our credentials, and requests that answer with raw bytes.
+
+Owns every use of `kubernetes` and of the network here. Blocking: for threads only. Errors are
+ApiError, with a sentence for people that names what was asked and holds no secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlencode
+
+import urllib3
+
+from kubenurse_otel import __version__
+from kubenurse_otel.discovery import lean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from kubenurse_otel.config import Config
+
+CONNECT_SECONDS: Final = 5.0
+CHUNK_BYTES: Final = 128 * 1024
+MAX_RETRY_AFTER_SECONDS: Final = 60.0
+
+
+class Problem(StrEnum):
+    UNREACHABLE = "unreachable"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    GONE = "gone"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    """Any other status."""
+    INVALID = "invalid"
+    """The answer is not what Kubernetes would say."""
+
+
+class ApiError(Exception):
+    """Why the API server told us nothing. ``str()`` is a sentence for people."""
+
+    def __init__(
+        self, problem: Problem, message: str, *, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Answer:
+    """A body on its way. ``abort`` may be called by another thread and ends ``chunks``."""
+
+    def __init__(self, response: Any, asked: str, server: ApiServer) -> None:
+        self._response = response
+        self._asked = asked
+        self._server = server
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Not handed back to the pool: what is left of a cut body must not answer the next request.
+        self._server._ended(self)  # noqa: SLF001 - the two halves of one connection
+        self._response.close()
+        self._response.release_conn()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the decompressed body as it arrives. Raises ApiError when it breaks off."""
+        try:
+            yield from self._response.stream(CHUNK_BYTES, decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+            # ValueError, AttributeError: the socket was shut down by abort in the middle of a read.
+            raise ApiError(
+                Problem.UNREACHABLE,
+                f"the API server's answer to {self._asked} broke off: {_why(error)}",
+            ) from None
+        finally:
+            self._server.bytes_received += self._response.tell()
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return the whole body. Raises ApiError, also when it is larger than ``max_bytes``."""
+        content = bytearray()
+        for chunk in self.chunks():
+            content += chunk
+            if len(content) > max_bytes:
+                raise ApiError(Problem.INVALID, f"the answer to {self._asked} is too large")
+        return bytes(content)
+
+    def abort(self) -> None:
+        # The errors are those of a response that is already over.
+        with suppress(ValueError, RuntimeError, OSError, AttributeError):
+            self._response.shutdown()
+
+
+class ApiServer:
+    """The API server of our cluster, or of KUBECONFIG. Safe to use from several threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._configuration: Any = None
+        self._client: Any = None
+        self._open: set[Answer] = set()
+        self._closed = threading.Event()
+        self.bytes_received = 0
+        """Of bodies, as they came over the wire; for measurements."""
+
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        asked: str,
+        read_seconds: float,
+        accept: str = "application/json",
+        compressed: bool = False,
+    ) -> Answer:
+        """Ask, and return the answer to a status of 200. Raises ApiError.
+
+        ``asked`` is verb and resource for people ("list pods in namespace x").
+        """
+        if self._closed.is_set():
+            raise ApiError(Problem.UNREACHABLE, "discovery has stopped")
+        client, headers, host = self._connection()
+        url = f"{host}{path}?{urlencode(query)}" if query else host + path
+        headers |= {"accept": accept, "user-agent": f"kubenurse-otel/{__version__}"}
+        if compressed:
+            headers["accept-encoding"] = "gzip"
+        try:
+            response = client.pool_manager.request(
+                "GET",
+                url,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ApiError(
+                Problem.UNREACHABLE, f"the API server {host} cannot be reached: {_why(error)}"
+            ) from None
+        answer = Answer(response, asked, self)
+        if response.status != 200:
+            with answer:
+                raise _refusal(response, asked)
+        with self._lock:
+            self._open.add(answer)
+        if self._closed.is_set():
+            answer.abort()
+        return answer
+
+    def renew(self) -> None:
+        """Read address and credentials anew at the next request (a rotated token, a new CA)."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def close(self) -> None:
+        """End every open answer; later ones end at once."""
+        self._closed.set()
+        with self._lock:
+            open_answers = list(self._open)
+        for answer in open_answers:
+            answer.abort()
+        self.renew()
+
+    def _ended(self, answer: Answer) -> None:
+        with self._lock:
+            self._open.discard(answer)
+
+    def _connection(self) -> tuple[Any, dict[str, str], str]:
+        with self._lock:
+            if self._client is None:
+                self._configuration, self._client = _connect(self._config)
+            client, configuration = self._client, self._configuration
+            try:
+                # Rereads the token once a minute (in cluster), or runs kubeconfig's own way.
+                settings = configuration.auth_settings().values()
+            except Exception as error:  # noqa: BLE001 - plugins of kubeconfig raise what they like
+                raise _no_credentials(error) from None
+        headers = {one["key"]: one["value"] for one in settings if one["in"] == "header"}
+        return client, headers, configuration.host.rstrip("/")
+
+
+def _connect(config: Config) -> tuple[Any, Any]:
+    try:
+        if config.discovery.kubeconfig:
+            return _by_kubeconfig(config)
+        return _in_cluster(config)
+    except Exception as error:  # noqa: BLE001 - the loaders raise ConfigException, OSError, yaml's, ...
+        raise _no_credentials(error) from None
+
+
+def _in_cluster(config: Config) -> tuple[Any, Any]:
+    modules = lean.load()
+    configuration = modules["kubernetes.client.configuration"].Configuration()
+    modules["kubernetes.config.incluster_config"].InClusterConfigLoader(
+        token_filename=str(config.trust.token_file),
+        cert_filename=str(config.trust.ca_file),
+        environ={
+            "KUBERNETES_SERVICE_HOST": config.checks.api_server_host,
+            "KUBERNETES_SERVICE_PORT": str(config.checks.api_server_port),
+        },
+    ).load_and_set(configuration)
+    configuration.ca_cert_data = _extra_ca(config)
+    return configuration, _client(modules["kubernetes.client.rest"], configuration)
+
+
+def _by_kubeconfig(config: Config) -> tuple[Any, Any]:
+    # In full: a kubeconfig may name any way to authenticate. Not how a DaemonSet runs.
+    from kubernetes.client import rest  # noqa: PLC0415 - costs 17 MiB
+    from kubernetes.client.configuration import Configuration  # noqa: PLC0415
+    from kubernetes.config.kube_config import load_kube_config  # noqa: PLC0415
+
+    configuration = Configuration()
+    load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=config.discovery.kubeconfig, client_configuration=configuration
+    )
+    return configuration, _client(rest, configuration)
+
+
+def _client(rest: Any, configuration: Any) -> Any:
+    configuration.proxy = None  # Proxies are for extra checks and the ingress only.
+    configuration.keep_alive = True  # A watch is silent for a minute: notice a dead peer anyway.
+    return rest.RESTClientObject(configuration)
+
+
+def _extra_ca(config: Config) -> str | None:
+    """Return KUBENURSE_EXTRA_CA; a file without certificates is the transport's to report."""
+    if config.trust.extra_ca is None:
+        return None
+    try:
+        text = config.trust.extra_ca.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return text if "-----BEGIN CERTIFICATE-----" in text else None
+
+
+def _no_credentials(error: Exception) -> ApiError:
+    logging.getLogger(__name__).debug("credentials", exc_info=error)
+    return ApiError(Problem.UNREACHABLE, f"the API server cannot be asked: {_why(error)}")
+
+
+def _refusal(response: Any, asked: str) -> ApiError:
+    status = response.status
+    retry_after = response.headers.get("retry-after", "")
+    seconds = min(float(retry_after), MAX_RETRY_AFTER_SECONDS) if retry_after.isdigit() else None
+    match status:
+        case 401:
+            problem = Problem.UNAUTHORIZED
+            message = f"the API server does not accept our token (401), asked to {asked}"
+        case 403:
+            problem = Problem.FORBIDDEN
+            message = f"the API server forbids us to {asked} (403): our role lacks it"
+        case 404:
+            problem, message = Problem.NOT_FOUND, f"the API server has nothing (404) to {asked}"
+        case 410:
+            problem, message = Problem.GONE, f"the API server has forgotten (410), asked to {asked}"
+        case 429 | 503 | 504:
+            problem = Problem.THROTTLED
+            message = f"the API server has no time for us ({status}), asked to {asked}"
+        case _:
+            problem = Problem.REFUSED
+            message = f"the API server answered {status}, asked to {asked}"
+    return ApiError(problem, message, retry_after_seconds=seconds)
+
+
+def _why(error: Exception) -> str:
+    """Say an error in at most 200 characters, without urllib3's pools and object addresses."""
+    reason: object = error
+    for _ in range(3):  # urllib3 wraps what happened.
+        inner = getattr(reason, "reason", None)
+        inner = inner if isinstance(inner, Exception) else getattr(reason, "__cause__", None)
+        if not isinstance(inner, Exception):
+            break
+        reason = inner
+    if isinstance(reason, OSError) and reason.strerror:
+        text = reason.strerror
+    else:
+        text = str(reason).rpartition("object at 0x")[2].partition(">: ")[2] or str(reason)
+    return (text or type(reason).__name__)[:200]

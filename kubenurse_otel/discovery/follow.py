@@ -1,0 +1,241 @@
+"""Following a selection of objects: list, then watch, for ever, in a thread of its own.
+
+Owns resource versions, bookmarks, 410, back-off and the jitter of re-lists. Knows neither pods
+nor nodes: ``decode`` makes (key, item) of an object. The last items stay whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import msgspec
+
+from kubenurse_otel.discovery.api import Answer, ApiError, ApiServer, Problem
+from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, ListError, read_list
+from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kubenurse_otel.discovery.timings import Timings
+
+Item = TypeVar("Item")
+
+MAX_ITEMS: Final = 20_000
+
+_EVENT: Final = msgspec.json.Decoder(WatchEvent)
+_STATUS: Final = msgspec.json.Decoder(Status)
+_BOOKMARK: Final = msgspec.json.Decoder(Bookmark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Generic[Item]):
+    """What to follow. ``name`` is for people ("pods in namespace x")."""
+
+    name: str
+    path: str
+    query: dict[str, str]
+    decode: Callable[[bytes], tuple[str, Item]]
+    """Raises msgspec.DecodeError."""
+    watch_limit: int | None = None
+    """With more items than this, list again every ``Timings.poll`` instead of watching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[Item]):
+    """``heard_at`` is time.monotonic() of the server's last word, None before the first list."""
+
+    items: dict[str, Item] = field(default_factory=dict)
+    heard_at: float | None = None
+    problem: ApiError | None = None
+
+
+class Follower(Generic[Item]):
+    """Keeps ``snapshot()`` up to date; calls ``on_change`` in its own thread.
+
+    Ends when ``stopping`` is set; the server's ``close`` interrupts what it reads.
+    ``start_delay`` returns seconds to wait before the first list; it may ask the server.
+    """
+
+    def __init__(
+        self,
+        server: ApiServer,
+        selection: Selection[Item],
+        timings: Timings,
+        *,
+        stopping: threading.Event,
+        on_change: Callable[[], None],
+        start_delay: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._server = server
+        self._selection = selection
+        self._timings = timings
+        self._on_change = on_change
+        self._start_delay = start_delay
+        self._lock = threading.Lock()
+        self._items: dict[str, Item] = {}
+        self._heard_at: float | None = None
+        self._problem: ApiError | None = None
+        self._version: str | None = None
+        self._failures = 0
+        self._stopping = stopping
+        self._thread = threading.Thread(
+            target=self._run, name=f"follow {selection.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def snapshot(self) -> Snapshot[Item]:
+        with self._lock:
+            return Snapshot(dict(self._items), self._heard_at, self._problem)
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._stopping.wait(random.uniform(0, self._start_delay()))  # noqa: S311 - jitter
+        while not self._stopping.is_set():
+            try:
+                if self._version is None:
+                    self._list()
+                if self._too_many_to_watch():
+                    self._version = None
+                    self._pause(self._timings.poll)
+                else:
+                    self._watch(self._version or "")
+            except ApiError as error:
+                self._failed(error)
+
+    def _too_many_to_watch(self) -> bool:
+        limit = self._selection.watch_limit
+        return limit is not None and len(self._items) > limit
+
+    def _list(self) -> None:
+        items: dict[str, Item] = {}
+
+        def take(content: bytes) -> None:
+            key, item = self._selection.decode(content)
+            if len(items) < MAX_ITEMS:
+                items[key] = item
+
+        # From the API server's cache and not etcd: 5,000 agents may ask at once.
+        answer = self._server.get(
+            self._selection.path,
+            self._selection.query | {"resourceVersion": "0"},
+            asked=f"list {self._selection.name}",
+            read_seconds=self._timings.list_read,
+            compressed=True,
+        )
+        with answer:
+            try:
+                version = read_list(answer.chunks(), take)
+            except ListError as error:
+                raise self._not_understood("list", str(error)) from None
+        with self._lock:
+            self._items = items
+        self._version = version
+        self._heard()
+
+    def _watch(self, version: str) -> None:
+        seconds = self._timings.watch * random.uniform(1, 2)  # noqa: S311 - jitter
+        started = time.monotonic()
+        answer = self._server.get(
+            self._selection.path,
+            self._selection.query
+            | {
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "resourceVersion": version,
+                "timeoutSeconds": str(max(1, int(seconds))),
+            },
+            asked=f"watch {self._selection.name}",
+            read_seconds=seconds + self._timings.watch_grace,
+        )
+        with answer:
+            self._heard()
+            for line in self._lines(answer):
+                self._take_event(line)
+        if time.monotonic() - started < self._timings.backoff:
+            self._pause(self._timings.backoff)  # A server that ends every watch at once.
+
+    def _lines(self, answer: Answer) -> Iterator[bytes]:
+        rest = b""
+        for chunk in answer.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MAX_ITEM_BYTES:
+                raise self._not_understood("watch", "an event without end")
+            yield from lines
+
+    def _take_event(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            event = _EVENT.decode(line)
+            if event.type == "ERROR":
+                raise self._watch_error(_STATUS.decode(event.object))
+            metadata = _BOOKMARK.decode(event.object).metadata
+            if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                key, item = self._selection.decode(bytes(event.object))
+                with self._lock:
+                    if event.type == "DELETED":
+                        self._items.pop(key, None)
+                    elif key in self._items or len(self._items) < MAX_ITEMS:
+                        self._items[key] = item
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._version = None
+            raise self._not_understood("watch", str(error)) from None
+        self._version = metadata.resource_version
+        self._heard()
+
+    def _watch_error(self, status: Status) -> ApiError:
+        if status.code == 410:
+            return ApiError(Problem.GONE, f"watching {self._selection.name}: too far behind (410)")
+        return ApiError(
+            Problem.REFUSED, f"watching {self._selection.name} ended with {status.code}"
+        )
+
+    # --- what went well, what went wrong --------------------------------------------------------
+
+    def _heard(self) -> None:
+        with self._lock:
+            self._heard_at = time.monotonic()
+            self._problem = None
+        self._failures = 0
+        self._on_change()
+
+    def _failed(self, error: ApiError) -> None:
+        if self._stopping.is_set():
+            return
+        if error.problem in (Problem.UNREACHABLE, Problem.UNAUTHORIZED):
+            self._server.renew()
+        elif error.problem is not Problem.THROTTLED:
+            self._version = None
+        if error.problem is Problem.GONE:
+            # Not wrong but behind: list again, and not all agents in the same second.
+            self._pause(random.uniform(0, self._timings.relist_jitter(len(self._items))))  # noqa: S311
+            return
+        with self._lock:
+            self._problem = error
+        self._on_change()
+        backoff = min(self._timings.max_backoff, self._timings.backoff * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 20)
+        wait = random.uniform(backoff / 2, backoff)  # noqa: S311 - jitter
+        self._pause(max(wait, error.retry_after_seconds or 0.0))
+
+    def _not_understood(self, verb: str, what: str) -> ApiError:
+        return ApiError(
+            Problem.INVALID,
+            f"the API server's answer to {verb} {self._selection.name} is not understood:"
+            f" {what[:200]}",
+        )
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)

@@ -1,0 +1,64 @@
+"""What a Node says of its agents: is it leaving, is it ready, in which zone. PURE.
+
+Nodes are looked at one by one, when their pod is picked or fails; never all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kubenurse_otel.discovery.schema import Node
+from kubenurse_otel.model import NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_NODE: Final = msgspec.json.Decoder(Node)
+_STATES: Final = {
+    "True": NodeState.READY,
+    "False": NodeState.NOT_READY,
+    "Unknown": NodeState.NOT_READY,
+}
+MAX_ZONE_LENGTH: Final = 63
+"""A label value's (Kubernetes, labels and selectors)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """``leaving`` says why the node is going away, and is empty while it stays."""
+
+    leaving: str = ""
+    state: NodeState = NodeState.UNKNOWN
+    zone: str = ""
+
+
+DELETED: Final = NodeView(leaving="deleted")
+
+
+def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, NodeView]:
+    """Return (name, view) of a Node's JSON. Raises msgspec.DecodeError."""
+    node = _NODE.decode(content)
+    return node.metadata.name, node_view(node, leaving_taints)
+
+
+def node_view(node: Node, leaving_taints: Collection[str]) -> NodeView:
+    """A node whose kubelet is silent has Ready "Unknown": for who asks it, that is not ready."""
+    taint = next((one.key for one in node.spec.taints or () if one.key in leaving_taints), None)
+    if node.metadata.deletion_timestamp is not None:
+        leaving = "deleted"
+    elif node.spec.unschedulable:
+        leaving = "cordoned"
+    elif taint is not None:
+        leaving = f"tainted {taint}"
+    else:
+        leaving = ""
+    ready = next((one.status for one in node.status.conditions or () if one.type == "Ready"), "")
+    zone = node.metadata.labels.zone if node.metadata.labels is not None else ""
+    return NodeView(
+        leaving=leaving,
+        state=_STATES.get(ready, NodeState.UNKNOWN),
+        zone=zone if len(zone) <= MAX_ZONE_LENGTH else "",
+    )

@@ -1,0 +1,123 @@
+"""From a Pod to an agent: who may be a neighbour, and which one we are. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kubenurse_otel.discovery.schema import Pod
+from kubenurse_otel.discovery.selection import Candidate, candidate
+from kubenurse_otel.model import Neighbour, is_dns_subdomain
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from kubenurse_otel.config import IdentityConfig
+
+CONTAINER_PREFIX: Final = "kubenurse"
+
+_POD: Final = msgspec.json.Decoder(Pod)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPod:
+    """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells."""
+
+    uid: str
+    candidate: Candidate
+    eligible: bool
+    host_network: bool
+
+    @property
+    def name(self) -> str:
+        return self.candidate.neighbour.pod_name
+
+    @property
+    def node_name(self) -> str:
+        return self.candidate.neighbour.node_name
+
+
+def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
+    """Return (UID, agent) of a Pod's JSON. ``port`` is where an agent answers checks.
+
+    Raises msgspec.DecodeError.
+    """
+    pod = _POD.decode(content)
+    return pod.metadata.uid, agent_pod(pod, port)
+
+
+def agent_pod(pod: Pod, port: int) -> AgentPod:
+    meta, status = pod.metadata, pod.status
+    listed = tuple(one.ip for one in status.pod_ips or () if _is_address(one.ip))
+    pod_ip = status.pod_ip if _is_address(status.pod_ip) else ""
+    eligible = (
+        status.phase == "Running"
+        and meta.deletion_timestamp is None
+        and pod_ip != ""
+        and is_dns_subdomain(meta.name)
+        and is_dns_subdomain(pod.spec.node_name)
+        and agent_has_started(pod, port)
+    )
+    neighbour = Neighbour(
+        pod_name=meta.name,
+        node_name=pod.spec.node_name,
+        pod_ip=pod_ip,
+        # A single address is pod_ip itself: an empty tuple is shared by all, and we hold thousands.
+        pod_ips=tuple(dict.fromkeys((pod_ip, *listed))) if len(listed) > 1 else (),
+        host_ip=status.host_ip if _is_address(status.host_ip) else "",
+    )
+    started = f"{status.start_time or ''}/{meta.creation_timestamp or ''}"
+    return AgentPod(meta.uid, candidate(neighbour, started), eligible, pod.spec.host_network)
+
+
+def agent_has_started(pod: Pod, port: int) -> bool:
+    """Whether the agent's container has passed its start (``started``, not ``ready``).
+
+    The agent's container is the one that declares the checks' port, else the one whose name begins
+    with kubenurse (its and our charts' names), else any: sidecars may stand beside it.
+    """
+    containers = pod.spec.containers or ()
+    names = {
+        container.name
+        for container in containers
+        if any(one.container_port == port for one in container.ports or ())
+    } or {container.name for container in containers if container.name.startswith(CONTAINER_PREFIX)}
+    return any(
+        status.started is True and (not names or status.name in names)
+        for status in pod.status.container_statuses or ()
+    )
+
+
+def find_own(pods: Collection[AgentPod], identity: IdentityConfig) -> AgentPod | None:
+    """Return our own pod: by UID, by name, by address, then by the host's name.
+
+    Without the downward API ``identity.pod_name`` is the host name: the pod's name, or under
+    hostNetwork the node's (maybe without its domain), where one agent a node is on the host's
+    network.
+    """
+    for pod in pods:
+        if identity.pod_uid and pod.uid == identity.pod_uid:
+            return pod
+    named = [pod for pod in pods if pod.name == identity.pod_name]
+    if named:
+        return named[0]
+    if identity.pod_ip:
+        return next(
+            (pod for pod in pods if pod.candidate.neighbour.pod_ip == identity.pod_ip), None
+        )
+    host = identity.pod_name.partition(".")[0]
+    on_host = [
+        pod for pod in pods if pod.host_network and pod.node_name.partition(".")[0] == host != ""
+    ]
+    return on_host[0] if len(on_host) == 1 else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""The few fields of Kubernetes objects that we read; msgspec skips all others. PURE.
+
+Field names are those of the API reference (v1.Pod, v1.Node, meta/v1 Status and WatchEvent).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Struct(msgspec.Struct, gc=False, rename="camel"):
+    """Holds no reference to itself, so the garbage collector need not look."""
+
+
+class Metadata(Struct):
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class Port(Struct):
+    container_port: int = 0
+
+
+class Container(Struct):
+    name: str = ""
+    ports: list[Port] | None = None
+
+
+class PodSpec(Struct):
+    node_name: str = ""
+    host_network: bool = False
+    containers: list[Container] | None = None
+
+
+class PodIP(Struct):
+    ip: str = ""
+
+
+class ContainerStatus(Struct):
+    name: str = ""
+    started: bool | None = None
+
+
+class PodStatus(Struct):
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    host_ip: str = msgspec.field(default="", name="hostIP")
+    pod_ips: list[PodIP] | None = msgspec.field(default=None, name="podIPs")
+    start_time: str | None = None
+    container_statuses: list[ContainerStatus] | None = None
+
+
+class Pod(Struct):
+    metadata: Metadata
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
+    status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+class NodeLabels(msgspec.Struct, gc=False):
+    zone: str = msgspec.field(default="", name="topology.kubernetes.io/zone")
+
+
+class NodeMetadata(Metadata):
+    labels: NodeLabels | None = None
+
+
+class Taint(Struct):
+    key: str = ""
+
+
+class NodeSpec(Struct):
+    unschedulable: bool = False
+    taints: list[Taint] | None = None
+
+
+class NodeCondition(Struct):
+    type: str = ""
+    status: str = ""
+
+
+class NodeStatus(Struct):
+    conditions: list[NodeCondition] | None = None
+
+
+class Node(Struct):
+    metadata: NodeMetadata
+    spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
+    status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+
+class ListMetadata(Struct):
+    resource_version: str = ""
+    remaining_item_count: int | None = None
+
+
+class ListHead(Struct):
+    """A list without its items."""
+
+    metadata: ListMetadata = msgspec.field(default_factory=ListMetadata)
+
+
+class RawList(Struct):
+    metadata: ListMetadata = msgspec.field(default_factory=ListMetadata)
+    items: list[msgspec.Raw] | None = None
+
+
+class WatchEvent(Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class Status(Struct):
+    """The object of an ERROR event, and the body of a refusal."""
+
+    code: int = 0
+    reason: str = ""
+
+
+class Bookmark(Struct):
+    metadata: Metadata

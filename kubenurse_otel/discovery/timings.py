@@ -1,0 +1,50 @@
+"""How long discovery waits for what, in seconds. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SMALL_CLUSTER: Final = 50
+LARGE_CLUSTER: Final = 500
+"""Nodes at which the greatest jitter is reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Defaults are those of a live agent; tests shorten them."""
+
+    jitter: float = 30.0
+    """The most that agents of a large cluster spread their lists over."""
+    least_jitter: float = 1.0
+    """What every re-list is spread over, also in a small cluster."""
+    backoff: float = 0.5
+    max_backoff: float = 30.0
+    list_read: float = 30.0
+    """The longest silence within the answer to a list."""
+    watch: float = 300.0
+    """How long one watch lasts at least; at most twice that."""
+    watch_grace: float = 30.0
+    """A watch that is silent for so much longer than it should last is dead."""
+    poll: float = 60.0
+    """Between two lists where a cluster is too large to watch."""
+    settle: float = 0.2
+    """Changes that come together are looked at together."""
+    tick: float = 5.0
+    """How often `listed_at` moves while nothing else does."""
+    own_pod_grace: float = 15.0
+    """How long our own pod may be missing from the list (it is not Running at once)."""
+    node_cache: float = 10.0
+    leaving_cache: float = 60.0
+    """When a leaving node that the ring would pick is read again."""
+    not_ready_cache: float = 30.0
+    forbidden: float = 300.0
+    """When a read that our role does not allow is tried again."""
+
+    def start_jitter(self, nodes: int) -> float:
+        """Return what to spread a first list over: 0 up to 50 nodes, all of it from 500 on."""
+        share = (nodes - SMALL_CLUSTER) / (LARGE_CLUSTER - SMALL_CLUSTER)
+        return self.jitter * min(1.0, max(0.0, share))
+
+    def relist_jitter(self, nodes: int) -> float:
+        return max(self.least_jitter, self.start_jitter(nodes))

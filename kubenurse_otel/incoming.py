@@ -1,0 +1,59 @@
+"""Which neighbours asked us in the last minute.
+
+Owns the set of origins and what counts as one; knows nothing of HTTP. Bounded whatever
+the network says, unlike kubenurse's cache of callers.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW_SECONDS: Final = 60.0
+MAX_ORIGINS: Final = 10_000
+MAX_NAME_LENGTH: Final = 253
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""A pod's name: a DNS subdomain as Kubernetes has it (RFC 1123, labels of any length)."""
+
+
+class Incoming:
+    """Unique origins of the last 60 seconds, at most 10,000.
+
+    ``clock`` gives monotonic seconds. ``invalid`` counts what was ignored: no DNS name, longer
+    than 253 characters, or new while 10,000 are held.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_seen: dict[str, float] = {}  # the one seen longest ago comes first
+        self.invalid = 0
+
+    def seen(self, origin: str) -> None:
+        """Note that ``origin`` (a pod's name, as its header has it) asked us just now."""
+        name = origin[: MAX_NAME_LENGTH + 1].lower()
+        if len(name) > MAX_NAME_LENGTH or _NAME.fullmatch(name) is None:
+            self.invalid += 1
+            return
+        if self._last_seen.pop(name, None) is None:
+            self._forget()
+            if len(self._last_seen) >= MAX_ORIGINS:
+                self.invalid += 1
+                return
+        self._last_seen[name] = self._clock()
+
+    def count(self) -> int:
+        """How many origins asked in the last 60 seconds."""
+        self._forget()
+        return len(self._last_seen)
+
+    def _forget(self) -> None:
+        oldest_kept = self._clock() - WINDOW_SECONDS
+        while self._last_seen:
+            name = next(iter(self._last_seen))
+            if self._last_seen[name] >= oldest_kept:
+                return
+            del self._last_seen[name]

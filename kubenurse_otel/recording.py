@@ -1,0 +1,218 @@
+"""The table of what is recorded from which attribute of a check's spans, and its one loop.
+
+Owns the allow-list of labels. Reads attributes only, never end minus start; which checks count,
+and whether an exemplar may point at one, is for the bridge to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from opentelemetry.trace import SpanKind
+
+from kubenurse_otel import semconv
+from kubenurse_otel.model import Phase, TimingSource
+from kubenurse_otel.semconv import Metric, MetricKind
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Event
+    from opentelemetry.util.types import AnyValue
+
+
+class Recorder(Protocol):
+    """The instruments, by Metric. ``attributes`` are the metric's labels.
+
+    Without a ``context`` an observation makes no exemplar, whatever span is current.
+    """
+
+    def add(
+        self,
+        metric: Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None: ...
+
+    def record(
+        self,
+        metric: Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None: ...
+
+
+class When(Enum):
+    """Of which checks a row is recorded."""
+
+    ALWAYS = "always"
+    KERNEL = "kernel"
+    """The kernel held the stopwatch."""
+    NETWORK = "network"
+    """As KERNEL, and the far end of the connection was the target itself."""
+
+
+class Take(Enum):
+    """What of the attribute is observed."""
+
+    VALUE = "value"
+    POSITIVE = "positive"
+    """The value, if it is more than 0."""
+    ONE = "one"
+    """That it is there."""
+    EACH = "each"
+    """1 for each element, which is the ``labels`` entry's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``attribute`` of a check's ``span`` (INTERNAL: the root) is an observation of ``metric``.
+
+    ``labels`` are the metric's labels beside ``type``, each with the attribute of the same span
+    that fills it; ``constants`` those that are the same in every check.
+    """
+
+    span: SpanKind
+    attribute: str
+    metric: Metric
+    labels: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    when: When = When.ALWAYS
+    take: Take = Take.VALUE
+
+
+_ROOT: Final = SpanKind.INTERNAL
+_CLIENT: Final = SpanKind.CLIENT
+
+ROWS: Final = (
+    Row(
+        _ROOT,
+        semconv.CODE,
+        semconv.HTTPCLIENT_REQUESTS,
+        labels={"code": semconv.CODE},
+        constants={"method": "GET"},
+        take=Take.ONE,
+    ),
+    Row(
+        _ROOT,
+        semconv.FAILURE_EVENT,
+        semconv.ERRORS,
+        labels={"event": semconv.FAILURE_EVENT},
+        take=Take.ONE,
+    ),
+    Row(
+        _ROOT,
+        semconv.FAILURE_ERROR_TYPE,
+        semconv.CHECK_FAILURES,
+        labels={"error_type": semconv.FAILURE_ERROR_TYPE, "phase": semconv.FAILURE_PHASE},
+        take=Take.ONE,
+    ),
+    Row(_CLIENT, semconv.DURATION, semconv.HTTPCLIENT_REQUEST_DURATION),
+    *(
+        Row(
+            _CLIENT,
+            attribute,
+            semconv.CHECK_PHASE_DURATION,
+            constants={"phase": phase.value},
+            when=When.KERNEL,
+        )
+        for phase, attribute in (
+            (Phase.DNS, semconv.PHASE_DNS),
+            (Phase.CONNECT, semconv.PHASE_CONNECT),
+            (Phase.TLS, semconv.PHASE_TLS),
+            (Phase.REQUEST, semconv.PHASE_REQUEST),
+        )
+    ),
+    Row(
+        _CLIENT,
+        semconv.NETWORK_ROUND_TRIP,
+        semconv.NETWORK_ROUND_TRIP_TIME,
+        when=When.NETWORK,
+    ),
+    Row(_CLIENT, semconv.FAR_END, semconv.FAR_END_DURATION, when=When.NETWORK),
+    Row(_CLIENT, semconv.LOSS, semconv.LOSS_DELAY, when=When.NETWORK, take=Take.POSITIVE),
+    Row(_CLIENT, semconv.OWN_DELAY, semconv.OWN_DELAY_TIME),
+    Row(_CLIENT, semconv.TCP_RETRANSMITS, semconv.RETRANSMITS),
+    Row(
+        _CLIENT,
+        semconv.ADDRESS_FAILURES,
+        semconv.ADDRESS_FAILURES_COUNT,
+        labels={"family": semconv.ADDRESS_FAILURES},
+        take=Take.EACH,
+    ),
+    Row(
+        _CLIENT,
+        semconv.TIMING_SOURCE,
+        semconv.CHECKS_TIMED,
+        labels={"source": semconv.TIMING_SOURCE, "reason": semconv.TIMING_FALLBACK_REASON},
+        take=Take.ONE,
+    ),
+)
+"""Every observation of a check but the events' offsets: the allow-list of what becomes a label."""
+
+
+_EVENTS: Final = frozenset(semconv.EVENTS)
+
+
+def record(
+    recorder: Recorder,
+    root: Mapping[str, AnyValue],
+    client: Mapping[str, AnyValue],
+    events: Sequence[Event],
+    context: Context | None,
+) -> None:
+    """Record one check: the attributes of its root and CLIENT span, the latter's events.
+
+    ``context`` holds the sampled span that exemplars may point at; None: no exemplars.
+    """
+    type_ = str(root[semconv.TYPE])
+    kernel = client.get(semconv.TIMING_SOURCE) == TimingSource.KERNEL
+    holds = {
+        When.ALWAYS: True,
+        When.KERNEL: kernel,
+        When.NETWORK: kernel and not client.get(semconv.INTERCEPTED),
+    }
+    for row in ROWS:
+        attributes = root if row.span is _ROOT else client
+        value = attributes.get(row.attribute)
+        if value is not None and holds[row.when]:
+            _observe(recorder, row, value, _labels(row, type_, attributes), context)
+    seen: set[str] = set()
+    for event in events:
+        offset = (event.attributes or {}).get(semconv.OFFSET)
+        if isinstance(offset, int | float) and event.name in _EVENTS and event.name not in seen:
+            seen.add(event.name)
+            labels = {"type": type_, "event": event.name}
+            recorder.record(
+                semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, offset, labels, context=context
+            )
+
+
+def _labels(row: Row, type_: str, attributes: Mapping[str, AnyValue]) -> dict[str, str]:
+    labels = {"type": type_} if "type" in row.metric.labels else {}
+    labels.update(row.constants)
+    for label, attribute in row.labels.items():
+        labels[label] = str(attributes.get(attribute) or "none")
+    return labels
+
+
+def _observe(
+    recorder: Recorder,
+    row: Row,
+    value: AnyValue,
+    labels: dict[str, str],
+    context: Context | None,
+) -> None:
+    observe = recorder.add if row.metric.kind is MetricKind.COUNTER else recorder.record
+    if row.take is Take.ONE:
+        observe(row.metric, 1, labels, context=context)
+    elif row.take is Take.EACH:
+        (label,) = row.labels
+        for element in value if isinstance(value, Sequence) else ():
+            observe(row.metric, 1, labels | {label: str(element)}, context=context)
+    elif isinstance(value, int | float) and (row.take is Take.VALUE or value > 0):
+        observe(row.metric, value, labels, context=context)

@@ -1,0 +1,125 @@
+"""The latest result of every current target, and what went before it.
+
+Owns standings and recent failures in memory; draws no conclusions and records no metric.
+What is no longer a target is forgotten at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kubenurse_otel.model import CheckResult, Target
+
+MAX_RECENT_FAILURES: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a target stands: its latest result and the history that matters.
+
+    ``since`` is when the first check of the current run of equal outcomes began (Unix seconds).
+    """
+
+    result: CheckResult
+    since: float
+    consecutive_failures: int = 0
+    last_failure: CheckResult | None = None
+
+
+class Results:
+    """Standings by ``Target.key``, for the current targets only.
+
+    ``revision`` grows with every change, so that what is made from the results can be kept.
+    """
+
+    def __init__(self) -> None:
+        self._targets: dict[str, Target] = {}
+        self._latest: dict[str, Standing] = {}
+        self._failures: deque[CheckResult] = deque(maxlen=MAX_RECENT_FAILURES)
+        self._skipped: tuple[str, ...] = ()
+        self.revision = 0
+
+    @property
+    def latest(self) -> Mapping[str, Standing]:
+        """Standings by key, of the targets that have been checked."""
+        return MappingProxyType(self._latest)
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The current targets by key, checked or not."""
+        return MappingProxyType(self._targets)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The check names that are off or have no URL."""
+        return self._skipped
+
+    @property
+    def recent_failures(self) -> tuple[CheckResult, ...]:
+        """The last failures of current targets, oldest first, at most 100."""
+        return tuple(self._failures)
+
+    def set_targets(self, targets: Iterable[Target], skipped: Iterable[str] = ()) -> None:
+        """Replace the targets; whatever is known of others is dropped."""
+        self._targets = {target.key: target for target in targets}
+        self._skipped = tuple(skipped)
+        self._latest = {k: s for k, s in self._latest.items() if k in self._targets}
+        kept = (failure for failure in self._failures if failure.target.key in self._targets)
+        self._failures = deque(kept, maxlen=MAX_RECENT_FAILURES)
+        self.revision += 1
+
+    def record(self, result: CheckResult) -> None:
+        """Take in a check's result; ignored when its target is gone meanwhile."""
+        key = result.target.key
+        if key not in self._targets:
+            return
+        before = self._latest.get(key)
+        same = before is not None and before.result.outcome is result.outcome
+        failed = result.outcome is Outcome.FAILED
+        if failed:
+            self._failures.append(result)
+        self._latest[key] = Standing(
+            result=result,
+            since=before.since if before is not None and same else result.started_at,
+            consecutive_failures=(before.consecutive_failures if before else 0) + 1
+            if failed
+            else 0,
+            last_failure=result if failed else before.last_failure if before else None,
+        )
+        self.revision += 1
+
+    def all_good(self) -> bool:
+        """Whether at least one check has run and the last one of every target was good."""
+        return bool(self._latest) and all(
+            standing.result.outcome is Outcome.OK for standing in self._latest.values()
+        )
+
+    def success_by_type(self) -> dict[str, bool]:
+        """For each type that has been checked: whether the last check of all its keys was good."""
+        good: dict[str, bool] = {}
+        for standing in self._latest.values():
+            name = standing.result.target.type
+            good[name] = good.get(name, True) and standing.result.outcome is Outcome.OK
+        return good
+
+    def certificate_expiry_by_type(self) -> dict[str, float]:
+        """Return notAfter (Unix seconds) by type; the earlier of two certificates last shown.
+
+        A check that failed before it saw a certificate leaves the target out until one is seen.
+        """
+        expiry: dict[str, float] = {}
+        for standing in self._latest.values():
+            measurement = standing.result.measurement
+            if measurement is not None and measurement.certificate_expiry is not None:
+                name = standing.result.target.type
+                shown = measurement.certificate_expiry
+                expiry[name] = min(expiry.get(name, shown), shown)
+        return expiry

@@ -1,0 +1,232 @@
+"""/alive: kubenurse's JSON about the last checks, and ``details`` of ours beside it.
+
+Owns the shape of that document (postfinance/kubenurse internal/kubenurse/handler.go and
+internal/servicecheck); the facts are results.py's and discovery's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kubenurse_otel.model import Outcome
+from kubenurse_otel.server.message import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubenurse_otel.model import CheckResult, Neighbour, Neighbourhood, Target
+    from kubenurse_otel.results import Results, Standing
+    from kubenurse_otel.server.message import Request
+
+MAX_NEIGHBOURS: Final = 1_000
+MAX_RECENT_FAILURES: Final = 20
+MAX_ECHOED_HEADERS: Final = 64
+MAX_ECHOED_VALUE: Final = 1_024
+_SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"host"))
+"""Never echoed; Host because Go keeps it out of a request's headers too."""
+_NEIGHBOURHOOD: Final = "neighbourhood"
+_OK: Final = "ok"
+_SKIPPED: Final = "skipped"
+
+
+class Alive:
+    """The handler: 200 when the last check of every target was good, else ``bad_status``."""
+
+    def __init__(
+        self,
+        *,
+        results: Results,
+        neighbourhood: Callable[[], Neighbourhood],
+        node_name: Callable[[], str],
+        bad_status: int = 500,
+    ) -> None:
+        self._results = results
+        self._neighbourhood = neighbourhood
+        self._node_name = node_name
+        self._bad_status = bad_status
+        self._listed: tuple[Neighbourhood | None, msgspec.Raw] = (None, msgspec.Raw(b"[]"))
+
+    def __call__(self, request: Request) -> Response:
+        document = {
+            "hostname": socket.gethostname(),
+            "headers": _echo(request),
+            "user_agent": (request.header(b"user-agent") or "")[:MAX_ECHOED_VALUE],
+            "request_uri": request.target.decode("latin-1"),
+            "remote_addr": _host_port(request.peer.address, request.peer.port),
+            "last_check_result": self._last_check_result(),
+            "details": self._details(),
+        }
+        return Response(
+            status=200 if self._results.all_good() else self._bad_status,
+            headers=(
+                (b"Content-Type", b"application/json"),
+                (b"Cache-Control", b"no-store"),
+                (b"X-Content-Type-Options", b"nosniff"),  # it echoes what the caller sent
+            ),
+            body=msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n",
+        )
+
+    def _last_check_result(self) -> dict[str, Any]:
+        """Return kubenurse's map: a word or a sentence by type, sorted as Go sorts it."""
+        words: dict[str, Any] = {
+            name: _SKIPPED for name in self._results.skipped if name != _NEIGHBOURHOOD
+        }
+        for standing in self._results.latest.values():
+            name = standing.result.target.type
+            if words.get(name, _OK) == _OK:  # of two addresses of a node the bad one is told
+                words[name] = _word(standing.result)
+        if _NEIGHBOURHOOD in self._results.skipped:
+            words["neighbourhood_state"] = _SKIPPED
+        else:
+            neighbourhood = self._neighbourhood()
+            words["neighbourhood_state"] = neighbourhood.state
+            words[_NEIGHBOURHOOD] = self._neighbours(neighbourhood)
+        return dict(sorted(words.items()))
+
+    def _neighbours(self, neighbourhood: Neighbourhood) -> msgspec.Raw:
+        """Return the encoded list, kept until discovery says something else."""
+        if self._listed[0] is not neighbourhood:
+            shown = [_neighbour(neighbour) for neighbour in neighbourhood.known[:MAX_NEIGHBOURS]]
+            self._listed = (neighbourhood, msgspec.Raw(msgspec.json.encode(shown)))
+        return self._listed[1]
+
+    def _details(self) -> dict[str, Any]:
+        neighbourhood = self._neighbourhood()
+        latest = self._results.latest
+        return {
+            "node_name": self._node_name(),
+            "zone": neighbourhood.own_zone,
+            "node_leaving": neighbourhood.own_node_leaving,
+            "neighbours": {
+                "known": len(neighbourhood.known),
+                "shown": min(len(neighbourhood.known), MAX_NEIGHBOURS),
+                "chosen": [neighbour.node_name for neighbour in neighbourhood.chosen],
+            },
+            "targets": {
+                key: _target(target, latest.get(key))
+                for key, target in sorted(self._results.targets.items())
+            },
+            "recent_failures": [
+                {"target": failure.target.key, **_failure(failure)}
+                for failure in self._results.recent_failures[-MAX_RECENT_FAILURES:]
+            ],
+        }
+
+
+def _echo(request: Request) -> dict[str, list[str]]:
+    """Return the request's headers as Go shows them, without what proves who somebody is."""
+    echoed: dict[str, list[str]] = {}
+    for name, value in (request.headers or [])[:MAX_ECHOED_HEADERS]:
+        if name not in _SECRET:
+            canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
+            shown = value.decode("latin-1")[:MAX_ECHOED_VALUE]
+            echoed.setdefault(canonical, []).append(shown)
+    return echoed
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
+    digest = hashlib.sha256(neighbour.node_name.encode()).digest()
+    return {
+        "PodName": neighbour.pod_name,
+        "PodIP": neighbour.pod_ip,
+        "HostIP": neighbour.host_ip,
+        "NodeName": neighbour.node_name,
+        "NodeHash": int.from_bytes(digest[:8], "big"),
+    }
+
+
+def _word(result: CheckResult) -> str:
+    if result.outcome is Outcome.OK:
+        return _OK
+    return result.failure.message if result.failure is not None else "failed"
+
+
+def _target(target: Target, standing: Standing | None) -> dict[str, Any]:
+    """Return all that is known of one target; what is not known is left out."""
+    about: dict[str, Any] = {
+        "type": target.type,
+        "url": _without_secrets(target.url),
+        "interval_seconds": target.interval_seconds,
+    }
+    if standing is None:
+        return about | {"outcome": None}
+    result = standing.result
+    about |= {
+        "outcome": result.outcome.value,
+        "checked_at": _moment(result.started_at),
+        "since": _moment(standing.since),
+        "consecutive_failures": standing.consecutive_failures,
+    }
+    if result.outcome is Outcome.FAILED:
+        about |= _failure(result)
+    elif result.trace_id:
+        about["trace_id"] = result.trace_id
+    about |= _measurement(result)
+    if standing.last_failure is not None:
+        about["last_failure"] = _failure(standing.last_failure)
+    return about
+
+
+def _failure(result: CheckResult) -> dict[str, Any]:
+    about: dict[str, Any] = {"at": _moment(result.started_at)}
+    if result.failure is not None:
+        about |= {
+            "error_type": result.failure.error_type,
+            "phase": result.failure.phase.value,
+            "event": result.failure.event,
+            "message": result.failure.message,
+        }
+    if result.trace_id:
+        about["trace_id"] = result.trace_id
+    return about
+
+
+def _measurement(result: CheckResult) -> dict[str, Any]:
+    measured = result.measurement
+    if measured is None:
+        return {}
+    split = measured.split
+    phases = {
+        name: round(seconds, 6)
+        for name in split.__dataclass_fields__
+        if (seconds := getattr(split, name)) is not None
+    }
+    about: dict[str, Any] = {
+        "duration_seconds": round(split.duration, 6),
+        "phases": phases,
+        "timing_source": measured.timing_source.value,
+        "timing_fallback_reason": measured.fallback_reason.value,
+        "status_code": measured.status_code,
+        "peer": _host_port(measured.peer_address, measured.peer_port)
+        if measured.peer_address
+        else "",
+        "answering_node": measured.answering_node,
+        "intercepted": measured.intercepted,
+        "retransmits": measured.retransmits,
+        "certificate_expiry": _moment(measured.certificate_expiry)
+        if measured.certificate_expiry is not None
+        else None,
+    }
+    return {name: value for name, value in about.items() if value not in ("", None)}
+
+
+def _without_secrets(url: str) -> str:
+    """Return the URL without user, query and fragment, where people put tokens."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _moment(unix_seconds: float) -> str:
+    """Return RFC 3339 in UTC, milliseconds."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,126 @@
+"""/alwayshappy: what other agents ask, answered first and accounted for afterwards.
+
+Owns its headers, the note of the caller and the SERVER span; the span's fate after its end is
+the tracer's.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from kubenurse_otel import semconv
+from kubenurse_otel.server.message import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Tracer
+    from opentelemetry.util.types import AttributeValue
+
+    from kubenurse_otel.incoming import Incoming
+    from kubenurse_otel.server.arrival import Arrival
+    from kubenurse_otel.server.message import Request
+
+_HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
+_HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")
+_HEADER_ORIGIN: Final = semconv.HEADER_ORIGIN.lower().encode("ascii")
+_NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+_MAX_TRACESTATE: Final = 512
+"""W3C Trace Context, 3.3.1.5: what a vendor must at least pass on; longer ones are dropped."""
+_MAX_ATTRIBUTE: Final = 256
+
+
+class AlwaysHappy:
+    """The handler. Always 200 with an empty body, as kubenurse's."""
+
+    def __init__(self, *, node_name: Callable[[], str], incoming: Incoming, tracer: Tracer) -> None:
+        self._node_name = node_name
+        self._incoming = incoming
+        self._tracer = tracer
+        self._propagator = TraceContextTextMapPropagator()
+        self._node: tuple[str, tuple[tuple[bytes, bytes], ...]] = ("", ())
+
+    def __call__(self, request: Request) -> Response:
+        arrival = request.arrival
+        assert arrival is not None
+        app_seconds = time.perf_counter() - arrival.read_at
+        timing = b"%s;dur=%.3f, %s;dur=%.3f" % (
+            semconv.SERVER_TIMING_WAIT.encode(),
+            arrival.waited_seconds * 1e3,
+            semconv.SERVER_TIMING_APP.encode(),
+            app_seconds * 1e3,
+        )
+        if request.synack_retransmits is not None:
+            timing += b", %s;dur=%d" % (
+                semconv.SERVER_TIMING_SYNACK.encode(),
+                request.synack_retransmits,
+            )
+        return Response(
+            headers=(*self._node_header(), (_HEADER_SERVER_TIMING, timing)),
+            sent=partial(self._account, request, arrival, app_seconds),
+        )
+
+    def _node_header(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return our node's name as a header; none while it is unknown or fits in no header."""
+        name = self._node_name()
+        if name != self._node[0]:
+            fits = _NODE_NAME.fullmatch(name) is not None
+            self._node = (name, ((_HEADER_NODE, name.encode("ascii")),) if fits else ())
+        return self._node[1]
+
+    def _account(self, request: Request, arrival: Arrival, app_seconds: float) -> None:
+        """After the write, so that nobody waits for it."""
+        origin = request.header(_HEADER_ORIGIN)
+        if origin:
+            self._incoming.seen(origin)
+        traceparent = request.header(b"traceparent")
+        if traceparent is None:
+            return
+        carrier = {"traceparent": traceparent}
+        tracestate = request.header(b"tracestate")
+        if tracestate is not None and len(tracestate) <= _MAX_TRACESTATE:
+            carrier["tracestate"] = tracestate
+        context = self._propagator.extract(carrier, context=Context())
+        if not get_current_span(context).get_span_context().is_valid:
+            return
+        self._tracer.start_span(
+            semconv.SPAN_SERVER,
+            context=context,
+            kind=SpanKind.SERVER,
+            attributes=_attributes(request, arrival, app_seconds),
+            start_time=arrival.read_at_ns - int(arrival.waited_seconds * 1e9),
+        ).end(arrival.read_at_ns + int((time.perf_counter() - arrival.read_at) * 1e9))
+
+
+def _attributes(
+    request: Request, arrival: Arrival, app_seconds: float
+) -> dict[str, AttributeValue]:
+    """Return the stable HTTP server conventions' attributes and our two."""
+    peer = request.peer
+    path = request.path.decode("latin-1")
+    attributes: dict[str, AttributeValue] = {
+        semconv.HTTP_REQUEST_METHOD: request.method.decode("ascii"),
+        semconv.HTTP_RESPONSE_STATUS_CODE: 200,
+        semconv.HTTP_ROUTE: path,
+        semconv.URL_PATH: path,
+        semconv.URL_SCHEME: "https" if peer.secure else "http",
+        semconv.NETWORK_PROTOCOL_VERSION: request.http_version,
+        semconv.NETWORK_PEER_ADDRESS: peer.address,
+        semconv.NETWORK_PEER_PORT: peer.port,
+        semconv.CLIENT_ADDRESS: peer.address,
+        semconv.SERVER_ADDRESS: peer.local_address,
+        semconv.SERVER_PORT: peer.local_port,
+        semconv.SERVER_WAIT: arrival.waited_seconds,
+        semconv.SERVER_APP: app_seconds,
+    }
+    user_agent = request.header(b"user-agent")
+    if user_agent:
+        attributes[semconv.USER_AGENT_ORIGINAL] = user_agent[:_MAX_ATTRIBUTE]
+    return attributes

@@ -1,0 +1,67 @@
+"""When a request reached our kernel, and how often its connection's SYN-ACK was sent again.
+
+Owns the read of an accepted socket: TCP_INFO first, then the bytes with the kernel's receive
+stamp. Layouts: linux/tcp.h (struct tcp_info), linux/errqueue.h, socket(7).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import NamedTuple
+
+_SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h. Inherited by accepted sockets, so it is set on the listener."""
+_TCP_INFO_LENGTH = 104
+_LAST_DATA_RECV_OFFSET = 52
+"""tcpi_last_data_recv: ms, in steps of the kernel's tick (4 ms at 250 Hz)."""
+_TOTAL_RETRANS_OFFSET = 100
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_LENGTH = socket.CMSG_SPACE(_TIMESPEC.size)
+_U32 = struct.Struct("@I")
+_TICK_SECONDS = 0.025
+"""The two clocks may differ by two ticks of the slowest kernel (100 Hz) and their rounding."""
+
+
+class Arrival(NamedTuple):
+    """``waited_seconds`` in the kernel until our read; when that was, by both clocks."""
+
+    waited_seconds: float
+    retransmits: int
+    """tcpi_total_retrans: of SYN-ACKs alone, as long as we have sent nothing else."""
+    read_at: float
+    """time.perf_counter()"""
+    read_at_ns: int
+    """time.time_ns()"""
+
+
+def stamp_arrivals(listener: socket.socket) -> None:
+    """Have the kernel stamp what the listener's connections receive (no privilege needed)."""
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:  # pragma: no cover - a kernel without it: tcpi_last_data_recv alone serves
+        return
+
+
+def receive(connection: socket.socket, buffer: memoryview) -> tuple[int, Arrival]:
+    """Read into ``buffer`` at once; return the number of bytes (0: the peer ended) and when.
+
+    The stamp is that of the last segment read. tcpi_last_data_recv says the same in coarse
+    steps on a clock that nobody sets: where the two contradict (the clock was stepped while
+    the bytes waited, or there is no stamp) it has the last word.
+    Raises OSError as recv does, BlockingIOError when nothing is there.
+    """
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
+    size, ancillary, _, _ = connection.recvmsg_into((buffer,), _ANCILLARY_LENGTH)
+    now_ns = time.time_ns()
+    read_at = time.perf_counter()
+    waited = _U32.unpack_from(info, _LAST_DATA_RECV_OFFSET)[0] / 1e3
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            stamped = (now_ns - seconds * 1_000_000_000 - nanoseconds) / 1e9
+            if stamped >= 0 and abs(stamped - waited) <= _TICK_SECONDS:
+                waited = stamped
+    retransmits = _U32.unpack_from(info, _TOTAL_RETRANS_OFFSET)[0]
+    return size, Arrival(waited, retransmits, read_at, now_ns)

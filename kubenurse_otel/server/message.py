@@ -1,0 +1,109 @@
+"""A request as it was read, and a response as it will be written. PURE but for the date.
+
+Owns the bytes of a response's head and the list of statuses that we use; parsing is llhttp's
+(through httptools), sockets are connection.py's.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubenurse_otel.server.arrival import Arrival
+
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The two ends of a connection, and whether TLS is between them."""
+
+    address: str
+    port: int
+    local_address: str
+    local_port: int
+    secure: bool
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, whole. Header names are in lower case, in the order in which they came."""
+
+    peer: Peer
+    target: bytes = b""
+    """As it was sent: path and query, or a whole URL."""
+    headers: list[tuple[bytes, bytes]] | None = None
+    method: bytes = b""
+    http_version: str = ""
+    keep_alive: bool = False
+    arrival: Arrival | None = None
+    """Of the bytes that made the request whole."""
+    synack_retransmits: int | None = None
+    """How often we sent this connection's SYN-ACK again; only on its first request."""
+
+    def header(self, name: bytes) -> str | None:
+        """Return the header's value, None where it is absent; several are joined by commas."""
+        values = [value for key, value in self.headers or () if key == name]
+        return b", ".join(values).decode("latin-1") if values else None
+
+    @property
+    def path(self) -> bytes:
+        """The path without query; that of the URL in absolute form (RFC 9112, 3.2.2)."""
+        path = self.target.partition(b"?")[0]
+        if path.startswith(b"/"):
+            return path
+        return b"/" + path.partition(b"://")[2].partition(b"/")[2]
+
+
+@dataclass(slots=True, kw_only=True)
+class Response:
+    """What is answered. ``sent`` is called once, right after the write."""
+
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    sent: Callable[[], None] | None = None
+
+
+def text(status: int, line: str, *headers: tuple[bytes, bytes]) -> Response:
+    """Make a response of one line of plain text."""
+    content_type = (b"Content-Type", b"text/plain; charset=utf-8")
+    return Response(status=status, headers=(content_type, *headers), body=line.encode() + b"\n")
+
+
+class _Date:
+    """The Date header, made once a second (RFC 9110, 6.6.1)."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._line = b""
+
+    def line(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._line = b"\r\nDate: " + formatdate(now, usegmt=True).encode("ascii")
+        return self._line
+
+
+_date = _Date()
+
+
+def encode(response: Response, *, with_body: bool = True, close: bool = False) -> bytes:
+    """Return the response's bytes. Without body (HEAD) the head is the same."""
+    parts = [b"HTTP/1.1 %d " % response.status, _REASONS[response.status], _date.line()]
+    for name, value in response.headers:
+        parts += (b"\r\n", name, b": ", value)
+    parts.append(b"\r\nContent-Length: %d" % len(response.body))
+    if close:
+        parts.append(b"\r\nConnection: close")
+    parts.append(b"\r\n\r\n")
+    if with_body:
+        parts.append(response.body)
+    return b"".join(parts)

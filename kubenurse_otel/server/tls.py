@@ -1,0 +1,127 @@
+"""TLS of one accepted connection, between bytes and bytes, and the certificate that it shows.
+
+Owns SSLObject and MemoryBIO (asyncio's own TLS keeps 256 KiB a connection); no socket.
+Certificate and key are loaded again when the files change; a half-written pair changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS: Final = 1.0
+_READ_SIZE: Final = 16_384
+_NO_PASSWORD: Final = b""
+
+type_signature = tuple[tuple[int, int, int], ...]
+
+
+class Certificate:
+    """A context made of ``cert_file`` and ``key_file``, remade when they change.
+
+    The files are looked at when a connection comes, at most once a second. Raises OSError,
+    ssl.SSLError or ValueError when they are no pair at the start.
+    """
+
+    def __init__(
+        self, cert_file: Path, key_file: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._files = (cert_file, key_file)
+        self._clock = clock
+        self._looked_at = clock()
+        self._loaded = self._signature()
+        self._complained_of: type_signature | None = None
+        self._context = self._load()
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a new connection: of the newest whole pair."""
+        now = self._clock()
+        if now - self._looked_at >= LOOK_AGAIN_SECONDS:
+            self._looked_at = now
+            self._look()
+        return self._context
+
+    def _look(self) -> None:
+        found: type_signature | None = None
+        try:
+            found = self._signature()
+            if found == self._loaded:
+                return
+            self._context = self._load()
+        except (OSError, ssl.SSLError, ValueError) as problem:
+            if found is None or found != self._complained_of:
+                _log.warning(
+                    "The certificate in %s and the key in %s changed and are no usable pair (%s);"
+                    " the previous ones stay in use",
+                    *self._files,
+                    problem,
+                )
+            self._complained_of = found
+        else:
+            self._loaded = found
+            self._complained_of = None
+            _log.info("The certificate in %s was loaded again", self._files[0])
+
+    def _signature(self) -> type_signature:
+        stats = [path.stat() for path in self._files]
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(["http/1.1"])
+        # Without a password OpenSSL would ask the terminal for that of an encrypted key.
+        context.load_cert_chain(*self._files, password=_NO_PASSWORD)
+        return context
+
+
+class Channel:
+    """One connection's TLS. Bytes to send gather in ``outgoing`` after every call."""
+
+    __slots__ = ("_established", "_incoming", "_tls", "outgoing")
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
+        self._established = False
+
+    def decrypt(self, data: memoryview) -> tuple[bytes, bool]:
+        """Take in what came; return its plain bytes and whether the peer ended the connection.
+
+        Raises ssl.SSLError for what is no TLS, or a handshake that fails.
+        """
+        self._incoming.write(data)
+        plain: list[bytes] = []
+        try:
+            if not self._established:
+                self._tls.do_handshake()
+                self._established = True
+            while True:
+                some = self._tls.read(_READ_SIZE)
+                if not some:
+                    return b"".join(plain), True
+                plain.append(some)
+        except ssl.SSLWantReadError:
+            return b"".join(plain), False
+        except ssl.SSLZeroReturnError:
+            return b"".join(plain), True
+
+    def encrypt(self, data: bytes) -> None:
+        self._tls.write(data)
+
+    def close_notify(self) -> None:
+        """Say that no more comes; the peer's own goodbye is not waited for."""
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            return

@@ -1,0 +1,258 @@
+"""When to collect and when to render: quiet moments, the scrape that is expected, and on demand.
+
+Owns the cached bodies and the rule of staleness. The store holds the figures, exposition the
+format; who calls `refresh`, and when, is the app's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.telemetry.exposition import CONTENT_TYPES, Exposition, Rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kubenurse_otel.semconv import Metric
+    from kubenurse_otel.telemetry.instruments import Instruments
+    from kubenurse_otel.telemetry.process import GaugeSources
+    from kubenurse_otel.telemetry.store import Store
+
+_log = logging.getLogger(__name__)
+
+FRESH_SECONDS: Final = 1.0
+"""A body this young is served as it is."""
+QUIET_SECONDS: Final = 5.0
+"""A body this young is served if nothing was recorded since (gauges move without a record)."""
+COLLECT_SECONDS: Final = 10.0
+COLLECT_RECORDS: Final = 400
+"""Measurements that make a collection due: some two milliseconds' worth of merging."""
+_EXPIRE_SECONDS: Final = 10.0
+_LEAD_SECONDS: Final = 0.5
+_SHORTEST_PERIOD_SECONDS: Final = 2.0
+_LONGEST_PERIOD_SECONDS: Final = 300.0
+_GZIP_LEVEL: Final = 1
+_GZIP_PIECE_BYTES: Final = 65_536
+
+
+@dataclass(slots=True)
+class _Body:
+    made_at: float
+    version: int
+    rendered: Rendered
+
+
+class Collection:
+    """Turns records into series and series into bytes, in small pieces.
+
+    Staleness: `render` serves a cached body while it is younger than FRESH_SECONDS, or younger
+    than QUIET_SECONDS with nothing recorded since. Any other is made on demand: a collection and
+    the lines of the series that changed since they were last rendered. To have a body ready,
+    `refresh` makes it half a second before the next scrape is expected (scrapes are periodic).
+    """
+
+    def __init__(  # the parts are Telemetry's to build
+        self,
+        store: Store,
+        exposition: Exposition,
+        instruments: Instruments,
+        *,
+        collect: Callable[[], None],
+        gauges: GaugeSources,
+        ttl_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._exposition = exposition
+        self._instruments = instruments
+        self._collect_sdk = collect
+        self._gauges = gauges
+        self._clock = clock
+        self._lock = store.lock
+        self._bodies: dict[tuple[int, bool], _Body] = {}
+        self._pieces: Iterator[None] | None = None
+        self._collected_at = self._expired_at = clock()
+        self._expire_seconds = min(_EXPIRE_SECONDS, ttl_seconds / 4)
+        self._last_scrape: float | None = None
+        self._period_seconds: float | None = None
+        self._asked: tuple[int, bool] | None = None
+        self._prepared_for = 0.0
+        self._wanted = threading.Event()
+        self._done = threading.Event()
+        self._broken_gauges: set[str] = set()
+
+    @property
+    def due(self) -> bool:
+        """Whether `refresh` has something to do; costs a microsecond."""
+        return self._pieces is not None or self._next_work(self._clock()) is not None
+
+    def refresh(self) -> bool:
+        """Do one piece of the pending work, about a millisecond; True while more is pending.
+
+        For the event loop's quiet moments: call it between checks, never inside one, and again in
+        the next quiet moment while it returns True. Never raises for a broken gauge source.
+        """
+        with self._lock:
+            if self._pieces is None:
+                self._pieces = self._next_work(self._clock())
+                if self._pieces is None:
+                    return False
+            try:
+                next(self._pieces)
+            except StopIteration:
+                self._pieces = None
+                return False
+            return True
+
+    def _next_work(self, now: float) -> Iterator[None] | None:
+        if self._wanted.is_set():
+            return self._collect_all()
+        expected = self._expected_scrape(now)
+        if expected is not None and self._asked is not None and now >= expected - _LEAD_SECONDS:
+            return self._prepare(expected, *self._asked)
+        pending = self._instruments.pending
+        age = now - self._collected_at
+        if pending >= COLLECT_RECORDS or age >= COLLECT_SECONDS:
+            return self._collect_only()
+        return None
+
+    def _expected_scrape(self, now: float) -> float | None:
+        if self._last_scrape is None or self._period_seconds is None:
+            return None
+        expected = self._last_scrape + self._period_seconds
+        if self._prepared_for == expected or now > expected + self._period_seconds:
+            return None
+        return expected
+
+    def _collect_only(self) -> Iterator[None]:
+        self._collect()
+        yield from ()
+
+    def _collect_all(self) -> Iterator[None]:
+        self._collect()
+        yield
+        self._read_gauges()
+
+    def _prepare(self, expected: float, form: int, gzip: bool) -> Iterator[None]:  # noqa: FBT001 - a key's part
+        self._prepared_for = expected
+        made_at = self._clock()
+        self._collect()
+        yield
+        self._read_gauges()
+        yield
+        for _ in self._exposition.pieces(form):
+            yield
+        body = self._exposition.body(form)
+        if gzip:
+            yield
+            for _ in (compressing := _Gzip(body)):
+                yield
+            body = compressing.result
+        self._keep(form, body, gzip=gzip, made_at=made_at)
+
+    def render(self, accept: str, *, gzip: bool = False) -> Rendered:
+        """The exposition for a scrape with this Accept header, gzip-coded if asked.
+
+        Safe from any thread; see the class for what is served from the cache.
+        """
+        with self._lock:
+            now = self._clock()
+            form = self._exposition.negotiate(accept)
+            self._note_scrape(now, form, gzip=gzip)
+            cached = self._bodies.get((form, gzip))
+            if cached is not None:
+                age = now - cached.made_at
+                unchanged = self._instruments.pending == 0 and cached.version == self._store.version
+                if age < FRESH_SECONDS or (unchanged and age < QUIET_SECONDS):
+                    return cached.rendered
+            self._pieces = None
+            self._collect()
+            self._read_gauges()
+            body = self._exposition.body(form)
+            if gzip:
+                for _ in (compressing := _Gzip(body)):
+                    pass
+                body = compressing.result
+            return self._keep(form, body, gzip=gzip, made_at=now)
+
+    def _keep(self, form: int, body: bytes, *, gzip: bool, made_at: float) -> Rendered:
+        rendered = Rendered(body, CONTENT_TYPES[form], "gzip" if gzip else "")
+        # Only the last one asked for: two formats of a big cluster are many megabytes.
+        self._bodies = {(form, gzip): _Body(made_at, self._store.version, rendered)}
+        return rendered
+
+    def _note_scrape(self, now: float, form: int, *, gzip: bool) -> None:
+        self._asked = (form, gzip)
+        if self._last_scrape is not None:
+            period = now - self._last_scrape
+            if period < _SHORTEST_PERIOD_SECONDS:
+                return  # a second scraper, or a person: the period is of the first
+            self._period_seconds = period if period <= _LONGEST_PERIOD_SECONDS else None
+        self._last_scrape = now
+
+    def collect_now(self) -> None:
+        """Collect and read gauges at once (shutdown: the last figures)."""
+        with self._lock:
+            self._pieces = None
+            self._collect()
+            self._read_gauges()
+
+    def await_fresh(self, timeout_seconds: float) -> None:
+        """Ask the next `refresh` for a collection and wait for it; for other threads.
+
+        If none comes in time (the loop hangs, or has ended), collect here, without gauges: their
+        sources belong to the loop's thread.
+        """
+        self._done.clear()
+        self._wanted.set()
+        if not self._done.wait(timeout_seconds):
+            self._wanted.clear()
+            with self._lock:
+                self._collect()
+
+    def _collect(self) -> None:
+        now = self._clock()
+        self._collected_at = now
+        self._instruments.pending = 0
+        self._collect_sdk()
+        if now - self._expired_at >= self._expire_seconds:
+            self._expired_at = now
+            self._store.expire(now=now)
+
+    def _read_gauges(self) -> None:
+        now_ns = time.time_ns()
+        for metric, source in self._gauges.items():
+            try:
+                self._store.set_gauge(metric, source(), now_ns=now_ns)
+            except Exception:  # noqa: BLE001 - one broken source must not take the others away
+                self._store.set_gauge(metric, (), now_ns=now_ns)
+                self._report_broken(metric)
+        if self._wanted.is_set():
+            self._wanted.clear()
+            self._done.set()
+
+    def _report_broken(self, metric: Metric) -> None:
+        if metric.name not in self._broken_gauges:
+            self._broken_gauges.add(metric.name)
+            _log.exception("the source of gauge %s failed (said once a metric)", metric.name)
+
+
+class _Gzip:
+    """Compresses a body, 64 KiB each time it is advanced; ``result`` is whole at the end."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.result = b""
+
+    def __iter__(self) -> Iterator[None]:
+        compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+        parts: list[bytes] = []
+        for start in range(0, len(self._body), _GZIP_PIECE_BYTES):
+            parts.append(compressor.compress(self._body[start : start + _GZIP_PIECE_BYTES]))
+            yield
+        self.result = b"".join((*parts, compressor.flush()))

@@ -1,0 +1,178 @@
+"""The SDK's OTLP and console exporters, built from the Config and made quiet.
+
+Owns the lazy imports (requests and grpc are megabytes that an agent with a scrape alone never
+loads), credentials, and turning the exporters' log lines into one reason a failure.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config import OtlpConfig, OtlpProtocol
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from kubenurse_otel.telemetry.instruments import Instruments
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_REASON: Final = 300
+_QUERY: Final = re.compile(r"\?[^\s'\")]*")
+
+
+def make_span_exporter(otlp: OtlpConfig | None) -> SpanExporter:
+    """An OTLP exporter of spans, or the console's for None. Raises OSError for a missing file."""
+    if otlp is None:
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - lazy
+
+        return ConsoleSpanExporter()
+    if otlp.protocol is OtlpProtocol.GRPC:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - lazy
+            OTLPSpanExporter as GrpcSpanExporter,
+        )
+
+        return GrpcSpanExporter(**_grpc_arguments(otlp))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - lazy
+        OTLPSpanExporter,
+    )
+
+    return OTLPSpanExporter(**_http_arguments(otlp))
+
+
+def make_metric_exporter(otlp: OtlpConfig | None) -> MetricExporter:
+    """An OTLP exporter of metrics, or the console's for None. Raises OSError for a missing file."""
+    if otlp is None:
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - lazy
+
+        return ConsoleMetricExporter()
+    if otlp.protocol is OtlpProtocol.GRPC:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - lazy
+            OTLPMetricExporter as GrpcMetricExporter,
+        )
+
+        return GrpcMetricExporter(**_grpc_arguments(otlp))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - lazy
+        OTLPMetricExporter,
+    )
+
+    return OTLPMetricExporter(**_http_arguments(otlp))
+
+
+def _http_arguments(otlp: OtlpConfig) -> dict[str, Any]:
+    import requests  # noqa: PLC0415 - lazy
+    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - lazy
+
+    for path in (otlp.certificate, otlp.client_key, otlp.client_certificate):
+        if path is not None:
+            path.read_bytes()
+    session = requests.Session()
+    session.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
+    return {
+        "endpoint": otlp.endpoint,
+        "certificate_file": str(otlp.certificate) if otlp.certificate else None,
+        "client_key_file": str(otlp.client_key) if otlp.client_key else None,
+        "client_certificate_file": str(otlp.client_certificate)
+        if otlp.client_certificate
+        else None,
+        "headers": dict(otlp.headers),
+        "timeout": otlp.timeout_seconds,
+        "compression": Compression.Gzip if otlp.gzip else Compression.NoCompression,
+        "session": session,
+    }
+
+
+def _grpc_arguments(otlp: OtlpConfig) -> dict[str, Any]:
+    import grpc  # type: ignore[import-untyped]  # noqa: PLC0415 - lazy
+
+    # A scheme decides; OTEL_EXPORTER_OTLP_INSECURE is for endpoints without one (specification,
+    # protocol/exporter.md).
+    scheme = urlsplit(otlp.endpoint).scheme
+    insecure = scheme == "http" or (scheme != "https" and otlp.insecure)
+    return {
+        "endpoint": otlp.endpoint,
+        "insecure": insecure,
+        "credentials": None
+        if insecure
+        else grpc.ssl_channel_credentials(
+            root_certificates=otlp.certificate.read_bytes() if otlp.certificate else None,
+            private_key=otlp.client_key.read_bytes() if otlp.client_key else None,
+            certificate_chain=otlp.client_certificate.read_bytes()
+            if otlp.client_certificate
+            else None,
+        ),
+        "headers": tuple((name.lower(), value) for name, value in otlp.headers),
+        "timeout": otlp.timeout_seconds,
+        "compression": grpc.Compression.Gzip if otlp.gzip else grpc.Compression.NoCompression,
+        # No proxy from the environment: proxies are only used on request.
+        "channel_options": (("grpc.enable_http_proxy", 0),),
+    }
+
+
+class _LastWords(logging.Handler):
+    """Keeps each thread's last line of the exporters, which log every failure themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.by_thread: dict[int, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.by_thread[threading.get_ident()] = record.getMessage()
+
+
+_last_words: Final = _LastWords()
+
+
+def quieten_exporters() -> None:
+    """Take the exporters' own log lines for ourselves: they repeat at every failed export."""
+    logger = logging.getLogger("opentelemetry.exporter")
+    logger.propagate = False
+    if _last_words not in logger.handlers:
+        logger.addHandler(_last_words)
+
+
+class ExportHealth:
+    """Counts the exports of one signal and says in the log when they begin or cease to work."""
+
+    def __init__(self, signal: str, otlp: OtlpConfig | None, instruments: Instruments) -> None:
+        self._signal = signal
+        self._where = _without_secrets(otlp.endpoint) if otlp else "the console"
+        self._instruments = instruments
+        self.healthy = True
+
+    def succeeded(self) -> None:
+        self._count("success")
+        if not self.healthy:
+            self.healthy = True
+            _log.warning("exporting %s to %s works again", self._signal, self._where)
+
+    def failed(self, reason: str = "") -> None:
+        """Count a failure; without a ``reason`` it is the exporter's last word in this thread."""
+        self._count("failure")
+        if self.healthy:
+            self.healthy = False
+            said = reason or _last_words.by_thread.get(threading.get_ident(), "no reason given")
+            _log.error(
+                "cannot export %s to %s: %s (said once until it works again;"
+                " kubenurse_telemetry_exports_total counts)",
+                self._signal,
+                self._where,
+                _QUERY.sub("?...", said)[:_LONGEST_REASON],
+            )
+
+    def _count(self, result: str) -> None:
+        self._instruments.add(
+            semconv.TELEMETRY_EXPORTS, 1, {"signal": self._signal, "result": result}
+        )
+
+
+def _without_secrets(endpoint: str) -> str:
+    """The endpoint without user, password and query."""
+    parts = urlsplit(endpoint)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

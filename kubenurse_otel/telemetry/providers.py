@@ -1,0 +1,276 @@
+"""Telemetry: every part of telemetry built from the Config, joined, and shut down in bounded time.
+
+Owns which parts exist. No exporter library is imported unless one is configured.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+
+from kubenurse_otel import semconv
+from kubenurse_otel.telemetry.collection import Collection
+from kubenurse_otel.telemetry.exporters import (
+    ExportHealth,
+    make_metric_exporter,
+    make_span_exporter,
+    quieten_exporters,
+)
+from kubenurse_otel.telemetry.exposition import Exposition, Rendered
+from kubenurse_otel.telemetry.identity import make_resource
+from kubenurse_otel.telemetry.instruments import (
+    DeltaReader,
+    Instruments,
+    bounds_of,
+    chosen_metrics,
+    make_instruments,
+    make_meter_provider,
+)
+from kubenurse_otel.telemetry.points import Points
+from kubenurse_otel.telemetry.process import GaugeSources, process_sources
+from kubenurse_otel.telemetry.push import MetricPush
+from kubenurse_otel.telemetry.store import Store
+from kubenurse_otel.telemetry.traces import TraceQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from kubenurse_otel.config import Config, OtlpConfig
+
+_log = logging.getLogger(__name__)
+
+_UNLIMITED: Final = SpanLimits.UNSET
+_ABANDON_SECONDS: Final = 0.2
+
+
+class Telemetry:
+    """The agent's telemetry. Made by `start`; the parts are public for the app to hand on.
+
+    ``instruments`` records; ``offer`` takes a whole kept trace (None without a trace exporter);
+    ``refresh`` is to be called between checks; ``render`` answers a scrape.
+    """
+
+    def __init__(  # `start` is the way in
+        self,
+        *,
+        resource: Resource,
+        instruments: Instruments,
+        store: Store,
+        collection: Collection,
+        queues: Sequence[TraceQueue],
+        pushes: Sequence[MetricPush],
+    ) -> None:
+        self.resource = resource
+        self.instruments = instruments
+        self._store = store
+        self._collection = collection
+        self._queues = tuple(queues)
+        self._pushes = tuple(pushes)
+        self._shut_down = False
+
+    @classmethod
+    def start(
+        cls,
+        config: Config,
+        *,
+        gauges: GaugeSources,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Telemetry:
+        """Build everything and start the exporters' threads (none without an exporter).
+
+        ``gauges`` are read on the thread that calls `refresh` and `render`. The process's own
+        sources are added here. Raises nothing for a collector that is not there.
+        """
+        telemetry = config.telemetry
+        resource = make_resource(config)
+        exporters = _Exporters.of(config)
+        metrics = chosen_metrics(config)
+
+        def receive(data: MetricsData) -> None:
+            store.merge(data, now=clock())
+
+        reader = DeltaReader(receive)
+        provider = make_meter_provider(
+            config,
+            resource=resource,
+            reader=reader,
+            exemplars=telemetry.exemplars and bool(exporters.traces),
+        )
+        instruments = make_instruments(provider, metrics)
+        store = Store(
+            ((metric, bounds_of(metric, config)) for metric in metrics),
+            ttl_seconds=telemetry.series_ttl_seconds,
+            on_overflow=lambda metric, count: instruments.add(
+                semconv.SERIES_OVERFLOWED, count, {"metric": metric.name}
+            ),
+            started_ns=time.time_ns(),
+        )
+        collection = Collection(
+            store,
+            Exposition(
+                store,
+                metadata=telemetry.expose_metadata,
+                victoriametrics=telemetry.victoriametrics_histogram,
+            ),
+            instruments,
+            collect=reader.collect,
+            gauges={**process_sources(), **gauges},
+            ttl_seconds=telemetry.series_ttl_seconds,
+            clock=clock,
+        )
+        queues = [
+            TraceQueue(
+                partial(make_span_exporter, otlp),
+                ExportHealth("traces", otlp, instruments),
+                instruments,
+                queue_size=telemetry.bsp_queue_size,
+                batch_size=telemetry.bsp_batch_size,
+                delay_seconds=telemetry.bsp_delay_seconds,
+                limits=telemetry.span_limits,
+            )
+            for otlp in exporters.traces
+        ]
+        pushes = [
+            MetricPush(
+                partial(make_metric_exporter, otlp),
+                Points(store, resource=resource, temporality=telemetry.temporality, number=number),
+                ExportHealth("metrics", otlp, instruments),
+                await_fresh=collection.await_fresh,
+                interval_seconds=telemetry.metric_interval_seconds,
+                timeout_seconds=telemetry.metric_timeout_seconds,
+            )
+            for number, otlp in enumerate(exporters.metrics)
+        ]
+        if queues or pushes:
+            quieten_exporters()
+        parts: list[TraceQueue | MetricPush] = [*queues, *pushes]
+        for part in parts:
+            part.start()
+        return cls(
+            resource=resource,
+            instruments=instruments,
+            store=store,
+            collection=collection,
+            queues=queues,
+            pushes=pushes,
+        )
+
+    def tracer_provider(self, *, sampler: Sampler, processor: SpanProcessor) -> TracerProvider:
+        """A provider for our spans: checks have one, SERVER spans another of their own.
+
+        Its span limits are off whatever the environment says (limits.py applies the user's to
+        what is exported). The app shuts nothing of it down: ``processor`` holds no thread.
+        """
+        provider = TracerProvider(
+            sampler=sampler,
+            resource=self.resource,
+            shutdown_on_exit=False,
+            span_limits=SpanLimits(
+                max_attributes=_UNLIMITED,
+                max_events=_UNLIMITED,
+                max_links=_UNLIMITED,
+                max_span_attributes=_UNLIMITED,
+                max_event_attributes=_UNLIMITED,
+                max_link_attributes=_UNLIMITED,
+                max_attribute_length=_UNLIMITED,
+                max_span_attribute_length=_UNLIMITED,
+            ),
+        )
+        provider.add_span_processor(processor)
+        return provider
+
+    @property
+    def exports_traces(self) -> bool:
+        """Whether a kept trace goes anywhere."""
+        return bool(self._queues)
+
+    def offer(self, spans: Sequence[ReadableSpan]) -> bool:
+        """Hand over a whole trace to be exported; False where an exporter's queue is full."""
+        taken = [queue.offer(spans) for queue in self._queues]
+        return all(taken)
+
+    def set_current_types(self, types: frozenset[str]) -> None:
+        """Say which ``type`` values have a target now: their series never expire."""
+        self._store.set_current_types(types)
+
+    @property
+    def due(self) -> bool:
+        """Whether `refresh` has work."""
+        return self._collection.due
+
+    def refresh(self) -> bool:
+        """Do a millisecond of pending work in a quiet moment; True while more is pending."""
+        return self._collection.refresh()
+
+    def render(self, accept: str = "", *, gzip: bool = False) -> Rendered:
+        """The exposition in the format that ``accept`` prefers; see Collection for staleness."""
+        return self._collection.render(accept, gzip=gzip)
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """Send what can be sent and be gone within ``timeout_seconds``, whatever is dead.
+
+        Blocks: call it last, or from a thread. A second call does nothing.
+        """
+        if self._shut_down:
+            return
+        self._shut_down = True
+        end = time.monotonic() + timeout_seconds
+        deadline = end - min(_ABANDON_SECONDS, timeout_seconds / 2)
+        for queue in self._queues:
+            queue.stop(deadline=deadline)
+        self._collection.collect_now()
+        for push in self._pushes:
+            push.stop(deadline=deadline)
+        parts: list[TraceQueue | MetricPush] = [*self._queues, *self._pushes]
+        left = [part for part in parts if not _ended(part, deadline)]
+        if not left:
+            return
+        # An exporter's shutdown may itself wait for a connection: never on this thread.
+        for part in left:
+            threading.Thread(target=part.abandon, daemon=True).start()
+        _log.warning(
+            "telemetry: %s still busy after %.1f s; what they held is lost",
+            ", ".join(part.thread.name for part in left),
+            timeout_seconds,
+        )
+        for part in left:
+            part.thread.join(max(0.0, end - time.monotonic()))
+
+
+def _ended(part: TraceQueue | MetricPush, deadline: float) -> bool:
+    part.thread.join(max(0.0, deadline - time.monotonic()))
+    return not part.thread.is_alive()
+
+
+class _Exporters:
+    """Where traces and metrics go: OTLP configurations, None for the console."""
+
+    def __init__(self, traces: list[OtlpConfig | None], metrics: list[OtlpConfig | None]) -> None:
+        self.traces = traces
+        self.metrics = metrics
+
+    @classmethod
+    def of(cls, config: Config) -> _Exporters:
+        telemetry = config.telemetry
+        if telemetry.sdk_disabled:
+            return cls([], [])
+        traces: list[OtlpConfig | None] = []
+        metrics: list[OtlpConfig | None] = []
+        if telemetry.otlp_traces:
+            traces.append(telemetry.otlp_traces)
+        if telemetry.console_traces:
+            traces.append(None)
+        if telemetry.otlp_metrics:
+            metrics.append(telemetry.otlp_metrics)
+        if telemetry.console_metrics:
+            metrics.append(None)
+        return cls(traces, metrics)

@@ -1,0 +1,268 @@
+"""PURE: one CheckResult -> lines for a terminal, or a JSON object.
+
+Owns how a split is drawn and how durations are written for people. Measures and judges nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import textwrap
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from kubenurse_otel.model import FallbackReason, Outcome, Phase, TimingSource
+
+if TYPE_CHECKING:
+    from kubenurse_otel.model import CheckResult, Measurement, Split
+
+MIN_WIDTH: Final = 60
+MAX_WIDTH: Final = 160
+_LABEL: Final = 13
+_VALUE: Final = 9
+_DAY_SECONDS: Final = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class _Glyphs:
+    full: str
+    begins: str
+    """The right half of a cell."""
+    ends: str
+    """The left half of a cell."""
+    sliver: str
+    """Something, but less than half a cell."""
+    micro: str
+    good: str
+    bad: str
+
+
+_UNICODE: Final = _Glyphs("█", "▐", "▌", "▏", "µ", "✓", "✗")
+_ASCII: Final = _Glyphs("#", "#", "#", "|", "u", "ok", "FAILED")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    label: str
+    start: float
+    """Seconds since the check's start, on the line where our process takes no time."""
+    seconds: float
+
+
+def lines(result: CheckResult, *, encoding: str | None = "utf-8", width: int = 80) -> list[str]:
+    """Draw the check: a headline, a bar for each step, own delay beside them, what to know.
+
+    ``encoding`` is the terminal's: block characters if it can show them, else ASCII. ``width``
+    is in columns, held between 60 and 160.
+    """
+    width = max(MIN_WIDTH, min(width, MAX_WIDTH))
+    glyphs = _UNICODE if _is_utf8(encoding) else _ASCII
+    drawn = [_headline(result, glyphs)]
+    measured = result.measurement
+    if measured is not None:
+        drawn += _chart(result, measured, glyphs, width)
+    if result.failure is not None:
+        drawn += _wrapped(f"{result.failure.error_type}: {result.failure.message}", width)
+    if measured is not None:
+        drawn += [
+            line for note in _notes(result, measured, glyphs) for line in _wrapped(note, width)
+        ]
+    # Names and messages come from elsewhere: no control characters, and no glyph that is not there.
+    drawn = ["".join(c if c.isprintable() else "?" for c in line) for line in drawn]
+    if glyphs is _ASCII:
+        drawn = [line.encode("ascii", "replace").decode("ascii") for line in drawn]
+    return drawn
+
+
+def to_json(result: CheckResult) -> dict[str, Any]:
+    """Return all that is known of the check; seconds, RFC 3339; the URL without its secrets."""
+    known: dict[str, Any] = {
+        "url": _shown_url(result.target.url),
+        "outcome": result.outcome.value,
+        "started_at": _moment(result.started_at),
+    }
+    if result.failure is not None:
+        known["failure"] = asdict(result.failure)
+    if result.trace_id:
+        known["trace_id"] = result.trace_id
+    measured = result.measurement
+    if measured is not None:
+        about = asdict(measured)
+        phases = about.pop("split")
+        about["phases"] = {name: value for name, value in phases.items() if value is not None}
+        about["duration"] = measured.split.duration if measured.split.request is not None else None
+        about["offsets"] = dict(measured.offsets)
+        if measured.certificate_expiry is not None:
+            about["certificate_expiry"] = _moment(measured.certificate_expiry)
+        known["measurement"] = {n: value for n, value in about.items() if value not in (None, "")}
+    return known
+
+
+def duration(seconds: float | None, *, micro: str = "µ") -> str:
+    """Three digits that matter, in the unit that fits: 340 µs, 1.23 ms, 45.6 ms, 1.00 s."""
+    if seconds is None:
+        return ""
+    if seconds < 0.0009995:
+        return f"{seconds * 1e6:.0f} {micro}s"
+    value, unit = (seconds * 1e3, "ms") if seconds < 0.9995 else (seconds, "s")
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    try:
+        return codecs.lookup(encoding or "ascii").name == "utf-8"
+    except LookupError:
+        return False
+
+
+def _headline(result: CheckResult, glyphs: _Glyphs) -> str:
+    measured = result.measurement
+    verdict = glyphs.good if result.outcome is Outcome.OK else glyphs.bad
+    words = [verdict, _shown_url(result.target.url)]
+    if measured is not None:
+        if measured.status_code is not None:
+            words.append(str(measured.status_code))
+        if measured.split.request is not None:
+            words.append(f"in {duration(measured.split.duration, micro=glyphs.micro)}")
+        if measured.peer_address:
+            host = measured.peer_address
+            words.append(f"at {f'[{host}]' if ':' in host else host}:{measured.peer_port}")
+    return " ".join(words)
+
+
+# --- the bars -----------------------------------------------------------------------------------
+
+
+def _chart(result: CheckResult, measured: Measurement, glyphs: _Glyphs, width: int) -> list[str]:
+    bars = _bars(measured.split, intercepted=measured.intercepted)
+    end = max((bar.start + bar.seconds for bar in bars), default=0.0)
+    columns = width - 2 - _LABEL - 1 - 1 - _VALUE
+    drawn = []
+    for bar in bars:
+        value = duration(bar.seconds, micro=glyphs.micro)
+        painted = _paint(bar, end, columns, glyphs)
+        drawn.append(f"  {bar.label:<{_LABEL}} {painted:<{columns}} {value:>{_VALUE}}")
+    failure = result.failure
+    if failure is not None and failure.phase is not Phase.STATUS:
+        drawn.append(f"  {failure.phase.value:<{_LABEL}} {glyphs.bad} here it failed")
+    if measured.split.own_delay is not None:
+        value = duration(measured.split.own_delay, micro=glyphs.micro)
+        beside = "ours, part of none of the above"[:columns]
+        drawn.append(f"  {'own delay':<{_LABEL}} {beside:<{columns}} {value:>{_VALUE}}")
+    return drawn
+
+
+def _bars(split: Split, *, intercepted: bool) -> list[_Bar]:
+    """One bar a step that happened, each beginning where the one before ended."""
+    bars: list[_Bar] = []
+    position = 0.0
+    for label, seconds in (("dns", split.dns), ("connect", split.connect), ("tls", split.tls)):
+        if seconds is not None:
+            bars.append(_Bar(label, position, seconds))
+            position += seconds
+    if split.request is None:
+        return bars
+    bars.append(_Bar("request", position, split.request))
+    inner = position
+    # The way to the first TCP end is not the way to the target where something sits between.
+    network = "network" if not intercepted else "to proxy"
+    if split.request_loss:
+        bars.append(_Bar("  loss", inner, split.request_loss))
+        inner += split.request_loss
+    if split.network_round_trip is not None:
+        bars.append(_Bar(f"  {network}", inner, split.network_round_trip))
+        inner += split.network_round_trip
+    if split.far_end is not None:
+        bars.append(_Bar("  far end", inner, split.far_end))
+        for label, seconds in _far_end(split, split.far_end):
+            bars.append(_Bar(f"    {label}", inner, seconds))
+            inner += seconds
+    if split.receive:
+        bars.append(_Bar("receive", position + split.request, split.receive))
+    return bars
+
+
+def _far_end(split: Split, far_end: float) -> list[tuple[str, float]]:
+    """What the far end says of itself, and what it does not account for."""
+    told = [("wait", split.far_end_wait), ("app", split.far_end_app)]
+    known = [(label, seconds) for label, seconds in told if seconds is not None]
+    if not known:
+        return []
+    rest = max(0.0, far_end - sum(seconds for _, seconds in known))
+    return [*known, ("rest", rest)]
+
+
+def _paint(bar: _Bar, end: float, columns: int, glyphs: _Glyphs) -> str:
+    """Draw to half a cell; whatever happened is seen, and never beyond the columns."""
+    if end <= 0:
+        return glyphs.sliver
+    halves = columns * 2
+    first = min(round(bar.start / end * halves), halves - 1)
+    last = min(round((bar.start + bar.seconds) / end * halves), halves)
+    if last <= first:
+        return " " * (first // 2) + glyphs.sliver
+    painted = " " * (first // 2)
+    if first % 2:
+        painted += glyphs.begins
+        first += 1
+    painted += glyphs.full * ((last - first) // 2)
+    return painted + (glyphs.ends if last > first and (last - first) % 2 else "")
+
+
+# --- what to know -------------------------------------------------------------------------------
+
+
+def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[str]:
+    split = measured.split
+    notes = [_timing(measured)] if split.connect is not None or split.request is not None else []
+    if measured.intercepted:
+        notes.append(
+            "something in between answered (a proxy or a mesh): the network figure is to it"
+        )
+    if measured.answering_node:
+        notes.append(f"answered by node {measured.answering_node}")
+    if split.loss:
+        times = f"{measured.retransmits} retransmission{'s' if measured.retransmits != 1 else ''}"
+        notes.append(
+            f"{duration(split.loss, micro=glyphs.micro)} of it lost to lost packets ({times})"
+        )
+    if measured.address_failures and split.connect is not None:
+        families = ", ".join(measured.address_failures)
+        notes.append(f"addresses that failed before one was used: {families}")
+    if measured.certificate_expiry is not None:
+        days = (measured.certificate_expiry - result.started_at) / _DAY_SECONDS
+        when = _moment(measured.certificate_expiry)
+        notes.append(
+            f"certificate expires in {days:.0f} days ({when})"
+            if days >= 0
+            else f"certificate expired {-days:.0f} days ago ({when})"
+        )
+    return notes
+
+
+def _timing(measured: Measurement) -> str:
+    if measured.timing_source is TimingSource.KERNEL:
+        source = measured.round_trip_source
+        return "times by the kernel" + (f", network by {source}" if source else "")
+    reason = measured.fallback_reason
+    return "times by this process, not by the kernel" + (
+        f" ({reason.value})" if reason is not FallbackReason.NONE else ""
+    )
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+
+
+def _shown_url(url: str) -> str:
+    """Without user and query, where people put tokens."""
+    parts = urlsplit(url)
+    query = "?..." if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+
+
+def _moment(unix_seconds: float) -> str:
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,49 @@
+"""What integration tests share: certificates, fault servers that stop, an agent that asks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from servers import Behaviour, Certificates, FaultServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from probing import Prober
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A CA and server contexts with good and bad certificates."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FaultServer]]:
+    """Start fault servers (arguments as FaultServer's); all stop at the test's end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(behaviour: Behaviour, **options: Any) -> FaultServer:
+            return stack.enter_context(FaultServer(behaviour, **options))
+
+        yield start
+
+
+@pytest.fixture
+async def prober(certificates: Certificates) -> AsyncIterator[Prober]:
+    """An agent's client that trusts the tests' CA."""
+    from probing import Prober
+
+    async with Prober(ca_file=certificates.ca_file) as one:
+        yield one
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A loopback port that refuses: bound, so that nobody else takes it, and not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

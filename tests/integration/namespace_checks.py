@@ -1,0 +1,150 @@
+"""Run by test_dns.py and test_network.py in a namespace (servers/namespace.py); prints JSON.
+
+Checks names of a real name server through glibc, and addresses behind routes and rules that fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from probing import Prober, block_event_loop_during
+from servers import FaultServer, answer
+from servers.nameserver import (
+    BOTH,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    SILENT,
+    SLOW,
+    V4,
+    name_server,
+)
+
+if TYPE_CHECKING:
+    from probing import Checked
+
+ROUTES = """
+ip addr add 10.77.0.1/24 dev lo
+ip addr add fd77::1/64 dev lo nodad
+ip route add blackhole 10.99.1.0/24
+ip route add unreachable 10.99.2.0/24
+ip route add prohibit 10.99.3.0/24
+"""
+"""Addresses that are not loopback's, so that AI_ADDRCONFIG sees both families."""
+
+RULES = """
+table inet faults {
+  chain input {
+    type filter hook input priority 0;
+    tcp dport 9001 reject with tcp reset
+    tcp dport 9002 reject with icmpx port-unreachable
+    tcp dport 9003 reject with icmpx host-unreachable
+    tcp dport 9004 reject with icmpx admin-prohibited
+    tcp dport 9005 drop
+    tcp dport 9006 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
+    tcp dport 9007 tcp flags & psh == psh numgen inc mod 1000000 0 drop
+    tcp dport 9008 tcp flags & psh == psh drop
+  }
+}
+"""
+
+
+def told(checked: Checked) -> dict[str, Any]:
+    """Everything that the tests judge of one check."""
+    failure, measured = checked.probe.failure, checked.measured
+    split = measured.split
+    return {
+        "error_type": failure and failure.error_type,
+        "phase": failure and failure.phase,
+        "event": failure and failure.event,
+        "message": failure and failure.message,
+        "elapsed": checked.elapsed,
+        "peer": measured.peer_address,
+        "address_failures": measured.address_failures,
+        "retransmits": measured.retransmits,
+        "source": measured.timing_source,
+        "events": checked.events,
+        **{name: getattr(split, name) for name in type(split).__slots__},
+    }
+
+
+async def dns_checks(prober: Prober, port: int) -> dict[str, dict[str, Any]]:
+    results: dict[str, dict[str, Any]] = {}
+
+    async def check(case: str, host: str, **options: Any) -> None:
+        url = f"http://{host}:{port}/"
+        results[case] = told(await prober.check(url, **options))
+
+    with name_server():
+        await check("good", V4)
+        await check("absolute", f"{V4}.")
+        await check("both", BOTH)
+        await check("nxdomain", NXDOMAIN)
+        await check("servfail", SERVFAIL)
+        await check("refused", REFUSED)
+        await check("slow", SLOW)
+        await asyncio.gather(
+            check("slow_blocked", SLOW),
+            block_event_loop_during(0.4, after_seconds=0.02),
+        )
+        await check("silent", SILENT)
+        await check("silent_short", SILENT, timeout_seconds=0.4)
+        await check("too_long", "x" * 64 + ".test")
+        await check("empty_label", "a..test")
+        stuck = [asyncio.create_task(check(f"stuck_{n}", SILENT)) for n in range(20)]
+        await asyncio.sleep(0.1)
+        await check("beside_stuck", V4)
+        await asyncio.gather(*stuck)
+    await check("no_server", V4)
+    return results
+
+
+async def network_checks(prober: Prober) -> dict[str, dict[str, Any]]:
+    results: dict[str, dict[str, Any]] = {}
+    addresses = {
+        "no_route": "10.98.0.1:80",
+        "blackhole": "10.99.1.1:80",
+        "unreachable": "10.99.2.1:80",
+        "prohibit": "10.99.3.1:80",
+        "no_route_ipv6": "[fd98::1]:80",
+        "rejected_reset": "127.0.0.1:9001",
+        "rejected_port": "127.0.0.1:9002",
+        "rejected_host": "127.0.0.1:9003",
+        "rejected_admin": "127.0.0.1:9004",
+        "dropped": "127.0.0.1:9005",
+    }
+    for case, address in addresses.items():
+        results[case] = told(await prober.check(f"http://{address}/", timeout_seconds=0.8))
+    with contextlib.ExitStack() as stack:
+        for port in (9006, 9007, 9008):
+            stack.enter_context(FaultServer(answer(), port=port))
+        results["lost_syn"] = told(await prober.check("http://127.0.0.1:9006/"))
+        results["lost_request"] = told(await prober.check("http://127.0.0.1:9007/"))
+        results["lost_for_good"] = told(
+            await prober.check("http://127.0.0.1:9008/", timeout_seconds=0.8)
+        )
+        results["after_loss"] = told(await prober.check("http://127.0.0.1:9007/"))
+    return results
+
+
+async def main() -> None:
+    subprocess.run(["sh", "-ec", ROUTES], check=True)  # noqa: ASYNC221 - before anything runs
+    subprocess.run(["nft", "-f", "-"], input=RULES, text=True, check=True)  # noqa: ASYNC221 - as above
+    with FaultServer(answer()) as server:
+        async with Prober() as prober:
+            await prober.check(server.url())  # what only the first check costs
+            dns = await dns_checks(prober, server.port)
+            network = await network_checks(prober)
+    json.dump({"dns": dns, "network": network}, sys.stdout)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    asyncio.run(main())
+    print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)

@@ -1,0 +1,301 @@
+"""TLS: certificates good and bad, handshakes that break in every way, versions, who is trusted."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from probing import Prober
+from servers import BEHAVIOURS, Kind, answer, bare_close_notify, speaks_first, tunnel
+
+from kubenurse_otel import semconv
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import Phase, Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers import Certificates, FaultServer
+
+TLS_DONE = semconv.EVENT_TLS_DONE
+ROUND_TRIP_ERROR = semconv.EVENT_ROUND_TRIP_ERROR
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type"),
+    [
+        (Kind.EXPIRED, ErrorType.TLS_CERTIFICATE_EXPIRED),
+        (Kind.NOT_YET_VALID, ErrorType.TLS_CERTIFICATE_NOT_YET_VALID),
+        (Kind.WRONG_NAME, ErrorType.TLS_HOSTNAME_MISMATCH),
+        (Kind.NO_IP, ErrorType.TLS_HOSTNAME_MISMATCH),
+        (Kind.UNTRUSTED, ErrorType.TLS_CERTIFICATE_UNTRUSTED),
+        (Kind.SELF_SIGNED, ErrorType.TLS_CERTIFICATE_UNTRUSTED),
+    ],
+)
+@pytest.mark.parametrize("trust", Trust)
+async def test_a_bad_certificate_has_its_word(
+    *,
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    certificates: Certificates,
+    trust: Trust,
+    kind: Kind,
+    error_type: ErrorType,
+) -> None:
+    """What is wrong with a certificate is told apart, and no request is sent to whoever has it."""
+    server = serve(answer(), tls=certificates.context(kind))
+
+    checked = await prober.check(server.url(), trust=trust)
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase, failure.event) == (error_type, Phase.TLS, TLS_DONE)
+    assert server.requests == []
+    assert checked.events[-1] == semconv.EVENT_TLS_START
+    assert checked.measured.split.connect is not None
+
+
+async def test_insecure_accepts_any_certificate_of_a_workload(
+    serve: Callable[..., FaultServer], certificates: Certificates
+) -> None:
+    """With verification off (KUBENURSE_INSECURE) an expired certificate is no failure."""
+    server = serve(answer(), tls=certificates.context(Kind.EXPIRED))
+
+    async with Prober(insecure=True) as prober:
+        checked = await prober.check(server.url())
+
+    assert checked.probe.failure is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error_type", "timeout_seconds"),
+    [
+        ("reset_on_accept", ErrorType.CONNECTION_RESET, 10),
+        ("reset_before_reading", ErrorType.CONNECTION_RESET, 10),
+        ("cut", ErrorType.TLS_HANDSHAKE_FAILED, 10),
+        ("silent", ErrorType.TLS_HANDSHAKE_TIMEOUT, 0.4),
+        ("ok", ErrorType.TLS_HANDSHAKE_TIMEOUT, 0.4),  # waits for a request's blank line
+    ],
+)
+async def test_a_handshake_that_breaks_has_its_word(
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    name: str,
+    error_type: ErrorType,
+    timeout_seconds: float,
+) -> None:
+    """A far end that resets, leaves or is silent in the handshake fails in the phase tls."""
+    server = serve(BEHAVIOURS[name])
+
+    checked = await prober.check(server.url(scheme="https"), timeout_seconds=timeout_seconds)
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase, failure.event) == (error_type, Phase.TLS, TLS_DONE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+    ],
+    ids=["ssh", "http", "alert"],
+)
+async def test_a_far_end_that_does_not_speak_tls(
+    serve: Callable[..., FaultServer], prober: Prober, data: bytes
+) -> None:
+    """Whatever answers a ClientHello with other words, or an alert, failed the handshake."""
+    server = serve(speaks_first(data))
+
+    checked = await prober.check(server.url(scheme="https"))
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase) == (ErrorType.TLS_HANDSHAKE_FAILED, Phase.TLS)
+
+
+@pytest.mark.parametrize("cut_after", [1, 5, 90, 700])
+async def test_a_handshake_that_is_reset_in_the_middle(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates, cut_after: int
+) -> None:
+    """However much of the server's flight came, an RST in the handshake is connection_reset."""
+    server = serve(answer(), tls=certificates.context())
+    middle = serve(tunnel((server.host, server.port), reset_after_bytes=cut_after))
+
+    checked = await prober.check(middle.url(scheme="https"))
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase) == (ErrorType.CONNECTION_RESET, Phase.TLS)
+
+
+@pytest.mark.parametrize(
+    ("version", "phase"),
+    [(ssl.TLSVersion.TLSv1_2, Phase.TLS), (ssl.TLSVersion.TLSv1_3, Phase.REQUEST)],
+)
+async def test_a_far_end_that_wants_a_client_certificate(
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    certificates: Certificates,
+    version: ssl.TLSVersion,
+    phase: Phase,
+) -> None:
+    """It refuses us in the handshake (TLS 1.2), or with the first read after it (TLS 1.3)."""
+    context = certificates.context(client_certificate=True, minimum=version, maximum=version)
+    server = serve(answer(), tls=context)
+
+    checked = await prober.check(server.url())
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert failure.phase is phase
+    # The alert and the RST that follows it race: both are the far end's refusal.
+    assert failure.error_type in {ErrorType.TLS_HANDSHAKE_FAILED, ErrorType.CONNECTION_RESET}
+
+
+@pytest.mark.parametrize(
+    ("name", "error_type", "phase", "timeout_seconds"),
+    [
+        ("reset_before_reading", ErrorType.CONNECTION_RESET, Phase.REQUEST, 10),
+        ("reset_after_request", ErrorType.CONNECTION_RESET, Phase.REQUEST, 10),
+        ("reset_mid_body", ErrorType.CONNECTION_RESET, Phase.RECEIVE, 10),
+        ("cut", ErrorType.CONNECTION_CLOSED_EARLY, Phase.REQUEST, 10),
+        ("cut_mid_body", ErrorType.CONNECTION_CLOSED_EARLY, Phase.RECEIVE, 10),
+        ("silent_after_request", ErrorType.RESPONSE_TIMEOUT, Phase.REQUEST, 0.4),
+        ("dribble_body", ErrorType.RESPONSE_TIMEOUT, Phase.RECEIVE, 0.4),
+        ("garbage_binary", ErrorType.MALFORMED_RESPONSE, Phase.RECEIVE, 10),
+    ],
+)
+async def test_faults_inside_tls_are_the_same_as_outside(
+    *,
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    certificates: Certificates,
+    name: str,
+    error_type: ErrorType,
+    phase: Phase,
+    timeout_seconds: float,
+) -> None:
+    """After a good handshake a fault has the word that it has without TLS."""
+    server = serve(BEHAVIOURS[name], tls=certificates.context())
+
+    checked = await prober.check(server.url(), timeout_seconds=timeout_seconds)
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase) == (error_type, phase)
+    assert failure.event == ROUND_TRIP_ERROR
+    assert semconv.DURATION not in checked.attributes
+
+
+async def test_a_session_that_ends_in_order_without_an_answer(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """close_notify in place of an answer is a connection that was closed early."""
+    server = serve(bare_close_notify, tls=certificates.context())
+
+    checked = await prober.check(server.url())
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert failure.error_type == ErrorType.CONNECTION_CLOSED_EARLY
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_good_handshake_is_told(
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    certificates: Certificates,
+    version: ssl.TLSVersion,
+) -> None:
+    """Version, cipher, expiry, ALPN and every phase of an https check stand on its spans."""
+    context = certificates.context(minimum=version, maximum=version)
+    server = serve(answer(), tls=context)
+
+    checked = await prober.check(server.url())
+
+    assert checked.probe.failure is None
+    (handshake,) = checked.named(semconv.SPAN_TLS_HANDSHAKE)
+    assert handshake.attributes is not None
+    expected = {ssl.TLSVersion.TLSv1_2: "1.2", ssl.TLSVersion.TLSv1_3: "1.3"}[version]
+    assert handshake.attributes[semconv.TLS_PROTOCOL_NAME] == "tls"
+    assert handshake.attributes[semconv.TLS_PROTOCOL_VERSION] == expected
+    expiry = certificates.good_until.timestamp()
+    assert checked.attributes[semconv.CERTIFICATE_EXPIRY] == expiry
+    split = checked.measured.split
+    assert split.tls is not None
+    assert split.tls > 0
+    assert checked.events == [
+        *("connect_start", "connect_done", "tls_handshake_start", "tls_handshake_done"),
+        *("got_conn", "wrote_request", "got_first_resp_byte"),
+    ]
+
+
+async def test_the_server_name_is_asked_for_and_verified(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """A path check goes to an IP address and verifies the Service's name, sent as SNI."""
+    asked: list[str | None] = []
+    context = certificates.context(Kind.NO_IP)
+    context.sni_callback = lambda _sock, name, _context: asked.append(name)
+    server = serve(answer(), tls=context)
+
+    by_name = await prober.check(server.url(), server_name="agent.test")
+    by_other_name = await prober.check(server.url(), server_name="stranger.test")
+
+    assert by_name.probe.failure is None
+    assert by_other_name.probe.failure is not None
+    assert by_other_name.probe.failure.error_type == ErrorType.TLS_HOSTNAME_MISMATCH
+    assert asked == ["agent.test", "stranger.test"]
+
+
+async def test_ip_addresses_are_verified_as_such(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """An IP SAN makes an https URL with an address good, IPv4 and IPv6, without a name in SNI."""
+    for host in ("127.0.0.1", "::1"):
+        server = serve(answer(), host=host, tls=certificates.context())
+
+        checked = await prober.check(server.url())
+
+        assert checked.probe.failure is None
+        assert checked.measured.peer_address == host
+
+
+async def test_only_http_1_1_is_offered(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """A far end that would speak HTTP/2 is told that we do not."""
+    chosen: list[str | None] = []
+
+    def note(connection: object) -> None:
+        chosen.append(connection.socket.selected_alpn_protocol())  # type: ignore[attr-defined]
+        answer()(connection)  # type: ignore[arg-type]
+
+    context = certificates.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    server = serve(note, tls=context)
+
+    await prober.check(server.url())
+
+    assert chosen == ["http/1.1"]
+
+
+async def test_old_versions_of_tls_are_refused(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """A far end that only speaks TLS 1.1 fails the handshake, on our side."""
+    context = certificates.context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    server = serve(answer(), tls=context)
+
+    checked = await prober.check(server.url())
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase) == (ErrorType.TLS_HANDSHAKE_FAILED, Phase.TLS)

@@ -1,0 +1,215 @@
+"""Asks as the agent does (httpx, the instrumentation, our transport), keeps all that came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Span, SpanKind
+
+from kubenurse_otel import check, semconv
+from kubenurse_otel.config import TrustConfig
+from kubenurse_otel.model import PROBE, Auth, Measurement, Probe, Target, TargetKind, Trust
+from kubenurse_otel.transport.http import KernelTimedTransport
+from kubenurse_otel.transport.resolve import Answer
+from kubenurse_otel.transport.trust import TrustStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+@dataclass
+class FakeResolver:
+    """The ``resolve`` seam: names to addresses (or an exception), at once and without a thread."""
+
+    names: Mapping[str, Sequence[str] | Exception]
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, host: str, *, deadline: float) -> Answer:  # noqa: ARG002 - the seam's
+        self.asked.append(host)
+        found = self.names[host]
+        if isinstance(found, Exception):
+            raise found
+        now = time.monotonic_ns()
+        return Answer(tuple(found), now, now)
+
+
+@dataclass
+class Checked:
+    """What came of one request. ``spans`` are those that ended, in that order."""
+
+    response: httpx.Response | None
+    error: httpx.HTTPError | None
+    probe: Probe
+    spans: tuple[ReadableSpan, ...]
+    elapsed: float
+    """Seconds that the caller waited."""
+
+    @property
+    def measured(self) -> Measurement:
+        assert self.probe.measurement is not None
+        return self.probe.measurement
+
+    @property
+    def client_span(self) -> ReadableSpan:
+        (span,) = (span for span in self.spans if span.kind is SpanKind.CLIENT)
+        return span
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self.client_span.attributes or {})
+
+    @property
+    def events(self) -> list[str]:
+        """The httptrace events on the CLIENT span."""
+        return [event.name for event in self.client_span.events if event.name in semconv.EVENTS]
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.spans if span.name == name]
+
+    def everything(self) -> str:
+        """All that telemetry would hold of it, as one text."""
+        return "\n".join(span.to_json() for span in self.spans)
+
+
+class Prober:
+    """``async with Prober() as prober: await prober.check(url)``. Trusts ``ca_file`` only."""
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        token_file: Path | None = None,
+        insecure: bool = False,
+        names: Mapping[str, Sequence[str] | Exception] | None = None,
+        follow_redirects: bool = False,
+        **transport: Any,
+    ) -> None:
+        defaults = TrustConfig()
+        config = TrustConfig(
+            insecure=insecure,
+            ca_file=ca_file or defaults.ca_file,
+            token_file=token_file or defaults.token_file,
+        )
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self._tracer = self.provider.get_tracer("tests")
+        transport.setdefault("trust", TrustStore(config))
+        if names is not None:
+            transport["resolve"] = FakeResolver(names)
+        self.transport = KernelTimedTransport(tracer_provider=self.provider, **transport)
+        self._client = (
+            self._follower() if follow_redirects else check.client(self.transport, self.provider)
+        )
+
+    def _follower(self) -> httpx.AsyncClient:
+        """What the product never makes: a client that goes where a redirect says."""
+        return httpx.AsyncClient(
+            transport=AsyncOpenTelemetryTransport(
+                self.transport, tracer_provider=self.provider, meter_provider=NoOpMeterProvider()
+            ),
+            follow_redirects=True,
+            timeout=None,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+        self.provider.shutdown()
+
+    async def check(
+        self, url: str, *, timeout_seconds: float = 10.0, request_url: str = "", **target: Any
+    ) -> Checked:
+        """Check ``url`` as an extra check (or what ``target`` says); never raises for the network.
+
+        ``request_url`` is asked instead of the target's own, as only a bug would.
+        """
+        fields: dict[str, Any] = {
+            "key": "extra",
+            "type": "extra",
+            "kind": TargetKind.EXTRA,
+            "interval_seconds": 5.0,
+        }
+        probe = Probe(
+            Target(url=url, timeout_seconds=timeout_seconds, **{**fields, **target}),
+        )
+        response: httpx.Response | None = None
+        error: httpx.HTTPError | None = None
+        started = time.perf_counter()
+        with self._tracer.start_as_current_span("check", context=Context()) as root:
+            try:
+                response = await self._client.get(
+                    request_url or url,
+                    headers=list(probe.target.headers),
+                    extensions={PROBE: probe},
+                )
+            except httpx.HTTPError as raised:
+                error = raised
+        elapsed = time.perf_counter() - started
+        return Checked(response, error, probe, self._take_spans(root), elapsed)
+
+    def _take_spans(self, root: Span) -> tuple[ReadableSpan, ...]:
+        """The ended spans of one trace; checks run at the same time."""
+        trace_id = root.get_span_context().trace_id
+        return tuple(
+            span
+            for span in self.exporter.get_finished_spans()
+            if span.context is not None and span.context.trace_id == trace_id
+        )
+
+    async def check_api_server(self, url: str, **target: Any) -> Checked:
+        """Check ``url`` as the API server: with the token, verified by ca.crt alone."""
+        fields: dict[str, Any] = {
+            "key": "api_server_direct",
+            "type": "api_server_direct",
+            "kind": TargetKind.API_SERVER_DIRECT,
+            "trust": Trust.API_SERVER,
+            "auth": Auth.SERVICE_ACCOUNT_TOKEN,
+        }
+        return await self.check(url, **{**fields, **target})
+
+    async def check_path(self, url: str, **target: Any) -> Checked:
+        """Check ``url`` as a neighbour: traceparent sent, agent headers believed."""
+        fields: dict[str, Any] = {
+            "key": "path_node-b",
+            "type": "path_node-b",
+            "kind": TargetKind.PATH,
+            "propagate": True,
+            "answered_by_agent": True,
+            "detect_interception": True,
+        }
+        return await self.check(url, **{**fields, **target})
+
+
+async def block_event_loop_during(seconds: float, *, after_seconds: float) -> None:
+    """Stand still, as a garbage collection or a greedy callback would, in the midst of a wait."""
+    await asyncio.sleep(after_seconds)
+    time.sleep(seconds)  # noqa: ASYNC251 - blocking the loop is the purpose
+
+
+def open_files() -> int:
+    """File descriptors of this process."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+    """Wait for ``condition`` of another thread, at most ``seconds``."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - threads set no asyncio.Event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,371 @@
+"""The store between records and scrapes: sums, forgetting, limits, quiet moments, threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config import ChecksConfig, Config, DiscoveryConfig, ExtraCheck
+from kubenurse_otel.telemetry import store as store_module
+from kubenurse_otel.telemetry.collection import COLLECT_RECORDS
+from kubenurse_otel.telemetry.instruments import MOST_TYPES, limit_of_collection
+from kubenurse_otel.telemetry.providers import Telemetry
+
+START = Callable[..., Telemetry]
+MISSED = semconv.MISSED_CHECKS
+
+
+def lines(telemetry: Telemetry, prefix: str) -> list[str]:
+    text = telemetry.render().body.decode()
+    return [line for line in text.splitlines() if line.startswith(prefix)]
+
+
+def missed(telemetry: Telemetry, type_: str, count: int = 1) -> None:
+    telemetry.instruments.add(MISSED, count, {"type": type_})
+
+
+def missed_lines(telemetry: Telemetry) -> list[str]:
+    return lines(telemetry, MISSED.name + "{")
+
+
+def run_refresh(telemetry: Telemetry) -> int:
+    """Refresh until nothing is pending; how many pieces it took."""
+    pieces = 1
+    while telemetry.refresh():
+        pieces += 1
+        assert pieces < 10_000
+    return pieces
+
+
+def test_deltas_add_up_over_collections(start: START, clock: Any) -> None:
+    """Counters and histograms grow from scrape to scrape as their records do."""
+    telemetry = start()
+    for total in (1, 2, 3):
+        missed(telemetry, "x")
+        telemetry.instruments.record(semconv.OWN_DELAY_TIME, 0.01, {"type": "x"})
+        clock.now += 15
+        assert [f'{MISSED.name}{{type="x"}} {total}'] == missed_lines(telemetry)
+        assert lines(telemetry, "kubenurse_own_delay_seconds_count") == [
+            f'kubenurse_own_delay_seconds_count{{type="x"}} {total}'
+        ]
+
+
+def test_a_series_of_no_target_is_forgotten_and_starts_anew(start: START, clock: Any) -> None:
+    """After the TTL a gone type has no series; back again, it counts from zero with a new start."""
+    telemetry = start(series_ttl_seconds=60)
+    telemetry.set_current_types(frozenset({"stays"}))
+    missed(telemetry, "stays", 5)
+    missed(telemetry, "goes", 7)
+    assert 2 == len(missed_lines(telemetry))
+    family = telemetry._store.families[MISSED.name]
+    first = family.series[("goes",)]
+    clock.now += 50
+    telemetry.render()
+    assert 2 == len(missed_lines(telemetry))
+    clock.now += 30
+    assert [f'{MISSED.name}{{type="stays"}} 5'] == missed_lines(telemetry)
+    missed(telemetry, "goes")
+    clock.now += 2
+    assert f'{MISSED.name}{{type="goes"}} 1' in missed_lines(telemetry)
+    assert family.series[("goes",)].start_ns > first.start_ns
+
+
+def test_a_touched_series_and_one_of_the_agents_own_stay(start: START, clock: Any) -> None:
+    """Records keep a series alive; series without a type label are never forgotten."""
+    telemetry = start(series_ttl_seconds=60)
+    timed = {"source": "kernel", "reason": "none"}
+    telemetry.instruments.add(semconv.CHECKS_TIMED, 1, timed)
+    for _ in range(5):
+        missed(telemetry, "path_x")
+        clock.now += 40
+        telemetry.render()
+    assert [f'{MISSED.name}{{type="path_x"}} 5'] == missed_lines(telemetry)
+    assert 1 == len(lines(telemetry, "kubenurse_checks_timed_total{"))
+
+
+def test_gauges_are_replaced_whole(start: START, clock: Any) -> None:
+    """A gauge shows its source's present readings and nothing of the past."""
+    readings = [(1, ("path_a",)), (0, ("path_b",))]
+    telemetry = start(gauges={semconv.CHECK_SUCCESS: lambda: readings})
+    name = semconv.CHECK_SUCCESS.name
+    assert lines(telemetry, name + "{") == [
+        f'{name}{{type="path_a"}} 1',
+        f'{name}{{type="path_b"}} 0',
+    ]
+    readings[:] = [(1, ("path_b",))]
+    clock.now += 15
+    assert lines(telemetry, name + "{") == [f'{name}{{type="path_b"}} 1']
+
+
+def test_a_broken_gauge_source_is_said_once_and_harms_no_other(
+    start: START, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scrape goes on without the broken gauge."""
+    telemetry = start(
+        gauges={semconv.NEIGHBOURS: lambda: 1 / 0, semconv.READY: lambda: [(1, ("",))]}
+    )
+    for _ in range(3):
+        clock.now += 15
+        assert [] == lines(telemetry, "kubenurse_neighbours")
+        assert 1 == len(lines(telemetry, "kubenurse_ready{"))
+    assert 1 == caplog.text.count("the source of gauge kubenurse_neighbours failed")
+
+
+def test_beyond_its_limit_a_metric_overflows_loudly(
+    start: START, clock: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit is added up in one marked series, logged once a metric and counted."""
+    monkeypatch.setattr(store_module, "SETS_FLOOR", 3)
+    telemetry = start()
+    for type_ in range(5):
+        missed(telemetry, f"extra{type_}", 2)
+    caplog.set_level(logging.ERROR)
+    assert f'{MISSED.name}{{otel_metric_overflow="true"}} 4' in missed_lines(telemetry)
+    missed(telemetry, "extra4", 2)
+    clock.now += 15
+    assert f'{MISSED.name}{{otel_metric_overflow="true"}} 6' in missed_lines(telemetry)
+    assert lines(telemetry, "kubenurse_telemetry_series_overflowed_total{") == [
+        f'kubenurse_telemetry_series_overflowed_total{{metric="{MISSED.name}"}} 2'
+    ]
+    assert 1 == caplog.text.count("more label sets than its limit of 3")
+    openmetrics = telemetry.render("application/openmetrics-text").body.decode()
+    assert list(parse_openmetrics(openmetrics))
+
+
+def test_the_sdks_own_overflow_is_not_silent_either(
+    start: START, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An overflow point within one collection lands in the same marked series."""
+    monkeypatch.setattr(store_module, "SETS_PER_TYPE", 0)
+    monkeypatch.setattr(store_module, "SETS_FLOOR", 4)
+    telemetry = start()
+    for type_ in range(6):
+        missed(telemetry, f"extra{type_}")
+    assert f'{MISSED.name}{{otel_metric_overflow="true"}} 2' in missed_lines(telemetry)
+    assert "more label sets" in caplog.text
+
+
+def test_a_gauge_beyond_the_limit_overflows_too(
+    start: START, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readings that do not fit are counted in the marked series, anew at each reading."""
+    monkeypatch.setattr(store_module, "SETS_FLOOR", 2)
+    telemetry = start(
+        gauges={semconv.CHECK_SUCCESS: lambda: [(1, (f"path_{n}",)) for n in range(5)]}
+    )
+    telemetry.render()
+    assert 'kubenurse_check_success{otel_metric_overflow="true"} 3' in lines(
+        telemetry, "kubenurse_check_success{"
+    )
+
+
+@pytest.mark.parametrize(
+    ("neighbour_limit", "extra", "expected"),
+    [(10, 0, 2_000 + 20 * 14), (10, 3, 2_000 + 20 * 17), (0, 0, 2_000 + 20 * (MOST_TYPES + 4))],
+)
+def test_the_sdks_limit_follows_the_targets(
+    neighbour_limit: int, extra: int, expected: int
+) -> None:
+    """The limit of one collection is made from the neighbour limit and the extra checks."""
+    checks = ChecksConfig(
+        extra_checks=tuple(ExtraCheck(name=f"x{n}", url="http://127.0.0.1/") for n in range(extra))
+    )
+    config = Config(discovery=DiscoveryConfig(neighbour_limit=neighbour_limit), checks=checks)
+    assert expected == limit_of_collection(config)
+
+
+@pytest.mark.parametrize(
+    ("age", "records", "fresh"),
+    [(0.9, True, False), (1.1, True, True), (4.9, False, False), (5.1, False, True)],
+)
+def test_the_rule_of_staleness(
+    start: START, clock: Any, age: float, records: bool, fresh: bool
+) -> None:
+    """A body serves for 1 s, or for 5 s while nothing was recorded; then it is made anew."""
+    telemetry = start()
+    before = telemetry.render()
+    if records:
+        missed(telemetry, "x")
+    clock.now += age
+    assert fresh is (telemetry.render() is not before)
+    assert (records and fresh) is bool(missed_lines(telemetry))
+
+
+def test_an_expected_scrape_finds_its_body_ready(start: START, clock: Any) -> None:
+    """After two scrapes the third is rendered in quiet moments, in pieces, shortly before it."""
+    telemetry = start()
+    accept = "application/openmetrics-text"
+    for scrape in range(3):
+        for type_ in range(100):
+            missed(telemetry, f"extra{type_}")
+        if scrape < 2:
+            telemetry.render(accept, gzip=True)
+            clock.now += 15
+    clock.now -= 0.6
+    run_refresh(telemetry)  # what is due by then is a collection alone
+    missed(telemetry, "last")
+    clock.now += 0.2
+    assert telemetry.due
+    assert run_refresh(telemetry) > 5
+    assert not telemetry.due
+    prepared = telemetry._collection._bodies[(store_module.OPENMETRICS, True)].rendered
+    clock.now += 0.4
+    assert prepared is telemetry.render(accept, gzip=True)
+    assert b'type="last"' in telemetry._collection._exposition.body(store_module.OPENMETRICS)
+
+
+def test_no_body_is_prepared_for_a_scraper_that_is_gone(start: START, clock: Any) -> None:
+    """One expected scrape is prepared once; when it does not come, no other is."""
+    telemetry = start()
+    telemetry.render()
+    clock.now += 15
+    telemetry.render()
+    clock.now += 15
+    assert run_refresh(telemetry) > 1
+    made_at = telemetry._collection._bodies[(store_module.TEXT, False)].made_at
+    for _ in range(5):
+        clock.now += 15
+        missed(telemetry, "x")
+        run_refresh(telemetry)
+    assert made_at == telemetry._collection._bodies[(store_module.TEXT, False)].made_at
+
+
+def test_a_second_scraper_close_by_does_not_change_the_period(start: START, clock: Any) -> None:
+    """A scrape within two seconds of another is no sign of the next one."""
+    telemetry = start()
+    telemetry.render()
+    clock.now += 15
+    telemetry.render()
+    clock.now += 0.5
+    telemetry.render()
+    clock.now += 14.2
+    assert telemetry.due
+
+
+def test_many_records_make_a_collection_due(start: START, clock: Any) -> None:
+    """Without a scrape the SDK's deltas are taken over after 400 records, or 10 s."""
+    telemetry = start()
+    for _ in range(COLLECT_RECORDS - 1):
+        missed(telemetry, "x")
+    assert not telemetry.due
+    assert not telemetry.refresh()
+    missed(telemetry, "x")
+    assert telemetry.due
+    run_refresh(telemetry)
+    assert 0 == telemetry.instruments.pending
+    assert not telemetry.due
+    clock.now += 10
+    assert telemetry.due
+
+
+def test_a_scrape_in_the_middle_of_the_pieces_is_whole(start: START, clock: Any) -> None:
+    """On demand is right at any moment of a refresh, and the refresh ends well after it."""
+    telemetry = start()
+    telemetry.render()
+    clock.now += 15
+    telemetry.render()
+    clock.now += 14.6
+    for type_ in range(200):
+        missed(telemetry, f"extra{type_}")
+    assert telemetry.refresh()
+    assert telemetry.refresh()
+    assert 200 == len(missed_lines(telemetry))
+    run_refresh(telemetry)
+    assert 200 == len(missed_lines(telemetry))
+
+
+def test_nothing_is_lost_or_counted_twice_under_concurrency(start: START) -> None:
+    """Four recording threads and three that scrape, refresh and collect end at the exact sum."""
+    telemetry = start()
+    telemetry.set_current_types(frozenset(str(n) for n in range(4)))
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def guarded(work: Callable[[], Any]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                errors.append(error)
+                raise
+
+        return run
+
+    def record(type_: str) -> None:
+        for _ in range(2_000):
+            missed(telemetry, type_)
+            telemetry.instruments.record(semconv.OWN_DELAY_TIME, 0.003, {"type": type_})
+
+    def until_stopped(work: Callable[[], Any]) -> None:
+        while not stop.is_set():
+            work()
+
+    recorders = [threading.Thread(target=guarded(lambda n=n: record(str(n)))) for n in range(4)]
+    readers = [
+        threading.Thread(target=guarded(lambda work=work: until_stopped(work)))
+        for work in (
+            telemetry._collection.collect_now,
+            telemetry.refresh,
+            lambda: telemetry.render("application/openmetrics-text"),
+        )
+    ]
+    for thread in recorders + readers:
+        thread.start()
+    for thread in recorders:
+        thread.join(30)
+    stop.set()
+    for thread in readers:
+        thread.join(30)
+    telemetry._collection.collect_now()
+    families = telemetry._store.families
+    assert [] == errors
+    assert [2_000] * 4 == [series.value for series in families[MISSED.name].series.values()]
+    delays = families[semconv.OWN_DELAY_TIME.name].series.values()
+    assert [2_000] * 4 == [sum(series.counts) for series in delays]
+
+
+def test_a_thread_that_asks_for_fresh_figures_gets_them_from_the_next_refresh(start: START) -> None:
+    """await_fresh returns when a refresh has collected and read the gauges."""
+    telemetry = start(gauges={semconv.NEIGHBOURS: lambda: [(3, ("known",))]})
+    missed(telemetry, "x")
+    waiter = threading.Thread(target=telemetry._collection.await_fresh, args=(30.0,))
+    waiter.start()
+    while waiter.is_alive():
+        run_refresh(telemetry)
+        waiter.join(0.001)
+    assert 1 == telemetry._store.families[MISSED.name].series[("x",)].value
+    assert telemetry._store.families[semconv.NEIGHBOURS.name].series
+
+
+def test_a_hung_loop_does_not_stop_the_push(start: START) -> None:
+    """Without any refresh, await_fresh collects by itself after its timeout, but no gauges."""
+    telemetry = start(gauges={semconv.NEIGHBOURS: lambda: [(3, ("known",))]})
+    missed(telemetry, "x")
+    telemetry._collection.await_fresh(0.01)
+    assert 1 == telemetry._store.families[MISSED.name].series[("x",)].value
+    assert not telemetry._store.families[semconv.NEIGHBOURS.name].series
+
+
+def test_a_reading_with_too_few_labels_is_an_error(start: START) -> None:
+    """The store refuses readings that do not fit the metric's labels."""
+    telemetry = start()
+    with pytest.raises(ValueError, match="zip"):
+        telemetry._store.set_gauge(semconv.CHECK_SUCCESS, [(1, ())], now_ns=1)
+
+
+def test_unknown_metrics_are_ignored(start: START) -> None:
+    """A gauge source of a metric that was not chosen is not even an error."""
+    telemetry = start()
+    other = semconv.Metric("other", semconv.MetricKind.GAUGE, "", (), "help")
+    telemetry._store.set_gauge(other, [(1, ())], now_ns=1)
+    telemetry.instruments.add(other, 1, {})
+    telemetry.instruments.record(other, 1, {})
+    assert [] == lines(telemetry, "other")

@@ -1,0 +1,381 @@
+"""Checker: one target, one root span, one result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from bridge_doubles import MESSAGE, Script, checker, failure, provider, target
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry import propagate
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NoOpTracer, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from kubenurse_otel import __version__, semconv
+from kubenurse_otel.check import Checker
+from kubenurse_otel.model import Outcome, Phase, TargetKind
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+@pytest.fixture(autouse=True)
+def _trace_context_only() -> Any:
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(TraceContextTextMapPropagator())
+    yield
+    propagate.set_global_textmap(before)
+
+
+class Rig:
+    """A checker whose ended spans can be looked at."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.provider = provider(SimpleSpanProcessor(self._exporter), ratio=1.0)
+        self.checker, self.transport = checker(self.provider)
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._exporter.get_finished_spans()
+
+    @property
+    def root(self) -> ReadableSpan:
+        (root,) = [span for span in self.spans if span.parent is None]
+        return root
+
+    @property
+    def client(self) -> ReadableSpan:
+        (client,) = [span for span in self.spans if span.kind is SpanKind.CLIENT]
+        return client
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+async def test_a_good_check_is_a_root_span_over_a_client_span(rig: Rig) -> None:
+    """The root carries target and outcome, ends last, and the CLIENT span is its child."""
+    result = await rig.checker.check(target())
+
+    root, client = rig.root, rig.client
+    assert root is rig.spans[-1]
+    assert (root.name, root.kind) == ("check path", SpanKind.INTERNAL)
+    assert dict(root.attributes or {}) == {
+        "kubenurse.type": "path_b",
+        "kubenurse.target.key": "path_b",
+        "kubenurse.target.node": "b",
+        "kubenurse.target.pod": "pod-b",
+        "kubenurse.outcome": "ok",
+        "kubenurse.code": "200",
+    }
+    assert root.status.status_code is StatusCode.UNSET
+    assert client.parent is not None
+    assert root.context is not None
+    assert client.parent.span_id == root.context.span_id
+    assert result.outcome is Outcome.OK
+    assert result.failure is None
+    assert result.measurement is not None
+    assert result.trace_id == f"{root.context.trace_id:032x}"
+
+
+async def test_started_at_is_the_wall_clock_before_the_request(rig: Rig) -> None:
+    """A result says when its check began."""
+    times = iter([1234.5, 9999.0])
+    made = Checker(
+        rig.checker._client, rig.provider.get_tracer("t"), wall_clock=lambda: next(times)
+    )
+
+    result = await made.check(target())
+
+    assert result.started_at == 1234.5
+
+
+@pytest.mark.parametrize(
+    ("status", "expect", "good"),
+    [
+        (200, (200, 200), True),
+        (201, (200, 200), False),
+        (199, (200, 399), False),
+        (301, (200, 399), True),
+        (399, (200, 399), True),
+        (400, (200, 399), False),
+        (503, (200, 200), False),
+        (404, (200, 499), True),
+    ],
+)
+async def test_the_status_must_be_in_the_expected_range(
+    rig: Rig,
+    status: int,
+    expect: tuple[int, int],
+    good: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    """Both ends of the range are good; what is outside is an http_status failure."""
+    rig.transport.script = Script(status=status)
+
+    result = await rig.checker.check(target(expect=expect))
+
+    attributes = rig.root.attributes or {}
+    assert attributes[semconv.CODE] == str(status)
+    assert result.outcome is (Outcome.OK if good else Outcome.FAILED)
+    assert attributes[semconv.OUTCOME] == result.outcome.value
+    if not good:
+        assert result.failure is not None
+        assert result.failure.error_type == "http_status"
+        assert result.failure.phase is Phase.STATUS
+        assert attributes[semconv.FAILURE_EVENT] == f"status_code_{status}"
+        assert attributes[semconv.FAILURE_ERROR_TYPE] == "http_status"
+        assert attributes[semconv.FAILURE_PHASE] == "status"
+        assert attributes[semconv.FAILURE_MESSAGE] == rig.root.status.description
+        assert rig.root.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectTimeout,
+        httpx.ConnectError,
+        httpx.ReadTimeout,
+        httpx.ReadError,
+        httpx.RemoteProtocolError,
+        httpx.LocalProtocolError,
+        httpx.ProxyError,
+    ],
+)
+async def test_a_failed_exchange_is_told_in_the_transports_words(
+    rig: Rig, error: type[Exception]
+) -> None:
+    """The failure in the Probe counts, whichever exception of httpx brought it up."""
+    found = failure()
+    rig.transport.script = Script(failure=found, raises=error)
+
+    result = await rig.checker.check(target())
+
+    attributes = rig.root.attributes or {}
+    assert result.failure == found
+    assert attributes[semconv.OUTCOME] == "failed"
+    assert attributes[semconv.CODE] == "round_trip_error"
+    assert attributes[semconv.FAILURE_EVENT] == "connect_done"
+    assert rig.root.status.description == MESSAGE
+    assert not rig.root.events
+
+
+async def test_a_body_that_fails_after_a_200_is_a_round_trip_error(rig: Rig) -> None:
+    """A status line alone is no answer."""
+    found = failure("connection_closed_early", Phase.RECEIVE, "round_trip_error")
+    rig.transport.script = Script(status=200, failure=found, raises=httpx.ReadError)
+
+    result = await rig.checker.check(target())
+
+    assert (rig.root.attributes or {})[semconv.CODE] == "round_trip_error"
+    assert result.failure == found
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, httpx.ReadError])
+async def test_a_bug_of_the_transport_propagates(rig: Rig, error: type[Exception]) -> None:
+    """What is no network condition, or has no reason, crashes; the root then has no outcome."""
+    rig.transport.script = Script(raises=error)
+
+    with pytest.raises(error):
+        await rig.checker.check(target())
+
+    assert semconv.OUTCOME not in (rig.root.attributes or {})
+
+
+async def test_a_cancelled_check_has_no_outcome(rig: Rig) -> None:
+    """Cancellation passes through; the spans end, the root without an outcome."""
+    reached = asyncio.Event()
+
+    async def hang(_request: httpx.Request) -> None:
+        reached.set()
+        await asyncio.get_running_loop().create_future()
+
+    rig.transport.script = Script(before=hang)
+    task = asyncio.create_task(rig.checker.check(target()))
+    await asyncio.wait_for(reached.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert semconv.OUTCOME not in (rig.root.attributes or {})
+    assert rig.client.status.status_code is StatusCode.UNSET
+
+
+async def test_the_request_holds_little(rig: Rig) -> None:
+    """Host, who we are, */*, the target's headers and traceparent: nothing that grows."""
+    headers = (("KUBENURSE-NEIGHBOUR-ORIGIN", "pod-a"),)
+
+    await rig.checker.check(target(headers=headers))
+
+    (request,) = rig.transport.requests
+    sent = dict(request.headers)
+    traceparent = sent.pop("traceparent")
+    assert sent == {
+        "host": "10.0.0.7:8080",
+        "user-agent": f"kubenurse-otel/{__version__}",
+        "accept": "*/*",
+        "kubenurse-neighbour-origin": "pod-a",
+    }
+    assert request.method == "GET"
+    context = rig.client.context
+    assert context is not None
+    assert traceparent.split("-")[1:3] == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
+
+
+async def test_cookies_are_neither_kept_nor_sent(rig: Rig) -> None:
+    """A Set-Cookie has no consequence."""
+    rig.transport.script = Script(headers={"Set-Cookie": "a=b; Path=/"})
+
+    await rig.checker.check(target())
+    await rig.checker.check(target())
+
+    assert "cookie" not in rig.transport.requests[1].headers
+    assert not list(rig.checker._client.cookies.jar)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://elsewhere/",
+        "//",
+        "http://[",
+        "http://\x7f",
+        "http://a:99999999/",
+        "a" * 70_000,
+        "::",
+    ],
+)
+async def test_a_redirect_is_a_status_like_any_other(rig: Rig, location: str) -> None:
+    """It is not followed, and where it leads is not even read."""
+    rig.transport.script = Script(status=302, headers={"Location": location})
+
+    result = await rig.checker.check(target())
+
+    assert len(rig.transport.requests) == 1
+    assert result.failure is not None
+    assert result.failure.event == "status_code_302"
+
+
+async def test_a_body_that_calls_itself_gzip_is_not_unpacked(rig: Rig) -> None:
+    """Whether a body can be unpacked says nothing about the check."""
+    rig.transport.script = Script(headers={"Content-Encoding": "gzip"})
+
+    result = await rig.checker.check(target())
+
+    assert result.outcome is Outcome.OK
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    status=st.integers(200, 599),
+    headers=st.dictionaries(
+        st.sampled_from(
+            ["Location", "Set-Cookie", "Content-Encoding", "Content-Type", "WWW-Authenticate"]
+        ),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40),
+    ),
+)
+def test_no_answer_makes_a_check_raise(status: int, headers: dict[str, str]) -> None:
+    """Whatever the headers say, a whole answer is judged by its status."""
+    rig = Rig()
+    rig.transport.script = Script(status=status, headers=headers)
+
+    result = asyncio.run(rig.checker.check(target()))
+
+    assert (result.outcome is Outcome.OK) == (status == 200)
+
+
+async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxy variables and the old HTTP conventions cannot be switched on."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "database")
+    rig = Rig()
+
+    await rig.checker.check(target())
+
+    assert len(rig.transport.requests) == 1
+    attributes = rig.client.attributes or {}
+    assert attributes["http.request.method"] == "GET"
+    assert attributes["http.response.status_code"] == 200
+    assert attributes["url.full"] == "http://10.0.0.7:8080/alwayshappy"
+    assert attributes["server.address"] == "10.0.0.7"
+    assert not {"http.method", "http.url", "http.status_code"} & set(attributes)
+
+
+async def test_a_check_is_a_trace_of_its_own(rig: Rig) -> None:
+    """A current span does not become the root's parent, and checks at once do not mix."""
+    tracer = rig.provider.get_tracer("t")
+    with tracer.start_as_current_span("something else"):
+        results = await asyncio.gather(
+            *(rig.checker.check(target(f"path_{name}")) for name in "abc")
+        )
+
+    assert len({result.trace_id for result in results}) == 3
+    for result in results:
+        spans = [
+            span
+            for span in rig.spans
+            if span.context is not None and f"{span.context.trace_id:032x}" == result.trace_id
+        ]
+        assert sorted(span.kind.name for span in spans) == ["CLIENT", *["INTERNAL"] * 3]
+        types = {(span.attributes or {}).get(semconv.TYPE) for span in spans}
+        assert types == {result.target.type, None}
+
+
+@pytest.mark.parametrize(("reason", "flag"), [("follow_up", 1), (None, 0)])
+async def test_a_sample_reason_sets_the_flag_that_is_sent(reason: str | None, flag: int) -> None:
+    """Both ends sample what the bridge asked for, and nothing else at ratio 0."""
+    made, transport = checker(provider(ratio=0.0))
+
+    await made.check(target(), sample_reason=reason)
+
+    flags = int(transport.requests[0].headers["traceparent"].split("-")[3], 16)
+    assert flags & 1 == flag
+
+
+async def test_an_extra_check_has_no_neighbour(rig: Rig) -> None:
+    """The span's name says the kind, its type the check's own name."""
+    await rig.checker.check(
+        target("shop", kind=TargetKind.EXTRA, url="https://shop.example/?q=1", neighbour=None)
+    )
+
+    attributes = rig.root.attributes or {}
+    assert rig.root.name == "check extra"
+    assert attributes[semconv.TYPE] == "shop"
+    assert semconv.TARGET_NODE not in attributes
+
+
+async def test_without_tracing_there_is_no_trace_id(rig: Rig) -> None:
+    """A result does not name a trace that cannot exist."""
+    result = await Checker(rig.checker._client, NoOpTracer()).check(target())
+
+    assert result.trace_id == ""
+
+
+async def test_httpx_does_not_log_the_url(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Its line a request would hold the query string."""
+    with caplog.at_level(logging.INFO):
+        await rig.checker.check(target(url="http://10.0.0.7:8080/?key=secret"))
+
+    assert "secret" not in caplog.text
+
+
+async def test_closing_the_client_closes_the_transport(rig: Rig) -> None:
+    """Idle connections go with the client."""
+    closed = []
+
+    async def aclose() -> None:
+        closed.append(True)
+
+    rig.transport.aclose = aclose  # type: ignore[method-assign]
+    await rig.checker._client.aclose()
+
+    assert closed

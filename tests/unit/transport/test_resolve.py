@@ -1,0 +1,86 @@
+"""resolve.py: names to addresses, in bounded threads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubenurse_otel.transport.resolve import (
+    MAX_ADDRESSES,
+    DeadlineExceededError,
+    ThreadResolver,
+    interleave,
+    is_address,
+)
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        ([(V6, "a"), (V6, "b"), (V4, "1"), (V4, "2")], ("a", "1", "b", "2")),
+        ([(V4, "1"), (V6, "a"), (V6, "b")], ("1", "a", "b")),
+        ([(V6, "a"), (V4, "1"), (V4, "2"), (V4, "2")], ("a", "1", "2")),
+        ([(V4, "1")], ("1",)),
+    ],
+)
+def test_families_alternate_beginning_with_the_first(
+    addresses: list[tuple[int, str]], expected: tuple[str, ...]
+) -> None:
+    """RFC 8305 section 4, without doubles."""
+    assert interleave(addresses) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from([V4, V6]), st.text(min_size=1, max_size=2)), min_size=1))
+def test_no_address_is_lost_or_made_up(addresses: list[tuple[int, str]]) -> None:
+    """All of them once, up to the bound."""
+    found = interleave(addresses)
+    assert len(found) == min(MAX_ADDRESSES, len(set(addresses)))
+    assert set(found) <= {address for _, address in addresses}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("10.0.0.1", True), ("fd00::1", True), ("localhost", False), ("10.0.0.1.example", False)],
+)
+def test_an_address_is_not_looked_up(host: str, *, expected: bool) -> None:
+    """Only what is no literal goes to DNS."""
+    assert is_address(host) is expected
+
+
+async def test_a_look_up_is_timed_in_its_thread() -> None:
+    """The answer tells when it ran."""
+    loop = asyncio.get_running_loop()
+    answer = await ThreadResolver()("localhost", deadline=loop.time() + 5)
+    assert answer.addresses
+    assert answer.started_ns < answer.ended_ns
+
+
+async def test_a_name_that_is_none_is_an_error_not_a_crash() -> None:
+    """What getaddrinfo and the IDNA codec raise comes out of the await."""
+    resolve = ThreadResolver()
+    loop = asyncio.get_running_loop()
+    with pytest.raises((socket.gaierror, UnicodeError)):
+        await resolve("a" * 70 + ".invalid", deadline=loop.time() + 5)
+
+
+async def test_a_deadline_that_has_passed_leaves_the_thread_behind() -> None:
+    """The await ends in time; the look-up's late answer goes nowhere."""
+    resolve = ThreadResolver()
+    with pytest.raises(DeadlineExceededError):
+        await resolve("localhost", deadline=asyncio.get_running_loop().time() - 1)
+
+
+async def test_a_stuck_name_takes_no_more_than_its_share_of_threads() -> None:
+    """A third look-up of a name whose first two hang fails at once; other names go on."""
+    resolve = ThreadResolver()
+    deadline = asyncio.get_running_loop().time() + 5
+    resolve._running["stuck.example"] = 2
+    with pytest.raises(DeadlineExceededError):
+        await resolve("stuck.example", deadline=deadline)
+    assert (await resolve("localhost", deadline=deadline)).addresses
