@@ -100,6 +100,7 @@ def servers(network: Network) -> Iterator[Path]:
             network.b,
             [
                 *(sys.executable, "-m", "bench.server", "--bind", *network.server_addresses),
+                *("--bind-tls", *network.server_addresses),
                 *("--port", str(PORT), "--tls-port", str(TLS_PORT)),
                 *("--certificate", str(certificate)),
             ],

@@ -7,6 +7,7 @@ and, where a run before was killed, at the next start. Needs root.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -170,6 +171,29 @@ class Network:
             if dropped and dropped.group(1) != "0":
                 raise BenchError(f"the capture lost {dropped.group(1)} packets")
             segments.extend(pcap.parse(path.read_bytes()))
+
+
+_CLONE_NEWNET: Final = 0x40000000
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Sockets that this thread opens in the block are the namespace's (setns(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(descriptor: int) -> None:
+        if libc.setns(descriptor, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+
+    with (
+        Path("/proc/thread-self/ns/net").open("rb") as home,
+        Path(f"/var/run/netns/{namespace}").open("rb") as away,
+    ):
+        enter(away.fileno())
+        try:
+            yield
+        finally:
+            enter(home.fileno())
 
 
 def stop(process: subprocess.Popen[str]) -> None:

@@ -1,14 +1,14 @@
 """The bench's far end: answers every request at once with the same bytes, in a process of its own.
 
-``python -m bench.server --bind ADDRESS...`` prints one JSON line with its ports, and serves until
-it is terminated. Answers like an agent does (node name, Server-Timing) and closes.
+``python -m bench.server --bind ADDRESS... --port N`` says "ready" and serves until it is terminated.
+Answers like an agent does (node name, Server-Timing) and closes when it is asked to.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import re
 import ssl
 from pathlib import Path
 
@@ -17,12 +17,18 @@ from bench.wire import RESPONSE_BYTES
 _BODY = b"x" * RESPONSE_BYTES
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nkubenurse-node-name: bench\r\nserver-timing: wait;dur=0, app;dur=0\r\n"
-    b"content-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+    b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
     % (len(_BODY), _BODY)
 )
 
 
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"connection: *close", re.IGNORECASE)
+
+
 class _Answering(asyncio.Protocol):
+    """One answer a request (after its body, if it says how long that is)."""
+
     delay_seconds = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -32,41 +38,59 @@ class _Answering(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._read += data
-        if b"\r\n\r\n" in self._read:
-            if self.delay_seconds:
-                asyncio.get_running_loop().call_later(self.delay_seconds, self._answer)
-            else:
-                self._answer()
+        head, found, body = self._read.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = _LENGTH.search(head)
+        if length and len(body) < int(length[1]):
+            return
+        self._read = b""
+        closes = _CLOSE.search(head) is not None
+        if self.delay_seconds:
+            asyncio.get_running_loop().call_later(self.delay_seconds, self._answer, closes)
+        else:
+            self._answer(closes)
 
-    def _answer(self) -> None:
+    def _answer(self, closes: bool) -> None:  # noqa: FBT001 - a callback's argument
         self._transport.write(ANSWER)
-        self._transport.close()
+        if closes:
+            self._transport.close()
+
+
+class _Sink(_Answering):
+    """An OTLP receiver that looks at nothing."""
+
+    def _answer(self, closes: bool) -> None:  # noqa: ARG002, FBT001 - as above
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     _Answering.delay_seconds = arguments.delay_ms / 1000
-    port, tls_port = arguments.port, arguments.tls_port
     for address in arguments.bind:
-        server = await loop.create_server(_Answering, address, port, backlog=4096)
-        port = server.sockets[0].getsockname()[1]
-        if arguments.certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(arguments.certificate)
-            server = await loop.create_server(
-                _Answering, address, tls_port, ssl=context, backlog=4096
+        await loop.create_server(_Answering, address, arguments.port, backlog=4096)
+    if arguments.bind_tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.certificate)
+        for address in arguments.bind_tls:
+            await loop.create_server(
+                _Answering, address, arguments.tls_port, ssl=context, backlog=4096
             )
-            tls_port = server.sockets[0].getsockname()[1]
-    print(json.dumps({"port": port, "tls_port": tls_port}), flush=True)
+    if arguments.sink:
+        address, _, port = arguments.sink.rpartition(":")
+        await loop.create_server(_Sink, address, int(port))
+    print("ready", flush=True)
     await loop.create_future()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bind", nargs="+", required=True)
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--bind", nargs="+", default=[])
+    parser.add_argument("--bind-tls", nargs="+", default=[])
+    parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tls-port", type=int, default=0)
     parser.add_argument("--certificate", type=Path, help="PEM with key and chain")
+    parser.add_argument("--sink", default="", help="ADDRESS:PORT of an OTLP receiver")
     parser.add_argument("--delay-ms", type=float, default=0.0)
     asyncio.run(_serve(parser.parse_args()))
 

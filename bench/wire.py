@@ -39,8 +39,13 @@ class Exchange:
     """Between the first and the last transmission of hello and request."""
 
 
-def exchanges(segments: Iterable[Segment], *, server_port: int) -> list[Exchange]:
-    """One Exchange a connection to ``server_port``, in the order of their first SYNs."""
+def exchanges(
+    segments: Iterable[Segment], *, server_port: int, answer_bytes: int = RESPONSE_BYTES
+) -> list[Exchange]:
+    """One Exchange a connection to ``server_port``, in the order of their first SYNs.
+
+    The first segment of at least ``answer_bytes`` is the answer.
+    """
     connections: dict[tuple[str, int, str], list[Segment]] = {}
     for segment in segments:
         client, server = segment.source, segment.destination
@@ -53,11 +58,11 @@ def exchanges(segments: Iterable[Segment], *, server_port: int) -> list[Exchange
             if known is None and not begins:
                 continue  # it began before the capture did
             connections.setdefault(key, []).append(segment)
-    found = [_exchange(one, server_port) for one in connections.values()]
+    found = [_exchange(one, server_port, answer_bytes) for one in connections.values()]
     return sorted(found, key=lambda exchange: exchange.started_ns)
 
 
-def _exchange(segments: list[Segment], server_port: int) -> Exchange:
+def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> Exchange:
     syns = [s for s in segments if s.has(SYN) and not s.has(ACK)]
     started = syns[0].at_ns
     accepted = next((s.at_ns for s in segments if s.has(SYN) and s.has(ACK)), None)
@@ -73,7 +78,7 @@ def _exchange(segments: list[Segment], server_port: int) -> Exchange:
     if not sent:
         return Exchange(**base)  # type: ignore[arg-type]  # a dict of the right fields
     encrypted = sent[0].payload[:1] == bytes([_TLS_HANDSHAKE])
-    answer = next((s for s in answers if s.payload_bytes >= RESPONSE_BYTES), None)
+    answer = next((s for s in answers if s.payload_bytes >= answer_bytes), None)
     hello_ns: int | None = None
     loss = 0
     if encrypted:
@@ -90,7 +95,7 @@ def _exchange(segments: list[Segment], server_port: int) -> Exchange:
             (
                 s
                 for s in answers
-                if after and s.at_ns > after[0].at_ns and s.payload_bytes >= RESPONSE_BYTES
+                if after and s.at_ns > after[0].at_ns and s.payload_bytes >= answer_bytes
             ),
             None,
         )

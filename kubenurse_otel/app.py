@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.propagate import set_global_textmap
+from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kubenurse_otel import __version__, semconv
@@ -75,29 +76,30 @@ class App:
                 not_ready=self._not_ready,
             ),
         )
+        traced = telemetry.exports_traces
+        # Where no trace goes anywhere, nobody is asked to sample one.
+        ratio = config.telemetry.trace_ratio if traced else 0.0
         slow_seconds = config.telemetry.slow_threshold_seconds
         self._bridge = Bridge(
             telemetry.instruments,
             keep=KeepPolicy(
-                ratio=config.telemetry.trace_ratio,
+                ratio=ratio,
                 max_per_minute=config.telemetry.trace_max_per_minute,
                 slow_threshold_seconds=slow_seconds,
             ),
-            export=telemetry.offer if telemetry.exports_traces else None,
+            export=telemetry.offer if traced else None,
             limits=config.telemetry.span_limits,
         )
-        checks_tracing = telemetry.tracer_provider(
-            sampler=CheckSampler(config.telemetry.trace_ratio), processor=self._bridge
-        )
+        tracing = telemetry.tracer_provider(sampler=CheckSampler(ratio), processor=self._bridge)
 
         # A check: one Target -> one exchange -> one CheckResult.
         self._transport = KernelTimedTransport(
             trust=TrustStore(config.trust),
-            tracer_provider=checks_tracing if telemetry.exports_traces else None,
+            tracer_provider=tracing if traced else None,
         )
-        self._client = client(self._transport, checks_tracing)
+        self._client = client(self._transport, tracing)
         self._checker = Checker(
-            self._client, checks_tracing.get_tracer("kubenurse_otel.check", __version__)
+            self._client, tracing.get_tracer("kubenurse_otel.check", __version__)
         )
 
         # When, and what: each target's own clock, fed by discovery.
@@ -111,15 +113,17 @@ class App:
         self._lag = LoopLag(telemetry.instruments)
 
         # What others ask of us.
-        serving = telemetry.tracer_provider(
-            sampler=ServerSampler(),
-            processor=ServerSpanProcessor(
-                telemetry.instruments,
-                telemetry.offer,
-                slow_threshold_seconds=slow_seconds,
-                limits=config.telemetry.span_limits,
-            ),
-        )
+        serving: TracerProvider = NoOpTracerProvider()
+        if traced:
+            serving = telemetry.tracer_provider(
+                sampler=ServerSampler(),
+                processor=ServerSpanProcessor(
+                    telemetry.instruments,
+                    telemetry.offer,
+                    slow_threshold_seconds=slow_seconds,
+                    limits=config.telemetry.span_limits,
+                ),
+            )
         self._server = Server(
             config,
             results=self._results,

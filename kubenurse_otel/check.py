@@ -23,6 +23,7 @@ from opentelemetry.trace import (
     StatusCode,
     Tracer,
     TracerProvider,
+    format_span_id,
     format_trace_id,
 )
 
@@ -81,6 +82,7 @@ class Checker:
             failure=failure,
             measurement=probe.measurement,
             trace_id=format_trace_id(context.trace_id) if context.is_valid else "",
+            span_id=format_span_id(context.span_id) if context.is_valid else "",
         )
 
     async def _exchange(self, probe: Probe) -> int:
@@ -107,8 +109,9 @@ class Checker:
 def client(inner: httpx.AsyncBaseTransport, tracer_provider: TracerProvider) -> httpx.AsyncClient:
     """Make the client of all checks: ``inner`` is what talks to the network.
 
-    Nothing of the environment (config.take_environment has emptied it of what the
-    instrumentation reads), no redirects, no cookies, no timeout of its own.
+    No redirects, no cookies, no proxies, no timeout of its own. Excluded URLs and captured
+    headers, which the instrumentation reads from the environment, config.take_environment has
+    taken out of it.
     """
     _use_stable_http_conventions()
     # Its one line a request has the whole URL, query string included.
@@ -156,7 +159,7 @@ def _conclude(span: Span, code: str, failure: Failure | None) -> None:
     if failure is not None:
         attributes |= {
             semconv.OUTCOME: Outcome.FAILED.value,
-            semconv.FAILURE_ERROR_TYPE: failure.error_type,
+            semconv.FAILURE_ERROR_TYPE: str(failure.error_type),
             semconv.FAILURE_PHASE: failure.phase.value,
             semconv.FAILURE_EVENT: failure.event,
             semconv.FAILURE_MESSAGE: failure.message,
@@ -169,7 +172,7 @@ def _use_stable_http_conventions() -> None:
     """Choose the stable HTTP conventions, whatever OTEL_SEMCONV_STABILITY_OPT_IN says.
 
     The instrumentation (pinned to one version) knows no parameter for it: it fills these fields
-    from the environment, once in a process.
+    from the environment, once in a process, and the first to ask decides.
     """
     chosen = instrumentation_semconv._OpenTelemetrySemanticConventionStability  # noqa: SLF001 - there is no public way
     signal = instrumentation_semconv._OpenTelemetryStabilitySignalType.HTTP  # noqa: SLF001 - there is no public way

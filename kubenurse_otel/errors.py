@@ -269,11 +269,13 @@ def failure(
     target: str,
     writing: bool = False,
     elapsed_seconds: float = 0.0,
+    retransmits: int = 0,
 ) -> Failure:
     """Say what ``error`` in ``phase`` means.
 
     ``target`` is a URL or host:port; only host and port are shown. ``writing``: the request was
     not all sent. ``elapsed_seconds``: how long the step took (a look-up needs it, see RULES).
+    ``retransmits``: segments that were sent again, which the message of a time-out tells.
     """
     error_type = next(rule.type for rule in RULES if rule.fits(error, phase, elapsed_seconds))
     return Failure(
@@ -283,7 +285,7 @@ def failure(
         message=_sentence(
             error_type,
             where(target),
-            detail=_detail(error),
+            detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
         ),
     )
@@ -309,7 +311,9 @@ def code(error: BaseException) -> int | None:
 
 
 def where(target: str) -> str:
-    """host:port of a URL (or of host:port): no user, password, path or query string."""
+    """host:port of a URL, of host:port or of an address: no user, path or query string."""
+    if target.count(":") > 1 and "[" not in target and "//" not in target:
+        target = f"[{target}]"  # a bare IPv6 address
     try:
         parts = urlsplit(target if "://" in target else f"//{target}")
         host, port = parts.hostname or "", parts.port
@@ -331,7 +335,7 @@ def _sentence(error_type: ErrorType, target: str, *, detail: str, doing: str) ->
     return SENTENCES[error_type].format(target=target, detail=detail, doing=doing)
 
 
-def _detail(error: BaseException) -> str:
+def _detail(error: BaseException, retransmits: int) -> str:
     """Pick a few words of a closed vocabulary, never str() of somebody else's exception."""
     match error:
         case CheckError():
@@ -345,7 +349,7 @@ def _detail(error: BaseException) -> str:
         case OSError(errno=int() as number):
             detail = errno.errorcode.get(number, f"errno {number}")
         case TimeoutError():
-            detail = ""
+            detail = f"{retransmits} packets sent again: loss on the way" if retransmits else ""
         case _:
             detail = type(error).__name__
     return detail

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 WINDOW_SECONDS: Final = 60.0
 MAX_ORIGINS: Final = 10_000
 MAX_NAME_LENGTH: Final = 253
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME: Final = re.compile(
+    r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*"
+)
 """A pod's name: a DNS subdomain as Kubernetes has it (RFC 1123, labels of any length)."""
 
 
@@ -34,10 +36,10 @@ class Incoming:
 
     def seen(self, origin: str) -> None:
         """Note that ``origin`` (a pod's name, as its header has it) asked us just now."""
-        name = origin[: MAX_NAME_LENGTH + 1].lower()
-        if len(name) > MAX_NAME_LENGTH or _NAME.fullmatch(name) is None:
+        if len(origin) > MAX_NAME_LENGTH or _NAME.fullmatch(origin) is None:
             self.invalid += 1
             return
+        name = origin.lower()
         if self._last_seen.pop(name, None) is None:
             self._forget()
             if len(self._last_seen) >= MAX_ORIGINS:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers import Behaviour, Certificates, FaultServer
+from servers.nameserver import RESOLV_CONF
+from servers.namespace import run_in_namespace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,3 +50,13 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def namespace_checks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What checks told in a network of their own: {"dns": {case: ...}, "network": {...}}."""
+    script = Path(__file__).parent / "integration" / "namespace_checks.py"
+    directory = tmp_path_factory.mktemp("namespace")
+    found = run_in_namespace(script, directory=directory, resolv_conf=RESOLV_CONF)
+    assert isinstance(found, dict)
+    return found

@@ -6,18 +6,20 @@ Behaves as told: answers, refuses with a status, is slow, or hangs. `with` close
 from __future__ import annotations
 
 import gzip
-import ssl
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
 
 
 @dataclass
@@ -159,13 +161,13 @@ def grpc_receiver(*, key_and_chain: tuple[bytes, bytes] | None = None) -> Iterat
         return response
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-        def Export(self, request: Any, context: Any) -> Any:
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
             return answer(
                 "metrics", request, context, metrics_service_pb2.ExportMetricsServiceResponse()
             )
 
     class Traces(trace_service_pb2_grpc.TraceServiceServicer):
-        def Export(self, request: Any, context: Any) -> Any:
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
             return answer(
                 "traces", request, context, trace_service_pb2.ExportTraceServiceResponse()
             )

@@ -5,7 +5,6 @@ Owns the variables that depend on each other, and what is said about variables t
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -28,7 +27,7 @@ from kubenurse_otel.config.table import VARIABLES
 from kubenurse_otel.config.telemetry import read_telemetry
 from kubenurse_otel.config.unread import report_unread
 from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.config.values import ADDRESS, NAME, InvalidTextError
+from kubenurse_otel.config.values import ADDRESS, NAME, InvalidTextError, is_readable
 from kubenurse_otel.model import TargetKind
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
 def _trust(reader: Reader) -> TrustConfig:
     directory = reader.required(v.SERVICE_ACCOUNT_DIR)
     extra_ca = reader.optional(v.EXTRA_CA)
-    if extra_ca is not None and not extra_ca.is_file():
-        reader.warn(f"{v.EXTRA_CA.name}: there is no file {str(extra_ca)!r} yet; it is read later")
+    reader.warn_without_file(v.EXTRA_CA, extra_ca)
     return TrustConfig(
         insecure=reader.required(v.INSECURE),
         extra_ca=extra_ca,
@@ -216,10 +214,7 @@ def _discovery(reader: Reader) -> DiscoveryConfig:
     file = reader.optional(v.NEIGHBOURS_FILE)
     if source is DiscoverySource.STATIC and file is None:
         reader.problem(v.NEIGHBOURS_FILE, f"a file, as {v.DISCOVERY.name} is static")
-    if file is not None and not file.is_file():
-        reader.warn(
-            f"{v.NEIGHBOURS_FILE.name}: there is no file {str(file)!r} yet; it is read later"
-        )
+    reader.warn_without_file(v.NEIGHBOURS_FILE, file)
     return DiscoveryConfig(
         source=source,
         neighbours_file=file,
@@ -259,6 +254,6 @@ def _server(reader: Reader) -> ServerConfig:
 def _served_file(reader: Reader, variable: Variable[Path], *, needed: bool) -> Path | None:
     """Without TLS the file may be anything, as with kubenurse; a listener needs one to start."""
     file = reader.optional(variable)
-    if needed and (file is None or not file.is_file() or not os.access(file, os.R_OK)):
+    if needed and (file is None or not is_readable(file)):
         reader.problem(variable, f"a file that can be read, as {v.USE_TLS.name} is true")
     return file

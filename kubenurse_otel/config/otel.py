@@ -6,7 +6,7 @@ resource/sdk.md) and opentelemetry-python 1.45's own. Times are whole millisecon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kubenurse_otel.config.lists import HEADERS, RESOURCE_ATTRIBUTES, hidden_headers
@@ -404,6 +404,12 @@ EVENT_ATTRIBUTE_COUNT: Final = _limit(
 
 _NO_LOGS: Final = "There is no logs signal; logs go to standard error."
 _NO_LINKS: Final = "Our spans have no links."
+
+
+def _names_of(variables: OtlpVariables) -> tuple[str, ...]:
+    return tuple(getattr(variables, part.name).name for part in fields(variables))
+
+
 _FIXED: Final = "Captured headers could hold secrets and would widen our spans."
 
 UNREAD: Final = (
@@ -453,6 +459,10 @@ UNREAD: Final = (
         "Metrics come from spans: no check may be without one.",
     ),
     Unread("OTEL_PYTHON_*_EXCLUDED_URLS", Use.REFUSED, "As OTEL_PYTHON_EXCLUDED_URLS."),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", Use.REFUSED, _FIXED),
     Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_*", Use.REFUSED, _FIXED),
     Unread(
         "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS",
@@ -479,11 +489,16 @@ UNREAD: Final = (
     Unread("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", Use.IGNORED, _NO_LOGS),
     Unread("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _NO_LOGS),
     Unread("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_EXPORTER_OTLP_LOGS_*", Use.IGNORED, _NO_LOGS),
+    *(
+        Unread(name.replace("_METRICS_", "_LOGS_"), Use.IGNORED, _NO_LOGS)
+        for name in _names_of(OTLP_METRICS)
+    ),
     Unread("OTEL_EXPORTER_OTLP_PROFILES_*", Use.IGNORED, "There is no profiles signal."),
     Unread("OTEL_EXPORTER_OTLP_SPAN_INSECURE", Use.IGNORED, "Obsolete: ..._TRACES_INSECURE."),
     Unread("OTEL_EXPORTER_OTLP_METRIC_INSECURE", Use.IGNORED, "Obsolete: ..._METRICS_INSECURE."),
-    Unread("OTEL_EXPORTER_ZIPKIN_*", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_ZIPKIN_ENDPOINT", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_ZIPKIN_TIMEOUT", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_ZIPKIN_PROTOCOL", Use.IGNORED, "There is no Zipkin exporter."),
     Unread("OTEL_EXPORTER_JAEGER_*", Use.IGNORED, "There is no Jaeger exporter; it takes OTLP."),
     Unread(
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",

@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from kubenurse_otel.config.environment import is_service_link
-from kubenurse_otel.config.values import InvalidTextError
+from kubenurse_otel.config.values import InvalidTextError, is_readable
 from kubenurse_otel.config.variable import Origin, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -108,6 +109,12 @@ class Reader:
 
     def warn(self, sentence: str) -> None:
         self._add(self.warnings, sentence)
+
+    def warn_without_file(self, variable: Variable[Path], path: Path | None) -> None:
+        """A file that is read when it comes is no reason not to start."""
+        if path is not None and not is_readable(path):
+            text = variable.shown(self.text(variable))
+            self.warn(f"{variable.name}: '{text}' cannot be read yet; it is tried again later")
 
     def _invalid(self, variable: Variable[T], text: str, detail: str) -> None:
         wants = variable.parser.wants + (f", {detail}" if detail else "")

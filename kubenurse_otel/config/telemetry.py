@@ -237,8 +237,8 @@ def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
         default_port = 80 if url.scheme == "http" else 443
         return f"{host}:{url.port or default_port}", url.scheme == "http"
     host, colon, port = text.rpartition(":")
-    if not colon:
-        raise InvalidTextError("with a port")
+    if not colon or (":" in host and not host.startswith("[")):
+        raise InvalidTextError
     HOST.parse(host)
     PORT.parse(port)
     return text, insecure

@@ -123,8 +123,6 @@ _NANOSECONDS: Final = {
 }
 _UNITS: Final = "|".join(sorted(_NANOSECONDS, key=len, reverse=True))
 _STEP: Final = re.compile(rf"([0-9]*)(?:\.([0-9]*))?({_UNITS})(?=[0-9.]|$)")
-_FRACTION_DIGITS: Final = 18
-"""Go ignores what does not fit into 63 bits."""
 
 
 def go_duration_ns(text: str) -> int:
@@ -142,8 +140,10 @@ def go_duration_ns(text: str) -> int:
             raise InvalidTextError
         unit = _NANOSECONDS[step[3]]
         total += int(step[1] or "0") * unit
-        fraction = (step[2] or "")[:_FRACTION_DIGITS]
+        fraction = (step[2] or "")[:19]
         if fraction:
+            if int(fraction) > 2**63:
+                fraction = fraction[:18]  # Go ignores the digits that do not fit.
             total += int(int(fraction) * (unit / 10 ** len(fraction)))
         position = step.end()
     if total > 2**63 - (sign > 0):
@@ -237,9 +237,16 @@ def _path(text: str) -> Path:
 PATH: Final = Parser(_path, "the path of a file")
 
 
+def is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # A name that is too long, or a directory we may not look into.
+        return False
+
+
 def _readable_file(text: str) -> Path:
     path = Path(text)
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not is_readable(path):
         raise InvalidTextError
     return path
 

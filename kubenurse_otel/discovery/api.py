@@ -191,7 +191,12 @@ class ApiServer:
                 settings = configuration.auth_settings().values()
             except Exception as error:  # noqa: BLE001 - plugins of kubeconfig raise what they like
                 raise _no_credentials(error) from None
-        headers = {one["key"]: one["value"] for one in settings if one["in"] == "header"}
+        # Stripped: a token file may end in a newline, and http.client would repeat it in an error.
+        headers = {one["key"]: one["value"].strip() for one in settings if one["in"] == "header"}
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise ApiError(
+                Problem.UNAUTHORIZED, "the API server cannot be asked: our token is no token"
+            )
         return client, headers, configuration.host.rstrip("/")
 
 

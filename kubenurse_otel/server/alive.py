@@ -122,7 +122,7 @@ class Alive:
 def _echo(request: Request) -> dict[str, list[str]]:
     """Return the request's headers as Go shows them, without what proves who somebody is."""
     echoed: dict[str, list[str]] = {}
-    for name, value in (request.headers or [])[:MAX_ECHOED_HEADERS]:
+    for name, value in request.headers[:MAX_ECHOED_HEADERS]:
         if name not in _SECRET:
             canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
             shown = value.decode("latin-1")[:MAX_ECHOED_VALUE]

@@ -1,7 +1,7 @@
-"""One accepted connection: bytes to requests, responses to bytes, within bounds.
+"""One accepted connection: reads when it may, answers one request after the other, ends.
 
-Owns the socket and the order of things (one request at a time, the next one read when the
-answer before it is taken); what to answer is the handler's, how long it may take connections.py's.
+Owns the socket and the order of things (the next request is read when the answer before it is
+taken); what to answer is the handler's, how long it may take connections.py's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections import deque
 from typing import TYPE_CHECKING, Final
-
-import httptools
 
 from kubenurse_otel.server import arrival, message
 from kubenurse_otel.server.connections import Stage
-from kubenurse_otel.server.message import Request, Response
+from kubenurse_otel.server.reader import MAX_HEAD_BYTES, Reader
 from kubenurse_otel.server.tls import Channel
 
 if TYPE_CHECKING:
@@ -28,33 +25,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES: Final = 16_384
 MAX_LINGER_BYTES: Final = 1_048_576
-_BUFFER: Final = memoryview(bytearray(MAX_HEAD_BYTES))
-"""Shared by all connections: what is read is parsed before the next read."""
-_METHODS: Final = frozenset((b"GET", b"HEAD"))
 _EMPTY: Final = memoryview(b"")
+_REFUSALS: Final = {
+    400: "not a valid HTTP/1.1 request",
+    405: "only GET and HEAD",
+    413: "requests have no body here",
+    431: f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
+    505: "only HTTP/1.1",
+}
+_ALLOW: Final = (b"Allow", b"GET, HEAD")
 
 
 class Connection:
     """Serves one socket until it is closed. Every callback runs on the event loop."""
 
     __slots__ = (
-        "_arrival",
         "_channel",
         "_close_after",
         "_connections",
-        "_current",
         "_handler",
-        "_head_bytes",
         "_lingered",
         "_loop",
-        "_parser",
-        "_peer",
-        "_queue",
-        "_reading",
-        "_refused",
-        "_served",
+        "_paused",
+        "_reader",
         "_socket",
         "_synack_retransmits",
         "_unsent",
@@ -66,35 +60,27 @@ class Connection:
         connection: socket.socket,
         peer: message.Peer,
         *,
-        handler: Callable[[Request], Response],
+        handler: Callable[[message.Request], message.Response],
         connections: Connections,
         loop: asyncio.AbstractEventLoop,
         context: ssl.SSLContext | None = None,
     ) -> None:
         self.stage: Stage | None = None
         self._socket = connection
-        self._peer = peer
         self._handler = handler
         self._connections = connections
         self._loop = loop
+        self._reader = Reader(peer)
         self._channel = Channel(context) if context is not None else None
-        # Made here and not at the first byte: while the request travels nobody waits for us.
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._current: Request | None = None
-        self._queue: deque[Request | int] = deque()  # an int is a refusal: its status
         self._unsent = _EMPTY
-        self._head_bytes = 0
-        self._lingered = 0
-        self._arrival: arrival.Arrival | None = None
         self._synack_retransmits: int | None = None
-        self._served = 0
-        self._refused = False
+        self._lingered = 0
+        self._paused = False
         self._close_after = False
-        self._reading = True
         connections.enter(self, Stage.READING)
         loop.add_reader(connection, self._readable)
 
-    # --- the life of the socket ------------------------------------------------------------------
+    # --- the end ---------------------------------------------------------------------------------
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost. May be called at any time, also twice."""
@@ -104,9 +90,8 @@ class Connection:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
-        self._queue.clear()
+        self._reader.close()
         self._unsent = _EMPTY
-        self._parser = self._channel = self._current = None  # the parser's callbacks are ours
 
     def finish(self) -> None:
         """The server is stopping: end after the request that is under way, if there is one."""
@@ -122,11 +107,21 @@ class Connection:
                 self._socket.send(self._channel.outgoing.read())
         self.abort()
 
+    def _linger(self) -> None:
+        """End our side and throw away what still comes: closing now would reset the answer."""
+        self._connections.enter(self, Stage.LINGERING)
+        self._resume()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.abort()
+
     # --- reading ---------------------------------------------------------------------------------
 
     def _readable(self) -> None:
+        buffer = self._connections.buffer
         try:
-            size, self._arrival = arrival.receive(self._socket, _BUFFER)
+            size, arrived = arrival.receive(self._socket, buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -137,139 +132,93 @@ class Connection:
         elif self.stage is Stage.LINGERING:
             self._lingered += size
         else:
-            self._received(_BUFFER[:size], self._arrival)
+            self._received(buffer[:size], arrived)
 
     def _received(self, data: memoryview, arrived: arrival.Arrival) -> None:
         if self.stage is Stage.IDLE:
             self._connections.enter(self, Stage.READING)
         if self._synack_retransmits is None:
             self._synack_retransmits = arrived.retransmits
-        if self._channel is None:
-            self._parse(data)
-            self._answer_next()
-            return
-        try:
-            plain, ended = self._channel.decrypt(data)
-        except ssl.SSLError:
-            self._flush()  # an alert that says why
-            self.abort()
-            return
-        self._flush()
-        if plain and self.stage is not None:
-            self._parse(plain)
-            self._answer_next()
-        if ended and not self._unsent and not self._queue:
+        plain: memoryview | bytes = data
+        ended = False
+        if self._channel is not None:
+            try:
+                plain, ended = self._channel.decrypt(data)
+            except ssl.SSLError:
+                self._send(self._channel.outgoing.read())  # an alert that says why
+                self.abort()
+                return
+            self._send(self._channel.outgoing.read())
+        self._reader.feed(plain, arrived, self._synack_retransmits)
+        self._answer_next()
+        if ended and not self._unsent and not self._reader.queue:
             self.abort()
 
-    def _parse(self, data: memoryview | bytes) -> None:
-        if self._parser is None:
-            return
-        self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as if nothing had been asked for; on_headers_complete saw to the end
-        except httptools.HttpParserError:
-            self._refuse(400)
-        if self._current is not None and self._head_bytes >= MAX_HEAD_BYTES:
-            self._refuse(431)
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._loop.remove_reader(self._socket)
 
-    def on_message_begin(self) -> None:
-        self._current = Request(self._peer, headers=[])
-
-    def on_url(self, url: bytes) -> None:
-        if self._current is not None:
-            self._current.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._current is not None and self._current.headers is not None:
-            self._current.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        request, parser = self._current, self._parser
-        if request is None or parser is None:
-            return
-        request.method = parser.get_method()
-        request.http_version = parser.get_http_version()
-        request.keep_alive = (
-            request.http_version == "1.1"
-            and parser.should_keep_alive()
-            and not parser.should_upgrade()
-        )
-        body = request.header(b"content-length") or "0"
-        if request.method not in _METHODS:
-            self._refuse(405)
-        elif body.strip("0") or request.header(b"transfer-encoding") is not None:
-            self._refuse(413)
-        elif request.http_version not in ("1.0", "1.1"):
-            self._refuse(505)
-        elif request.http_version == "1.1" and request.header(b"host") is None:
-            self._refuse(400)  # RFC 9112, 3.2
-
-    def on_message_complete(self) -> None:
-        request = self._current
-        if request is None or self._refused:
-            return
-        self._current = None
-        self._head_bytes = 0
-        request.arrival = self._arrival
-        if not self._served:
-            request.synack_retransmits = self._synack_retransmits
-        self._served += 1
-        self._queue.append(request)
-
-    def _refuse(self, status: int) -> None:
-        """Answer ``status`` after what came before it, and read no more requests."""
-        if not self._refused:
-            self._refused = True
-            self._current = None
-            self._queue.append(status)
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._loop.add_reader(self._socket, self._readable)
 
     # --- answering -------------------------------------------------------------------------------
 
     def _answer_next(self) -> None:
         """Answer one request. Others that came with it wait their turn on the event loop."""
-        if self.stage is None or not self._queue:
+        if not self._reader.queue:
             return
-        request = self._queue.popleft()
+        request = self._reader.queue.popleft()
         if isinstance(request, int):
             self._close_after = True
-            response, with_body = _refusal(request), True
+            headers = (_ALLOW,) if request == 405 else ()
+            response, with_body = message.text(request, _REFUSALS[request], *headers), True
         else:
             self._close_after = self._close_after or not request.keep_alive
             response, with_body = self._handle(request), request.method != b"HEAD"
-        self._write(message.encode(response, with_body=with_body, close=self._close_after))
-        if response.sent is not None:
-            response.sent()
+        data = message.encode(response, with_body=with_body, close=self._close_after)
+        if self._channel is not None:
+            self._channel.encrypt(data)
+            data = self._channel.outgoing.read()
+        self._send(data)
         if not self._unsent:
             self._answered()
+        if response.sent is not None:
+            response.sent()
 
-    def _handle(self, request: Request) -> Response:
+    def _handle(self, request: message.Request) -> message.Response:
         try:
             return self._handler(request)
         except Exception:  # noqa: BLE001 - the edge: a bug in one answer must not end the others
             _log.exception("Answering %r failed", request.path)
             return message.text(500, "internal error, see the agent's log")
 
-    def _write(self, data: bytes) -> None:
-        if self._channel is not None:
-            try:
-                self._channel.encrypt(data)
-            except ssl.SSLError:
-                self.abort()
-                return
-            data = self._channel.outgoing.read()
-        self._send(memoryview(data))
+    def _answered(self) -> None:
+        """What we had to send is with the kernel: go on, wait, or end."""
+        if self.stage is None:
+            return
+        if self._reader.refused and not self._reader.queue:
+            self._linger()
+        elif self._close_after and not self._reader.half_way:
+            self._end()
+        elif self._reader.queue:
+            self._pause()
+            self._loop.call_soon(self._answer_next)
+        else:
+            half_way = self._reader.half_way
+            self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
+            self._resume()
 
-    def _flush(self) -> None:
-        """Send what TLS itself has to say."""
-        if self._channel is not None and self._channel.outgoing.pending:
-            self._send(memoryview(self._channel.outgoing.read()))
+    # --- sending ---------------------------------------------------------------------------------
 
-    def _send(self, data: memoryview) -> None:
+    def _send(self, data: bytes) -> None:
         """Send what the kernel takes now, the rest when it takes more; till then read nothing."""
         if self._unsent:
             self._unsent = memoryview(b"".join((self._unsent, data)))
+            return
+        if not data or self.stage is None:
             return
         try:
             sent = self._socket.send(data)
@@ -279,7 +228,7 @@ class Connection:
             self.abort()
             return
         if sent < len(data):
-            self._unsent = data[sent:]
+            self._unsent = memoryview(data)[sent:]
             self._connections.enter(self, Stage.ANSWERING)
             self._pause()
             self._loop.add_writer(self._socket, self._writable)
@@ -296,52 +245,3 @@ class Connection:
         if not self._unsent:
             self._loop.remove_writer(self._socket)
             self._answered()
-
-    def _answered(self) -> None:
-        """What we had to send is with the kernel: go on, wait, or end."""
-        if self.stage is None:
-            return
-        if self._refused and not self._queue:
-            self._linger()
-        elif self._close_after:
-            self._end()
-        elif self._queue:
-            self._pause()
-            self._loop.call_soon(self._answer_next)
-        else:
-            half_way = self._current is not None or not self._served
-            self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
-            self._resume()
-
-    def _linger(self) -> None:
-        """End our side and throw away what still comes: closing now would reset the answer."""
-        self._connections.enter(self, Stage.LINGERING)
-        self._resume()
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.abort()
-
-    def _pause(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._socket)
-
-    def _resume(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._loop.add_reader(self._socket, self._readable)
-
-
-def _refusal(status: int) -> Response:
-    if status == 405:
-        return message.text(405, "only GET and HEAD", (b"Allow", b"GET, HEAD"))
-    return message.text(status, _SENTENCES[status])
-
-
-_SENTENCES: Final = {
-    400: "not a valid HTTP/1.1 request",
-    413: "requests have no body here",
-    431: f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
-    505: "only HTTP/1.1",
-}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_CONNECTIONS: Final = 1_500
+READ_SIZE: Final = 16_384
 MAX_DRAINING: Final = 32
 """Answers that wait for a slow reader hold memory: few of them may."""
 
@@ -56,10 +57,14 @@ class Connections:
         draining_limit: int = MAX_DRAINING,
     ) -> None:
         self._loop = loop
-        self._limit = limit if limit is not None else _default_limit()
+        if limit is None:
+            limit = _default_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._limit = limit
         self._draining_limit = draining_limit
         self._entered: dict[Stage, dict[Member, float]] = {stage: {} for stage in Stage}
         self._sweep: asyncio.TimerHandle | None = None
+        self.buffer: Final = memoryview(bytearray(READ_SIZE))
+        """Shared by all: what is read is parsed before the next read."""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -137,7 +142,8 @@ class Connections:
             self._wake_at(min(following))
 
 
-def _default_limit() -> int:
+def _default_limit(open_files: int) -> int:
     """Return at most half of the descriptors that we may open: checks need the others."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft < 0 else max(min(MAX_CONNECTIONS, soft // 2), 1)
+    if open_files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(min(MAX_CONNECTIONS, open_files // 2), 1)

@@ -7,7 +7,7 @@ Owns the bytes of a response's head and the list of statuses that we use; parsin
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -38,7 +38,7 @@ class Request:
     peer: Peer
     target: bytes = b""
     """As it was sent: path and query, or a whole URL."""
-    headers: list[tuple[bytes, bytes]] | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     method: bytes = b""
     http_version: str = ""
     keep_alive: bool = False
@@ -49,7 +49,7 @@ class Request:
 
     def header(self, name: bytes) -> str | None:
         """Return the header's value, None where it is absent; several are joined by commas."""
-        values = [value for key, value in self.headers or () if key == name]
+        values = [value for key, value in self.headers if key == name]
         return b", ".join(values).decode("latin-1") if values else None
 
     @property

@@ -21,7 +21,8 @@ LOOK_AGAIN_SECONDS: Final = 1.0
 _READ_SIZE: Final = 16_384
 _NO_PASSWORD: Final = b""
 
-type_signature = tuple[tuple[int, int, int], ...]
+_Signature = tuple[tuple[int, int, int], ...]
+"""Inode, time of change in ns and size of both files: a swapped symlink changes it too."""
 
 
 class Certificate:
@@ -38,7 +39,7 @@ class Certificate:
         self._clock = clock
         self._looked_at = clock()
         self._loaded = self._signature()
-        self._complained_of: type_signature | None = None
+        self._complained_of: _Signature | str | None = None
         self._context = self._load()
 
     def context(self) -> ssl.SSLContext:
@@ -50,27 +51,28 @@ class Certificate:
         return self._context
 
     def _look(self) -> None:
-        found: type_signature | None = None
+        found: _Signature | None = None
         try:
             found = self._signature()
             if found == self._loaded:
                 return
             self._context = self._load()
         except (OSError, ssl.SSLError, ValueError) as problem:
-            if found is None or found != self._complained_of:
+            complaint = found or str(problem)
+            if complaint != self._complained_of:
                 _log.warning(
                     "The certificate in %s and the key in %s changed and are no usable pair (%s);"
                     " the previous ones stay in use",
                     *self._files,
                     problem,
                 )
-            self._complained_of = found
+            self._complained_of = complaint
         else:
             self._loaded = found
             self._complained_of = None
             _log.info("The certificate in %s was loaded again", self._files[0])
 
-    def _signature(self) -> type_signature:
+    def _signature(self) -> _Signature:
         stats = [path.stat() for path in self._files]
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
@@ -113,8 +115,6 @@ class Channel:
                 plain.append(some)
         except ssl.SSLWantReadError:
             return b"".join(plain), False
-        except ssl.SSLZeroReturnError:
-            return b"".join(plain), True
 
     def encrypt(self, data: bytes) -> None:
         self._tls.write(data)

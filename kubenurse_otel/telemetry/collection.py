@@ -29,11 +29,13 @@ FRESH_SECONDS: Final = 1.0
 """A body this young is served as it is."""
 QUIET_SECONDS: Final = 5.0
 """A body this young is served if nothing was recorded since (gauges move without a record)."""
+BUDGET_SECONDS: Final = 0.002
 COLLECT_SECONDS: Final = 10.0
 COLLECT_RECORDS: Final = 400
 """Measurements that make a collection due: some two milliseconds' worth of merging."""
 _EXPIRE_SECONDS: Final = 10.0
-_LEAD_SECONDS: Final = 0.5
+_LEAD_SECONDS: Final = 0.8
+"""Before the expected scrape; with what follows, less than FRESH_SECONDS."""
 _SHORTEST_PERIOD_SECONDS: Final = 2.0
 _LONGEST_PERIOD_SECONDS: Final = 300.0
 _GZIP_LEVEL: Final = 1
@@ -53,7 +55,7 @@ class Collection:
     Staleness: `render` serves a cached body while it is younger than FRESH_SECONDS, or younger
     than QUIET_SECONDS with nothing recorded since. Any other is made on demand: a collection and
     the lines of the series that changed since they were last rendered. To have a body ready,
-    `refresh` makes it half a second before the next scrape is expected (scrapes are periodic).
+    `refresh` makes it within the second before the next scrape is expected (they are periodic).
     """
 
     def __init__(  # the parts are Telemetry's to build
@@ -91,23 +93,24 @@ class Collection:
         """Whether `refresh` has something to do; costs a microsecond."""
         return self._pieces is not None or self._next_work(self._clock()) is not None
 
-    def refresh(self) -> bool:
-        """Do one piece of the pending work, about a millisecond; True while more is pending.
+    def refresh(self, budget_seconds: float = BUDGET_SECONDS) -> bool:
+        """Do pending work, piece by piece, for about ``budget_seconds``; True if more is pending.
 
-        For the event loop's quiet moments: call it between checks, never inside one, and again in
-        the next quiet moment while it returns True. Never raises for a broken gauge source.
+        For the event loop's quiet moments: call it between checks, never inside one. A piece is a
+        millisecond at most (a collection in a big cluster a few). Never raises for a broken gauge
+        source. Costs a microsecond when nothing is due.
         """
+        end = time.perf_counter() + budget_seconds
         with self._lock:
             if self._pieces is None:
                 self._pieces = self._next_work(self._clock())
                 if self._pieces is None:
                     return False
-            try:
-                next(self._pieces)
-            except StopIteration:
-                self._pieces = None
-                return False
-            return True
+            for _ in self._pieces:
+                if time.perf_counter() >= end:
+                    return True
+            self._pieces = None
+            return False
 
     def _next_work(self, now: float) -> Iterator[None] | None:
         if self._wanted.is_set():
@@ -205,15 +208,15 @@ class Collection:
     def await_fresh(self, timeout_seconds: float) -> None:
         """Ask the next `refresh` for a collection and wait for it; for other threads.
 
-        If none comes in time (the loop hangs, or has ended), collect here, without gauges: their
-        sources belong to the loop's thread.
+        If none comes in time (no quiet moment, or the loop hangs), collect here. Gauge sources
+        belong to the loop's thread: one that fails here keeps its last reading.
         """
         self._done.clear()
         self._wanted.set()
         if not self._done.wait(timeout_seconds):
-            self._wanted.clear()
             with self._lock:
                 self._collect()
+                self._read_gauges(elsewhere=True)
 
     def _collect(self) -> None:
         now = self._clock()
@@ -224,14 +227,16 @@ class Collection:
             self._expired_at = now
             self._store.expire(now=now)
 
-    def _read_gauges(self) -> None:
+    def _read_gauges(self, *, elsewhere: bool = False) -> None:
         now_ns = time.time_ns()
         for metric, source in self._gauges.items():
             try:
-                self._store.set_gauge(metric, source(), now_ns=now_ns)
+                readings = list(source())
+                self._store.set_gauge(metric, readings, now_ns=now_ns)
             except Exception:  # noqa: BLE001 - one broken source must not take the others away
-                self._store.set_gauge(metric, (), now_ns=now_ns)
-                self._report_broken(metric)
+                if not elsewhere:
+                    self._store.set_gauge(metric, (), now_ns=now_ns)
+                    self._report_broken(metric)
         if self._wanted.is_set():
             self._wanted.clear()
             self._done.set()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_REASON: Final = 300
+_LONGEST_REASON: Final = 400
 _QUERY: Final = re.compile(r"\?[^\s'\")]*")
 
 
@@ -32,7 +34,7 @@ def make_span_exporter(otlp: OtlpConfig | None) -> SpanExporter:
     if otlp is None:
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - lazy
 
-        return ConsoleSpanExporter()
+        return ConsoleSpanExporter(out=sys.stdout)
     if otlp.protocol is OtlpProtocol.GRPC:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - lazy
             OTLPSpanExporter as GrpcSpanExporter,
@@ -51,7 +53,7 @@ def make_metric_exporter(otlp: OtlpConfig | None) -> MetricExporter:
     if otlp is None:
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - lazy
 
-        return ConsoleMetricExporter()
+        return ConsoleMetricExporter(out=sys.stdout)
     if otlp.protocol is OtlpProtocol.GRPC:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - lazy
             OTLPMetricExporter as GrpcMetricExporter,
@@ -116,14 +118,19 @@ def _grpc_arguments(otlp: OtlpConfig) -> dict[str, Any]:
 
 
 class _LastWords(logging.Handler):
-    """Keeps each thread's last line of the exporters, which log every failure themselves."""
+    """Keeps what the exporters logged in each thread: the cause, then that they gave up."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.by_thread: dict[int, str] = {}
+        self._by_thread: dict[int, deque[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.by_thread[threading.get_ident()] = record.getMessage()
+        said = self._by_thread.setdefault(threading.get_ident(), deque(maxlen=2))
+        said.append(record.getMessage())
+
+    def take(self) -> str:
+        """What was said in this thread since the last time; empty if nothing."""
+        return "; ".join(reversed(self._by_thread.pop(threading.get_ident(), deque())))
 
 
 _last_words: Final = _LastWords()
@@ -148,16 +155,17 @@ class ExportHealth:
 
     def succeeded(self) -> None:
         self._count("success")
+        _last_words.take()
         if not self.healthy:
             self.healthy = True
             _log.warning("exporting %s to %s works again", self._signal, self._where)
 
     def failed(self, reason: str = "") -> None:
-        """Count a failure; without a ``reason`` it is the exporter's last word in this thread."""
+        """Count a failure; without a ``reason`` it is what the exporter said in this thread."""
         self._count("failure")
+        said = reason or _last_words.take() or "no reason given"
         if self.healthy:
             self.healthy = False
-            said = reason or _last_words.by_thread.get(threading.get_ident(), "no reason given")
             _log.error(
                 "cannot export %s to %s: %s (said once until it works again;"
                 " kubenurse_telemetry_exports_total counts)",

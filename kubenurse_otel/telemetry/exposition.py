@@ -114,15 +114,15 @@ class Exposition:
 
     def body(self, form: int) -> bytes:
         """The whole exposition as UTF-8."""
-        parts: list[str] = []
+        parts: list[bytes] = []
         for family in self._families:
             chunks = [family.chunk(series, form) for series in family.family.all_series()]
             if chunks:
                 parts.append(family.headers[form])
                 parts.extend(chunks)
         if form == OPENMETRICS:
-            parts.append("# EOF\n")
-        return "".join(parts).encode()
+            parts.append(b"# EOF\n")
+        return b"".join(parts)
 
 
 class _FamilyText:
@@ -140,22 +140,23 @@ class _FamilyText:
             (*(repr(float(bound)) for bound in bounds), "+Inf"),
         )
         self.headers = (
-            _text_header(metric) if metadata else "",
-            _openmetrics_header(metric, help_=metadata),
+            _text_header(metric).encode() if metadata else b"",
+            _openmetrics_header(metric, help_=metadata).encode(),
         )
 
-    def chunk(self, series: Series, form: int) -> str:
-        """The lines of one series; made again only after it changed."""
+    def chunk(self, series: Series, form: int) -> bytes:
+        """The lines of one series, UTF-8; made again only after it changed."""
         chunk = series.chunks[form]
         if chunk is None:
-            if not self._histogram:
-                chunk = self._sample(series, form)
-            elif self._ranges:
-                chunk = self._vmrange_lines(series)
-            else:
-                chunk = self._histogram_lines(series, form)
-            series.chunks[form] = chunk
+            chunk = series.chunks[form] = self._lines(series, form).encode()
         return chunk
+
+    def _lines(self, series: Series, form: int) -> str:
+        if not self._histogram:
+            return self._sample(series, form)
+        if self._ranges:
+            return self._vmrange_lines(series)
+        return self._histogram_lines(series, form)
 
     def _sample(self, series: Series, form: int) -> str:
         labels = f"{{{series.label_text}}}" if series.label_text else ""

@@ -135,7 +135,6 @@ class Telemetry:
                 queue_size=telemetry.bsp_queue_size,
                 batch_size=telemetry.bsp_batch_size,
                 delay_seconds=telemetry.bsp_delay_seconds,
-                limits=telemetry.span_limits,
             )
             for otlp in exporters.traces
         ]
@@ -167,8 +166,9 @@ class Telemetry:
     def tracer_provider(self, *, sampler: Sampler, processor: SpanProcessor) -> TracerProvider:
         """A provider for our spans: checks have one, SERVER spans another of their own.
 
-        Its span limits are off whatever the environment says (limits.py applies the user's to
-        what is exported). The app shuts nothing of it down: ``processor`` holds no thread.
+        Its span limits are off whatever the environment says: metrics are made from these spans
+        (rebuild.py applies the user's limits to what is exported). The app shuts nothing of it
+        down: ``processor`` holds no thread.
         """
         provider = TracerProvider(
             sampler=sampler,
@@ -208,7 +208,7 @@ class Telemetry:
         return self._collection.due
 
     def refresh(self) -> bool:
-        """Do a millisecond of pending work in a quiet moment; True while more is pending."""
+        """Do about two milliseconds of pending work in a quiet moment; True if more is pending."""
         return self._collection.refresh()
 
     def render(self, accept: str = "", *, gzip: bool = False) -> Rendered:

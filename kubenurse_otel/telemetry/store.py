@@ -87,7 +87,7 @@ class Series:
         """A counter's total, a gauge's reading, a histogram's sum."""
         self.counts: tuple[int, ...] = ()
         self.exemplars: dict[int, Exemplar] = {}
-        self.chunks: list[str | None] = [None, None]
+        self.chunks: list[bytes | None] = [None, None]
 
     def changed(self) -> None:
         self.chunks[TEXT] = self.chunks[OPENMETRICS] = None

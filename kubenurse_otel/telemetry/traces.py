@@ -14,7 +14,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
-from kubenurse_otel.telemetry.limits import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from kubenurse_otel.config import SpanLimitsConfig
     from kubenurse_otel.telemetry.exporters import ExportHealth
     from kubenurse_otel.telemetry.instruments import Instruments
 
@@ -52,7 +50,6 @@ class TraceQueue:
         queue_size: int,
         batch_size: int,
         delay_seconds: float,
-        limits: SpanLimitsConfig,
         backoff_seconds: Sequence[float] = BACKOFF_SECONDS,
     ) -> None:
         self._make_exporter = make_exporter
@@ -61,7 +58,6 @@ class TraceQueue:
         self._queue_size = queue_size
         self._batch_size = batch_size
         self._delay_seconds = delay_seconds
-        self._limits = limits
         self._backoff_seconds = tuple(backoff_seconds)
         self._traces: deque[tuple[ReadableSpan, ...]] = deque()
         self._waiting = 0
@@ -134,9 +130,8 @@ class TraceQueue:
             return batch
 
     def _send(self, batch: list[ReadableSpan]) -> bool:
-        spans = [limited(span, self._limits) for span in batch]
         for wait in (*self._backoff_seconds, None):
-            if self._try(spans):
+            if self._try(batch):
                 return True
             if wait is None or self._stopping.wait(wait * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
                 break

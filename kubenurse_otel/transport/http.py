@@ -63,8 +63,10 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         resolve: Resolve | None = None,
         clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
     ) -> None:
-        self._tracer = tracer_provider and tracer_provider.get_tracer(
-            "kubenurse_otel.transport", __version__
+        self._tracer = (
+            tracer_provider.get_tracer("kubenurse_otel.transport", __version__)
+            if tracer_provider is not None
+            else None
         )
         self._means = _Means(trust, resolve or ThreadResolver(), clocks)
         self._stamping = kernel.keep_receive_timestamps_on()

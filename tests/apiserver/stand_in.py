@@ -169,7 +169,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = f"{verb} {resource}"
         state.requests.append(asked)
         state.queries.append(self.query | {"path": url.path})
-        if self.headers.get("authorization", "").removeprefix("bearer ") not in state.tokens:
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or token not in state.tokens:
             self.refuse(401)
             return
         if state.faults[asked]:

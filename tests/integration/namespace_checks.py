@@ -1,4 +1,4 @@
-"""Run by test_dns.py and test_network.py in a namespace (servers/namespace.py); prints JSON.
+"""The checks of test_dns.py and test_transport_network.py, run in a namespace; prints JSON.
 
 Checks names of a real name server through glibc, and addresses behind routes and rules that fail.
 """
@@ -93,6 +93,11 @@ async def dns_checks(prober: Prober, port: int) -> dict[str, dict[str, Any]]:
             check("slow_blocked", SLOW),
             block_event_loop_during(0.4, after_seconds=0.02),
         )
+        await asyncio.gather(
+            check("servfail_blocked", SERVFAIL),
+            block_event_loop_during(1.1, after_seconds=0.0),
+        )
+        await asyncio.gather(*(check(f"slow_together_{n}", SLOW) for n in range(5)))
         await check("silent", SILENT)
         await check("silent_short", SILENT, timeout_seconds=0.4)
         await check("too_long", "x" * 64 + ".test")
@@ -147,4 +152,3 @@ async def main() -> None:
 if __name__ == "__main__":
     started = time.monotonic()
     asyncio.run(main())
-    print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)

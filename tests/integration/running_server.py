@@ -39,10 +39,13 @@ class Surroundings:
     incoming: Incoming = field(default_factory=Incoming)
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
     reason: str | None = None
-    exposition: bytes = b"# TYPE a gauge\na 1\n"
+    exposition: bytes | None = b"# TYPE a gauge\na 1\n"
+    """None: rendering fails."""
     accepted: list[str] = field(default_factory=list)
 
     def render(self, accept: str) -> Exposition:
+        if self.exposition is None:
+            raise RuntimeError("a bug in the renderer")
         self.accepted.append(accept)
         return Exposition(self.exposition, "text/plain; version=0.0.4")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,19 @@ async def test_a_huge_body_is_not_read(
     assert checked.measured.status_code == 200
     assert checked.response is not None
     assert checked.response.content == b""
+
+
+async def test_a_body_of_tiny_chunks_costs_no_more_than_its_bytes(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """The bound is on what we read, framing included: no far end can keep our loop busy."""
+    server = serve(BEHAVIOURS["tiny_chunks"])
+    cpu = time.thread_time()
+
+    checked = await prober.check(server.url())
+
+    assert checked.probe.failure is None
+    assert time.thread_time() - cpu < 0.3
 
 
 async def test_a_body_of_64_kib_is_whole(serve: Callable[..., FaultServer], prober: Prober) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from servers import BEHAVIOURS, answer, full_backlog, http_proxy
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
+from kubenurse_otel.transport.resolve import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +132,36 @@ async def test_a_sound_first_address_is_the_only_one(
     assert checked.measured.address_failures == ()
     assert checked.measured.timing_source is TimingSource.KERNEL
     assert (six.accepted, four.accepted) == (1, 0)
+
+
+class LateResolver:
+    """Two addresses at once, and a loop that stands still while the first one connects."""
+
+    async def __call__(self, host: str, *, deadline: float) -> Answer:  # noqa: ARG002 - the seam's
+        asyncio.get_running_loop().call_later(0.001, time.sleep, 0.3)
+        now = time.monotonic_ns()
+        return Answer(("127.0.0.1", "127.0.0.2"), now, now)
+
+
+async def test_our_own_slowness_fails_no_address(serve: Callable[..., FaultServer]) -> None:
+    """If we were too late to see the first address answer, it is neither dead nor counted."""
+    first = serve(answer())
+    second = serve(answer(), host="127.0.0.2", port=first.port)
+
+    async with Prober(resolve=LateResolver()) as prober:
+        for _ in range(6):
+            checked = await prober.check(f"http://agent.test:{first.port}/")
+
+            assert checked.probe.failure is None
+            assert checked.measured.address_failures == ()
+            (used,) = [
+                span
+                for span in checked.named(semconv.SPAN_SOCKET_CONNECT)
+                if not (span.attributes or {}).get(semconv.ABANDONED)
+            ]
+            peer = (used.attributes or {})[semconv.NETWORK_PEER_ADDRESS]
+            assert checked.measured.peer_address == peer
+    await until(lambda: first.open_connections + second.open_connections == 0)
 
 
 async def test_all_addresses_dead_is_one_failure(closed_port: int) -> None:

@@ -65,9 +65,7 @@ def assert_failed(
     assert semconv.DURATION not in found
 
 
-@pytest.mark.parametrize(
-    ("name", "error_type", "phase", "timeout"), PLAIN, ids=[c[0] for c in PLAIN]
-)
+@pytest.mark.parametrize("case", PLAIN, ids=[case[0] for case in PLAIN])
 async def test_a_fault_has_its_error_type_and_phase(
     serve: Callable[..., FaultServer],
     prober: Prober,

@@ -10,11 +10,14 @@ from probing import Prober
 from servers import BEHAVIOURS, Kind, answer, bare_close_notify, speaks_first, tunnel
 
 from kubenurse_otel import semconv
+from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, Trust
+from kubenurse_otel.transport.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from servers import Certificates, FaultServer
 
@@ -299,3 +302,43 @@ async def test_old_versions_of_tls_are_refused(
     failure = checked.probe.failure
     assert failure is not None
     assert (failure.error_type, failure.phase) == (ErrorType.TLS_HANDSHAKE_FAILED, Phase.TLS)
+
+
+async def test_a_broken_ca_file_is_our_own_trouble(
+    serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path
+) -> None:
+    """A ca.crt that holds no certificate is said to be the reason; nothing is sent unverified."""
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text("not a certificate")
+    server = serve(answer(), tls=certificates.context())
+
+    async with Prober(ca_file=ca_file) as prober:
+        checked = await prober.check_api_server(server.url())
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert failure.error_type == ErrorType.CREDENTIALS_MISSING
+    assert server.requests == []
+
+
+async def test_a_new_ca_is_used_when_its_file_changes(
+    serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path
+) -> None:
+    """A rotated ca.crt (a swapped symlink) is trusted at once; a broken one never."""
+    now = 0.0
+    store = TrustStore(TrustConfig(ca_file=tmp_path / "ca.crt"), clock=lambda: now)
+    server = serve(answer(), tls=certificates.context())
+    broken = tmp_path / "broken"
+    broken.write_text("-----BEGIN CERT")
+    outcomes = []
+
+    async with Prober(trust=store) as prober:
+        for file in (certificates.stranger_ca_file, certificates.ca_file, broken):
+            link = tmp_path / "new"
+            link.symlink_to(file)
+            link.replace(tmp_path / "ca.crt")
+            now += 60
+            checked = await prober.check_api_server(server.url())
+            outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
+
+    assert outcomes == [ErrorType.TLS_CERTIFICATE_UNTRUSTED, None, None]

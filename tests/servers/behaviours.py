@@ -214,6 +214,16 @@ def chunked(connection: Connection) -> None:
     connection.send(b"2\r\nok\r\n1;ext=1\r\n\n\r\n0\r\nX-Trailer: t\r\n\r\n")
 
 
+def tiny_chunks(connection: Connection) -> None:
+    """A megabyte of body, each byte a chunk with an extension."""
+    connection.read_request()
+    connection.send(head(200, [("Transfer-Encoding", "chunked")]))
+    block = b"1;x=y\r\nx\r\n" * 4096
+    for _ in range(256):
+        connection.socket.sendall(block)
+    connection.socket.sendall(b"0\r\n\r\n")
+
+
 def http_1_0(connection: Connection) -> None:
     """HTTP/1.0, the body ends where the connection does."""
     connection.read_request()
@@ -267,6 +277,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "endless_interim": endless_interim,
     "interim": interim(),
     "chunked": chunked,
+    "tiny_chunks": tiny_chunks,
     "http_1_0": http_1_0,
     "half_closed": half_closed,
     **{f"garbage_{name}": answer_bytes(data) for name, data in GARBAGE.items()},

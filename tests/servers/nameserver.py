@@ -48,14 +48,15 @@ def name_server() -> Iterator[None]:
         }
         command = [
             DNSMASQ,
-            *("--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"),
+            # Debug mode stays in front and does not try to change its user: a namespace has one.
+            *("--no-daemon", "--conf-file=/dev/null", "--pid-file="),
             *("--port=53", f"--listen-address={ADDRESS}", "--bind-interfaces"),
-            *("--no-resolv", "--no-hosts", "--cache-size=0", "--log-facility=/dev/null"),
+            *("--no-resolv", "--no-hosts", "--cache-size=0"),
             *(f"--address=/{BOTH}/127.0.0.1", f"--address=/{BOTH}/::1"),
             *(f"--address=/{V4}/127.0.0.1", f"--local=/{NXDOMAIN}/"),
             *(f"--server=/{name}/127.0.0.1#{port}" for name, port in upstream.items()),
         ]
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         stack.callback(process.wait)
         stack.callback(process.terminate)
         _wait_until_it_answers(process)

@@ -31,7 +31,10 @@ def run_in_namespace(
 
     Raises AssertionError with everything that it said where it fails.
     """
-    flags = ["--mount", "--net"] if os.geteuid() == 0 else ["--mount", "--net", "--map-root-user"]
+    # A namespace of processes too: whatever was started there is gone with the script.
+    flags = ["--mount", "--net", "--pid", "--fork", "--kill-child"]
+    if os.geteuid() != 0:
+        flags.append("--map-root-user")
     inner = [sys.executable, "-W", "error", "-X", "dev", str(script)]
     command = ["unshare", *flags, "sh", "-c", _SET_UP, "sh", str(directory), resolv_conf, *inner]
     environment = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"}  # noqa: TID251 - a child's

@@ -329,18 +329,28 @@ async def test_a_check_that_our_own_pod_answers_neither_mixes_nor_flushes(rig: R
     assert rig.dropped() == {}
 
 
-async def test_a_client_span_deeper_in_the_trace_is_not_the_checks(rig: Rig) -> None:
-    """A look-up's own CLIENT span under the request does not take its place."""
-
-    async def look_up(_request: httpx.Request) -> None:
-        rig.provider.get_tracer("dns").start_span(
-            "dns query", kind=SpanKind.CLIENT, attributes={semconv.DURATION: 99.0}
-        ).end()
-
-    await rig.check(Script(before=look_up))
+def test_a_client_span_deeper_in_the_trace_is_not_the_checks(rig: Rig) -> None:
+    """A look-up's own CLIENT span below the request does not take its place."""
+    tracer = rig.provider.get_tracer("t")
+    attributes = {semconv.TYPE: "a", semconv.TARGET_KEY: "a", semconv.OUTCOME: "ok"}
+    root = tracer.start_span("check path", context=Context(), attributes=attributes)
+    client = tracer.start_span(
+        "GET",
+        context=set_span_in_context(root),
+        kind=SpanKind.CLIENT,
+        attributes={semconv.DURATION: 0.5},
+    )
+    query = tracer.start_span(
+        "dns query",
+        context=set_span_in_context(client),
+        kind=SpanKind.CLIENT,
+        attributes={semconv.DURATION: 99.0},
+    )
+    for span in (client, query, root):
+        span.end()
 
     points = rig.recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION)
-    assert points == {("path_b",): (1, 0.004)}
+    assert points == {("a",): (1, 0.5)}
 
 
 async def test_spans_of_one_check_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,20 @@ def test_a_query_string_does_not_leave() -> None:
     assert (after.attributes or {})[semconv.URL_FULL] == "https://h/a"
 
 
+@pytest.mark.parametrize(
+    ("address", "stays"),
+    [("10.0.0.7", True), ("fd00::7", True), ("shop.example", False), ("", False)],
+)
+def test_a_peer_is_an_address(address: str, stays: bool) -> None:  # noqa: FBT001 - a table's
+    """Where there was no connection the instrumentation says the URL's host: that leaves not."""
+    peer = {semconv.NETWORK_PEER_ADDRESS: address, semconv.NETWORK_PEER_PORT: 443}
+
+    after = rebuild(span(attributes=peer | {semconv.SERVER_ADDRESS: "h"}), UNLIMITED)
+
+    expected = peer if stays else {}
+    assert dict(after.attributes or {}) == expected | {semconv.SERVER_ADDRESS: "h"}
+
+
 def test_limits_drop_what_came_last_and_say_how_much() -> None:
     """As the specification says; why the trace was kept is never what is dropped."""
     attributes = dict.fromkeys("abcd", "long value")

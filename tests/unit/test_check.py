@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -84,6 +88,7 @@ async def test_a_good_check_is_a_root_span_over_a_client_span(rig: Rig) -> None:
     assert result.failure is None
     assert result.measurement is not None
     assert result.trace_id == f"{root.context.trace_id:032x}"
+    assert result.span_id == f"{root.context.span_id:016x}"
 
 
 async def test_started_at_is_the_wall_clock_before_the_request(rig: Rig) -> None:
@@ -292,22 +297,44 @@ def test_no_answer_makes_a_check_raise(status: int, headers: dict[str, str]) -> 
     assert (result.outcome is Outcome.OK) == (status == 200)
 
 
-async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxy variables and the old HTTP conventions cannot be switched on."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "database")
-    rig = Rig()
+_STRANGE_ENVIRONMENT = {
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "ALL_PROXY": "http://127.0.0.1:1",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "database",
+    "OTEL_PYTHON_EXCLUDED_URLS": "alwayshappy",
+    "OTEL_PYTHON_HTTPX_EXCLUDED_URLS": "alwayshappy",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": ".*",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE": ".*",
+}
+_IN_A_PROCESS_OF_ITS_OWN = """
+import asyncio, json, sys
+from kubenurse_otel.config import take_environment
+take_environment()
+sys.path.insert(0, sys.argv[1])
+from test_check import Rig, target
+rig = Rig()
+asyncio.run(rig.checker.check(target()))
+print(json.dumps(sorted(rig.client.attributes)))
+"""
 
-    await rig.checker.check(target())
 
-    assert len(rig.transport.requests) == 1
-    attributes = rig.client.attributes or {}
-    assert attributes["http.request.method"] == "GET"
-    assert attributes["http.response.status_code"] == 200
-    assert attributes["url.full"] == "http://10.0.0.7:8080/alwayshappy"
-    assert attributes["server.address"] == "10.0.0.7"
-    assert not {"http.method", "http.url", "http.status_code"} & set(attributes)
+def test_the_environment_has_no_say() -> None:
+    """Proxies, old conventions, excluded URLs, captured headers: all as if they were not set."""
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_A_PROCESS_OF_ITS_OWN, str(Path(__file__).parent)],
+        env=_STRANGE_ENVIRONMENT,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    names = json.loads(done.stdout)
+    assert {"http.request.method", "http.response.status_code", "url.full"} <= set(names)
+    assert not {"http.method", "http.url", "http.status_code"} & set(names)
+    assert not [name for name in names if "header" in name]
 
 
 async def test_a_check_is_a_trace_of_its_own(rig: Rig) -> None:
@@ -357,7 +384,7 @@ async def test_without_tracing_there_is_no_trace_id(rig: Rig) -> None:
     """A result does not name a trace that cannot exist."""
     result = await Checker(rig.checker._client, NoOpTracer()).check(target())
 
-    assert result.trace_id == ""
+    assert (result.trace_id, result.span_id) == ("", "")
 
 
 async def test_httpx_does_not_log_the_url(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

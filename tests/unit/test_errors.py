@@ -8,7 +8,7 @@ import socket
 import ssl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubenurse_otel import errors, semconv
@@ -149,6 +149,8 @@ def test_a_status_is_a_failure_of_its_own_event() -> None:
         ("http://[fd00::1]:8080/x", "[fd00::1]:8080"),
         ("10.0.0.1:8080", "10.0.0.1:8080"),
         ("api.test", "api.test"),
+        ("fd00::1", "[fd00::1]"),
+        ("[fd00::1]:443", "[fd00::1]:443"),
         (TARGET, "api.test:6443"),
         ("http://api.test:notaport/", "an address that cannot be read"),
     ],
@@ -173,8 +175,8 @@ def test_where_is_host_and_port_only(target: str, expected: str) -> None:
             TimeoutError(),
             Phase.TLS,
             (
-                "10.0.0.7:8080 accepted the connection and did not finish the TLS handshake in time: "
-                "its process hangs, or large packets are lost (MTU)"
+                "10.0.0.7:8080 accepted the connection and did not finish the TLS handshake in "
+                "time: its process hangs, or large packets are lost (MTU)"
             ),
         ),
         (
@@ -189,16 +191,16 @@ def test_where_is_host_and_port_only(target: str, expected: str) -> None:
             errors.MalformedResponseError("the head is larger than 64 KiB"),
             Phase.REQUEST,
             (
-                "10.0.0.7:8080 answered something that is not sound HTTP/1.1 (the head is larger than "
-                "64 KiB): look at what listens there"
+                "10.0.0.7:8080 answered something that is not sound HTTP/1.1 (the head is larger "
+                "than 64 KiB): look at what listens there"
             ),
         ),
         (
             OSError(99_999, "unheard of"),
             Phase.RECEIVE,
             (
-                "the check of 10.0.0.7:8080 failed while reading the answer (errno 99999): an error "
-                "without a word of its own, look at this agent's log"
+                "the check of 10.0.0.7:8080 failed while reading the answer (errno 99999): an "
+                "error without a word of its own, look at this agent's log"
             ),
         ),
     ],
@@ -217,6 +219,13 @@ def test_a_request_that_could_not_be_sent_is_said_so() -> None:
     )
 
     assert "was reset while sending the request (EPIPE)" in failure.message
+
+
+def test_a_time_out_with_retransmissions_points_at_the_network() -> None:
+    """Who reads that packets were sent again looks at the way before the far end's process."""
+    failure = errors.failure(TimeoutError(), Phase.REQUEST, target="10.0.0.7:8080", retransmits=2)
+
+    assert "(2 packets sent again: loss on the way)" in failure.message
 
 
 @given(
@@ -252,6 +261,7 @@ def test_every_failure_is_bounded_and_holds_no_secret(
 
 
 @given(target=st.text(max_size=3000), detail=st.text(max_size=3000))
+@example(target="t" * 3000, detail="d" * 3000)
 def test_a_message_is_short_whatever_it_is_made_of(target: str, detail: str) -> None:
     """No name or text makes a message (a span attribute, a log line) long."""
     failure = errors.failure(errors.MalformedResponseError(detail), Phase.REQUEST, target=target)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kubenurse_otel.config import Config, TelemetryConfig
 from kubenurse_otel.telemetry.providers import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Clock:

@@ -39,7 +39,7 @@ def missed_lines(telemetry: Telemetry) -> list[str]:
 def run_refresh(telemetry: Telemetry) -> int:
     """Refresh until nothing is pending; how many pieces it took."""
     pieces = 1
-    while telemetry.refresh():
+    while telemetry._collection.refresh(budget_seconds=0):
         pieces += 1
         assert pieces < 10_000
     return pieces
@@ -64,12 +64,12 @@ def test_a_series_of_no_target_is_forgotten_and_starts_anew(start: START, clock:
     telemetry.set_current_types(frozenset({"stays"}))
     missed(telemetry, "stays", 5)
     missed(telemetry, "goes", 7)
-    assert 2 == len(missed_lines(telemetry))
+    assert len(missed_lines(telemetry)) == 2
     family = telemetry._store.families[MISSED.name]
     first = family.series[("goes",)]
     clock.now += 50
     telemetry.render()
-    assert 2 == len(missed_lines(telemetry))
+    assert len(missed_lines(telemetry)) == 2
     clock.now += 30
     assert [f'{MISSED.name}{{type="stays"}} 5'] == missed_lines(telemetry)
     missed(telemetry, "goes")
@@ -88,7 +88,7 @@ def test_a_touched_series_and_one_of_the_agents_own_stay(start: START, clock: An
         clock.now += 40
         telemetry.render()
     assert [f'{MISSED.name}{{type="path_x"}} 5'] == missed_lines(telemetry)
-    assert 1 == len(lines(telemetry, "kubenurse_checks_timed_total{"))
+    assert len(lines(telemetry, "kubenurse_checks_timed_total{")) == 1
 
 
 def test_gauges_are_replaced_whole(start: START, clock: Any) -> None:
@@ -114,9 +114,9 @@ def test_a_broken_gauge_source_is_said_once_and_harms_no_other(
     )
     for _ in range(3):
         clock.now += 15
-        assert [] == lines(telemetry, "kubenurse_neighbours")
-        assert 1 == len(lines(telemetry, "kubenurse_ready{"))
-    assert 1 == caplog.text.count("the source of gauge kubenurse_neighbours failed")
+        assert lines(telemetry, "kubenurse_neighbours") == []
+        assert len(lines(telemetry, "kubenurse_ready{")) == 1
+    assert caplog.text.count("the source of gauge kubenurse_neighbours failed") == 1
 
 
 def test_beyond_its_limit_a_metric_overflows_loudly(
@@ -135,7 +135,7 @@ def test_beyond_its_limit_a_metric_overflows_loudly(
     assert lines(telemetry, "kubenurse_telemetry_series_overflowed_total{") == [
         f'kubenurse_telemetry_series_overflowed_total{{metric="{MISSED.name}"}} 2'
     ]
-    assert 1 == caplog.text.count("more label sets than its limit of 3")
+    assert caplog.text.count("more label sets than its limit of 3") == 1
     openmetrics = telemetry.render("application/openmetrics-text").body.decode()
     assert list(parse_openmetrics(openmetrics))
 
@@ -187,7 +187,7 @@ def test_the_sdks_limit_follows_the_targets(
     [(0.9, True, False), (1.1, True, True), (4.9, False, False), (5.1, False, True)],
 )
 def test_the_rule_of_staleness(
-    start: START, clock: Any, age: float, records: bool, fresh: bool
+    start: START, clock: Any, age: float, *, records: bool, fresh: bool
 ) -> None:
     """A body serves for 1 s, or for 5 s while nothing was recorded; then it is made anew."""
     telemetry = start()
@@ -209,7 +209,7 @@ def test_an_expected_scrape_finds_its_body_ready(start: START, clock: Any) -> No
         if scrape < 2:
             telemetry.render(accept, gzip=True)
             clock.now += 15
-    clock.now -= 0.6
+    clock.now -= 0.9
     run_refresh(telemetry)  # what is due by then is a collection alone
     missed(telemetry, "last")
     clock.now += 0.2
@@ -260,7 +260,7 @@ def test_many_records_make_a_collection_due(start: START, clock: Any) -> None:
     missed(telemetry, "x")
     assert telemetry.due
     run_refresh(telemetry)
-    assert 0 == telemetry.instruments.pending
+    assert telemetry.instruments.pending == 0
     assert not telemetry.due
     clock.now += 10
     assert telemetry.due
@@ -275,61 +275,66 @@ def test_a_scrape_in_the_middle_of_the_pieces_is_whole(start: START, clock: Any)
     clock.now += 14.6
     for type_ in range(200):
         missed(telemetry, f"extra{type_}")
-    assert telemetry.refresh()
-    assert telemetry.refresh()
-    assert 200 == len(missed_lines(telemetry))
+    assert telemetry._collection.refresh(budget_seconds=0)
+    assert telemetry._collection.refresh(budget_seconds=0)
+    assert len(missed_lines(telemetry)) == 200
     run_refresh(telemetry)
-    assert 200 == len(missed_lines(telemetry))
+    assert len(missed_lines(telemetry)) == 200
+
+
+class Workers:
+    """Threads that run to their end or until `stop`; what they raised is kept."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.errors: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self, work: Callable[[], Any], times: int | None = None) -> threading.Thread:
+        def run() -> None:
+            try:
+                done = 0
+                while done != times and not (times is None and self.stop.is_set()):
+                    work()
+                    done += 1
+            except BaseException as error:
+                self.errors.append(error)
+                raise
+
+        thread = threading.Thread(target=run)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def join(self) -> None:
+        self.stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 def test_nothing_is_lost_or_counted_twice_under_concurrency(start: START) -> None:
     """Four recording threads and three that scrape, refresh and collect end at the exact sum."""
     telemetry = start()
-    telemetry.set_current_types(frozenset(str(n) for n in range(4)))
-    stop = threading.Event()
-    errors: list[BaseException] = []
-
-    def guarded(work: Callable[[], Any]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:
-                errors.append(error)
-                raise
-
-        return run
+    workers = Workers()
 
     def record(type_: str) -> None:
-        for _ in range(2_000):
-            missed(telemetry, type_)
-            telemetry.instruments.record(semconv.OWN_DELAY_TIME, 0.003, {"type": type_})
+        missed(telemetry, type_)
+        telemetry.instruments.record(semconv.OWN_DELAY_TIME, 0.003, {"type": type_})
 
-    def until_stopped(work: Callable[[], Any]) -> None:
-        while not stop.is_set():
-            work()
-
-    recorders = [threading.Thread(target=guarded(lambda n=n: record(str(n)))) for n in range(4)]
-    readers = [
-        threading.Thread(target=guarded(lambda work=work: until_stopped(work)))
-        for work in (
-            telemetry._collection.collect_now,
-            telemetry.refresh,
-            lambda: telemetry.render("application/openmetrics-text"),
-        )
-    ]
-    for thread in recorders + readers:
-        thread.start()
-    for thread in recorders:
-        thread.join(30)
-    stop.set()
-    for thread in readers:
-        thread.join(30)
+    workers.start(telemetry._collection.collect_now)
+    workers.start(telemetry.refresh)
+    workers.start(lambda: telemetry.render("application/openmetrics-text"))
+    recorders = [workers.start(lambda type_=type_: record(type_), times=2_000) for type_ in "abcd"]
+    for recorder in recorders:
+        recorder.join(30)
+    workers.join()
     telemetry._collection.collect_now()
     families = telemetry._store.families
-    assert [] == errors
-    assert [2_000] * 4 == [series.value for series in families[MISSED.name].series.values()]
+    assert workers.errors == []
+    assert [series.value for series in families[MISSED.name].series.values()] == [2_000] * 4
     delays = families[semconv.OWN_DELAY_TIME.name].series.values()
-    assert [2_000] * 4 == [sum(series.counts) for series in delays]
+    assert [sum(series.counts) for series in delays] == [2_000] * 4
 
 
 def test_a_thread_that_asks_for_fresh_figures_gets_them_from_the_next_refresh(start: START) -> None:
@@ -341,17 +346,28 @@ def test_a_thread_that_asks_for_fresh_figures_gets_them_from_the_next_refresh(st
     while waiter.is_alive():
         run_refresh(telemetry)
         waiter.join(0.001)
-    assert 1 == telemetry._store.families[MISSED.name].series[("x",)].value
+    assert telemetry._store.families[MISSED.name].series[("x",)].value == 1
     assert telemetry._store.families[semconv.NEIGHBOURS.name].series
 
 
-def test_a_hung_loop_does_not_stop_the_push(start: START) -> None:
-    """Without any refresh, await_fresh collects by itself after its timeout, but no gauges."""
-    telemetry = start(gauges={semconv.NEIGHBOURS: lambda: [(3, ("known",))]})
+def test_a_busy_loop_does_not_stop_the_push(start: START, caplog: pytest.LogCaptureFixture) -> None:
+    """Without any refresh, await_fresh collects by itself; a gauge that fails then stays."""
+    telemetry = start(
+        gauges={
+            semconv.NEIGHBOURS: lambda: [(3, ("known",))],
+            semconv.READY: lambda: [(1, ("",))] if in_loop else [(1 / 0, ("",))],
+        }
+    )
+    in_loop = True
+    telemetry.render()
+    in_loop = False
     missed(telemetry, "x")
     telemetry._collection.await_fresh(0.01)
-    assert 1 == telemetry._store.families[MISSED.name].series[("x",)].value
-    assert not telemetry._store.families[semconv.NEIGHBOURS.name].series
+    families = telemetry._store.families
+    assert families[MISSED.name].series[("x",)].value == 1
+    assert families[semconv.NEIGHBOURS.name].series
+    assert families[semconv.READY.name].series
+    assert not caplog.text
 
 
 def test_a_reading_with_too_few_labels_is_an_error(start: START) -> None:
@@ -368,4 +384,4 @@ def test_unknown_metrics_are_ignored(start: START) -> None:
     telemetry._store.set_gauge(other, [(1, ())], now_ns=1)
     telemetry.instruments.add(other, 1, {})
     telemetry.instruments.record(other, 1, {})
-    assert [] == lines(telemetry, "other")
+    assert lines(telemetry, "other") == []

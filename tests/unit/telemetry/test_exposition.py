@@ -26,12 +26,16 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import Config, DiscoveryConfig, MetricsChoice, OtlpConfig
-from kubenurse_otel.config import TelemetryConfig
+from kubenurse_otel.config import (
+    Config,
+    DiscoveryConfig,
+    MetricsChoice,
+    OtlpConfig,
+    TelemetryConfig,
+)
 from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.telemetry import exposition
-from kubenurse_otel.telemetry.instruments import make_instruments, make_meter_provider
-from kubenurse_otel.telemetry.instruments import DeltaReader
+from kubenurse_otel.telemetry.instruments import DeltaReader, make_instruments, make_meter_provider
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.telemetry.store import OPENMETRICS, TEXT
 
@@ -298,7 +302,7 @@ def test_gzip_is_the_same_body(start: START) -> None:
         for body in (plain.body, gzip.decompress(coded.body))
     ]
     assert names[0] == names[1]
-    assert ("", "gzip") == (plain.content_encoding, coded.content_encoding)
+    assert (plain.content_encoding, coded.content_encoding) == ("", "gzip")
 
 
 def test_names_and_units_follow_the_stock_exporters_rules() -> None:
@@ -351,6 +355,50 @@ def test_samples_equal_those_of_the_stock_exporter(start: START) -> None:
     assert theirs == ours
     stock.shutdown()
     made.shutdown()
+
+
+def test_fourteen_targets_have_at_most_2300_series(start: START) -> None:
+    """Ten plain paths by address, the API server twice, ingress by https and service, all of it."""
+    without_name = [event for event in semconv.EVENTS if not event.startswith("dns")]
+    plain = [event for event in without_name if not event.startswith("tls")]
+    events = {f"path_node-{node}": plain for node in range(10)}
+    events["api_server_direct"] = without_name
+    events["me_service"] = [event for event in semconv.EVENTS if not event.startswith("tls")]
+    events |= dict.fromkeys(("api_server_dns", "me_ingress"), list(semconv.EVENTS))
+
+    def one_a_type(metric: semconv.Metric) -> list[tuple[float, tuple[str, ...]]]:
+        firsts = list(events) if metric.labels[:1] == ("type",) else ["x"]
+        return [
+            (1, ((first,) + ("x",) * len(metric.labels))[: len(metric.labels)]) for first in firsts
+        ]
+
+    gauges = {metric: lambda metric=metric: one_a_type(metric) for metric in every_gauge()}
+    telemetry = start(gauges=gauges)
+    telemetry.set_current_types(frozenset(events))
+    instruments = telemetry.instruments
+    for type_, reached in events.items():
+        of_type = {"type": type_}
+        for event in reached:
+            instruments.record(
+                semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, 0.1, of_type | {"event": event}
+            )
+        instruments.record(semconv.HTTPCLIENT_REQUEST_DURATION, 0.1, of_type)
+        instruments.add(semconv.HTTPCLIENT_REQUESTS, 1, of_type | {"code": "200", "method": "GET"})
+        steps = {"dns": "dns_done", "connect": "connect_done", "tls": "tls_handshake_done"}
+        for phase in ["request", *(p for p, event in steps.items() if event in reached)]:
+            instruments.record(semconv.CHECK_PHASE_DURATION, 0.1, of_type | {"phase": phase})
+        for metric in (
+            semconv.NETWORK_ROUND_TRIP_TIME,
+            semconv.FAR_END_DURATION,
+            semconv.LOSS_DELAY,
+            semconv.OWN_DELAY_TIME,
+        ):
+            instruments.record(metric, 0.1, of_type)
+        instruments.add(semconv.RETRANSMITS, 1, of_type)
+    instruments.add(semconv.CHECKS_TIMED, 1, {"source": "kernel", "reason": "none"})
+    instruments.record(semconv.EVENT_LOOP_LAG, 0.1, {})
+    for form in (text_of(telemetry), openmetrics_of(telemetry)):
+        assert len([line for line in form.splitlines() if not line.startswith("#")]) <= 2_300
 
 
 def test_five_hundred_nodes_fit_without_a_neighbour_limit(start: START) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kubenurse_otel import semconv
 from kubenurse_otel.telemetry.process import process_sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _write(root: Path, files: dict[str, str]) -> None:
@@ -35,7 +38,7 @@ def test_a_name_with_blanks_and_parentheses_moves_no_field(tmp_path: Path) -> No
     fields = " ".join(str(number) for number in range(3, 53))
     _write(tmp_path, {"self/stat": f"1 (a) b (c) {fields}", "stat": "cpu 1\nbtime 1000\n"})
     source = process_sources(proc=tmp_path, cgroup=tmp_path)[semconv.PROCESS_START_TIME]
-    assert [(1000.22, ())] == list(source())  # field 22 in clock ticks of 10 ms
+    assert list(source()) == [(1000.22, ())]  # field 22 in clock ticks of 10 ms
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,6 @@ def test_a_cpu_stat_that_lost_its_line_reads_as_nothing(tmp_path: Path) -> None:
     """A cgroup that stops reporting throttling makes the series go away."""
     _write(tmp_path, {"self/cgroup": "0::/\n", "cpu.stat": "throttled_usec 20\n"})
     source = process_sources(proc=tmp_path, cgroup=tmp_path)[semconv.CPU_THROTTLED]
-    assert [(2e-5, ())] == list(source())
+    assert list(source()) == [(2e-5, ())]
     _write(tmp_path, {"cpu.stat": "usage_usec 3\n"})
-    assert [] == list(source())
+    assert list(source()) == []

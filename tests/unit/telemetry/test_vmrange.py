@@ -55,5 +55,5 @@ def test_ranges_are_those_of_the_go_library(value: float) -> None:
 
 def test_there_are_eighteen_ranges_a_decade() -> None:
     """27 decades of 18 ranges, one below and one above; the bounds increase."""
-    assert (27 * 18 + 2, 27 * 18 + 1) == (len(vmrange.RANGES), len(vmrange.BOUNDS))
+    assert (len(vmrange.RANGES), len(vmrange.BOUNDS)) == (27 * 18 + 2, 27 * 18 + 1)
     assert sorted(set(vmrange.BOUNDS)) == list(vmrange.BOUNDS)

@@ -1,0 +1,61 @@
+# kubenurse-otel. `make help` lists what there is; `make demo` and `make test` need Python 3.11+ only.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format reference bench test-apiserver clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
+
+$(VENV)/.demo: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	touch $@
+
+demo: $(VENV)/.demo ## run a little cluster on loopback and break it: make demo ARGS="--seconds 30"
+	@$(BIN)/kubenurse-otel demo $(ARGS)
+
+test: $(VENV)/.dev $(CACHE)/dnsmasq ## unit, property and integration tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+
+# A real DNS server for the DNS tests; installed where it is missing and we may.
+$(CACHE)/dnsmasq:
+	@mkdir -p $(CACHE)
+	@PATH="$$PATH:/usr/sbin" command -v dnsmasq >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt=apt-get; else apt='sudo apt-get'; fi; \
+	  $$apt update -qq && $$apt install -y -qq dnsmasq-base >/dev/null; } || { \
+	  echo "the DNS tests need dnsmasq: install your distribution's package of it"; exit 1; }
+	@touch $@
+
+test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver and etcd (builds it once)
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, generated references up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m kubenurse_otel.reference --check
+
+format: $(VENV)/.dev ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+reference: $(VENV)/.dev ## write docs/configuration.md, docs/metrics.md, docs/traces.md from the code
+	$(BIN)/python -m kubenurse_otel.reference --write
+
+bench: $(VENV)/.dev ## accuracy against the wire, CPU, memory (as root: it makes network namespaces)
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) $(CACHE) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

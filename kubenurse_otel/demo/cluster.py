@@ -1,0 +1,258 @@
+"""The demo's processes and files: started, told what to do, and gone afterwards.
+
+Owns addresses, ports, the agents' environment and the temporary folder. Knows no story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from kubenurse_otel.demo.certificates import make_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+AGENTS: Final = 5
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 8.0
+POLL_SECONDS: Final = 1.0
+_PASSED_ON: Final = (
+    "KUBENURSE_TRACE_RATIO",
+    "KUBENURSE_TRACE_MAX_PER_MINUTE",
+    "KUBENURSE_LOG_LEVEL",
+    "KUBENURSE_LOG_FORMAT",
+)
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why, to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    number: int
+    port: int
+
+    @property
+    def node(self) -> str:
+        return f"node-{self.number}"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.1.{self.number}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.port}"
+
+
+def choose_port(wanted: int) -> int:
+    """Return ``wanted`` where all agents' addresses have it free, else one that they have."""
+    for port in (wanted, *([0] * 20)):
+        with contextlib.ExitStack() as stack:
+            try:
+                taken = port
+                for number in range(1, AGENTS + 1):
+                    bound = stack.enter_context(socket.create_server((f"127.0.1.{number}", taken)))
+                    taken = bound.getsockname()[1]
+            except OSError as error:
+                problem = error
+            else:
+                return taken
+    raise DemoError(
+        f"cannot listen on 127.0.1.1 to 127.0.1.{AGENTS}: {problem.strerror or problem}. "
+        "The demo needs Linux's loopback network 127.0.0.0/8"
+    )
+
+
+def agent_environment(
+    agent: Agent, folder: Path, ports: Mapping[str, int], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what an agent is configured by: the user's OTEL_*, and a pod's variables."""
+    passed_on = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("KUBENURSE_", "KUBERNETES_", "KUBECONFIG")) or name in _PASSED_ON
+    }
+    if any(environ.get(name) for name in _ENDPOINTS) and "OTEL_TRACES_SAMPLER" not in environ:
+        passed_on.setdefault("KUBENURSE_TRACE_RATIO", "1")  # who asks for traces wants to see some
+    return passed_on | {
+        "KUBENURSE_DISCOVERY": "static",
+        "KUBENURSE_NEIGHBOURS_FILE": str(folder / "neighbours.json"),
+        "KUBENURSE_SERVICE_ACCOUNT_DIR": str(folder / "serviceaccount"),
+        "KUBENURSE_NODE_NAME": agent.node,
+        "KUBENURSE_POD_NAME": f"kubenurse-{agent.number}",
+        "KUBENURSE_POD_IP": agent.address,
+        "KUBENURSE_CLUSTER_NAME": "demo",
+        "KUBENURSE_LISTEN_ADDRESS": agent.address,
+        "KUBENURSE_PORT": str(agent.port),
+        "KUBENURSE_INGRESS_URL": f"https://localhost:{ports['ingress']}",
+        "KUBENURSE_SERVICE_URL": f"http://127.0.1.1:{agent.port}",
+        "KUBENURSE_CHECK_INTERVAL": "1s",
+        "KUBENURSE_CHECK_TIMEOUT": "2s",
+        "KUBENURSE_SHUTDOWN_DURATION": "0s",
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(ports["api_server"]),
+        "KUBERNETES_SERVICE_DNS": "localhost",
+    }
+
+
+class Cluster:
+    """An async context: inside it the processes run, after it no process and no file is left."""
+
+    def __init__(self, *, port: int, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.agents = [Agent(number, port) for number in range(1, AGENTS + 1)]
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._ports: dict[str, int] = {}
+        self._holder = tempfile.TemporaryDirectory(prefix="kubenurse-demo-")
+        self.folder = Path(self._holder.name)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._end()
+
+    async def _start(self) -> None:
+        make_files(self.folder)
+        neighbours = [
+            {
+                "podName": f"kubenurse-{agent.number}",
+                "nodeName": agent.node,
+                "podIP": agent.address,
+                "zone": f"zone-{'ab'[agent.number % 2]}",
+            }
+            for agent in self.agents
+        ]
+        (self.folder / "neighbours.json").write_text(json.dumps(neighbours))
+        far_ends = await self._run(
+            "stand-ins", "kubenurse_otel.demo.far_ends", str(self.folder), environ=self._environ
+        )
+        assert far_ends.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            ports = await far_ends.stdout.readline()
+        if not ports:
+            raise DemoError(f"the stand-ins did not start:\n{self.last_words('stand-ins')}")
+        self._ports = json.loads(ports)
+        await self.set_ingress(
+            "backends " + " ".join(f"{agent.address}:{agent.port}" for agent in self.agents)
+        )
+        for agent in self.agents:
+            await self.start_agent(agent)
+
+    async def start_agent(self, agent: Agent) -> None:
+        """Start its process; it answers a little later."""
+        await self._run(
+            agent.node,
+            "kubenurse_otel",
+            "run",
+            environ=agent_environment(agent, self.folder, self._ports, self._environ),
+        )
+
+    async def stop_agent(self, agent: Agent) -> None:
+        """Make it end as Kubernetes would."""
+        await _stop(self._processes.pop(agent.node))
+
+    async def set_ingress(self, command: str) -> None:
+        """Tell the stand-ins (far_ends.obey), and wait until it is done."""
+        process = self._processes["stand-ins"]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{command}\n".encode())
+        async with asyncio.timeout(STOP_SECONDS):
+            done = await process.stdout.readline()
+        if done.decode().strip() != command:
+            raise DemoError(f"the stand-ins died:\n{self.last_words('stand-ins')}")
+
+    def check_alive(self) -> None:
+        """Raise DemoError if a process died that nobody stopped."""
+        for name, process in self._processes.items():
+            if process.returncode is not None:
+                raise DemoError(
+                    f"{name} died with exit code {process.returncode}; its last words:\n"
+                    + self.last_words(name)
+                )
+
+    def last_words(self, name: str) -> str:
+        """Return the end of its log."""
+        path = self.folder / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+
+    async def poll(self) -> dict[str, dict[str, Any] | None]:
+        """Return each agent's /alive by node name; None where it does not answer."""
+        answers = await asyncio.gather(*(_get_alive(agent) for agent in self.agents))
+        return {agent.node: answer for agent, answer in zip(self.agents, answers, strict=True)}
+
+    async def _run(
+        self, name: str, module: str, *words: str, environ: Mapping[str, str]
+    ) -> asyncio.subprocess.Process:
+        far_ends = name == "stand-ins"
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module, *words),
+                stdin=asyncio.subprocess.PIPE if far_ends else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if far_ends else log,
+                stderr=log,
+                env=environ,
+            )
+        self._processes[name] = process
+        return process
+
+    async def _end(self) -> None:
+        processes, self._processes = self._processes, {}
+        # Also while we are being cancelled a second time: nothing may be left behind.
+        await asyncio.shield(asyncio.gather(*(_stop(process) for process in processes.values())))
+        self._holder.cleanup()
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+            return
+
+
+async def _get_alive(agent: Agent) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(POLL_SECONDS):
+            reader, writer = await asyncio.open_connection(agent.address, agent.port)
+            try:
+                writer.write(
+                    f"GET /alive HTTP/1.1\r\nHost: {agent.address}\r\n"
+                    "Connection: close\r\n\r\n".encode()
+                )
+                answer = await reader.read()
+            finally:
+                writer.close()
+        document = json.loads(answer.partition(b"\r\n\r\n")[2])
+    except (OSError, EOFError, ValueError):  # TimeoutError is an OSError
+        return None
+    return document if isinstance(document, dict) else None

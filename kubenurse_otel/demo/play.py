@@ -1,0 +1,182 @@
+"""Joins the demo's parts: runs the cluster, plays the story, watches, sums up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from kubenurse_otel.config import take_environment
+from kubenurse_otel.demo import view
+from kubenurse_otel.demo.cluster import START_SECONDS, Cluster, DemoError, choose_port
+from kubenurse_otel.demo.screen import Picture, Screen, screen_for
+from kubenurse_otel.demo.story import DOWN_NUMBER, SLOW_SECONDS, Fault, Scene, scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOK_SECONDS: Final = 0.5
+"""Between two looks at the agents."""
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
+
+
+def play(*, seconds: float | None, port: int) -> int:
+    """Run the demo; returns the exit code."""
+    environ = take_environment()
+    try:
+        chosen = choose_port(port)
+        if chosen != port:
+            print(f"Port {port} is taken; the agents listen on {chosen}.", flush=True)
+        asyncio.run(_play(seconds=seconds, port=chosen, environ=environ))
+    except DemoError as error:
+        print(f"kubenurse-otel demo: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except asyncio.CancelledError:  # SIGTERM, SIGHUP
+        return EXIT_TERMINATED
+    return 0
+
+
+async def _play(*, seconds: float | None, port: int, environ: Mapping[str, str]) -> None:
+    _cancel_when_told()
+    screen = screen_for(Console())
+    print("Starting five agents, an API server and an ingress on loopback ...", flush=True)
+    async with Cluster(port=port, environ=environ) as cluster:
+        await _until_up(cluster)
+        show = _Show(cluster, screen)
+        screen.open(_header(cluster, environ))
+        try:
+            for scene, lasts in scenes(seconds):
+                await show.play(scene, lasts)
+        finally:
+            screen.close()
+            print("\n" + "\n".join(show.summary()), flush=True)
+
+
+def _cancel_when_told() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+
+
+async def _until_up(cluster: Cluster) -> None:
+    """Wait until every agent has checked every target once."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                cluster.check_alive()
+                alive = await cluster.poll()
+                seen = view.rows(alive)
+                if seen and all(alive.values()) and all(row.outcome for row in seen):
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        silent = [agent.node for agent in cluster.agents if not (await cluster.poll())[agent.node]]
+        raise DemoError(
+            f"the agents were not up after {START_SECONDS:.0f} s"
+            + (f"; {', '.join(silent)} did not answer" if silent else "")
+        ) from None
+
+
+def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
+    first, last = cluster.agents[0], cluster.agents[-1]
+    sent = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    return [
+        f"Look at an agent: {first.url}/alive, {first.url}/metrics (up to {last.address})",
+        f"Traces go to {sent}"
+        if sent
+        else "Traces to a collector: OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo",
+        f"Logs: {cluster.folder}/node-*.log (while it runs). Ctrl-C ends it.",
+    ]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The first time that a scene's fault was found."""
+
+    after_seconds: float
+    finding: view.Finding
+
+
+@dataclass
+class _Show:
+    """Plays scenes: breaks, heals, looks, and remembers what was seen."""
+
+    cluster: Cluster
+    screen: Screen
+    _fault: Fault = Fault.NONE
+    _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _played: dict[Scene, _Seen | None] = field(default_factory=dict)
+
+    async def play(self, scene: Scene, lasts: float) -> None:
+        """Change what is broken, then look on until the scene is over."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await self._change(scene.fault)
+        if scene.expected is not None:
+            self._played.setdefault(scene, None)
+        while True:
+            await self._look(scene, began)
+            left = began + lasts - clock()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(LOOK_SECONDS, left))
+
+    async def _look(self, scene: Scene, began: float) -> None:
+        self.cluster.check_alive()
+        alive = await self.cluster.poll()
+        rows = view.rows(alive)
+        found = view.findings(rows)
+        now = asyncio.get_running_loop().time()
+        for finding in found:
+            if (finding.type, finding.cause) == scene.expected:
+                seen = self._played.get(scene)
+                first = seen.after_seconds if seen is not None else now - began
+                if seen is None or len(finding.nodes) > len(seen.finding.nodes):
+                    self._played[scene] = _Seen(first, finding)
+        silent = [node for node, document in sorted(alive.items()) if document is None]
+        self.screen.show(Picture(scene.announcement, rows, found, silent, now - self._began))
+
+    async def _change(self, fault: Fault) -> None:
+        """Heal what is broken, break what is to be."""
+        cluster = self.cluster
+        down = cluster.agents[DOWN_NUMBER - 1]
+        match self._fault:
+            case Fault.SLOW_INGRESS:
+                await cluster.set_ingress("delay 0")
+            case Fault.NODE_DOWN:
+                await cluster.start_agent(down)
+            case Fault.EXPIRED_CERTIFICATE:
+                await cluster.set_ingress(f"certificate {cluster.folder / 'ingress.pem'}")
+        self._fault = fault
+        match fault:
+            case Fault.SLOW_INGRESS:
+                await cluster.set_ingress(f"delay {SLOW_SECONDS}")
+            case Fault.NODE_DOWN:
+                await cluster.stop_agent(down)
+            case Fault.EXPIRED_CERTIFICATE:
+                await cluster.set_ingress(f"certificate {cluster.folder / 'expired.pem'}")
+
+    def summary(self) -> list[str]:
+        """Say for each fault whether, when and how it was seen."""
+        lines = ["What the agents saw:"]
+        for scene, seen in self._played.items():
+            if seen is None:
+                lines.append(f"  {scene.fault}: not seen; the scene was too short, or cut off")
+            else:
+                lines.append(
+                    f"  {scene.fault}: seen after {seen.after_seconds:.1f} s. "
+                    f"{seen.finding.sentence}"
+                )
+        return lines if self._played else ["Nothing was broken yet."]

@@ -1,0 +1,149 @@
+"""What the demo shows: a live table in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kubenurse_otel.demo import view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kubenurse_otel.demo.view import Finding, Row
+
+_FRAME_LINES: Final = 6
+"""The table's borders and headings, the line for rows left out, a blank one and a spare one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything there is to show at one moment."""
+
+    announcement: str
+    rows: Sequence[Row]
+    findings: Sequence[Finding]
+    silent: Sequence[str] = ()
+    """Nodes whose agent does not answer."""
+    seconds: float = 0.0
+    """Since the agents are up."""
+
+    def sentences(self) -> list[str]:
+        """What is seen: what is bad, else what good looks like."""
+        silent = [f"The agent of {node} does not answer us." for node in self.silent]
+        bad = [finding.sentence for finding in self.findings]
+        return [*silent, *bad] or [view.all_is_well(self.rows)]
+
+
+class Screen(Protocol):
+    """Used between ``open`` and ``close``, which may be called twice."""
+
+    def open(self, header: Sequence[str]) -> None: ...
+
+    def show(self, picture: Picture) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def screen_for(console: Console) -> Screen:
+    """Choose by where the output goes."""
+    return LiveScreen(console) if console.is_terminal else PlainScreen()
+
+
+class LiveScreen:
+    """The terminal's other page, so that what was there before comes back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, screen=True, auto_refresh=False)
+        self._header: Sequence[str] = ()
+
+    def open(self, header: Sequence[str]) -> None:
+        self._header = header
+        self._live.start()
+
+    def show(self, picture: Picture) -> None:
+        self._live.update(self.draw(picture), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def draw(self, picture: Picture) -> Group:
+        """Lay it out for the terminal's present size."""
+        words = [
+            *(Text(line, style="dim") for line in self._header),
+            Text(f"{picture.seconds:4.0f} s  {picture.announcement}", style="bold"),
+            *(Text(f"  {sentence}") for sentence in picture.sentences()),
+        ]
+        taken = sum(len(text.wrap(self._console, self._console.width)) for text in words)
+        shown, left = view.fit(picture.rows, self._console.height - taken - _FRAME_LINES)
+        rest = [Text(f"... and {left} more", style="dim")] if left else []
+        return Group(*words, _table(shown), *rest)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(padding=(0, 1))
+    for number, heading in enumerate(view.HEADINGS):
+        table.add_column(heading, justify="left" if number < 3 else "right", no_wrap=True)
+    before = ""
+    for row in rows:
+        node, target, outcome, *figures = row.cells()
+        style = "red" if row.outcome == "failed" else "yellow" if row.slow else "green"
+        shown = "" if node == before else node
+        before = node
+        table.add_row(shown, target, Text(outcome, style=style), *figures)
+    return table
+
+
+@dataclass
+class PlainScreen:
+    """Lines for a log: each scene, and what is seen once that has settled."""
+
+    _announced: str = ""
+    _before: object = None
+    """What was seen at the look before."""
+    _told: object = None
+    _begun: bool = False
+
+    def open(self, header: Sequence[str]) -> None:
+        _print(header)
+
+    def show(self, picture: Picture) -> None:
+        _print(self.draw(picture))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def draw(self, picture: Picture) -> Iterator[str]:
+        """Yield what is new."""
+        stamp = f"{picture.seconds:5.1f} s"
+        if picture.announcement != self._announced:
+            self._announced = picture.announcement
+            yield ""
+            yield f"{stamp}  {picture.announcement}"
+        seen = (tuple(picture.silent), [(f.type, f.cause, f.nodes) for f in picture.findings])
+        settled, self._before = seen == self._before, seen
+        if not settled or seen == self._told:
+            return
+        self._told = seen
+        for sentence in picture.sentences():
+            yield f"{stamp}  -> {sentence}"
+        shown = [row for row in picture.rows if row.remarkable]
+        if not self._begun:
+            self._begun = True
+            shown = shown or [row for row in picture.rows if row.node == picture.rows[0].node]
+        if shown:
+            yield from (f"         {line}" for line in view.plain(shown))
+
+
+def _print(lines: Sequence[str] | Iterator[str]) -> None:
+    for line in lines:
+        # A log's encoding may know no µ, and a closed pipe is found out here.
+        encoding = sys.stdout.encoding or "ascii"
+        print(line.encode(encoding, "replace").decode(encoding), flush=True)

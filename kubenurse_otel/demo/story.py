@@ -1,0 +1,69 @@
+"""PURE: what the demo breaks, in which order and for how long, and what should be seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Fault(StrEnum):
+    NONE = "none"
+    SLOW_INGRESS = "slow far end"
+    NODE_DOWN = "refused node"
+    EXPIRED_CERTIFICATE = "expired certificate"
+
+
+SLOW_SECONDS: Final = 0.4
+DOWN_NUMBER: Final = 4
+"""Which agent is stopped. Not 1: the others reach it as the Service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """``share`` is its part of the play; ``expected`` (target type, cause) is seen in it."""
+
+    fault: Fault
+    share: int
+    announcement: str
+    expected: tuple[str, str] | None = None
+
+
+SCENES: Final = (
+    Scene(Fault.NONE, 2, "All is well: five agents check each other, API server and ingress."),
+    Scene(
+        Fault.SLOW_INGRESS,
+        2,
+        f"We make the ingress slow: it takes {SLOW_SECONDS * 1000:.0f} ms for each request.",
+        ("me_ingress", "far_end"),
+    ),
+    Scene(Fault.NONE, 1, "The ingress is as fast as before."),
+    Scene(
+        Fault.NODE_DOWN,
+        2,
+        f"We stop the agent of node-{DOWN_NUMBER}.",
+        (f"path_node-{DOWN_NUMBER}", "connection_refused"),
+    ),
+    Scene(Fault.NONE, 2, f"The agent of node-{DOWN_NUMBER} is started again."),
+    Scene(
+        Fault.EXPIRED_CERTIFICATE,
+        2,
+        "We give the ingress a certificate that expired yesterday.",
+        ("me_ingress", "tls_certificate_expired"),
+    ),
+    Scene(Fault.NONE, 1, "The ingress has its good certificate back."),
+)
+SHARE_SECONDS: Final = 5.0
+"""How long a share is when nobody is in a hurry."""
+
+
+def scenes(seconds: float | None) -> Iterator[tuple[Scene, float]]:
+    """Yield (scene, how long it lasts): the whole play in ``seconds``, or over and over."""
+    shares = sum(scene.share for scene in SCENES)
+    if seconds is None:
+        while True:
+            yield from ((scene, scene.share * SHARE_SECONDS) for scene in SCENES)
+    yield from ((scene, scene.share / shares * seconds) for scene in SCENES)

@@ -1,0 +1,272 @@
+"""A real kube-apiserver with etcd on loopback, for tests and the bench.
+
+The API server is built once from the Go module proxy (go.mod beside this file) into a cache:
+$KUBENURSE_TEST_CACHE or .cache of the work tree. About five minutes on two cores; etcd is Debian's
+etcd-server.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+VERSION = "v1.34.4"
+ADMIN = "system:masters"
+START_SECONDS = 60.0
+
+
+def cache() -> Path:
+    return Path(os.environ.get("KUBENURSE_TEST_CACHE", HERE.parents[1] / ".cache"))
+
+
+def binary() -> Path:
+    return cache() / "apiserver" / f"kube-apiserver-{VERSION}"
+
+
+def build() -> Path:
+    """Return the API server's binary, built if it is not in the cache."""
+    target = binary()
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_suffix(f".{os.getpid()}")
+        major, minor, _ = VERSION.removeprefix("v").split(".")
+        names = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
+        stamps = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in names.items())
+        command = ["nice", "-n", "10", "go", "build", "-trimpath", "-ldflags", f"-s -w {stamps}"]
+        command += ["-o", str(fresh), "k8s.io/kubernetes/cmd/kube-apiserver"]
+        subprocess.run(command, cwd=HERE, check=True)
+        fresh.replace(target)
+    return target
+
+
+class RealApiServer:
+    """etcd and kube-apiserver with RBAC, service-account tokens and an admin of ours."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        authority = trustme.CA()
+        self.ca_file = directory / "ca.crt"
+        authority.cert_pem.write_to_path(str(self.ca_file))
+        leaf = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc")
+        leaf.private_key_pem.write_to_path(str(directory / "tls.key"))
+        for blob in leaf.cert_chain_pems:
+            blob.write_to_path(str(directory / "tls.crt"), append=True)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        (directory / "sa.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.TraditionalOpenSSL,
+                serialization.NoEncryption(),
+            )
+        )
+        self.admin_token = secrets.token_hex(16)
+        (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{ADMIN}"\n')
+        self.port, self._etcd_port, self._peer_port = _free_ports(3)
+        self._etcd: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._tls = ssl.create_default_context(cafile=str(self.ca_file))
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def start_etcd(self) -> None:
+        client = f"http://127.0.0.1:{self._etcd_port}"
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        etcd = shutil.which("etcd") or "/usr/bin/etcd"
+        self._etcd = self._run(
+            "etcd",
+            [etcd, "--data-dir", str(self.directory / "etcd"), "--unsafe-no-fsync"]
+            + ["--listen-client-urls", client, "--advertise-client-urls", client]
+            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            + ["--initial-cluster", f"default={peer}"],
+        )
+
+    def start(self, *options: str) -> None:
+        """Start the API server and wait until it is ready."""
+        here = self.directory
+        self._server = self._run(
+            "kube-apiserver",
+            [
+                str(build()),
+                f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self.port}",
+                "--advertise-address=127.0.0.1",
+                f"--tls-cert-file={here / 'tls.crt'}",
+                f"--tls-private-key-file={here / 'tls.key'}",
+                f"--token-auth-file={here / 'tokens.csv'}",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={here / 'sa.key'}",
+                f"--service-account-signing-key-file={here / 'sa.key'}",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--authorization-mode=Node,RBAC",
+                # Pods are written as they are: no service account controller, no defaults.
+                "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+                "--endpoint-reconciler-type=none",
+                *options,
+            ],
+        )
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self._server is not None
+            assert self._server.poll() is None, self._log("kube-apiserver")
+            with suppress(OSError, http.client.HTTPException):
+                if self.request("GET", "/readyz")[0] == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(self._log("kube-apiserver"))
+
+    def stop(self) -> None:
+        self._close_connection()
+        _end(self._server)
+        self._server = None
+
+    def stop_etcd(self) -> None:
+        _end(self._etcd)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the API server so far."""
+        assert self._server is not None
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    # --- what an administrator and the kubelets do ----------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, Any]:
+        """Ask as the administrator; return (status, decoded answer)."""
+        if self._connection is None:
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, context=self._tls, timeout=30
+            )
+        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": content_type}
+        try:
+            self._connection.request(
+                method, path, json.dumps(body) if body is not None else None, headers
+            )
+            answer = self._connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):
+            self._close_connection()
+            raise
+        with suppress(ValueError):
+            return answer.status, json.loads(content)
+        return answer.status, content.decode(errors="replace")
+
+    def must(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+    ) -> Any:
+        status, answer = self.request(method, path, body, content_type)
+        assert 200 <= status < 300, (method, path, status, answer)
+        return answer
+
+    def put(self, *objects: dict[str, Any]) -> None:
+        """Create or replace pods and nodes with their status."""
+        for one in objects:
+            path = _path(one)
+            name = one["metadata"]["name"]
+            status, _ = self.request("POST", path, one)
+            if status == 409:
+                self.merge(f"{path}/{name}", {"metadata": one["metadata"], "spec": one["spec"]})
+            else:
+                assert status == 201, _
+            self.merge(f"{path}/{name}/status", {"status": one["status"]})
+
+    def merge(self, path: str, change: object) -> None:
+        self.must("PATCH", path, change, "application/merge-patch+json")
+
+    def delete(self, path: str) -> None:
+        self.must("DELETE", path, {"gracePeriodSeconds": 0})
+
+    def token(self, namespace: str, account: str, seconds: int = 3600) -> str:
+        """Return a real token of a service account, as the kubelet would mount it."""
+        answer = self.must(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token",
+            {"spec": {"expirationSeconds": seconds}},
+        )
+        return str(answer["status"]["token"])
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def _run(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory
+            )
+
+    def _log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def real_api_server(directory: Path, *options: str) -> Iterator[RealApiServer]:
+    server = RealApiServer(directory)
+    try:
+        server.start_etcd()
+        server.start(*options)
+        yield server
+    finally:
+        server.stop()
+        server.stop_etcd()
+
+
+def _path(one: dict[str, Any]) -> str:
+    if one["kind"] == "Node":
+        return "/api/v1/nodes"
+    return f"/api/v1/namespaces/{one['metadata']['namespace']}/pods"
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None:
+        return
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+if __name__ == "__main__":
+    print(build())

@@ -1,0 +1,234 @@
+"""kubenurse_otel.discovery.kubernetes against a real kube-apiserver and etcd.
+
+The first run builds the API server (tests/apiserver/real.py); `make e2e` keeps it in a cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from apiserver import rbac
+from apiserver.following import QUICK, chosen, following, reached, with_discovery, with_identity
+from apiserver.objects import NAMESPACE, node, pod
+from apiserver.real import RealApiServer, real_api_server
+
+from kubenurse_otel.config import (
+    ChecksConfig,
+    Config,
+    DiscoveryConfig,
+    IdentityConfig,
+    TrustConfig,
+)
+from kubenurse_otel.discovery.api import ApiServer
+from kubenurse_otel.discovery.follow import Follower
+from kubenurse_otel.discovery.survey import _pods
+from kubenurse_otel.model import NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+NODES = ("own", "a", "b", "c")
+ROLE_SECONDS = 40.0
+"""The API server caches a token's verdict for ten seconds and a role for less."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealApiServer]:
+    with real_api_server(tmp_path_factory.mktemp("apiserver")) as real:
+        yield real
+
+
+@pytest.fixture
+def cluster(server: RealApiServer, tmp_path: Path) -> Iterator[RealApiServer]:
+    """Nodes own, a, b, c with an agent each, an account of ours with the documented roles."""
+    for index, name in enumerate(NODES):
+        server.put(node(name, zone=f"zone-{name}"), pod(name, f"10.0.0.{index + 1}"))
+    (tmp_path / "token").write_text(rbac.create_account(server))
+    rbac.allow_pods(server)
+    rbac.allow_nodes(server)
+    yield server
+    for kind in ("clusterrolebindings", "clusterroles"):
+        server.request("DELETE", f"/apis/rbac.authorization.k8s.io/v1/{kind}/{rbac.ACCOUNT}")
+    for kind in ("rolebindings", "roles"):
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/{kind}"
+        server.request("DELETE", f"{path}/{rbac.ACCOUNT}")
+    rbac.delete_account(server)
+    for path in (PODS, "/api/v1/nodes"):
+        for one in server.must("GET", path)["items"]:
+            server.request(
+                "DELETE", f"{path}/{one['metadata']['name']}", {"gracePeriodSeconds": 0}
+            )
+
+
+@pytest.fixture
+def config(cluster: RealApiServer, tmp_path: Path) -> Config:
+    return Config(
+        identity=IdentityConfig(pod_name="kubenurse-own", namespace=NAMESPACE),
+        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
+        trust=TrustConfig(token_file=tmp_path / "token", ca_file=cluster.ca_file),
+        discovery=DiscoveryConfig(
+            neighbour_filter="app.kubernetes.io/name=kubenurse",
+            leaving_taints=("karpenter.sh/disrupted",),
+        ),
+    )
+
+
+async def do(action: object, *arguments: object) -> None:
+    """Do a blocking administrator's thing beside the event loop."""
+    await asyncio.to_thread(action, *arguments)  # type: ignore[arg-type]
+
+
+async def test_documented_roles_suffice(config: Config) -> None:
+    """With kubenurse's own roles everything is known: pods, zones, states, our own node."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        neighbourhood = await seen.until(lambda one: one.own_zone == "zone-own")
+    assert neighbourhood.state == "ok"
+    assert neighbourhood.own_node_name == "own"
+    assert {one.node_state for one in neighbourhood.chosen} == {NodeState.READY}
+    assert {one.zone for one in neighbourhood.chosen} == {"zone-a", "zone-b", "zone-c"}
+
+
+async def test_life_of_pods(cluster: RealApiServer, config: Config) -> None:
+    """Pods that come, terminate, fail and go are seen by the watch."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        await do(cluster.put, node("d"), pod("d", "10.0.0.9", phase="Pending", started=False))
+        await do(cluster.put, pod("d", "10.0.0.9"))
+        await seen.until_chosen("a", "b", "c", "d")
+        await do(cluster.must, "DELETE", f"{PODS}/kubenurse-d", {"gracePeriodSeconds": 30})
+        await seen.until_chosen("a", "b", "c")
+        await do(cluster.delete, f"{PODS}/kubenurse-a")
+        await seen.until_chosen("b", "c")
+        await do(cluster.merge, f"{PODS}/kubenurse-b/status", {"status": {"phase": "Failed"}})
+        await seen.until_chosen("c")
+
+
+async def test_cordon_taint_delete(cluster: RealApiServer, config: Config) -> None:
+    """Leaving nodes are dropped: cordoned at once, tainted and deleted when a check fails."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        await do(cluster.merge, "/api/v1/nodes/a", {"spec": {"unschedulable": True}})
+        await seen.until_chosen("b", "c")
+        await do(cluster.merge, "/api/v1/nodes/a", {"spec": {"unschedulable": None}})
+        await seen.until_chosen("a", "b", "c")
+        await do(
+            cluster.merge,
+            "/api/v1/nodes/b",
+            {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}},
+        )
+        await do(cluster.delete, "/api/v1/nodes/c")
+        await asyncio.sleep(QUICK.node_cache)
+        seen.fail("b")
+        seen.fail("c")
+        await seen.until_chosen("a")
+
+
+async def test_own_node(cluster: RealApiServer, config: Config) -> None:
+    """Our own node's cordon, and its end, are seen by a watch of that one node."""
+    async with following(config) as seen:
+        await seen.until(lambda one: one.own_zone != "")
+        await do(cluster.merge, "/api/v1/nodes/own", {"spec": {"unschedulable": True}})
+        await seen.until(lambda one: one.own_node_leaving)
+        await do(cluster.merge, "/api/v1/nodes/own", {"spec": {"unschedulable": None}})
+        await seen.until(lambda one: not one.own_node_leaving)
+        await do(cluster.delete, "/api/v1/nodes/own")
+        await seen.until(lambda one: one.own_node_leaving)
+
+
+async def test_not_ready(cluster: RealApiServer, config: Config) -> None:
+    """A node whose kubelet is silent is marked when its check fails, and stays a neighbour."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        silent = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
+        await do(cluster.merge, "/api/v1/nodes/a/status", silent)
+        await asyncio.sleep(QUICK.node_cache)
+        seen.fail("a")
+        await seen.until(
+            lambda one: NodeState.NOT_READY in {n.node_state for n in one.chosen}
+        )
+        assert chosen(seen.last) == {"a", "b", "c"}
+
+
+async def test_restart(cluster: RealApiServer, config: Config) -> None:
+    """While the API server is away the last neighbours stay; after it the changes are seen."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        await do(cluster.stop)
+        down = await seen.until_state("cannot be reached")
+        assert chosen(down) == {"a", "b", "c"}
+        await do(cluster.start)
+        await seen.until_state("ok", seconds=30)
+        await do(cluster.put, node("d"), pod("d", "10.0.0.9"))
+        await seen.until_chosen("a", "b", "c", "d")
+
+
+def test_too_old_a_version(cluster: RealApiServer, config: Config) -> None:
+    """A watch from before the API server's memory is answered 410, and then pods are listed."""
+    stopping = threading.Event()
+    api = ApiServer(config)
+    follower = Follower(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
+    follower._version = "1"
+    follower.start()
+    try:
+        deadline = time.monotonic() + 20
+        while len(follower.snapshot().items) < len(NODES):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert follower.snapshot().problem is None
+    finally:
+        stopping.set()
+        api.close()
+        follower.join(5)
+
+
+async def test_token_refused_and_rotated(
+    cluster: RealApiServer, config: Config, tmp_path: Path
+) -> None:
+    """A token that the API server refuses is said; a new one in the file is taken."""
+    async with following(config, replace(QUICK, watch=1.0)) as seen:
+        await seen.until_chosen("a", "b", "c")
+        await do(rbac.delete_account, cluster)
+        await seen.until_state("does not accept our token (401)", seconds=ROLE_SECONDS)
+        assert chosen(seen.last) == {"a", "b", "c"}
+        token = await asyncio.to_thread(rbac.create_account, cluster)
+        (tmp_path / "token").write_text(token)
+        await seen.until_state("ok", seconds=ROLE_SECONDS)
+        await do(cluster.put, node("d"), pod("d", "10.0.0.9"))
+        await seen.until_chosen("a", "b", "c", "d")
+
+
+async def test_role_without_nodes(cluster: RealApiServer, config: Config) -> None:
+    """Without a role for nodes, neighbours are known and what is missing is said."""
+    await do(rbac.forbid_nodes, cluster)
+    async with following(config) as seen:
+        state = (await seen.until_state("forbids us to get nodes (403)", seconds=30)).state
+        await seen.until_chosen("a", "b", "c")
+    assert "forbids us to list cordoned nodes" in state
+    allowing = with_discovery(config, allow_unschedulable=True)
+    async with following(allowing) as seen:
+        await seen.until_state("ok")
+        await seen.until_chosen("a", "b", "c")
+    await do(rbac.allow_nodes, cluster)
+
+
+async def test_filter_misses_us(config: Config) -> None:
+    """A selector that finds nobody is said as what it is."""
+    async with following(with_discovery(config, neighbour_filter="app=typo")) as seen:
+        await seen.until_state("the filter app=typo misses our own pod kubenurse-own")
+
+
+async def test_bookmarks_come(cluster: RealApiServer, config: Config) -> None:
+    """The watch that we ask for carries bookmarks, so that the age is small in a quiet cluster."""
+    async with following(with_identity(config, node_name="own"), QUICK) as seen:
+        first = (await seen.until_chosen("a", "b", "c")).listed_at
+        assert first is not None
+        await seen.until(lambda one: (one.listed_at or 0) > first + 5, seconds=120)
+    await reached(lambda: True)

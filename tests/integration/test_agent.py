@@ -1,0 +1,292 @@
+"""Whole agents as processes: what their users see from outside."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agents import Agent, environment, launch, running, wait_for
+
+NODES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2", "node-c": "127.0.1.3"}
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free on every address now."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> Path:
+    file = tmp_path / "neighbours.yaml"
+    write_neighbours(file, NODES)
+    return file
+
+
+def write_neighbours(file: Path, nodes: dict[str, str]) -> None:
+    file.write_text(
+        yaml.safe_dump(
+            [
+                {"podName": f"kubenurse-{node}", "nodeName": node, "podIP": address}
+                for node, address in nodes.items()
+            ]
+        )
+    )
+
+
+def checked(agent: Agent, *types: str) -> dict[str, str]:
+    """Wait until all of these have been checked; returns their words in /alive."""
+
+    def results() -> dict[str, str] | None:
+        found = agent.alive()["last_check_result"]
+        return found if set(types) <= set(found) else None
+
+    found: dict[str, str] = wait_for(results, seconds=10, what=f"checks of {types}")
+    return found
+
+
+def test_agents_check_each_other_and_their_service(
+    tmp_path: Path, neighbours: Path, port: int
+) -> None:
+    """Three agents: /alive is 200 with every path ok, the five metrics are there, none failed."""
+    environs = [
+        environment(
+            address,
+            node,
+            port,
+            KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+            KUBENURSE_SERVICE_URL=f"http://{address}:{port}",
+        )
+        for node, address in NODES.items()
+    ]
+    with running(environs, tmp_path) as agents:
+        first = agents[0]
+        results = checked(first, "me_service", "path_node-b", "path_node-c")
+        assert results["path_node-b"] == "ok"
+        assert results["me_service"] == "ok"
+        assert results["me_ingress"] == "skipped"
+        wait_for(lambda: first.get("/alive").status == 200, seconds=10, what="/alive is 200")
+        metrics = wait_for(
+            lambda: (
+                (found := first.metrics())["kubenurse_neighbourhood_incoming_checks"] >= 2 and found
+            ),
+            seconds=10,
+            what="both neighbours asked us",
+        )
+        for series in (
+            'kubenurse_httpclient_request_duration_seconds_bucket{type="path_node-b",le="1"}',
+            "kubenurse_httpclient_trace_request_duration_seconds_count"
+            '{type="path_node-b",event="got_first_resp_byte"}',
+            'kubenurse_httpclient_requests_total{type="me_service",code="200",method="GET"}',
+            'kubenurse_network_round_trip_seconds_count{type="path_node-c"}',
+            'kubenurse_far_end_duration_seconds_count{type="me_service"}',
+            'kubenurse_own_delay_seconds_count{type="path_node-b"}',
+            'kubenurse_check_success{type="path_node-b"}',
+        ):
+            assert metrics[series] >= 1, series
+        assert not [series for series in metrics if series.startswith("kubenurse_errors_total")]
+        assert not [series for series in metrics if "missed" in series]
+        details = first.alive()["details"]["targets"]["path_node-b"]
+        assert details["answering_node"] == "node-b"
+        assert details["timing_source"] == "kernel"
+
+
+def test_a_stopped_neighbour_is_one_error_a_check(
+    tmp_path: Path, neighbours: Path, port: int
+) -> None:
+    """A refused connection: one error by event and by cause, /alive 500, one line in the log."""
+    environ = environment("127.0.1.1", "node-a", port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours))
+    write_neighbours(neighbours, {"node-b": "127.0.1.2"})
+    with running([environ], tmp_path) as (agent,):
+        wait_for(
+            lambda: "path_node-b" in agent.alive()["last_check_result"], seconds=10, what="a check"
+        )
+        assert agent.get("/alive").status == 500
+        agent.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: agent.get("/ready").status == 503, seconds=5, what="/ready is 503")
+        metrics = agent.metrics()
+        errors = metrics['kubenurse_errors_total{type="path_node-b",event="connect_done"}']
+        failures = metrics[
+            "kubenurse_check_failures_total"
+            '{type="path_node-b",error_type="connection_refused",phase="connect"}'
+        ]
+        requests = metrics[
+            "kubenurse_httpclient_requests_total"
+            '{type="path_node-b",code="round_trip_error",method="GET"}'
+        ]
+        assert errors == failures == requests >= 1
+        assert len([s for s in metrics if s.startswith("kubenurse_errors_total")]) == 1
+        assert agent.process.wait(10) == 0
+        assert agent.log().count("path_node-b is bad") == 1
+
+
+def test_dead_neighbours_delay_nobody_else(tmp_path: Path, neighbours: Path, port: int) -> None:
+    """Ten peers that never answer: the one that does misses no tick, theirs are counted."""
+    silent = [socket.create_server((f"127.0.2.{n}", port), backlog=1) for n in range(1, 11)]
+    write_neighbours(
+        neighbours,
+        {f"dead-{n}": f"127.0.2.{n}" for n in range(1, 11)} | {"node-b": "127.0.1.2"},
+    )
+    environs = [
+        environment(
+            address,
+            node,
+            port,
+            KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+            KUBENURSE_NEIGHBOUR_LIMIT="0",
+            KUBENURSE_CHECK_TIMEOUT="2s",
+        )
+        for node, address in list(NODES.items())[:2]
+    ]
+    ticks = 'kubenurse_httpclient_requests_total{type="path_node-b",code="200",method="GET"}'
+    try:
+        with running(environs, tmp_path) as (agent, _):
+            wait_for(
+                lambda: any("missed" in series for series in agent.metrics()),
+                seconds=10,
+                what="the dead ones' ticks are missed",
+            )
+            before, started = agent.metrics().get(ticks, 0), time.monotonic()
+            wait_for(
+                lambda: agent.metrics().get(ticks, 0) >= before + 8, seconds=10, what="8 ticks"
+            )
+            assert time.monotonic() - started < 7
+            missed = [series for series in agent.metrics() if "missed" in series]
+            assert not [series for series in missed if "node-b" in series]
+            assert len(missed) == 10
+    finally:
+        for server in silent:
+            server.close()
+
+
+def test_sigterm_stops_checks_at_once_and_answering_later(
+    tmp_path: Path, neighbours: Path, port: int
+) -> None:
+    """/ready turns 503, /alwayshappy goes on for the shutdown time, exit 0 soon after."""
+    environ = environment(
+        "127.0.1.1",
+        "node-a",
+        port,
+        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        KUBENURSE_SHUTDOWN_DURATION="1500ms",
+    )
+    with running([environ], tmp_path) as (agent,):
+        agent.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        wait_for(lambda: agent.get("/ready").status == 503, seconds=1.4, what="/ready is 503")
+        assert b"shutting_down" in agent.get("/ready").body
+        assert agent.get("/alwayshappy").status == 200
+        assert agent.process.wait(10) == 0
+        assert 1.5 <= time.monotonic() - told < 1.5 + 4
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path, neighbours: Path, port: int) -> None:
+    """Whoever presses Ctrl-C twice does not want to wait."""
+    environ = environment(
+        "127.0.1.1",
+        "node-a",
+        port,
+        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        KUBENURSE_SHUTDOWN_DURATION="60s",
+    )
+    with running([environ], tmp_path) as (agent,):
+        agent.process.send_signal(signal.SIGINT)
+        wait_for(lambda: agent.get("/ready").status == 503, seconds=5, what="/ready is 503")
+        assert agent.stop(number=signal.SIGINT) == 128 + signal.SIGINT
+
+
+def test_a_changed_neighbours_file_is_followed(tmp_path: Path, neighbours: Path, port: int) -> None:
+    """New ones are checked, gone ones leave /alive and, with the check's state, the metrics."""
+    write_neighbours(neighbours, {"node-b": "127.0.1.2"})
+    environ = environment("127.0.1.1", "node-a", port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours))
+    with running([environ], tmp_path) as (agent,):
+        checked(agent, "path_node-b")
+        write_neighbours(neighbours, {"node-c": "127.0.1.3"})
+        results = checked(agent, "path_node-c")
+        assert "path_node-b" not in results
+        assert 'kubenurse_check_success{type="path_node-b"}' not in agent.metrics()
+        neighbours.write_text("- {podName: [broken")
+        wait_for(
+            lambda: agent.alive()["last_check_result"]["neighbourhood_state"] != "ok",
+            seconds=10,
+            what="a bad state",
+        )
+        assert "path_node-c" in agent.alive()["last_check_result"]
+
+
+def test_every_problem_of_the_configuration_is_said_at_once(tmp_path: Path) -> None:
+    """Exit 2 before anything starts, each problem with its variable."""
+    log_file = tmp_path / "agent.log"
+    process = launch(
+        environment(
+            "127.0.1.1",
+            "node-a",
+            70000,
+            KUBENURSE_CHECK_INTERVAL="soon",
+            KUBENURSE_TRACE_RATIO="2",
+        ),
+        log_file,
+    )
+    assert process.wait(10) == 2
+    for variable in (
+        "KUBENURSE_PORT",
+        "KUBENURSE_CHECK_INTERVAL",
+        "KUBENURSE_TRACE_RATIO",
+        "KUBENURSE_NEIGHBOURS_FILE",
+    ):
+        assert variable in log_file.read_text()
+
+
+def test_a_taken_port_is_said_and_is_exit_1(tmp_path: Path, neighbours: Path) -> None:
+    """With the address, for who has to find the other process."""
+    with socket.create_server(("127.0.1.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = launch(
+            environment("127.0.1.1", "node-a", port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours)),
+            tmp_path / "agent.log",
+        )
+        assert process.wait(20) == 1
+    said = (tmp_path / "agent.log").read_text()
+    assert str(port) in said
+    assert "Traceback" not in said
+
+
+def test_a_dead_collector_costs_no_check_and_no_time_at_the_end(
+    tmp_path: Path, neighbours: Path, port: int
+) -> None:
+    """One that accepts and never answers: checks go on, failures are counted, shutdown is short."""
+    write_neighbours(neighbours, {"node-b": "127.0.1.2"})
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        environs = [
+            environment(
+                address,
+                node,
+                port,
+                KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+                KUBENURSE_TRACE_RATIO="1",
+                OTEL_METRICS_EXPORTER="prometheus,otlp",
+                OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+                OTEL_EXPORTER_OTLP_TIMEOUT="300",
+                OTEL_BSP_SCHEDULE_DELAY="200",
+                OTEL_METRIC_EXPORT_INTERVAL="500",
+            )
+            for node, address in list(NODES.items())[:2]
+        ]
+        with running(environs, tmp_path) as (agent, _):
+            wait_for(
+                lambda: any('result="failure"' in series for series in agent.metrics()),
+                seconds=20,
+                what="a failed export is counted",
+            )
+            assert checked(agent, "path_node-b")["path_node-b"] == "ok"
+            assert not [series for series in agent.metrics() if "missed" in series]
+            told = time.monotonic()
+            assert agent.stop() == 0
+            assert time.monotonic() - told < 0.5 + 4

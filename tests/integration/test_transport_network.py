@@ -1,0 +1,81 @@
+"""Routes that lead nowhere, firewalls and lost packets, in a namespace of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def network(namespace_checks: dict[str, Any]) -> dict[str, Any]:
+    found = namespace_checks["network"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "error_type"),
+    [
+        ("no_route", "network_unreachable"),
+        ("no_route_ipv6", "network_unreachable"),
+        ("blackhole", "network_unreachable"),
+        ("prohibit", "network_unreachable"),
+        ("unreachable", "host_unreachable"),
+        ("rejected_host", "host_unreachable"),
+        ("rejected_admin", "host_unreachable"),
+        ("rejected_reset", "connection_refused"),
+        ("rejected_port", "connection_refused"),
+        ("dropped", "connect_timeout"),
+    ],
+)
+def test_no_way_there(network: dict[str, Any], case: str, error_type: str) -> None:
+    """Each way of having no way has its word, at connect_done."""
+    told = network[case]
+
+    assert told["error_type"] == error_type
+    assert (told["phase"], told["event"]) == ("connect", "connect_done")
+    assert told["events"] == ["connect_start"]
+
+
+def test_a_lost_syn_is_loss_in_connect(network: dict[str, Any]) -> None:
+    """The second that a lost SYN costs is loss, and neither network nor far end."""
+    told = network["lost_syn"]
+
+    assert told["error_type"] is None
+    assert told["retransmits"] == 1
+    assert 0.9 <= told["loss"] <= told["connect"] < 2
+    assert told["network_round_trip"] < 0.1
+    assert told["far_end"] < 0.1
+    assert told["own_delay"] < 0.5
+
+
+def test_a_lost_request_is_loss_in_request(network: dict[str, Any]) -> None:
+    """The retransmission timeout of a lost request is loss, and neither network nor far end."""
+    told = network["lost_request"]
+
+    assert told["error_type"] is None
+    assert told["source"] == "kernel"
+    assert told["retransmits"] == 1
+    assert told["loss"] == told["request_loss"]
+    assert 0.19 <= told["loss"] <= told["request"] < 0.5
+    assert told["network_round_trip"] < 0.1
+    assert told["far_end"] < 0.1
+    assert told["connect"] < 0.1
+
+
+def test_a_request_that_never_arrives_is_told_by_its_retransmissions(
+    network: dict[str, Any],
+) -> None:
+    """The message does not blame the far end's process for packets that the network lost."""
+    told = network["lost_for_good"]
+
+    assert (told["error_type"], told["phase"]) == ("response_timeout", "request")
+    assert told["retransmits"] >= 1
+    assert "sent again" in told["message"]
+
+
+def test_loss_is_over_when_it_is_over(network: dict[str, Any]) -> None:
+    """The next check of the same target has no loss."""
+    assert network["after_loss"]["loss"] == 0
+    assert network["after_loss"]["retransmits"] == 0

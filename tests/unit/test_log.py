@@ -1,0 +1,136 @@
+"""log.py: formats, and the story of each target's outcome."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from kubenurse_otel import log
+from kubenurse_otel.config import Config, IdentityConfig, LogConfig, LogFormat
+from kubenurse_otel.model import CheckResult, Failure, Outcome, Phase, Target, TargetKind
+
+TARGET = Target(
+    key="path_b",
+    type="path_b",
+    kind=TargetKind.PATH,
+    url="http://10.0.0.2:8080/alwayshappy",
+    interval_seconds=5,
+    timeout_seconds=5,
+)
+
+
+def result(*, good: bool) -> CheckResult:
+    failure = Failure(
+        error_type="connect_timeout",
+        phase=Phase.CONNECT,
+        event="connect_done",
+        message="10.0.0.2:8080 did not answer",
+    )
+    return CheckResult(
+        target=TARGET,
+        outcome=Outcome.OK if good else Outcome.FAILED,
+        started_at=0.0,
+        failure=None if good else failure,
+        trace_id="0" * 31 + "1",
+        span_id="0" * 15 + "1",
+    )
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What the root logger would print, put back as it was afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_json_line_has_time_severity_body_and_fields(lines: io.StringIO) -> None:
+    """One object a line, for machines."""
+    log.set_up(LogConfig(format=LogFormat.JSON), stream=lines)
+    logging.getLogger("kubenurse_otel.x").warning("it is %s", "slow", extra={"type": "path_b"})
+    line = json.loads(lines.getvalue())
+    assert line["timestamp"].endswith("Z")
+    del line["timestamp"]
+    assert line == {
+        "severity": "WARNING",
+        "logger": "kubenurse_otel.x",
+        "body": "it is slow",
+        "type": "path_b",
+    }
+
+
+def test_a_text_line_is_for_people(lines: io.StringIO) -> None:
+    """Time, severity, sentence, then fields; those with blanks are quoted."""
+    log.set_up(LogConfig(), stream=lines)
+    logging.getLogger("x").info("hello", extra={"a": "b", "c": "d e"})
+    assert lines.getvalue().endswith('Z INFO hello a=b c="d e"\n')
+
+
+@pytest.mark.parametrize("style", list(LogFormat))
+def test_an_exception_keeps_its_stack(lines: io.StringIO, style: LogFormat) -> None:
+    """A bug must be found from the log."""
+    log.set_up(LogConfig(format=style), stream=lines)
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logging.getLogger("x").exception("a bug")
+    assert "ValueError: boom" in lines.getvalue()
+
+
+def test_the_level_holds_and_libraries_are_quiet(lines: io.StringIO) -> None:
+    """httpx's line a request holds whole URLs."""
+    log.set_up(LogConfig(level="DEBUG"), stream=lines)
+    logging.getLogger("httpx").info("HTTP Request: GET https://x/?secret")
+    logging.getLogger("y").debug("seen")
+    assert "secret" not in lines.getvalue()
+    assert "seen" in lines.getvalue()
+
+
+def test_the_start_says_what_runs_and_every_warning(lines: io.StringIO) -> None:
+    """Once."""
+    log.set_up(LogConfig(), stream=lines)
+    log.start(Config(identity=IdentityConfig(node_name="n1"), warnings=("look here",)))
+    assert "starts on node n1 as pod ?" in lines.getvalue()
+    assert "WARNING look here" in lines.getvalue()
+
+
+def test_a_target_has_a_line_when_its_outcome_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """And one now and then while it stays bad, with its trace."""
+    now = [0.0]
+    outcomes = log.OutcomeLog(clock=lambda: now[0])
+    with caplog.at_level(logging.INFO):
+        outcomes.tell(result(good=True))
+        for _ in range(10):
+            outcomes.tell(result(good=False))
+        now[0] = log.SUMMARY_SECONDS
+        outcomes.tell(result(good=False))
+        outcomes.tell(result(good=False))
+        outcomes.tell(result(good=True))
+    assert [record.getMessage() for record in caplog.records] == [
+        "path_b is bad: 10.0.0.2:8080 did not answer",
+        "path_b is still bad: 11 checks in 300 s, now 10.0.0.2:8080 did not answer",
+        "path_b is good again after 12 bad checks in 300 s",
+    ]
+    first = vars(caplog.records[0])
+    assert (first["type"], first["error_type"], first["phase"]) == (
+        "path_b",
+        "connect_timeout",
+        "connect",
+    )
+    assert (first["trace_id"], first["span_id"]) == ("0" * 31 + "1", "0" * 15 + "1")
+
+
+def test_a_target_that_is_gone_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    """When it comes back good, nothing was bad."""
+    outcomes = log.OutcomeLog()
+    outcomes.tell(result(good=False))
+    outcomes.retain(())
+    caplog.clear()
+    outcomes.tell(result(good=True))
+    assert not caplog.records
