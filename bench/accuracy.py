@@ -251,6 +251,14 @@ def _others(network: Network, others: Sequence[tuple[str, str]], *, checks: int)
     return table
 
 
+def other_figures(said: dict[str, Any]) -> dict[str, float | None]:
+    """A prober's JSON line -> its figures. curl has no time of its request but two moments."""
+    request = said.get("request_seconds")
+    if request is None and {"sent_seconds", "first_byte_seconds"} <= said.keys():
+        request = said["first_byte_seconds"] - said["sent_seconds"]
+    return {"connect": said.get("connect_seconds"), "request": request}
+
+
 def _other(network: Network, command: str, *, checks: int, loaded: bool) -> list[Pair]:
     words = [w.replace("{url}", url(network, tls=False)) for w in shlex.split(command)]
     reports: list[dict[str, Any]] = []
@@ -263,9 +271,7 @@ def _other(network: Network, command: str, *, checks: int, loaded: bool) -> list
             if not lines:
                 raise BenchError(f"{words[0]} printed no JSON line")
             for line in lines:
-                said = json.loads(line)
-                figures = {f: said.get(f"{f}_seconds") for f in ("connect", "request")}
-                reports.append({"other": figures})
+                reports.append({"other": other_figures(json.loads(line))})
     exchanges = wire.exchanges(segments, server_port=PORT)
     if len(exchanges) != len(reports):
         raise BenchError(f"{words[0]}: {len(reports)} lines, {len(exchanges)} connections")

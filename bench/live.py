@@ -81,15 +81,18 @@ def scrapes(*, seconds: float) -> list[Table]:
         ("scrapes", "checks", "own delay mean ms", "over 5 ms %", "over 20 ms %", "loop lag ms"),
     )
     forms = {"text 0.0.4": "", "OpenMetrics 1.0": "application/openmetrics-text; version=1.0.0"}
-    with Network() as network, place(network) as where:
-        with agent(where, extra={"KUBENURSE_CHECK_INTERVAL": "1s"}) as one:
-            time.sleep(WARM_UP_SECONDS / 2)
-            for form, accept in forms.items():
-                took, size = _scrape_times(one, accept)
-                cells = [number(quantile(took, q) * 1e3, 1) for q in (0.5, 0.99, 1.0)]
-                times.rows.append((form, number(len(took)), *cells, number(size / 1024, 1)))
-            for pause in (None, 1.0, 0.1):
-                delays.rows.append(_delay_row(one, seconds, pause))
+    with (
+        Network() as network,
+        place(network) as where,
+        agent(where, extra={"KUBENURSE_CHECK_INTERVAL": "1s"}) as one,
+    ):
+        time.sleep(WARM_UP_SECONDS / 2)
+        for form, accept in forms.items():
+            took, size = _scrape_times(one, accept)
+            cells = [number(quantile(took, q) * 1e3, 1) for q in (0.5, 0.99, 1.0)]
+            times.rows.append((form, number(len(took)), *cells, number(size / 1024, 1)))
+        for pause in (None, 1.0, 0.1):
+            delays.rows.append(_delay_row(one, seconds, pause))
     return [times, delays]
 
 
@@ -149,10 +152,15 @@ def dead_peers(*, seconds: float) -> Table:
         "table inet bench {\n chain dead {\n  type filter hook input priority 0;\n"
         "  ip daddr 127.0.3.0/24 drop\n }\n}\n"
     )
-    with Network() as network, place(network, peers=DEAD) as where, network.rules(drop):
-        with agent(where, extra={"KUBENURSE_CHECK_INTERVAL": "1s"}) as one:
-            time.sleep(seconds)
-            samples = one.samples()
+    quiet = {"KUBENURSE_CHECK_INTERVAL": "1s", "KUBENURSE_LOG_LEVEL": "ERROR"}
+    with (
+        Network() as network,
+        place(network, peers=DEAD) as where,
+        network.rules(drop),
+        agent(where, extra=quiet) as one,
+    ):
+        time.sleep(seconds)
+        samples = one.samples()
     for title, dead in (("10 dead peers", True), ("the 4 others", False)):
 
         def count(metric: str, *, dead: bool = dead, code: str = "") -> str:

@@ -42,7 +42,9 @@ def require(*commands: str) -> None:
     """Raise BenchError where we are not root or a command is not there."""
     missing = [command for command in commands if shutil.which(command) is None]
     if missing:
-        raise BenchError(f"needs {', '.join(missing)} (Debian: iproute2 util-linux nftables tcpdump)")
+        raise BenchError(
+            f"needs {', '.join(missing)} (Debian: iproute2 util-linux nftables tcpdump)"
+        )
     if os.geteuid() != 0:
         raise BenchError("needs root: it makes network namespaces")
 
@@ -87,7 +89,9 @@ class Network:
     def _make(self) -> None:
         _ip("netns", "add", self.a)
         _ip("netns", "add", self.b)
-        _ip("-n", self.a, "link", "add", "veth-a", "type", "veth", "peer", "veth-b", "netns", self.b)
+        _ip(
+            "-n", self.a, "link", "add", "veth-a", "type", "veth", "peer", "veth-b", "netns", self.b
+        )
         _ip("-n", self.a, "address", "add", f"{self.client_address}/24", "dev", "veth-a")
         for address in self.server_addresses:
             _ip("-n", self.b, "address", "add", f"{address}/24", "dev", "veth-b")
@@ -208,7 +212,11 @@ def stop(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-_SPIN = "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass"
+_SPIN: Final = """
+import sys, time
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end: pass
+"""
 
 
 @contextlib.contextmanager

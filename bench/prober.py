@@ -45,7 +45,7 @@ class _Listening:
 
 async def _probe(arguments: argparse.Namespace) -> None:
     listening = _Listening()
-    phases.measure = listening  # type: ignore[assignment]  # marks are nobody else's business
+    phases.measure = listening  # marks are nobody else's business
     trust = TrustStore(TrustConfig(ca_file=arguments.ca))
     transport = KernelTimedTransport(trust=trust, tracer_provider=NoOpTracerProvider())
     target = Target(

@@ -12,12 +12,16 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 PERIOD_SECONDS: Final = 0.001
 WARM_UP_SECONDS: Final = 5.0
 """Imports and the first checks are no running cost."""
+_OUR_OWN_WAKE_UP: Final = frozenset({"_read_from_self", "_process_self_data"})
+"""Each of our signals wakes the event loop (set_wakeup_fd), which the agent alone would not do."""
 
 
 class Sampler:
@@ -35,6 +39,8 @@ class Sampler:
         if time.monotonic() < self._since:
             return
         stack: list[tuple[str, str]] = []
+        if frame is not None and frame.f_code.co_name in _OUR_OWN_WAKE_UP:
+            return
         while frame is not None:
             stack.append((frame.f_code.co_filename, frame.f_code.co_qualname))
             frame = frame.f_back

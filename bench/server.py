@@ -1,6 +1,6 @@
 """The bench's far end: answers every request at once with the same bytes, in a process of its own.
 
-``python -m bench.server --bind ADDRESS... --port N`` says "ready" and serves until it is terminated.
+``python -m bench.server --bind ADDRESS... --port N`` says "ready" and serves until terminated.
 Answers like an agent does (node name, Server-Timing) and closes when it is asked to.
 """
 
@@ -17,8 +17,7 @@ from bench.wire import RESPONSE_BYTES
 _BODY = b"x" * RESPONSE_BYTES
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nkubenurse-node-name: bench\r\nserver-timing: wait;dur=0, app;dur=0\r\n"
-    b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
-    % (len(_BODY), _BODY)
+    b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
 
 

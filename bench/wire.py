@@ -6,7 +6,7 @@ connection, an answer of at least RESPONSE_BYTES; TLS 1.3 where the first bytes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bench.pcap import ACK, SYN, Segment
@@ -64,54 +64,39 @@ def exchanges(
 
 def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> Exchange:
     syns = [s for s in segments if s.has(SYN) and not s.has(ACK)]
-    started = syns[0].at_ns
     accepted = next((s.at_ns for s in segments if s.has(SYN) and s.has(ACK)), None)
-    sent = [s for s in segments if s.destination[1] == server_port and s.payload_bytes]
     came = [s for s in segments if s.source[1] == server_port]
+    sent = [s for s in segments if s.destination[1] == server_port and s.payload_bytes]
     answers = [s for s in came if s.payload_bytes]
-    base = {
-        "started_ns": started,
-        "port": syns[0].source[1],
-        "connect_ns": None if accepted is None else accepted - started,
-        "syn_count": len(syns),
-    }
-    if not sent:
-        return Exchange(**base)  # type: ignore[arg-type]  # a dict of the right fields
-    encrypted = sent[0].payload[:1] == bytes([_TLS_HANDSHAKE])
+    begun = Exchange(
+        started_ns=syns[0].at_ns,
+        port=syns[0].source[1],
+        connect_ns=None if accepted is None else accepted - syns[0].at_ns,
+        syn_count=len(syns),
+    )
+    if not sent or not answers:
+        return begun
+    opening = _flight([s for s in sent if s.at_ns < answers[0].at_ns])
+    tls_ns: int | None = None
+    loss_ns = 0
+    if sent[0].payload[:1] == bytes([_TLS_HANDSHAKE]):
+        # The opening was a hello; the server's flight lasts until we send again.
+        sent = [s for s in sent if s.at_ns > answers[0].at_ns]
+        again_ns = sent[0].at_ns if sent else answers[-1].at_ns + 1
+        tls_ns = max(s.at_ns for s in answers if s.at_ns < again_ns) - opening.first_ns
+        loss_ns = opening.last_ns - opening.first_ns
+        answers = [s for s in answers if s.at_ns > again_ns]
     answer = next((s for s in answers if s.payload_bytes >= answer_bytes), None)
-    hello_ns: int | None = None
-    loss = 0
-    if encrypted:
-        first_answer = answers[0] if answers else None
-        hello = _flight([s for s in sent if first_answer is None or s.at_ns < first_answer.at_ns])
-        if first_answer is None or hello is None:
-            return Exchange(**base)  # type: ignore[arg-type]  # a dict of the right fields
-        loss += hello.last_ns - hello.first_ns
-        after = [s for s in sent if s.at_ns > first_answer.at_ns]
-        flight = [s for s in answers if not after or s.at_ns < after[0].at_ns]
-        hello_ns = flight[-1].at_ns - hello.first_ns
-        # The server's own flight may be as large as an answer: the answer comes after ours.
-        answer = next(
-            (
-                s
-                for s in answers
-                if after and s.at_ns > after[0].at_ns and s.payload_bytes >= answer_bytes
-            ),
-            None,
-        )
-        first = hello
-        request = _flight([s for s in after if answer is None or s.at_ns < answer.at_ns])
-    else:
-        request = _flight([s for s in sent if answer is None or s.at_ns < answer.at_ns])
-        first = request
-    if request is not None:
-        loss += request.last_ns - request.first_ns
-    return Exchange(
-        **base,  # type: ignore[arg-type]  # a dict of the right fields
-        tls_ns=hello_ns,
+    request = None
+    if answer is not None and sent:
+        request = _flight([s for s in sent if s.at_ns < answer.at_ns])
+        loss_ns += request.last_ns - request.first_ns
+    return replace(
+        begun,
+        tls_ns=tls_ns,
         request_ns=answer.at_ns - request.first_ns if answer and request else None,
-        round_trip_ns=_acknowledged(first, came) if first else None,
-        loss_ns=loss,
+        round_trip_ns=_acknowledged(opening, came),
+        loss_ns=loss_ns,
     )
 
 
@@ -125,9 +110,7 @@ class _Flight:
     """The sequence number after it."""
 
 
-def _flight(segments: list[Segment]) -> _Flight | None:
-    if not segments:
-        return None
+def _flight(segments: list[Segment]) -> _Flight:
     last = max(segments, key=lambda s: (_offset(segments[0], _end(s)), -s.at_ns))
     end = _end(last)
     times = [s.at_ns for s in segments if _end(s) == end]

@@ -51,7 +51,8 @@ def state_gauges(
         return [(1.0, row) for row in rows.values()]
 
     def certificate_expiry() -> Readings:
-        return [(expiry, (type_,)) for type_, expiry in results.certificate_expiry_by_type().items()]
+        expiries = results.certificate_expiry_by_type()
+        return [(expiry, (type_,)) for type_, expiry in expiries.items()]
 
     def discovery_age() -> Readings:
         listed_at = neighbourhood().listed_at

@@ -207,7 +207,7 @@ class Split:
 
     @property
     def duration(self) -> float:
-        """dns + connect + tls + request: kubenurse_httpclient_request_duration_seconds."""
+        """Sum of dns, connect, tls and request: kubenurse_httpclient_request_duration_seconds."""
         return (self.dns or 0.0) + (self.connect or 0.0) + (self.tls or 0.0) + (self.request or 0.0)
 
 

@@ -97,7 +97,7 @@ class Schedule:
         *,
         on_missed: Callable[[Target, int], None],
         node: str,
-        on_quiet: Callable[[], None] | None = None,
+        on_quiet: Callable[[], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._check = check

@@ -222,9 +222,11 @@ class Cluster:
 
     async def _end(self) -> None:
         processes, self._processes = self._processes, {}
-        # Also while we are being cancelled a second time: nothing may be left behind.
-        await asyncio.shield(asyncio.gather(*(_stop(process) for process in processes.values())))
-        self._holder.cleanup()
+        try:
+            await asyncio.gather(*(_stop(process) for process in processes.values()))
+        finally:
+            # A second Ctrl-C does not wait for them, but they have been told already.
+            self._holder.cleanup()
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -65,7 +65,8 @@ def _cancel_when_told() -> None:
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, task.cancel)
 
 
 async def _until_up(cluster: Cluster) -> None:

@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.demo.view import Finding, Row
 
-_FRAME_LINES: Final = 6
-"""The table's borders and headings, the line for rows left out, a blank one and a spare one."""
+_FRAME_LINES: Final = 3
+"""The table's headings, the line for rows left out, and a spare one."""
+_WIDE: Final = 125
+"""Columns that the table needs with its longest error. In 80 the short form fits."""
+_TOTAL: Final = "total"
+_SHORT: Final = {
+    "outcome": "result",
+    "connect": "conn",
+    "network": "net",
+    "far end": "far",
+    "own delay": "own",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +94,25 @@ class LiveScreen:
         taken = sum(len(text.wrap(self._console, self._console.width)) for text in words)
         shown, left = view.fit(picture.rows, self._console.height - taken - _FRAME_LINES)
         rest = [Text(f"... and {left} more", style="dim")] if left else []
-        return Group(*words, _table(shown), *rest)
+        return Group(*words, _table(shown, self._console.width), *rest)
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table(padding=(0, 1))
+def _table(rows: Sequence[Row], width: int) -> Table:
+    narrow = width < _WIDE
+    table = Table(box=None, padding=(0, 1 if narrow else 2, 0, 0), pad_edge=False)
     for number, heading in enumerate(view.HEADINGS):
-        table.add_column(heading, justify="left" if number < 3 else "right", no_wrap=True)
+        if not (narrow and heading == _TOTAL):
+            short = _SHORT.get(heading, heading) if narrow else heading
+            table.add_column(short, justify="left" if number < 3 else "right", no_wrap=True)
     before = ""
     for row in rows:
         node, target, outcome, *figures = row.cells()
         style = "red" if row.outcome == "failed" else "yellow" if row.slow else "green"
         shown = "" if node == before else node
         before = node
+        if narrow:  # the sentence above says why
+            outcome = row.outcome if row.outcome == "failed" else outcome
+            figures = [figure.replace(" ", "") for figure in figures[1:]]
         table.add_row(shown, target, Text(outcome, style=style), *figures)
     return table
 

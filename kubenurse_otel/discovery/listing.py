@@ -59,7 +59,7 @@ def read_list(chunks: Iterable[bytes], take: Callable[[bytes], None]) -> str:
 def _head_version(head: bytes) -> str | None:
     """Return the version from what stands before the items, None if that is not all of a head."""
     try:
-        return _HEAD.decode(head.rstrip(b",") + b"}").metadata.resource_version
+        return _HEAD.decode(head.rstrip(b",") + b"}").metadata.resource_version or None
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -84,7 +84,7 @@ def _take_items(buffer: bytearray, looked: int, take: Callable[[bytes], None]) -
     while (end := buffer.find(_BETWEEN, looked)) >= 0:
         try:
             take(bytes(buffer[start : end + 1]))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             # The pattern stood inside the item (a list of objects with metadata): look further.
             tries += 1
             looked = end + 1

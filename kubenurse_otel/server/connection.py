@@ -51,6 +51,7 @@ class Connection:
         "_reader",
         "_socket",
         "_synack_retransmits",
+        "_told_close",
         "_unsent",
         "stage",
     )
@@ -77,6 +78,7 @@ class Connection:
         self._lingered = 0
         self._paused = False
         self._close_after = False
+        self._told_close = False
         connections.enter(self, Stage.READING)
         loop.add_reader(connection, self._readable)
 
@@ -178,7 +180,8 @@ class Connection:
         else:
             self._close_after = self._close_after or not request.keep_alive
             response, with_body = self._handle(request), request.method != b"HEAD"
-        data = message.encode(response, with_body=with_body, close=self._close_after)
+        self._told_close = self._close_after
+        data = message.encode(response, with_body=with_body, close=self._told_close)
         if self._channel is not None:
             self._channel.encrypt(data)
             data = self._channel.outgoing.read()
@@ -201,7 +204,7 @@ class Connection:
             return
         if self._reader.refused and not self._reader.queue:
             self._linger()
-        elif self._close_after and not self._reader.half_way:
+        elif self._told_close:
             self._end()
         elif self._reader.queue:
             self._pause()

@@ -28,12 +28,13 @@ class Reader:
     """
 
     __slots__ = (
+        "_arrival",
         "_current",
-        "_fed",
         "_head_bytes",
         "_parser",
         "_peer",
         "_served",
+        "_synack_retransmits",
         "queue",
         "refused",
     )
@@ -42,7 +43,8 @@ class Reader:
         self._peer = peer
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._current: Request | None = None
-        self._fed: tuple[Arrival, int] | None = None
+        self._arrival: Arrival | None = None
+        self._synack_retransmits = 0
         self._head_bytes = 0
         self._served = 0
         self.queue: deque[Request | int] = deque()
@@ -56,8 +58,9 @@ class Reader:
     def feed(self, data: memoryview | bytes, arrival: Arrival, synack_retransmits: int) -> None:
         """Take in ``data``. After a refusal nothing more is read."""
         if self._parser is None or self.refused:
-            return
-        self._fed = (arrival, synack_retransmits)
+            return  # closed meanwhile, or what comes is thrown away
+        self._arrival = arrival
+        self._synack_retransmits = synack_retransmits
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -113,9 +116,9 @@ class Reader:
             return
         self._current = None
         self._head_bytes = 0
-        if self._fed is not None:
-            request.arrival = self._fed[0]
-            request.synack_retransmits = None if self._served else self._fed[1]
+        request.arrival = self._arrival
+        if not self._served:
+            request.synack_retransmits = self._synack_retransmits
         self._served += 1
         self.queue.append(request)
 

@@ -238,7 +238,8 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
         line.reach(semconv.EVENT_GOT_CONN, marks.got_connection_ns)
     request = _last_sent(marks, Stage.REQUEST)
     if request is not None:
-        line.reach(semconv.EVENT_WROTE_REQUEST, request.ended_ns)
+        # Not when send() returned: we may be held up in it for longer than the answer takes.
+        line.reach(semconv.EVENT_WROTE_REQUEST, times.sent(request)[0])
         _request(marks, request, times, figures, line)
     return figures
 

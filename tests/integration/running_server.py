@@ -17,7 +17,7 @@ from kubenurse_otel.server import Server
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 20.0
@@ -99,6 +99,13 @@ class Answer:
         return {name: float(value) for name, value in entries}
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for ``condition``; TimeoutError when it does not come true."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for is the server's inner state
+            await asyncio.sleep(0.01)
+
+
 class Client:
     """One connection that sends what it is told and reads answers one by one."""
 
@@ -112,10 +119,8 @@ class Client:
     async def answer(self, *, head: bool = False) -> Answer:
         async with asyncio.timeout(PATIENCE_SECONDS):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = dict(
-                (name.lower(), value.strip())
-                for name, _, value in (line.partition(":") for line in lines[1:-2])
-            )
+            fields = (line.partition(":") for line in lines[1:-2])
+            headers = {name.lower(): value.strip() for name, _, value in fields}
             length = 0 if head else int(headers["content-length"])
             return Answer(int(lines[0].split()[1]), headers, await self.reader.readexactly(length))
 

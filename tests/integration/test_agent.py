@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from agents import Agent, environment, launch, running, wait_for
 
 NODES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2", "node-c": "127.0.1.3"}

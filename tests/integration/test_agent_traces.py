@@ -27,7 +27,7 @@ def by_name(spans: list[Any], trace_id: bytes) -> dict[str, Any]:
 
 
 def test_a_sampled_check_shows_both_ends_and_every_step(tmp_path: Path, port: int) -> None:
-    """check > GET > connection_setup > socket connect, and the neighbour's SERVER span under GET."""
+    """check > GET > connection_setup > socket connect, and the neighbour's SERVER span."""
     file = tmp_path / "neighbours.yaml"
     nodes = {"node-a": "127.0.1.1", "node-b": "127.0.1.2"}
     file.write_text(

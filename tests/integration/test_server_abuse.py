@@ -14,21 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running
+from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running, until
 
+from kubenurse_otel.server.connection import Connection
 from kubenurse_otel.server.connections import Stage
 from kubenurse_otel.server.reader import MAX_HEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kubenurse_otel.server import Server
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def connections(server: Server) -> int:
@@ -191,6 +184,28 @@ async def test_a_slow_reader_gets_everything_and_delays_nobody() -> None:
         assert b"Content-Length: 8000000" in head
         assert rest[:8_000_000] == here.around.exposition
         assert rest[8_000_000:].startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_who_reads_nothing_is_not_read_either() -> None:
+    """While an answer waits for its reader, further requests stay in the kernel's buffers."""
+    async with running() as here:
+        here.around.exposition = os.urandom(8_000_000)
+        with socket.create_connection((LOOPBACK, here.port)) as slow:
+            slow.sendall(get("/metrics"))
+            waiting = here.server._connections
+            assert waiting is not None
+            await until(lambda: waiting.count(Stage.ANSWERING) == 1)
+            slow.setblocking(False)
+            flood = get("/ready") * 20_000
+            for _ in range(50):
+                with contextlib.suppress(BlockingIOError):
+                    slow.send(flood)
+                await asyncio.sleep(0)
+            (connection,) = waiting
+            assert isinstance(connection, Connection)
+            assert not connection._reader.queue
+            with pytest.raises(BlockingIOError):
+                slow.send(flood)
 
 
 async def test_a_reset_in_the_middle_is_nobodys_problem() -> None:

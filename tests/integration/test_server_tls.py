@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from running_server import LOOPBACK, PATIENCE_SECONDS, client, get, running
+from running_server import LOOPBACK, PATIENCE_SECONDS, client, get, running, until
 
 from kubenurse_otel.server.connections import Stage
 
@@ -87,9 +87,7 @@ async def test_a_large_answer_over_tls(mounted: Mounted) -> None:
             connection.send(get("/metrics") + get("/ready"))
             waiting = here.server._connections
             assert waiting is not None
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not waiting.count(Stage.ANSWERING):
-                    await asyncio.sleep(0.01)
+            await until(lambda: waiting.count(Stage.ANSWERING) == 1)
             connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
             assert (await connection.answer()).body == here.around.exposition
             assert (await connection.answer()).body == b"ok\n"
@@ -112,8 +110,7 @@ async def test_the_certificate_changes_under_load(mounted: Mounted) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(asking())
-            while not seen:
-                await asyncio.sleep(0.01)
+            await until(lambda: "v1" in seen)
             mounted.swap()
         assert set(seen) == {"v1", "v2"}
 
@@ -166,6 +163,4 @@ async def test_a_reset_in_the_handshake(mounted: Mounted) -> None:
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connections = here.server._connections
         assert connections is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(connections):
-                await asyncio.sleep(0.01)
+        await until(lambda: len(connections) == 0)

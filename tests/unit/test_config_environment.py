@@ -63,7 +63,8 @@ def test_taking_it_twice_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
             {name: text for name, text in take_environment().items() if name.startswith("OTEL_")}
         ).config.warnings
     finally:
-        os.environ.update(before)  # noqa: TID251 - proxies, as they were
+        os.environ.clear()  # noqa: TID251 - all of it as it was
+        os.environ.update(before)  # noqa: TID251 - see above
 
 
 # --- service links ------------------------------------------------------------------------------

@@ -81,5 +81,5 @@ def test_a_privileged_port() -> None:
 
 def test_other_problems_are_told_as_the_system_has_them() -> None:
     """What has no sentence of its own is passed on."""
-    with pytest.raises(ServerError, match="cannot listen at KUBENURSE_PORT 0 on 0.0.0.0: boom"):
+    with pytest.raises(ServerError, match=r"cannot listen at KUBENURSE_PORT 0 on 0\.0\.0\.0: boom"):
         raise ServerError(_sentence(OSError(errno.EIO, "boom"), "0.0.0.0", 0, "KUBENURSE_PORT"))

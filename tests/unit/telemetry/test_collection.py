@@ -147,6 +147,7 @@ def test_the_sdks_own_overflow_is_not_silent_either(
     monkeypatch.setattr(store_module, "SETS_PER_TYPE", 0)
     monkeypatch.setattr(store_module, "SETS_FLOOR", 4)
     telemetry = start()
+    monkeypatch.setattr(store_module, "SETS_FLOOR", 2_000)  # from here on the store has room
     for type_ in range(6):
         missed(telemetry, f"extra{type_}")
     assert f'{MISSED.name}{{otel_metric_overflow="true"}} 2' in missed_lines(telemetry)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from opentelemetry.context import attach, detach
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.exporter.prometheus._mapping import (
     map_unit,
@@ -292,6 +293,18 @@ def test_there_are_no_exemplars_without_a_trace_exporter(start: START, fields: A
     assert "trace_id" not in openmetrics_of(telemetry)
 
 
+def test_the_current_span_leaves_no_exemplar(start: START) -> None:
+    """Only a context that is handed over counts: in on_end the current span is another's."""
+    telemetry = start(otlp_traces=NOWHERE)
+    token = attach(sampled())
+    try:
+        telemetry.instruments.record(semconv.OWN_DELAY_TIME, 0.2, {"type": "x"})
+        telemetry.instruments.add(semconv.MISSED_CHECKS, 1, {"type": "x"})
+    finally:
+        detach(token)
+    assert "trace_id" not in openmetrics_of(telemetry)
+
+
 def test_gzip_is_the_same_body(start: START) -> None:
     """A gzip-coded answer decodes to the identity one and says so."""
     telemetry = start(gauges=every_gauge())
@@ -364,7 +377,7 @@ def test_fourteen_targets_have_at_most_2300_series(start: START) -> None:
     events = {f"path_node-{node}": plain for node in range(10)}
     events["api_server_direct"] = without_name
     events["me_service"] = [event for event in semconv.EVENTS if not event.startswith("tls")]
-    events |= dict.fromkeys(("api_server_dns", "me_ingress"), list(semconv.EVENTS))
+    events["api_server_dns"] = events["me_ingress"] = list(semconv.EVENTS)
 
     def one_a_type(metric: semconv.Metric) -> list[tuple[float, tuple[str, ...]]]:
         firsts = list(events) if metric.labels[:1] == ("type",) else ["x"]

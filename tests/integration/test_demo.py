@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from kubenurse_otel.demo import main, view
+from kubenurse_otel.demo.cluster import Cluster, DemoError, choose_port
+from kubenurse_otel.demo.play import _until_up
+
+ENVIRON = {"PATH": os.environ["PATH"]}  # noqa: TID251 - what the demo's processes inherit
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the demo makes its temporary folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_the_demo_breaks_three_things_sees_them_and_ends(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make demo ARGS="--seconds N"` without a terminal: plain lines, a summary, exit 0, no trace."""
+    code = main(["--seconds", "11", "--port", str(choose_port(0))])
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+
+    assert code == 0
+    assert "/alive" in shown
+    assert "/metrics" in shown
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in shown
+    summary = lines[lines.index("What the agents saw:") + 1 :]
+    assert [line.split(":")[0].strip() for line in summary] == [
+        "slow far end",
+        "refused node",
+        "expired certificate",
+    ]
+    assert all("seen after" in line for line in summary)
+    assert "me_ingress is slow" in summary[0]
+    assert "what stands before it is slow" in summary[0]
+    assert "path_node-4 fails for" in summary[1]
+    assert "me_ingress fails for" in summary[2]
+    assert list(folder.iterdir()) == []
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_process_and_no_file(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    """Ctrl-C, and a supervisor's SIGTERM, clean up everything."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "kubenurse_otel", "demo", "--port", str(choose_port(0))],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with demo:
+        assert demo.stdout is not None
+        while "All is well" not in (line := demo.stdout.readline()):
+            assert line, "the demo ended by itself"
+        started = children(demo.pid)
+        assert len(started) == 6
+        demo.send_signal(number)
+        demo.communicate(timeout=30)
+
+    assert demo.returncode == code
+    assert all(is_gone(pid) for pid in started)
+    assert list(folder.iterdir()) == []
+
+
+async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Path) -> None:
+    """The demo does not go on with four agents in silence."""
+    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+        await _until_up(cluster)
+        rows = view.rows(await cluster.poll())
+        assert len(rows) == 5 * 8
+        assert {row.outcome for row in rows} == {"ok"}
+        processes = children(os.getpid())
+        victim = cluster._processes["node-3"]
+        victim.kill()
+        await victim.wait()
+        with pytest.raises(DemoError, match="node-3 died with exit code -9"):
+            cluster.check_alive()
+
+    deadline = time.monotonic() + 10
+    while not all(is_gone(pid) for pid in processes if pid != os.getpid()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert list(folder.iterdir()) == []
+
+
+async def test_an_agent_whose_port_is_taken_says_so(folder: Path) -> None:
+    """What the agent printed last is what the person at the terminal reads."""
+    port = choose_port(0)
+    with socket.create_server(("127.0.1.2", port)):
+        with pytest.raises(DemoError, match=r"node-2 died with exit code 1[\s\S]*KUBENURSE_PORT"):
+            async with Cluster(port=port, environ=ENVIRON) as cluster:
+                await _until_up(cluster)
+
+    assert list(folder.iterdir()) == []
+
+
+async def test_stand_ins_that_cannot_start_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their last words are in the message, and nothing is left."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DemoError, match="stand-ins did not start"):
+        async with Cluster(port=choose_port(0), environ=ENVIRON):
+            pass
+
+    assert list(folder.iterdir()) == []
+
+
+async def test_stand_ins_that_died_are_told(folder: Path) -> None:
+    """A command that nobody follows does not hang."""
+    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+        far_ends = cluster._processes["stand-ins"]
+        far_ends.kill()
+        await far_ends.wait()
+        with pytest.raises(DemoError, match="stand-ins died"):
+            await cluster.set_ingress("delay 1")
+
+    assert list(folder.iterdir()) == []
+
+
+def test_without_its_packages_the_demo_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The agent's image has no rich; the message is one line and not a stack."""
+    for module in ("play", "screen"):
+        monkeypatch.delitem(sys.modules, f"kubenurse_otel.demo.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+
+    assert main([]) == 1
+    assert "pip install 'kubenurse-otel[demo]'" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from alive import EXPIRED, GOOD, REFUSED, document
+from rich.console import Console
+
+from kubenurse_otel.demo import view
+from kubenurse_otel.demo.screen import LiveScreen, Picture, PlainScreen, screen_for
+
+WELL = {f"node-{n}": document(me_ingress=GOOD, me_service=GOOD) for n in (1, 2)}
+BAD = {**WELL, "node-2": document(me_ingress=EXPIRED, me_service=GOOD)}
+
+
+def picture(
+    alive: dict[str, dict[str, object]],
+    announcement: str = "Act one.",
+    silent: tuple[str, ...] = (),
+) -> Picture:
+    rows = view.rows(alive)
+    return Picture(announcement, rows, view.findings(rows), silent, seconds=3.0)
+
+
+def console(height: int = 40, width: int = 120) -> Console:
+    return Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=width,
+        height=height,
+        _environ={"TERM": "xterm"},
+    )
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_screen_is_chosen_by_where_the_output_goes() -> None:
+    """A terminal gets the live table, a pipe plain lines."""
+    assert isinstance(screen_for(console()), LiveScreen)
+    assert isinstance(screen_for(Console(file=io.StringIO())), PlainScreen)
+
+
+def test_the_live_table_shows_rows_sentences_and_addresses() -> None:
+    """Everything is on one page, which is given back at the end."""
+    terminal = console(width=140)
+    screen = LiveScreen(terminal)
+    screen.open(["Look at http://127.0.1.1:18080/alive"])
+    screen.show(picture(BAD, silent=("node-4",)))
+    screen.close()
+    screen.close()
+    shown = written(terminal)
+
+    assert "http://127.0.1.1:18080/alive" in shown
+    assert "Act one." in shown
+    assert "The agent of node-4 does not answer us." in shown
+    assert "me_ingress fails for 1 of 2 agents" in shown
+    assert "tls_certificate_expired" in shown
+    assert "\x1b[?1049h" in shown  # the terminal's other page, and back
+    assert "\x1b[?1049l" in shown
+
+
+@pytest.mark.parametrize("height", [10, 14, 24, 50])
+def test_the_page_is_never_higher_than_the_terminal(height: int) -> None:
+    """Forty rows in a small window are cut to what fits, and the rest is counted."""
+    terminal = console(height=height)
+    screen = LiveScreen(terminal)
+    many = {f"node-{n}": document(**{f"t{m}": GOOD for m in range(8)}) for n in range(5)}
+    lines = terminal.render_lines(screen.draw(picture(many)), pad=False)
+
+    assert len(lines) <= height
+    assert ("more" in "".join(segment.text for line in lines for segment in line)) == (height < 49)
+
+
+def test_an_ordinary_terminal_has_room_for_every_figure() -> None:
+    """In 80 columns errors are short, the total is left out, and no figure is cut."""
+    terminal = console(height=24, width=80)
+    about = {**BAD, "node-1": document(api_server_direct=GOOD)}
+    page = LiveScreen(terminal).draw(picture(about))
+    lines = ["".join(s.text for s in line) for line in terminal.render_lines(page)]
+
+    assert max(len(line) for line in lines) <= 80
+    figures = ["200µs", "30µs", "700µs", "20µs", "0", "1.05ms", "1.50ms"]
+    assert any(line.split()[-7:] == figures and "api_server" in line for line in lines)
+    assert any(line.split()[:3] == ["node-2", "me_ingress", "failed"] for line in lines)
+
+
+def test_plain_lines_tell_what_has_settled_and_once() -> None:
+    """A log has each scene, and each change of what is seen, but not every look."""
+    screen = PlainScreen()
+    told = [
+        list(screen.draw(picture(alive, announcement)))
+        for alive, announcement in [
+            (WELL, "Act one."),
+            (WELL, "Act one."),
+            (WELL, "Act one."),
+            (WELL, "Act two."),
+            (BAD, "Act two."),
+            (BAD, "Act two."),
+            (BAD, "Act two."),
+            (WELL, "Act three."),
+            (WELL, "Act three."),
+        ]
+    ]
+
+    assert told[0] == ["", "  3.0 s  Act one."]
+    assert told[1][0].startswith("  3.0 s  -> 4 targets are good")
+    assert [line.split()[:2] for line in told[1][2:]] == [
+        ["node-1", "me_ingress"],
+        ["node-1", "me_service"],
+    ]
+    assert told[2] == []
+    assert told[3] == ["", "  3.0 s  Act two."]
+    assert told[4] == []
+    assert "me_ingress fails for 1 of 2 agents" in told[5][0]
+    assert "tls_certificate_expired" in told[5][-1]
+    assert told[6] == []
+    assert len(told[7]) == 2
+    assert len(told[8]) == 1
+
+
+def test_plain_lines_survive_a_log_without_umlauts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An ASCII log gets question marks instead of an exception."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    screen = PlainScreen()
+    screen.open(["header"])
+    screen.show(picture({"node-1": document(path_node__4=REFUSED)}))
+    screen.show(picture(WELL))
+    screen.show(picture(WELL))
+    screen.close()
+
+    assert raw.getvalue().startswith(b"header\n")
+    assert b"20 ?s" in raw.getvalue()
