@@ -145,8 +145,10 @@ def http_receiver(
 
 
 @contextmanager
-def grpc_receiver(*, key_and_chain: tuple[bytes, bytes] | None = None) -> Iterator[Received]:
-    """OTLP grpc; ``endpoint`` is http(s)://127.0.0.1:port."""
+def grpc_receiver(
+    *, key_and_chain: tuple[bytes, bytes] | None = None, client_ca: bytes | None = None
+) -> Iterator[Received]:
+    """OTLP grpc; ``endpoint`` is http(s)://...:port. With ``client_ca`` clients must show theirs."""
     received = Received()
 
     def answer(kind: str, request: Any, context: grpc.ServicerContext, response: Any) -> Any:
@@ -179,7 +181,9 @@ def grpc_receiver(*, key_and_chain: tuple[bytes, bytes] | None = None) -> Iterat
         port = server.add_insecure_port("127.0.0.1:0")
         received.endpoint = f"http://127.0.0.1:{port}"
     else:
-        credentials = grpc.ssl_server_credentials([key_and_chain])
+        credentials = grpc.ssl_server_credentials(
+            [key_and_chain], client_ca, require_client_auth=client_ca is not None
+        )
         port = server.add_secure_port("127.0.0.1:0", credentials)
         received.endpoint = f"https://localhost:{port}"
     server.start()

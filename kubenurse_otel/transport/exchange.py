@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 65_536
 MAX_HEAD_BYTES: Final = 16_384
 MAX_INTERIM_RESPONSES: Final = 10
+_VERSION: Final = b"HTTP/1."
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -42,6 +43,8 @@ class Exchange:
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self.writing = False
         self.head_read = False
+        self._start = b""
+        self._received = 0
 
     async def run(self, method: bytes, target: bytes, headers: Headers) -> Reply:
         """Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError."""
@@ -89,7 +92,7 @@ class Exchange:
             event = await self._next()
             if isinstance(event, h11.Data):
                 size += len(event.data)
-                if size > MAX_BODY_BYTES:
+                if size > MAX_BODY_BYTES or self._received > MAX_HEAD_BYTES + MAX_BODY_BYTES:
                     return False
             else:
                 return True
@@ -107,6 +110,11 @@ class Exchange:
             data, received = await self._connection.receive()
             if received is not None:
                 self._mark(received)
+            if len(self._start) < len(_VERSION):
+                self._start = (self._start + data)[: len(_VERSION)]
+                if not _VERSION.startswith(self._start):
+                    raise MalformedResponseError("it does not begin as HTTP/1 does")
+            self._received += len(data)
             self._protocol.receive_data(data)
 
     def _mark(self, received: Received) -> None:

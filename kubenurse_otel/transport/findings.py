@@ -36,7 +36,7 @@ def measurement(
         peer_address=marks.peer[0],
         peer_port=marks.peer[1],
         connection_reused=marks.reused,
-        retransmits=0 if info is None else max(0, info.retransmits - marks.retransmits_before),
+        retransmits=marks.retransmits,
         dsacks=0 if info is None else info.dsacks,
         lost=0 if info is None else info.lost,
         rtt=None if info is None else info.rtt_us / _MICROSECONDS,

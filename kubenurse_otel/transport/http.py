@@ -8,7 +8,6 @@ story on the current span. Raises httpx's exceptions only.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -25,6 +24,7 @@ from kubenurse_otel.transport.findings import measurement
 from kubenurse_otel.transport.marks import Marks, Stage
 from kubenurse_otel.transport.resolve import (
     DeadlineExceededError,
+    LookUpError,
     Resolve,
     ThreadResolver,
     is_address,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.transport.trust import TrustStore
 
 _NOT_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
+_NEVER: Final = frozenset({b"baggage"})
 _NOT_PASSED_UP: Final = frozenset(
     {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
 )
@@ -83,6 +84,7 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         except (OSError, UnicodeError, errors.CheckError) as raised:
             error = raised
         course.marks.ended = self._means.clocks()
+        course.marks.failed = error is not None
         course.finish(reply)
         marks = course.marks
         timeline = phases.measure(marks)
@@ -134,11 +136,16 @@ class _Course:
         self._target = target
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
+        self._looked_up_ns: int | None = None
+        """How long a look-up took that failed."""
         self._begin()
+        self._set_deadline()
 
     def _begin(self) -> None:
         """Start the clock: here, and again when a kept connection turned out to be dead."""
         self.marks = Marks(started=self._means.clocks())
+
+    def _set_deadline(self) -> None:
         self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
 
     async def run(self) -> Reply:
@@ -147,8 +154,11 @@ class _Course:
             idle = self._idle_connection()
             if idle is not None:
                 idle.reuse(self.marks)
-                with contextlib.suppress(ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
+                try:
                     return await self._send(idle, headers)
+                except (ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
+                    if self.marks.first_byte is not None:
+                        raise
                 # The far end closed it as we wrote: that says nothing (RFC 9112 section 9.3.1).
                 idle.close()
                 self._begin()
@@ -183,14 +193,21 @@ class _Course:
             )
             if own_ns > _OWN_SHARE * self._target.timeout_seconds * 1e9:
                 error = errors.OwnTimeoutError(f"{own_ns / 1e9:.1f} s of its time went by in us")
-        elapsed_ns = marks.ended.monotonic_ns - marks.started.monotonic_ns
+        elapsed_ns = self._looked_up_ns or marks.ended.monotonic_ns - marks.started.monotonic_ns
         return errors.failure(
             error,
             self.phase,
-            target=f"{self.host}:{self.port}" if ":" not in self.host else self._target.url,
+            target=self._where(),
+            retransmits=marks.retransmits,
             writing=self._exchange is not None and self._exchange.writing,
             elapsed_seconds=elapsed_ns / 1e9,
         )
+
+    def _where(self) -> str:
+        """What a failure in this phase is about: the proxy, until there is a tunnel."""
+        if self._target.proxy_url and self.phase in {Phase.DNS, Phase.CONNECT}:
+            return self._target.proxy_url
+        return f"{self.host}:{self.port}" if ":" not in self.host else self._target.url
 
     def _note_end(self, connection: Connection) -> None:
         connection.drain_stamps()
@@ -229,7 +246,12 @@ class _Course:
         if is_address(host):
             return (host,)
         self.marks.dns_started_ns = self.marks.started.monotonic_ns
-        answer = await self._means.resolve(host, deadline=self._deadline)
+        try:
+            answer = await self._means.resolve(host, deadline=self._deadline)
+        except LookUpError as failed:
+            self.marks.dns_started_ns = max(failed.started_ns, self.marks.started.monotonic_ns)
+            self._looked_up_ns = failed.ended_ns - failed.started_ns
+            raise failed.error from None
         self.marks.dns_started_ns = answer.started_ns
         self.marks.dns_ended_ns = answer.ended_ns
         return answer.addresses
@@ -264,7 +286,7 @@ class _Course:
                 self._request.method.encode("ascii"), self._request_target(), headers
             )
         finally:
-            if exchange.head_read:
+            if self.marks.first_byte is not None:
                 self.phase = Phase.RECEIVE
 
     def _headers(self) -> Headers:
@@ -272,7 +294,7 @@ class _Course:
         headers = [
             (name, value)
             for name, value in self._request.headers.raw
-            if target.propagate or name.lower() not in _NOT_PROPAGATED
+            if name.lower() not in (_NEVER if target.propagate else _NOT_PROPAGATED)
         ]
         if not target.reuse_connection:
             headers.append((b"Connection", b"close"))

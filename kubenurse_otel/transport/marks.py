@@ -92,7 +92,16 @@ class Marks:
     """As ssl names it: "TLSv1.3"."""
     tls_cipher: str = ""
     certificate_expiry: float | None = None
+    failed: bool = False
+    """The answer was not whole: what was waited for at its end is in no figure."""
 
     @property
     def connected(self) -> bool:
         return self.reused or self.used is not None
+
+    @property
+    def retransmits(self) -> int:
+        """Segments of this exchange that our kernel sent again, as far as it tells."""
+        if self.info_at_end is None:
+            return 0
+        return max(0, self.info_at_end.retransmits - self.retransmits_before)

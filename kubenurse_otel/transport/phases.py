@@ -160,6 +160,7 @@ class _Figures:
     """wait + handshake + proxy"""
     proxy: int = 0
     tls: int | None = None
+    tls_waited: int = 0
     request: int | None = None
     receive: int | None = None
     request_loss: int = 0
@@ -201,7 +202,11 @@ def own_delay_so_far_ns(marks: Marks, now_ns: int, waiting_since_ns: int) -> int
     figures = _figures_or_none(marks)
     waited = now_ns - waiting_since_ns
     known = (
-        (figures.dns or 0) + (figures.connect or 0) + figures.proxy + (figures.tls or 0)
+        (figures.dns or 0)
+        + (figures.connect or 0)
+        + figures.tls_waited
+        + (figures.request or 0)
+        + (figures.receive or 0)
         if figures
         else elapsed
     )
@@ -231,6 +236,7 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
         line.reach(semconv.EVENT_TLS_START, marks.tls_started_ns)
         waited, lost = _waited(marks, Stage.TLS, times)
         figures.loss += lost
+        figures.tls_waited = waited
         if marks.tls_ended_ns is not None:
             figures.tls = waited
             line.reach(semconv.EVENT_TLS_DONE, marks.tls_ended_ns, after=waited)
@@ -358,7 +364,7 @@ def _split(marks: Marks, figures: _Figures) -> Split:
     if figures.request is not None and figures.round_trip is not None:
         far_end = figures.request - figures.request_loss - figures.round_trip
     own: int | None = None
-    if figures.request is not None and marks.ended is not None:
+    if figures.request is not None and marks.ended is not None and not marks.failed:
         elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
         parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
         own = max(0, elapsed - sum(part or 0 for part in parts))

@@ -10,9 +10,11 @@ import ipaddress
 import socket
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_THREADS: Final = 32
 MAX_THREADS_PER_HOST: Final = 2
@@ -36,10 +38,20 @@ class Answer:
     ended_ns: int
 
 
-class Resolve(Protocol):
-    """Looks a name up. Raises socket.gaierror, or DeadlineExceededError at ``deadline``
-    (event-loop time).
+class LookUpError(Exception):
+    """A look-up that failed: the error that it met, and when it ran (monotonic ns), which may
+    have begun before it was asked for: only its whole time tells a time-out from a refusal.
     """
+
+    def __init__(self, error: OSError | UnicodeError, started_ns: int, ended_ns: int) -> None:
+        super().__init__()
+        self.error = error
+        self.started_ns = started_ns
+        self.ended_ns = ended_ns
+
+
+class Resolve(Protocol):
+    """Looks a name up. Raises LookUpError, or DeadlineExceededError at ``deadline`` (loop time)."""
 
     async def __call__(self, host: str, *, deadline: float) -> Answer: ...
 
@@ -67,77 +79,88 @@ def interleave(addresses: list[tuple[int, str]]) -> tuple[str, ...]:
 
 
 class ThreadResolver:
-    """getaddrinfo in daemon threads.
+    """getaddrinfo in daemon threads, used on one event loop.
 
     A thread whose look-up hangs stays behind until the C library gives up, so that threads are
-    bounded: in all, and for a name, lest one stuck name take every thread from the others.
+    bounded: in all, and for a name, lest one stuck name take every thread from the others. Who
+    asks for a name that has its share already joins the youngest of its look-ups.
     """
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._running: dict[str, list[asyncio.Future[Answer]]] = {}
 
     async def __call__(self, host: str, *, deadline: float) -> Answer:
         loop = asyncio.get_running_loop()
-        waiting_since_ns = time.monotonic_ns()
-        if not self._enter(host):
-            # Earlier look-ups of this name still hang: this one would only join them.
-            raise DeadlineExceededError(waiting_since_ns)
-        future: asyncio.Future[Answer] = loop.create_future()
-        threading.Thread(
-            target=self._look_up, args=(host, loop, future), name="resolve", daemon=True
-        ).start()
-        timer = loop.call_at(deadline, _expire, future, waiting_since_ns)
+        asked_ns = time.monotonic_ns()
+        look_up = self._look_up(host, loop)
+        expiry: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_at(deadline, _expire, expiry)
         try:
-            return await future
+            await asyncio.wait((look_up, expiry), return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
+            expiry.cancel()
+        if not look_up.done():
+            raise DeadlineExceededError(asked_ns)
+        try:
+            answer = look_up.result()
+        except LookUpError as failed:
+            raise LookUpError(failed.error, failed.started_ns, failed.ended_ns) from None
+        # One that was joined took only as long as it was waited for.
+        started_ns = max(asked_ns, answer.started_ns)
+        return Answer(answer.addresses, started_ns, max(started_ns, answer.ended_ns))
 
-    def _enter(self, host: str) -> bool:
-        with self._lock:
-            full = self._running.total() >= MAX_THREADS
-            if full or self._running[host] >= MAX_THREADS_PER_HOST:
-                return False
-            self._running[host] += 1
-            return True
+    def _look_up(self, host: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Answer]:
+        running = self._running.get(host, [])
+        if len(running) >= MAX_THREADS_PER_HOST:
+            return running[-1]
+        future: asyncio.Future[Answer] = loop.create_future()
+        if sum(map(len, self._running.values())) >= MAX_THREADS:
+            return future  # nothing will answer it but the deadline
+        self._running[host] = [*running, future]
+        threading.Thread(
+            target=_ask, args=(host, loop, future, self._finished), name="resolve", daemon=True
+        ).start()
+        return future
 
-    def _leave(self, host: str) -> None:
-        with self._lock:
-            self._running[host] -= 1
-            if not self._running[host]:
-                del self._running[host]
-
-    def _look_up(
-        self, host: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Answer]
+    def _finished(
+        self, host: str, future: asyncio.Future[Answer], result: Answer | LookUpError
     ) -> None:
-        result: Answer | Exception
-        started_ns = time.monotonic_ns()
-        try:
-            found = socket.getaddrinfo(
-                host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
-            ended_ns = time.monotonic_ns()
-            addresses = interleave([(family, str(at[0])) for family, _, _, _, at in found])
-            result = Answer(addresses, started_ns, ended_ns)
-        except (OSError, UnicodeError) as error:
-            result = error
-        finally:
-            self._leave(host)
-        try:
-            loop.call_soon_threadsafe(_settle, future, result)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
+        """On the loop, when a thread is done."""
+        left = [other for other in self._running[host] if other is not future]
+        if left:
+            self._running[host] = left
+        else:
+            del self._running[host]
+        if isinstance(result, Answer):
+            future.set_result(result)
+        else:
+            future.set_exception(result)
+            future.exception()  # seen: those who asked may have gone
 
 
-def _settle(future: asyncio.Future[Answer], result: Answer | Exception) -> None:
-    if future.done():
+def _ask(
+    host: str,
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Answer],
+    finished: Callable[[str, asyncio.Future[Answer], Answer | LookUpError], None],
+) -> None:
+    """In a thread: look up, and time it here, around the call itself."""
+    result: Answer | LookUpError
+    started_ns = time.monotonic_ns()
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        ended_ns = time.monotonic_ns()
+        addresses = interleave([(family, str(at[0])) for family, _, _, _, at in found])
+        result = Answer(addresses, started_ns, ended_ns)
+    except (OSError, UnicodeError) as error:
+        result = LookUpError(error, started_ns, time.monotonic_ns())
+    try:
+        loop.call_soon_threadsafe(finished, host, future, result)
+    except RuntimeError:  # the loop is closed: nobody waits any more
         return
-    if isinstance(result, Answer):
-        future.set_result(result)
-    else:
-        future.set_exception(result)
 
 
-def _expire(future: asyncio.Future[Answer], waiting_since_ns: int) -> None:
-    if not future.done():
-        future.set_exception(DeadlineExceededError(waiting_since_ns))
+def _expire(expiry: asyncio.Future[None]) -> None:
+    if not expiry.done():
+        expiry.set_result(None)

@@ -81,13 +81,12 @@ class _Race:
     def _judge(self, outcome: socket.socket | BaseException) -> None:
         if isinstance(outcome, BaseException):
             self.error = outcome
-        elif self.winner is None:
-            self.winner = outcome
         else:
-            outcome.close()
+            self.winner = outcome
 
 
 async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) -> socket.socket:
+    """One address. Raises OSError, also where another address was faster."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
     marks.attempts.append(attempt)
@@ -98,10 +97,6 @@ async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) ->
         raise
     try:
         await _connect(sock, (address, port), deadline=deadline, attempt=attempt)
-        if marks.used is None:
-            marks.info_at_connect = kernel.tcp_info(sock)
-            marks.info_at_connect_ns = time.monotonic_ns()
-            marks.used = attempt
     except OSError as error:
         attempt.ended_ns, attempt.error = time.monotonic_ns(), error
         sock.close()
@@ -110,6 +105,13 @@ async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) ->
         attempt.ended_ns, attempt.abandoned = time.monotonic_ns(), True
         sock.close()
         raise
+    if marks.used is not None:
+        attempt.abandoned = True
+        sock.close()
+        raise ConnectionAbortedError("another address was faster")
+    marks.info_at_connect = kernel.tcp_info(sock)
+    marks.info_at_connect_ns = time.monotonic_ns()
+    marks.used = attempt
     return sock
 
 

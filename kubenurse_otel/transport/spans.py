@@ -57,7 +57,7 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
     timed = split.dns is not None or bool(measured.peer_address)
     found: dict[str, AttributeValue | None] = {
         semconv.TYPE: type_,
-        semconv.DURATION: split.duration if split.request is not None else None,
+        semconv.DURATION: split.duration if measured.status_code is not None else None,
         semconv.PHASE_DNS: split.dns,
         semconv.PHASE_CONNECT: split.connect,
         semconv.PHASE_TLS: split.tls,

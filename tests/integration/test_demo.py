@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from kubenurse_otel.demo import main, view
+from kubenurse_otel.demo import main, play, view
 from kubenurse_otel.demo.cluster import Cluster, DemoError, choose_port
 from kubenurse_otel.demo.play import _until_up
 
-ENVIRON = {"PATH": os.environ["PATH"]}  # noqa: TID251 - what the demo's processes inherit
+ENVIRON = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_demo_breaks_three_things_sees_them_and_ends(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`make demo ARGS="--seconds N"` without a terminal: plain lines, a summary, exit 0, no trace."""
+    """Without a terminal and with --seconds: plain lines, a summary, exit 0, nothing left."""
     code = main(["--seconds", "11", "--port", str(choose_port(0))])
     shown = capsys.readouterr().out
     lines = shown.splitlines()
@@ -50,7 +50,11 @@ def test_the_demo_breaks_three_things_sees_them_and_ends(
     assert "what stands before it is slow" in summary[0]
     assert "path_node-4 fails for" in summary[1]
     assert "me_ingress fails for" in summary[2]
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 def children(pid: int) -> list[int]:
@@ -83,7 +87,7 @@ def test_a_signal_leaves_no_process_and_no_file(
 
     assert demo.returncode == code
     assert all(is_gone(pid) for pid in started)
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
 
 
 async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Path) -> None:
@@ -104,18 +108,20 @@ async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Pat
     while not all(is_gone(pid) for pid in processes if pid != os.getpid()):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
 
 
 async def test_an_agent_whose_port_is_taken_says_so(folder: Path) -> None:
     """What the agent printed last is what the person at the terminal reads."""
     port = choose_port(0)
-    with socket.create_server(("127.0.1.2", port)):
-        with pytest.raises(DemoError, match=r"node-2 died with exit code 1[\s\S]*KUBENURSE_PORT"):
-            async with Cluster(port=port, environ=ENVIRON) as cluster:
-                await _until_up(cluster)
+    with (
+        socket.create_server(("127.0.1.2", port)),
+        pytest.raises(DemoError, match=r"node-2 died with exit code 1[\s\S]*KUBENURSE_PORT"),
+    ):
+        async with Cluster(port=port, environ=ENVIRON) as cluster:
+            await _until_up(cluster)
 
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
 
 
 async def test_stand_ins_that_cannot_start_are_told(
@@ -127,7 +133,7 @@ async def test_stand_ins_that_cannot_start_are_told(
         async with Cluster(port=choose_port(0), environ=ENVIRON):
             pass
 
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
 
 
 async def test_stand_ins_that_died_are_told(folder: Path) -> None:
@@ -139,7 +145,34 @@ async def test_stand_ins_that_died_are_told(folder: Path) -> None:
         with pytest.raises(DemoError, match="stand-ins died"):
             await cluster.set_ingress("delay 1")
 
-    assert list(folder.iterdir()) == []
+    assert left_in(folder) == []
+
+
+async def test_agents_that_are_not_up_in_time_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is far too slow gets a sentence, not an endless wait."""
+    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+        monkeypatch.setattr(play, "START_SECONDS", 0.0)
+        with pytest.raises(DemoError, match=r"not up after 0 s; node-1, .* did not answer"):
+            await _until_up(cluster)
+
+    assert left_in(folder) == []
+
+
+def test_a_demo_that_cannot_start_exits_with_1_and_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A taken port is replaced and said; a failed start is one message."""
+    port = choose_port(0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with socket.create_server(("127.0.1.5", port)):
+        assert main(["--port", str(port)]) == 1
+    shown = capsys.readouterr()
+
+    assert f"Port {port} is taken; the agents listen on " in shown.out
+    assert "kubenurse-otel demo: the stand-ins did not start" in shown.err
+    assert left_in(folder) == []
 
 
 def test_without_its_packages_the_demo_says_how_to_get_them(

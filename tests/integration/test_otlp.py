@@ -282,19 +282,27 @@ def test_traces_arrive_whole(start: START, protocol: OtlpProtocol) -> None:
 
 
 def test_headers_gzip_and_tls(
-    start: START, protocol: OtlpProtocol, certificates: Certificates
+    start: START, protocol: OtlpProtocol, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """The configured CA vouches, headers are sent, bodies are compressed, all of it per signal."""
+    """The configured CA vouches, our certificate is shown, headers are sent, bodies compressed."""
+    leaf, client = certificates.leaf(), certificates.leaf()
+    key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
+    client.private_key_pem.write_to_path(key)
+    certificate.write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
     with contextlib.ExitStack() as stack:
         if protocol is OtlpProtocol.HTTP_PROTOBUF:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            certificates.leaf().configure_cert(context)
+            leaf.configure_cert(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(certificates.ca_file)
             received = stack.enter_context(otlp_receiver.http_receiver(tls=context))
         else:
-            leaf = certificates.leaf()
             chain = b"".join(pem.bytes() for pem in leaf.cert_chain_pems)
             received = stack.enter_context(
-                otlp_receiver.grpc_receiver(key_and_chain=(leaf.private_key_pem.bytes(), chain))
+                otlp_receiver.grpc_receiver(
+                    key_and_chain=(leaf.private_key_pem.bytes(), chain),
+                    client_ca=certificates.ca_file.read_bytes(),
+                )
             )
         telemetry = start(
             otlp_traces=otlp(
@@ -302,6 +310,8 @@ def test_headers_gzip_and_tls(
                 protocol,
                 "traces",
                 certificate=certificates.ca_file,
+                client_key=key,
+                client_certificate=certificate,
                 gzip=True,
                 headers=(("X-Tenant", "blue"),),
             )
@@ -312,6 +322,51 @@ def test_headers_gzip_and_tls(
         if protocol is OtlpProtocol.HTTP_PROTOBUF:
             assert received.headers[0]["content-encoding"] == "gzip"
             assert received.paths == ["/v1/traces"]
+
+
+def test_a_certificate_and_key_in_one_file_will_do(
+    start: START, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Without a key file the client certificate's own file holds the key."""
+    client, both = certificates.leaf(), tmp_path / "both.pem"
+    client.private_key_and_cert_chain_pem.write_to_path(both)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates.leaf().configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificates.ca_file)
+    with otlp_receiver.http_receiver(tls=context) as received:
+        telemetry = start(
+            otlp_metrics=otlp(
+                received,
+                OtlpProtocol.HTTP_PROTOBUF,
+                "metrics",
+                certificate=certificates.ca_file,
+                client_certificate=both,
+            )
+        )
+        push(telemetry)
+        assert received.metrics
+
+
+def test_the_environment_changes_no_exporter(
+    start: START, protocol: OtlpProtocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies, endpoints, headers and timeouts of the environment are not ours to read here."""
+    for name, value in {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "0.0001",
+    }.items():
+        if not (protocol is OtlpProtocol.GRPC and "COMPRESSION" in name):
+            monkeypatch.setenv(name, value)
+    with RECEIVERS[protocol]() as received:
+        telemetry = start(otlp_traces=otlp(received, protocol, "traces"))
+        telemetry.offer(a_trace(telemetry))
+        assert received.wait_for(lambda: len(received.spans()) == 2)
+        assert "content-encoding" not in received.headers[0]
 
 
 def test_a_certificate_of_strangers_is_not_believed(
@@ -561,9 +616,7 @@ def test_many_points_go_in_small_requests(start: START) -> None:
         assert max(sizes) <= 64
 
 
-def test_secrets_of_the_endpoint_stay_out_of_the_log(
-    start: START, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secrets_of_the_endpoint_stay_out_of_the_log(start: START, at_root: AtRoot) -> None:
     """User, password, query and headers of an endpoint are in no log line."""
     with nobody() as address:
         endpoint = address.replace("://", "://user:hunter2@") + "/v1/metrics?token=hunter3"
@@ -573,8 +626,9 @@ def test_secrets_of_the_endpoint_stay_out_of_the_log(
             )
         )
         push(telemetry)
-        assert "Connection refused" in caplog.text  # the cause, which quotes the address
-        assert "hunter" not in caplog.text
+        said = " ".join(record.getMessage() for record in at_root.records)
+        assert "Connection refused" in said  # the cause, which quotes the address
+        assert "hunter" not in said
 
 
 def test_sdk_disabled_stops_traces_and_otlp_alone(start: START) -> None:

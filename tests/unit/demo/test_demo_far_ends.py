@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
+import os
 import socket
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kubenurse_otel.demo import far_ends
 from kubenurse_otel.demo.certificates import Files, make_files
-from kubenurse_otel.demo.far_ends import ApiServer, Ingress, listen, obey, server_context
+from kubenurse_otel.demo.far_ends import ApiServer, Ingress, listen, obey, run, server_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,6 +113,67 @@ async def test_the_ingress_is_late_by_what_it_is_told(files: Files) -> None:
         assert (await ask(port, files)).startswith("HTTP/1.1 503 ")
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_the_stand_ins_obey_stdin_and_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They say their ports, repeat each command when it is done, and never outlive the demo."""
+    files = make_files(tmp_path)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin, os.fdopen(writing, "w", buffering=1) as commands:
+        monkeypatch.setattr("sys.stdin", stdin)
+        running = asyncio.create_task(run(tmp_path))
+        commands.write("delay 0\n")
+        shown = ""
+        async with asyncio.timeout(10):
+            while shown.count("\n") < 2:
+                shown += capsys.readouterr().out
+                await asyncio.sleep(0.01)
+        ports, done = shown.splitlines()
+        assert done == "delay 0"
+        assert (await ask(json.loads(ports)["api_server"], files)).startswith("HTTP/1.1 401 ")
+        commands.close()
+        async with asyncio.timeout(10):
+            await running
+
+
+async def test_a_port_that_only_one_family_has_is_not_used(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """localhost is both families: the stand-ins listen on one port of both, or try another."""
+    monkeypatch.setattr(far_ends, "_localhost_has_ipv6", lambda: True)
+    create_server, refused = socket.create_server, []
+
+    def refuse_once(address: tuple[str, int], **options: Any) -> socket.socket:
+        if address[0] == "::1":
+            if not refused:
+                refused.append(address[1])
+                raise OSError(errno.EADDRINUSE, "taken")
+            return create_server(("127.0.0.2", address[1]))  # machines without IPv6 test this, too
+        return create_server(address, **options)
+
+    monkeypatch.setattr(socket, "create_server", refuse_once)
+    async with serving(Ingress(), server_context(files.ingress)) as port:
+        assert refused
+        assert port != refused[0]
+
+
+async def test_a_machine_that_has_no_port_says_so(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After twenty ports that one family does not have, the system's word is passed on."""
+    monkeypatch.setattr(far_ends, "_localhost_has_ipv6", lambda: True)
+    create_server = socket.create_server
+
+    def refuse(address: tuple[str, int], **options: Any) -> socket.socket:
+        if address[0] == "::1":
+            raise OSError(errno.EADDRNOTAVAIL, "no IPv6")
+        return create_server(address, **options)
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(OSError, match="no IPv6"):
+        await listen(Ingress(), server_context(files.ingress))
 
 
 async def test_an_expired_certificate_is_shown_to_who_comes_next(files: Files) -> None:

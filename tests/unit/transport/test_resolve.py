@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from kubenurse_otel.transport.resolve import (
     MAX_ADDRESSES,
+    MAX_THREADS,
+    MAX_THREADS_PER_HOST,
     DeadlineExceededError,
+    LookUpError,
     ThreadResolver,
     interleave,
     is_address,
@@ -62,11 +66,13 @@ async def test_a_look_up_is_timed_in_its_thread() -> None:
 
 
 async def test_a_name_that_is_none_is_an_error_not_a_crash() -> None:
-    """What getaddrinfo and the IDNA codec raise comes out of the await."""
+    """What getaddrinfo and the IDNA codec raise comes out, with the time that it took."""
     resolve = ThreadResolver()
     loop = asyncio.get_running_loop()
-    with pytest.raises((socket.gaierror, UnicodeError)):
+    with pytest.raises(LookUpError) as caught:
         await resolve("a" * 70 + ".invalid", deadline=loop.time() + 5)
+    assert isinstance(caught.value.error, socket.gaierror | UnicodeError)
+    assert caught.value.started_ns <= caught.value.ended_ns
 
 
 async def test_a_deadline_that_has_passed_leaves_the_thread_behind() -> None:
@@ -76,11 +82,33 @@ async def test_a_deadline_that_has_passed_leaves_the_thread_behind() -> None:
         await resolve("localhost", deadline=asyncio.get_running_loop().time() - 1)
 
 
-async def test_a_stuck_name_takes_no_more_than_its_share_of_threads() -> None:
-    """A third look-up of a name whose first two hang fails at once; other names go on."""
+async def test_a_name_with_its_share_of_threads_is_joined() -> None:
+    """Ten who ask at once are answered by two look-ups, timed from when they asked."""
     resolve = ThreadResolver()
     deadline = asyncio.get_running_loop().time() + 5
-    resolve._running["stuck.example"] = 2
+    asked_ns = time.monotonic_ns()
+    answers = await asyncio.gather(*(resolve("localhost", deadline=deadline) for _ in range(10)))
+    assert len({answer.addresses for answer in answers}) == 1
+    assert all(asked_ns <= answer.started_ns <= answer.ended_ns for answer in answers)
+    assert len({answer.ended_ns for answer in answers}) <= 2
+
+
+async def test_a_stuck_name_takes_no_thread_from_others() -> None:
+    """Who asks for it waits to its deadline; other names are answered meanwhile."""
+    resolve = ThreadResolver()
+    loop = asyncio.get_running_loop()
+    resolve._running["stuck.example"] = [loop.create_future() for _ in range(MAX_THREADS_PER_HOST)]
+    stuck = asyncio.create_task(resolve("stuck.example", deadline=loop.time() + 0.2))
+    assert (await resolve("localhost", deadline=loop.time() + 5)).addresses
     with pytest.raises(DeadlineExceededError):
-        await resolve("stuck.example", deadline=deadline)
-    assert (await resolve("localhost", deadline=deadline)).addresses
+        await stuck
+
+
+async def test_no_more_threads_than_the_bound() -> None:
+    """With all of them stuck a new name gets none, and waits to its deadline."""
+    resolve = ThreadResolver()
+    loop = asyncio.get_running_loop()
+    for number in range(MAX_THREADS):
+        resolve._running[f"stuck-{number}.example"] = [loop.create_future()]
+    with pytest.raises(DeadlineExceededError):
+        await resolve("localhost", deadline=loop.time() + 0.05)
