@@ -270,8 +270,7 @@ def _other(network: Network, command: str, *, checks: int, loaded: bool) -> list
             lines = [line for line in output.splitlines() if line.startswith("{")]
             if not lines:
                 raise BenchError(f"{words[0]} printed no JSON line")
-            for line in lines:
-                reports.append({"other": other_figures(json.loads(line))})
+            reports += [{"other": other_figures(json.loads(line))} for line in lines]
     exchanges = wire.exchanges(segments, server_port=PORT)
     if len(exchanges) != len(reports):
         raise BenchError(f"{words[0]}: {len(reports)} lines, {len(exchanges)} connections")

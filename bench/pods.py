@@ -6,6 +6,7 @@ until it is terminated. The pods' addresses are loopback's, where the agent answ
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from pathlib import Path
@@ -18,8 +19,9 @@ OWN_POD = "kubenurse-100000"
 
 
 def main() -> None:
-    from apiserver import daemonset  # noqa: PLC0415 - tests/ is on the path only now
-    from apiserver.stand_in import stand_in  # noqa: PLC0415 - as above
+    daemonset = importlib.import_module("apiserver.daemonset")
+    objects = importlib.import_module("apiserver.objects")
+    stand_in = importlib.import_module("apiserver.stand_in").stand_in
 
     directory, count = Path(sys.argv[1]), int(sys.argv[2])
     with stand_in(directory) as server:
@@ -30,9 +32,9 @@ def main() -> None:
             status = daemonset.status(number, "ready")["status"]
             ip = f"127.{1 + number // 65536}.{number // 256 % 256}.{number % 256 or 1}"
             pod["status"] = status | {"podIP": ip, "podIPs": [{"ip": ip}]}
-            server.put(pod)
+            server.put(pod, objects.node(daemonset.node_name(number)))
         server.log.clear()
-        (directory / "namespace").write_text(daemonset.NAMESPACE)
+        (directory / "namespace").write_text(objects.NAMESPACE)
         print(server.port, flush=True)
         threading.Event().wait()
 

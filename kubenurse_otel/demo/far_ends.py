@@ -137,7 +137,7 @@ def obey(command: str, ingress: Ingress, context: ssl.SSLContext) -> None:
     """Do what a line of stdin says. Handshakes that begin later see the new certificate."""
     match command.split():
         case ["delay", seconds]:
-            ingress.delay = 0 * float(seconds)
+            ingress.delay = float(seconds)
         case ["certificate", path]:
             context.load_cert_chain(path)
         case ["backends", *addresses]:
