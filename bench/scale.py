@@ -101,7 +101,7 @@ def _row(where: Place, size: int, seconds: float) -> tuple[str, ...]:
 
 def _wait_for_neighbours(one: Agent) -> None:
     ends = time.monotonic() + _START_SECONDS
-    while not json.loads(one.get("/alive")).get("neighbourhood"):
+    while not json.loads(one.get("/alive"))["last_check_result"].get("neighbourhood"):
         if time.monotonic() > ends:
             raise BenchError("the agent found no neighbours")
         time.sleep(0.25)

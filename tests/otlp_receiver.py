@@ -148,7 +148,7 @@ def http_receiver(
 def grpc_receiver(
     *, key_and_chain: tuple[bytes, bytes] | None = None, client_ca: bytes | None = None
 ) -> Iterator[Received]:
-    """OTLP grpc; ``endpoint`` is http(s)://...:port. With ``client_ca`` clients must show theirs."""
+    """OTLP grpc; ``endpoint`` is http(s)://...:port. ``client_ca``: clients show theirs."""
     received = Received()
 
     def answer(kind: str, request: Any, context: grpc.ServicerContext, response: Any) -> Any:

@@ -17,15 +17,15 @@ def take_environment() -> dict[str, str]:
     """Return a copy of the environment, and remove every OTEL_* and proxy variable from it.
 
     Called before anything of opentelemetry or httpx is imported: what reaches them comes from the
-    Config. One variable is set again, because instrumentation-httpx has no other way to be told:
-    OTEL_SEMCONV_STABILITY_OPT_IN=http.
+    Config. gRPC's C core has no other way to be told than a variable: it would print each failed
+    connection to stderr, beside our one log line.
     """
     environ = os.environ  # noqa: TID251 - the one reader
     taken = dict(environ)
     for name in taken:
         if name.upper().startswith("OTEL_") or name.upper() in _PROXIES:
             del environ[name]
-    environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"
+    environ.setdefault("GRPC_VERBOSITY", "NONE")
     return taken
 
 

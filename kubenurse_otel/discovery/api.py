@@ -85,8 +85,6 @@ class Answer:
                 Problem.UNREACHABLE,
                 f"the API server's answer to {self._asked} broke off: {_why(error)}",
             ) from None
-        finally:
-            self._server.bytes_received += self._response.tell()
 
     def read(self, max_bytes: int) -> bytes:
         """Return the whole body. Raises ApiError, also when it is larger than ``max_bytes``."""
@@ -113,8 +111,6 @@ class ApiServer:
         self._client: Any = None
         self._open: set[Answer] = set()
         self._closed = threading.Event()
-        self.bytes_received = 0
-        """Of bodies, as they came over the wire; for measurements."""
 
     def get(
         self,

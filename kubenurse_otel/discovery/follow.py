@@ -6,6 +6,7 @@ nor nodes: ``decode`` makes (key, item) of an object. The last items stay whatev
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -26,10 +27,22 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 MAX_ITEMS: Final = 20_000
+MAX_SHORT_BYTES: Final = 16 * 1024 * 1024
 
 _EVENT: Final = msgspec.json.Decoder(WatchEvent)
 _STATUS: Final = msgspec.json.Decoder(Status)
 _BOOKMARK: Final = msgspec.json.Decoder(Bookmark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortForm(Generic[Item]):
+    """A list of a line an object, for more than ``above`` of them."""
+
+    above: int
+    accept: str
+    query: dict[str, str]
+    decode: Callable[[bytes], tuple[str, dict[str, Item]]]
+    """(resourceVersion, items) of the whole body. Raises msgspec.DecodeError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +54,8 @@ class Selection(Generic[Item]):
     query: dict[str, str]
     decode: Callable[[bytes], tuple[str, Item]]
     """Raises msgspec.DecodeError."""
-    watch_limit: int | None = None
-    """With more items than this, list again every ``Timings.poll`` instead of watching."""
+    short: ShortForm[Item] | None = None
+    """How to list, again and again, what is too much to watch; None: watch however much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class Follower(Generic[Item]):
     """Keeps ``snapshot()`` up to date; calls ``on_change`` in its own thread.
 
     Ends when ``stopping`` is set; the server's ``close`` interrupts what it reads.
-    ``start_delay`` returns seconds to wait before the first list; it may ask the server.
+    ``expected`` is asked before the first list about how many items there will be.
     """
 
     def __init__(
@@ -69,19 +82,20 @@ class Follower(Generic[Item]):
         *,
         stopping: threading.Event,
         on_change: Callable[[], None],
-        start_delay: Callable[[], float] = lambda: 0.0,
+        expected: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
         self._selection = selection
         self._timings = timings
         self._on_change = on_change
-        self._start_delay = start_delay
+        self._expected = expected
         self._lock = threading.Lock()
         self._items: dict[str, Item] = {}
         self._heard_at: float | None = None
         self._problem: ApiError | None = None
         self._version: str | None = None
         self._failures = 0
+        self._is_large = False
         self._stopping = stopping
         self._thread = threading.Thread(
             target=self._run, name=f"follow {selection.name}", daemon=True
@@ -101,22 +115,49 @@ class Follower(Generic[Item]):
     # --- the thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._stopping.wait(random.uniform(0, self._start_delay()))  # noqa: S311 - jitter
+        expected = self._expected()
+        self._note_size(expected)
+        self._pause(random.uniform(0, self._timings.start_jitter(expected)))  # noqa: S311 - jitter
         while not self._stopping.is_set():
             try:
-                if self._version is None:
+                if self._is_large:
+                    self._list_short()
+                    self._pause(self._timings.poll * random.uniform(0.75, 1.25))  # noqa: S311
+                elif self._version is None:
                     self._list()
-                if self._too_many_to_watch():
-                    self._version = None
-                    self._pause(self._timings.poll)
                 else:
-                    self._watch(self._version or "")
+                    self._watch(self._version)
             except ApiError as error:
                 self._failed(error)
 
-    def _too_many_to_watch(self) -> bool:
-        limit = self._selection.watch_limit
-        return limit is not None and len(self._items) > limit
+    def _note_size(self, size: int) -> None:
+        """Choose between watching and listing; not to and fro at the border."""
+        if self._selection.short is not None:
+            border = self._selection.short.above * (0.8 if self._is_large else 1.0)
+            self._is_large = size > border
+
+    def _list_short(self) -> None:
+        short = self._selection.short
+        assert short is not None
+        answer = self._server.get(
+            self._selection.path,
+            self._selection.query | short.query | {"resourceVersion": "0"},
+            asked=f"list {self._selection.name}",
+            read_seconds=self._timings.list_read,
+            accept=short.accept,
+            compressed=True,
+        )
+        with answer:
+            content = answer.read(MAX_SHORT_BYTES)
+        try:
+            _, items = short.decode(content)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self._not_understood("list", str(error)) from None
+        with self._lock:
+            self._items = dict(itertools.islice(items.items(), MAX_ITEMS))
+        self._version = None
+        self._note_size(len(items))
+        self._heard()
 
     def _list(self) -> None:
         items: dict[str, Item] = {}
@@ -142,6 +183,7 @@ class Follower(Generic[Item]):
         with self._lock:
             self._items = items
         self._version = version
+        self._note_size(len(items))
         self._heard()
 
     def _watch(self, version: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.schema import Pod
+from kubenurse_otel.discovery.schema import Metadata, Pod
 from kubenurse_otel.discovery.selection import Candidate, candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 
@@ -24,12 +24,16 @@ _POD: Final = msgspec.json.Decoder(Pod)
 
 @dataclass(frozen=True, slots=True)
 class AgentPod:
-    """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells."""
+    """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells.
+
+    Not ``whole``: from the short form of a list, so that it is to be read before it is checked.
+    """
 
     uid: str
     candidate: Candidate
     eligible: bool
     host_network: bool
+    whole: bool = True
 
     @property
     def name(self) -> str:
@@ -51,8 +55,8 @@ def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
 
 def agent_pod(pod: Pod, port: int) -> AgentPod:
     meta, status = pod.metadata, pod.status
-    listed = tuple(one.ip for one in status.pod_ips or () if _is_address(one.ip))
-    pod_ip = status.pod_ip if _is_address(status.pod_ip) else ""
+    listed = tuple(one.ip for one in status.pod_ips or () if is_address(one.ip))
+    pod_ip = status.pod_ip if is_address(status.pod_ip) else ""
     eligible = (
         status.phase == "Running"
         and meta.deletion_timestamp is None
@@ -67,8 +71,9 @@ def agent_pod(pod: Pod, port: int) -> AgentPod:
         pod_ip=pod_ip,
         # A single address is pod_ip itself: an empty tuple is shared by all, and we hold thousands.
         pod_ips=tuple(dict.fromkeys((pod_ip, *listed))) if len(listed) > 1 else (),
-        host_ip=status.host_ip if _is_address(status.host_ip) else "",
+        host_ip=status.host_ip if is_address(status.host_ip) else "",
     )
+    # In the order of time as they stand: RFC 3339 in UTC with seconds, as Kubernetes writes them.
     started = f"{status.start_time or ''}/{meta.creation_timestamp or ''}"
     return AgentPod(meta.uid, candidate(neighbour, started), eligible, pod.spec.host_network)
 
@@ -89,6 +94,10 @@ def agent_has_started(pod: Pod, port: int) -> bool:
         status.started is True and (not names or status.name in names)
         for status in pod.status.container_statuses or ()
     )
+
+
+GONE: Final = agent_pod(Pod(metadata=Metadata()), 0)
+"""What a pod is that the API server no longer has."""
 
 
 def find_own(pods: Collection[AgentPod], identity: IdentityConfig) -> AgentPod | None:
@@ -115,7 +124,7 @@ def find_own(pods: Collection[AgentPod], identity: IdentityConfig) -> AgentPod |
     return on_host[0] if len(on_host) == 1 else None
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:

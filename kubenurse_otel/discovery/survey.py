@@ -6,14 +6,13 @@ Runs in discovery's thread, one ``take`` at a time; blocks while it reads the ch
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kubenurse_otel.discovery.api import ApiError, ApiServer
+from kubenurse_otel.discovery.book import Book
 from kubenurse_otel.discovery.follow import Follower, Selection, Snapshot
-from kubenurse_otel.discovery.nodebook import NodeBook
 from kubenurse_otel.discovery.nodes import NodeView, decode_node
 from kubenurse_otel.discovery.pods import AgentPod, decode_pod, find_own
 from kubenurse_otel.discovery.schema import RawList
@@ -53,7 +52,8 @@ class Survey:
         self._stopping = stopping
         self._on_change = on_change
         self._taints = frozenset(config.discovery.leaving_taints)
-        self._book = NodeBook(server, timings, self._taints)
+        self._node_book = Book(server, timings, self._nodes_kind())
+        self._pod_book = Book(server, timings, _pods_kind(config))
         self._asks_nodes = not config.discovery.allow_unschedulable
         """kubenurse's role holds nodes only where unschedulable ones are left out."""
         self._pods = Follower(
@@ -62,7 +62,7 @@ class Survey:
             timings,
             stopping=stopping,
             on_change=on_change,
-            start_delay=self._start_delay,
+            expected=self._count_nodes,
         )
         self._cordoned = self._follow_nodes("cordoned nodes", "spec.unschedulable=true")
         self._own_node: Follower[NodeView] | None = None
@@ -117,38 +117,45 @@ class Survey:
     ) -> list[Candidate]:
         leaving: set[str] = set()
         if self._asks_nodes:
-            leaving = set(self._cordoned.snapshot().items) | self._book.leaving()
+            leaving = set(self._cordoned.snapshot().items) | self._node_book.gone()
+        gone = self._pod_book.gone()
         return [
-            pod.candidate
+            self._known_better(pod)
             for pod in pods.items.values()
             if pod.eligible
             and pod is not own
             and pod.node_name != own_node
             and pod.node_name not in leaving
+            and (pod.whole or pod.name not in gone)
         ]
 
+    def _known_better(self, pod: AgentPod) -> Candidate:
+        if pod.whole:
+            return pod.candidate
+        read = self._pod_book.view(pod.name)
+        return read.candidate if read is not None else pod.candidate
+
     def _choose(
-        self, candidates: list[Candidate], own_node: str, failed: Collection[str]
+        self,
+        candidates: list[Candidate],
+        own_node: str,
+        failed: Collection[str],
+        short: Collection[str],
     ) -> tuple[tuple[Neighbour, ...], bool]:
+        """Return (the ring's choice without those that reading shows to leave, all are read).
+
+        ``short`` are the pods of which only a line is known; ``candidates`` lose who leaves.
+        """
         limit = self._config.discovery.neighbour_limit
         chosen = ring(candidates, own_node, limit)
-        if not self._asks_nodes:
-            return tuple(one.neighbour for one in chosen), True
-        complete = False
+        complete = True
         for _ in range(MAX_ROUNDS):
-            names = [one.neighbour.node_name for one in chosen]
-            complete = self._book.read(names, failed)
-            leaving = self._book.leaving().intersection(names)
-            if not leaving:
-                self._book.keep(names)
-                break
-            candidates[:] = [one for one in candidates if one.neighbour.node_name not in leaving]
-            chosen = ring(candidates, own_node, limit)
-        return tuple(self._with_node(one.neighbour) for one in chosen), complete
-
-    def _with_node(self, neighbour: Neighbour) -> Neighbour:
-        view = self._book.view(neighbour.node_name)
-        return replace(neighbour, zone=view.zone, node_state=view.state)
+            nodes = [one.neighbour.node_name for one in chosen]
+            pods = [
+                one.neighbour.pod_name
+                for one in (candidates if short else ())
+                if one.neighbour.node_name in set(nodes) and one.neighbour.pod_name in short
+            ]
 
     # --- our own node ---------------------------------------------------------------------------
 

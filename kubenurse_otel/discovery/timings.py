@@ -22,12 +22,16 @@ class Timings:
     max_backoff: float = 30.0
     list_read: float = 30.0
     """The longest silence within the answer to a list."""
-    watch: float = 300.0
-    """How long one watch lasts at least; at most twice that."""
+    watch: float = 150.0
+    """How long one watch lasts at least; at most twice that.
+
+    Bookmarks come once a minute, but only where any pod of the cluster changed: in a quiet cluster
+    the end of a watch is the server's only word, and `listed_at` is so much behind.
+    """
     watch_grace: float = 30.0
     """A watch that is silent for so much longer than it should last is dead."""
     poll: float = 60.0
-    """Between two lists where a cluster is too large to watch."""
+    """About how long between two lists where a cluster is too large to watch."""
     settle: float = 0.2
     """Changes that come together are looked at together."""
     tick: float = 5.0

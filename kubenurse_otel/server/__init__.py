@@ -56,7 +56,7 @@ class Server:
         results: Results,
         incoming: Incoming,
         neighbourhood: Callable[[], Neighbourhood],
-        render: Callable[[str], routes.Rendered],
+        render: routes.Render,
         tracer: Tracer,
         ready: Callable[[], str | None],
         connection_limit: int | None = None,

@@ -53,8 +53,11 @@ def measurement(
 
 
 def _failed(attempt: Attempt, marks: Marks) -> bool:
-    """An address that failed, or that was silent for so long that another one took its place."""
-    if attempt is marks.used:
+    """An address that failed beside others, or was silent until another one took its place.
+
+    The only address there is fails as the check itself, which is counted as such.
+    """
+    if attempt is marks.used or len(marks.attempts) == 1:
         return False
     waited_seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
     return attempt.error is not None or waited_seconds >= ATTEMPT_DELAY_SECONDS

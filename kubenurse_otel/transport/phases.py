@@ -85,6 +85,7 @@ class _KernelTimes:
             if drift > allowed:
                 raise _Unusable(FallbackReason.CLOCK_STEP)
         self._offset_ns = started.offset_ns
+        self._needless = _needless_retransmission(marks)
         self._sent: dict[int, tuple[int, int]] = {}
         self._acknowledged: dict[int, int] = {}
         for stamp in marks.stamps:
@@ -115,7 +116,7 @@ class _KernelTimes:
             raise _Unusable(FallbackReason.NO_TIMESTAMPS)
         if times[0] < step.started_ns - PLAUSIBLE_NS:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
-        return times
+        return (times[0], times[0]) if self._needless else times
 
     def received(self, step: Received) -> int:
         if step.kernel_realtime_ns is None:
@@ -126,7 +127,22 @@ class _KernelTimes:
         return at_ns
 
     def acknowledged(self, step: Sent) -> int | None:
-        return self._acknowledged.get(step.key)
+        # Of which copy, nobody can say where one was sent needlessly.
+        return None if self._needless else self._acknowledged.get(step.key)
+
+
+def _needless_retransmission(marks: Marks) -> bool:
+    """Whether everything that we sent again had arrived before, by the peer's word (DSACK).
+
+    A peer that acknowledges late (40 ms, once a connection has answered) makes our kernel probe
+    for a lost tail, and one whose acknowledgement is lost makes it repeat: the request was there
+    the first time, and what it waited for since is the far end.
+    """
+    end, connected = marks.info_at_end, marks.info_at_connect
+    if end is None:
+        return False
+    repeated = end.retransmits - (connected.retransmits if connected is not None else 0)
+    return 0 < repeated <= end.dsacks
 
 
 class _UserTimes:

@@ -165,9 +165,7 @@ def status(number: int, stage: str) -> dict[str, Any]:
         "restartCount": 0,
         "state": states.get(stage, {"running": {"startedAt": _AT}}),
     }
-    addresses = (
-        {"podIP": address(number), "podIPs": [{"ip": address(number)}]} if running else {}
-    )
+    addresses = {"podIP": address(number), "podIPs": [{"ip": address(number)}]} if running else {}
     return {
         "status": {
             "phase": "Running" if running or stage == "terminated" else "Pending",

@@ -84,6 +84,7 @@ class RealApiServer:
         self._server: subprocess.Popen[bytes] | None = None
         self._tls = ssl.create_default_context(cafile=str(self.ca_file))
         self._connection: http.client.HTTPSConnection | None = None
+        self._asked_at = 0.0
 
     def start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self._etcd_port}"
@@ -159,6 +160,9 @@ class RealApiServer:
         content_type: str = "application/json",
     ) -> tuple[int, Any]:
         """Ask as the administrator; return (status, decoded answer)."""
+        if time.monotonic() - self._asked_at > 30:
+            self._close_connection()  # The server ends idle connections.
+        self._asked_at = time.monotonic()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
                 "127.0.0.1", self.port, context=self._tls, timeout=30
@@ -266,7 +270,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
-
-
-if __name__ == "__main__":
-    print(build())

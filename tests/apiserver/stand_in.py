@@ -127,9 +127,7 @@ class Server(ThreadingHTTPServer):
 
     def get_request(self) -> Any:
         connection, address = super().get_request()
-        wrapped = self._tls.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        )
+        wrapped = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self._connections.add(wrapped)
         return wrapped, address
 
@@ -154,7 +152,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
         """Say nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         state = self.server.state
         url = urlsplit(self.path)
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
@@ -212,9 +210,11 @@ class Handler(BaseHTTPRequestHandler):
             while at >= state.oldest:
                 with state.changed:
                     state.changed.wait_for(
-                        lambda: state.cuts != cuts
-                        or self.server.stopping
-                        or any(one[0] > at for one in state.log),
+                        lambda: (
+                            state.cuts != cuts
+                            or self.server.stopping
+                            or any(one[0] > at for one in state.log)
+                        ),
                         timeout=5,
                     )
                     events = [one for one in state.log if one[0] > at]

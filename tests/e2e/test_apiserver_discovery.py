@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from apiserver import rbac
-from apiserver.following import QUICK, chosen, following, reached, with_discovery, with_identity
+from apiserver.following import QUICK, chosen, following, with_discovery
 from apiserver.objects import NAMESPACE, node, pod
 from apiserver.real import RealApiServer, real_api_server
 
@@ -31,7 +31,8 @@ from kubenurse_otel.discovery.survey import _pods
 from kubenurse_otel.model import NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 NODES = ("own", "a", "b", "c")
@@ -62,9 +63,7 @@ def cluster(server: RealApiServer, tmp_path: Path) -> Iterator[RealApiServer]:
     rbac.delete_account(server)
     for path in (PODS, "/api/v1/nodes"):
         for one in server.must("GET", path)["items"]:
-            server.request(
-                "DELETE", f"{path}/{one['metadata']['name']}", {"gracePeriodSeconds": 0}
-            )
+            server.request("DELETE", f"{path}/{one['metadata']['name']}", {"gracePeriodSeconds": 0})
 
 
 @pytest.fixture
@@ -151,9 +150,7 @@ async def test_not_ready(cluster: RealApiServer, config: Config) -> None:
         await do(cluster.merge, "/api/v1/nodes/a/status", silent)
         await asyncio.sleep(QUICK.node_cache)
         seen.fail("a")
-        await seen.until(
-            lambda one: NodeState.NOT_READY in {n.node_state for n in one.chosen}
-        )
+        await seen.until(lambda one: NodeState.NOT_READY in {n.node_state for n in one.chosen})
         assert chosen(seen.last) == {"a", "b", "c"}
 
 
@@ -170,23 +167,50 @@ async def test_restart(cluster: RealApiServer, config: Config) -> None:
         await seen.until_chosen("a", "b", "c", "d")
 
 
-def test_too_old_a_version(cluster: RealApiServer, config: Config) -> None:
-    """A watch from before the API server's memory is answered 410, and then pods are listed."""
+@contextmanager
+def follower(config: Config, *, watch: float = 300.0, version: str | None = None) -> Iterator[Any]:
+    """A follower of our pods alone."""
     stopping = threading.Event()
     api = ApiServer(config)
-    follower = Follower(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
-    follower._version = "1"
-    follower.start()
+    one = Follower(
+        api,
+        _pods(config),
+        replace(QUICK, watch=watch),
+        stopping=stopping,
+        on_change=lambda: None,
+    )
+    one._version = version
+    one.start()
     try:
-        deadline = time.monotonic() + 20
-        while len(follower.snapshot().items) < len(NODES):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert follower.snapshot().problem is None
+        yield one
+        assert one.snapshot().problem is None
     finally:
         stopping.set()
         api.close()
-        follower.join(5)
+        one.join(5)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_too_old_a_version(config: Config) -> None:
+    """A watch from before the API server's memory is answered 410, and then pods are listed."""
+    with follower(config, version="1") as one:
+        wait_until(lambda: len(one.snapshot().items) == len(NODES))
+
+
+def test_bookmarks(cluster: RealApiServer, config: Config) -> None:
+    """Bookmarks move the version that we watch from, past changes that we do not select."""
+    with follower(config, watch=6.0) as one:
+        wait_until(lambda: len(one.snapshot().items) == len(NODES))
+        cluster.put(pod("a", name="unrelated", labels={}))
+        newest = int(cluster.must("GET", f"{PODS}/unrelated")["metadata"]["resourceVersion"])
+        wait_until(lambda: int(one._version or 0) >= newest, seconds=30)
+        assert len(one.snapshot().items) == len(NODES)
 
 
 async def test_token_refused_and_rotated(
@@ -223,12 +247,3 @@ async def test_filter_misses_us(config: Config) -> None:
     """A selector that finds nobody is said as what it is."""
     async with following(with_discovery(config, neighbour_filter="app=typo")) as seen:
         await seen.until_state("the filter app=typo misses our own pod kubenurse-own")
-
-
-async def test_bookmarks_come(cluster: RealApiServer, config: Config) -> None:
-    """The watch that we ask for carries bookmarks, so that the age is small in a quiet cluster."""
-    async with following(with_identity(config, node_name="own"), QUICK) as seen:
-        first = (await seen.until_chosen("a", "b", "c")).listed_at
-        assert first is not None
-        await seen.until(lambda one: (one.listed_at or 0) > first + 5, seconds=120)
-    await reached(lambda: True)

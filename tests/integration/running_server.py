@@ -29,6 +29,7 @@ class Exposition:
 
     body: bytes
     content_type: str
+    content_encoding: str = ""
 
 
 @dataclass
@@ -43,11 +44,14 @@ class Surroundings:
     """None: rendering fails."""
     accepted: list[str] = field(default_factory=list)
 
-    def render(self, accept: str) -> Exposition:
+    def render(self, accept: str, *, gzip: bool) -> Exposition:
         if self.exposition is None:
             raise RuntimeError("a bug in the renderer")
         self.accepted.append(accept)
-        return Exposition(self.exposition, "text/plain; version=0.0.4")
+        form = "text/plain; version=0.0.4"
+        if gzip:
+            return Exposition(compress(self.exposition), form, "gzip")
+        return Exposition(self.exposition, form)
 
 
 @dataclass

@@ -220,6 +220,34 @@ def test_a_delta_that_was_not_delivered_is_in_the_next(start: START) -> None:
         assert first.time_unix_nano == second.start_time_unix_nano
 
 
+def test_deltas_of_forgotten_and_idle_series_cost_nothing(start: START) -> None:
+    """What was sent of a forgotten series is forgotten too; a batch of idle series is not sent."""
+    with otlp_receiver.http_receiver() as received:
+        telemetry = start(
+            otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
+            temporality=Temporality.DELTA,
+            series_ttl_seconds=0.05,
+        )
+        telemetry.set_current_types(frozenset(str(number) for number in range(200)))
+        for number in range(300):
+            telemetry.instruments.add(MISSED, 1, {"type": str(number)})
+        push(telemetry)
+        requests = len(received.metrics)
+
+        def forgotten() -> bool:
+            telemetry._collection.collect_now()
+            return len(telemetry._store.families[MISSED.name].series) == 200
+
+        wait_until(forgotten)
+        push(telemetry)
+        assert len(received.points(MISSED.name)) == 300
+        assert len(received.metrics) - requests < 3
+        of_missed = [
+            s for s in telemetry._pushes[0]._points._sent if s.label_values[:1] == ("250",)
+        ]
+        assert of_missed == []
+
+
 def test_a_series_that_came_back_has_a_later_start(start: START) -> None:
     """After expiry the new series starts after the old one's end, and so is no reset."""
     with otlp_receiver.http_receiver() as received:
@@ -568,6 +596,19 @@ def test_shutdown_flushes_traces_and_metrics(start: START, protocol: OtlpProtoco
         assert len(received.spans()) == 2
         assert received.points(MISSED.name)[-1][1].as_int == 1
         telemetry.shutdown(10.0)  # a second one does nothing
+
+
+def test_a_telemetry_that_never_exported_is_gone_at_once(start: START, tmp_path: Path) -> None:
+    """Shutdown does not need an exporter that could never be made."""
+    missing = OtlpConfig(endpoint="https://127.0.0.1:9", certificate=tmp_path / "missing.crt")
+    telemetry = start(otlp_traces=missing, otlp_metrics=missing)
+    telemetry.shutdown(10.0)
+    assert [part.thread.is_alive() for part in (*telemetry._queues, *telemetry._pushes)] == [
+        False,
+        False,
+    ]
+    for part in (*telemetry._queues, *telemetry._pushes):
+        part.abandon()
 
 
 def test_the_interval_is_kept(start: START) -> None:

@@ -262,7 +262,7 @@ async def test_traceparent_goes_where_it_is_wanted(
 async def test_what_is_sent_is_what_the_target_says(
     serve: Callable[..., FaultServer], agent: Prober
 ) -> None:
-    """One GET with Host, our User-Agent, the target's own headers and Connection: close."""
+    """One GET with Host, our User-Agent, the target's own headers, and no Connection: close."""
     server = serve(answer())
 
     await agent.check(
@@ -273,8 +273,8 @@ async def test_what_is_sent_is_what_the_target_says(
     assert request.line == "GET /a%20b?x=1 HTTP/1.1"
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
     assert request.headers["kubenurse-neighbour-origin"] == "kubenurse-abcde"
-    assert request.headers["connection"] == "close"
-    assert request.raw.lower().count(b"\r\nconnection:") == 1
+    # The far end's FIN would come right behind its answer, and take over its time stamp.
+    assert "connection" not in request.headers
     assert "cookie" not in request.headers
 
 

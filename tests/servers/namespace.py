@@ -37,7 +37,7 @@ def run_in_namespace(
         flags.append("--map-root-user")
     inner = [sys.executable, "-W", "error", "-X", "dev", str(script)]
     command = ["unshare", *flags, "sh", "-c", _SET_UP, "sh", str(directory), resolv_conf, *inner]
-    environment = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"}  # noqa: TID251 - a child's
+    environment = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"}
     done = subprocess.run(
         command,
         capture_output=True,

@@ -49,13 +49,13 @@ def test_taking_the_environment_leaves_nothing_to_libraries() -> None:
     )
     taken, left, modules = json.loads(done.stdout)
     assert given_environ.items() <= taken.items()
-    assert left == ["OTEL_SEMCONV_STABILITY_OPT_IN"]
+    assert left == []
     assert modules == ["kubenurse_otel.config.telemetry"], "OpenTelemetry is not imported by config"
 
 
 def test_taking_it_twice_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we set for instrumentation-httpx is no news to the second reader."""
-    before = dict(os.environ)  # noqa: TID251 - put back below
+    before = dict(os.environ)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "a")
     try:
         assert take_environment()["OTEL_SERVICE_NAME"] == "a"
@@ -63,8 +63,8 @@ def test_taking_it_twice_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
             {name: text for name, text in take_environment().items() if name.startswith("OTEL_")}
         ).config.warnings
     finally:
-        os.environ.clear()  # noqa: TID251 - all of it as it was
-        os.environ.update(before)  # noqa: TID251 - see above
+        os.environ.clear()
+        os.environ.update(before)
 
 
 # --- service links ------------------------------------------------------------------------------

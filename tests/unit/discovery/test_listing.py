@@ -29,9 +29,7 @@ def a_list(items: list[Item], version: str = "7") -> bytes:
 def read(content: bytes, chunk_bytes: int) -> tuple[list[Item], str]:
     """Read in chunks, as from the network."""
     items: list[Item] = []
-    chunks = (
-        content[start : start + chunk_bytes] for start in range(0, len(content), chunk_bytes)
-    )
+    chunks = (content[start : start + chunk_bytes] for start in range(0, len(content), chunk_bytes))
     version = read_list(chunks, lambda item: items.append(msgspec.json.decode(item, type=Item)))
     return items, version
 
@@ -40,8 +38,10 @@ def read(content: bytes, chunk_bytes: int) -> tuple[list[Item], str]:
 TEXT = st.text(max_size=8) | st.sampled_from(['},{"metadata":{', "]}", '"items":[', "}", '"\\'])
 VALUES = st.recursive(
     TEXT | st.integers() | st.none(),
-    lambda inner: st.lists(inner | st.builds(lambda v: {"metadata": {"a": v}}, inner), max_size=3)
-    | st.dictionaries(TEXT, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner | st.builds(lambda v: {"metadata": {"a": v}}, inner), max_size=3)
+        | st.dictionaries(TEXT, inner, max_size=3)
+    ),
     max_leaves=8,
 )
 OBJECTS = st.builds(

@@ -127,6 +127,18 @@ def test_a_retransmitted_request_is_loss_and_leaves_the_round_trip() -> None:
     assert split.far_end == pytest.approx(2e-3)
 
 
+def test_a_needless_retransmission_is_no_loss() -> None:
+    """The peer had the first copy (DSACK): the time since is the far end's, not the network's."""
+    marks = plain(lost_ns=6 * MS)
+    marks.info_at_end = info(retransmits=1, dsacks=1)
+    timeline = measure(marks)
+    assert timeline.split.loss == 0
+    assert timeline.round_trip_source == "min_rtt"
+    assert timeline.split.far_end == pytest.approx(6e-3 + 250e-6 + 2e-3 - 280e-6)
+    marks.info_at_end = info(retransmits=2, dsacks=1)
+    assert measure(marks).split.loss == pytest.approx(6e-3)
+
+
 def test_an_acknowledgement_with_the_answer_is_no_measure() -> None:
     """Where the ack is not earlier than the first byte, the least round trip stands in."""
     marks = plain()

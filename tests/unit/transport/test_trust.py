@@ -116,9 +116,7 @@ def test_without_a_token_file_the_check_goes_without(config: TrustConfig) -> Non
 
 def test_contexts_verify_and_speak_http_1_1_over_tls_1_2_or_newer(config: TrustConfig) -> None:
     """For the API server whatever INSECURE says."""
-    insecure = TrustConfig(
-        insecure=True, token_file=config.token_file, ca_file=config.ca_file
-    )
+    insecure = TrustConfig(insecure=True, token_file=config.token_file, ca_file=config.ca_file)
     api = TrustStore(insecure).context(Trust.API_SERVER)
     assert api.verify_mode is ssl.CERT_REQUIRED
     assert api.check_hostname

@@ -1,0 +1,140 @@
+"""What we know of single objects: read when they are picked or fail, and forgotten after.
+
+Owns the reads, their cache and their bound; a read that fails leaves what was known. For one
+thread.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import msgspec
+
+from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from kubenurse_otel.discovery.timings import Timings
+
+View = TypeVar("View")
+
+READ_SECONDS: Final = 5.0
+MAX_BYTES: Final = 4 * 1024 * 1024
+READS_A_PASS: Final = 20
+"""More are read in later passes, so that a first neighbourhood does not wait for hundreds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[View]):
+    """What a book is of. ``asked`` is for people ("get nodes")."""
+
+    asked: str
+    path: str
+    decode: Callable[[bytes], View]
+    """Raises msgspec.DecodeError."""
+    missing: View
+    """What an object is that the API server does not have."""
+    is_gone: Callable[[View], bool]
+    """Whether it is out of the question; looked at again after ``Timings.leaving_cache``."""
+    is_uneasy: Callable[[View], bool] = lambda _: False
+    """Whether it is soon to be looked at again, after ``Timings.not_ready_cache``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page(Generic[View]):
+    view: View
+    read_at: float
+
+
+class Book(Generic[View]):
+    """Views of the few objects that matter to us now, by name."""
+
+    def __init__(self, server: ApiServer, timings: Timings, kind: Kind[View]) -> None:
+        self._server = server
+        self._timings = timings
+        self._kind = kind
+        self._pages: dict[str, _Page[View]] = {}
+        self._blocked_until = 0.0
+        self.problem: ApiError | None = None
+        """Why the last read failed, None when it did not."""
+
+    def view(self, name: str) -> View | None:
+        page = self._pages.get(name)
+        return page.view if page is not None else None
+
+    def read(self, names: Iterable[str], failed: Collection[str]) -> bool:
+        """Read those that are new, old or (cached for 10 s) failed. False: some are left over."""
+        reads = 0
+        for name in names:
+            if not self._is_due(name, failed):
+                continue
+            if time.monotonic() < self._blocked_until:
+                return True
+            if reads == READS_A_PASS:
+                return False
+            self._read(name)
+            reads += 1
+        return True
+
+    def gone(self) -> set[str]:
+        """Return those that are out of the question, until it is time to look again."""
+        oldest = time.monotonic() - self._timings.leaving_cache
+        return {
+            name
+            for name, page in self._pages.items()
+            if page.read_at > oldest and self._kind.is_gone(page.view)
+        }
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget all but these and those that are out of the question."""
+        gone = self.gone()
+        self._pages = {
+            name: page for name, page in self._pages.items() if name in names or name in gone
+        }
+
+    def _is_due(self, name: str, failed: Collection[str]) -> bool:
+        page = self._pages.get(name)
+        if page is None:
+            return True
+        age = time.monotonic() - page.read_at
+        if self._kind.is_gone(page.view):
+            return age >= self._timings.leaving_cache
+        if self._kind.is_uneasy(page.view) and age >= self._timings.not_ready_cache:
+            return True
+        return name in failed and age >= self._timings.node_cache
+
+    def _read(self, name: str) -> None:
+        try:
+            view = self._ask(name)
+        except ApiError as error:
+            self.problem = error
+            # Not one time-out a name: ask for none while the server does not answer.
+            forbidden = error.problem is Problem.FORBIDDEN
+            pause = self._timings.forbidden if forbidden else self._timings.node_cache
+            self._blocked_until = time.monotonic() + pause
+            return
+        self.problem = None
+        self._pages[name] = _Page(view, time.monotonic())
+
+    def _ask(self, name: str) -> View:
+        try:
+            answer = self._server.get(
+                f"{self._kind.path}/{name}",
+                {"resourceVersion": "0"},
+                asked=self._kind.asked,
+                read_seconds=READ_SECONDS,
+            )
+            with answer:
+                return self._kind.decode(answer.read(MAX_BYTES))
+        except ApiError as error:
+            if error.problem is Problem.NOT_FOUND:
+                return self._kind.missing
+            raise
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ApiError(
+                Problem.INVALID,
+                f"the API server's answer to {self._kind.asked} is not understood: {error}",
+            ) from None

@@ -1,0 +1,259 @@
+"""`python -m apiserver.scale 50 500 5000` (in tests/): what discovery costs at a size, for real.
+
+Real kube-apiserver and etcd, simulated objects. Prints a table for docs/scale.md: bytes of each
+source over a full roll-out, sizes of lists, and CPU and memory of our own list.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+from apiserver.daemonset import (
+    ENDPOINTS_A_SLICE,
+    PODS,
+    SLICES,
+    bear,
+    bury,
+    endpoint_slice,
+    new_pod,
+    node_name,
+    pod_name,
+    status,
+)
+from apiserver.objects import NAMESPACE
+from apiserver.real import RealApiServer, real_api_server
+
+SELECTOR = quote("app.kubernetes.io/name=kubenurse")
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+WRITERS = 4
+
+
+class Watcher(threading.Thread):
+    """Counts the bytes of a watch until told to end."""
+
+    def __init__(self, server: RealApiServer, path: str, accept: str = "application/json") -> None:
+        super().__init__(daemon=True)
+        self.bytes = self.events = 0
+        version = server.must("GET", "/api/v1/namespaces")["metadata"]["resourceVersion"]
+        self._connection = http.client.HTTPSConnection(
+            "127.0.0.1", server.port, context=server._tls
+        )
+        self._connection.request(
+            "GET",
+            f"{path}{'&' if '?' in path else '?'}watch=true&resourceVersion={version}",
+            headers={"Authorization": f"Bearer {server.admin_token}", "Accept": accept},
+        )
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200
+        self.start()
+
+    def run(self) -> None:
+        try:
+            while line := self._answer.readline():
+                self.bytes += len(line)
+                self.events += 1
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            print("watcher", repr(error))
+
+    def end(self) -> tuple[int, int]:
+        before = -1
+        while before != self.bytes:
+            before = self.bytes
+            time.sleep(1)
+        assert self._connection.sock is not None
+        self._connection.sock.shutdown(2)
+        self.join(5)
+        return self.bytes, self.events
+
+
+def listed(
+    server: RealApiServer, path: str, accept: str = "application/json"
+) -> tuple[int, int, float]:
+    """Return (bytes, bytes with gzip as the server does it, server CPU seconds of the latter)."""
+    sizes = []
+    spent = 0.0
+    for encoding in ("identity", "gzip"):
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=server._tls)
+        before = server.cpu_seconds()
+        connection.request(
+            "GET",
+            f"{path}{'&' if '?' in path else '?'}resourceVersion=0",
+            headers={
+                "Authorization": f"Bearer {server.admin_token}",
+                "Accept": accept,
+                "Accept-Encoding": encoding,
+            },
+        )
+        answer = connection.getresponse()
+        content = answer.read()
+        spent = server.cpu_seconds() - before
+        if encoding == "gzip" and answer.getheader("content-encoding") == "gzip":
+            assert len(gzip.decompress(content)) == sizes[0] or True
+        sizes.append(len(content))
+        connection.close()
+    return sizes[0], sizes[1], spent
+
+
+def in_parallel(server: RealApiServer, work, numbers) -> None:
+    """Do ``work(server, number)`` with several administrators."""
+    local = threading.local()
+
+    def one(number: int) -> None:
+        if not hasattr(local, "server"):
+            local.server = object.__new__(RealApiServer)
+            local.server.__dict__ |= server.__dict__ | {"_connection": None}
+        work(local.server, number)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(one, numbers))
+
+
+def create(server: RealApiServer, number: int) -> None:
+    """A pod that is ready, in two writes."""
+    pod = new_pod(number, 1)
+    pod["spec"]["nodeName"] = node_name(number)
+    server.must("POST", PODS, pod)
+    path = f"{PODS}/{pod_name(number, 1)}/status"
+    server.must("PATCH", path, status(number, "ready"), "application/strategic-merge-patch+json")
+
+
+def roll(server: RealApiServer, number: int) -> None:
+    bury(server, number, 1)
+    bear(server, number, 2)
+
+
+def measure(count: int, *, rolled: int) -> None:
+    with tempfile.TemporaryDirectory() as directory, real_api_server(Path(directory)) as server:
+        started = time.monotonic()
+        server.must(
+            "POST",
+            "/apis/scheduling.k8s.io/v1/priorityclasses",
+            {"metadata": {"name": "x"}, "value": 1},
+        )
+        in_parallel(server, create, range(count))
+        for first in range(0, count, ENDPOINTS_A_SLICE):
+            size = min(ENDPOINTS_A_SLICE, count - first)
+            server.must("POST", SLICES, endpoint_slice(first, size, 1))
+        print(f"\n## {count} nodes (made in {time.monotonic() - started:.0f} s)", flush=True)
+        pods = f"{PODS}?labelSelector={SELECTOR}"
+        running = f"{pods}&fieldSelector=status.phase%3DRunning"
+        for name, path, accept in (
+            ("pods", running, "application/json"),
+            ("pods as Table", running + "&includeObject=None", TABLE + ",application/json"),
+            ("EndpointSlices", f"{SLICES}?labelSelector={SELECTOR}", "application/json"),
+        ):
+            plain, zipped, spent = listed(server, path, accept)
+            print(
+                f"list {name:16} {plain:12,} bytes {zipped:11,} gzip"
+                f" {plain / count:7.0f} a node, server CPU {spent:.2f} s",
+                flush=True,
+            )
+        own_list(server, count)
+        watchers = {
+            "all pods": Watcher(server, pods),
+            "pods Running": Watcher(server, running),
+            "pods Running as Table": Watcher(
+                server, running + "&includeObject=None", TABLE + ",application/json"
+            ),
+        }
+        started = time.monotonic()
+        in_parallel(server, roll, range(rolled))
+        took = time.monotonic() - started
+        for name, watcher in watchers.items():
+            size, events = watcher.end()
+            whole = size * count / rolled
+            print(
+                f"roll-out, watch {name:22} {whole:13,.0f} bytes an agent,"
+                f" {events / rolled:.1f} events and {size / rolled:,.0f} bytes a pod"
+                f" ({rolled} rolled in {took:.0f} s)",
+                flush=True,
+            )
+        watcher = Watcher(server, f"{SLICES}?labelSelector={SELECTOR}")
+        size = min(ENDPOINTS_A_SLICE, count)
+        for number in range(20):
+            one = endpoint_slice(0, size, 1)
+            one["endpoints"][number]["conditions"]["ready"] = False
+            server.must("PUT", f"{SLICES}/{one['metadata']['name']}", one)
+        spent, events = watcher.end()
+        each = spent / max(1, events)
+        print(
+            f"roll-out, watch EndpointSlices: {each:,.0f} bytes an update of a slice;"
+            f" 4 a pod, unbatched: {each * 4 * count:,.0f} bytes an agent",
+            flush=True,
+        )
+
+
+OWN = """
+import sys, time, resource, threading
+sys.path[:0] = {path!r}
+from pathlib import Path
+from kubenurse_otel.config import *
+from kubenurse_otel.discovery.api import ApiServer
+from kubenurse_otel.discovery.follow import Follower
+from kubenurse_otel.discovery.survey import Survey, _pods
+from kubenurse_otel.discovery.timings import Timings
+
+def memory():
+    for line in open("/proc/self/status"):
+        if line.startswith(("VmRSS", "VmHWM")):
+            yield int(line.split()[1]) / 1024
+
+config = Config(
+    identity=IdentityConfig(node_name={node!r}, pod_name={pod!r}, namespace={namespace!r}),
+    checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port={port}),
+    trust=TrustConfig(token_file=Path({token!r}), ca_file=Path({ca!r})),
+    discovery=DiscoveryConfig(
+        neighbour_filter="app.kubernetes.io/name=kubenurse", allow_unschedulable=True
+    ),
+)
+server = ApiServer(config)
+stopping = threading.Event()
+survey = Survey(config, server, Timings(), stopping=stopping, on_change=lambda: None)
+server.get("/version", {{}}, asked="", read_seconds=5).read(10000)
+_, before = memory()
+for turn in range(3):
+    cpu = time.process_time()
+    survey._pods._list()
+    cpu_list = time.process_time() - cpu
+    survey.take(())
+    cpu_survey = time.process_time() - cpu - cpu_list
+    peak, now = memory()
+    print(f"own list {{turn + 1}}: CPU {{cpu_list * 1000:.0f}} ms, survey {{cpu_survey * 1000:.0f}} ms,"
+          f" RSS {{before:.1f}} -> {{now:.1f}} MiB"
+          f" (peak {{peak:.1f}}), {{len(survey._pods.snapshot().items)}} pods", flush=True)
+"""
+
+
+def own_list(server: RealApiServer, count: int) -> None:
+    """List with our own code, in a process of its own."""
+    token = server.directory / "admin-token"
+    token.write_text(server.admin_token)
+    code = OWN.format(
+        path=[str(Path(__file__).parents[2])],
+        node=node_name(count - 1),
+        pod=pod_name(count - 1, 1),
+        namespace=NAMESPACE,
+        port=server.port,
+        token=str(token),
+        ca=str(server.ca_file),
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+if __name__ == "__main__":
+    os.nice(5)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    for argument in sys.argv[1:] or ["50", "500", "5000"]:
+        count = int(argument)
+        measure(count, rolled=min(count, 500))
