@@ -1,4 +1,4 @@
-"""Run the agent with a sampler inside: every millisecond of CPU time, where is it?
+"""Run the agent with a sampler inside: every four milliseconds of CPU time, where is it?
 
 ``python -m bench.sampled OUT.json run`` is ``kubenurse_otel run`` that leaves its samples in OUT
 when it ends. Time in C counts for the Python line that called it. Only the main thread is seen.
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import FrameType
 
-PERIOD_SECONDS: Final = 0.001
+PERIOD_SECONDS: Final = 0.004
+"""ITIMER_PROF counts in the kernel's ticks."""
 WARM_UP_SECONDS: Final = 5.0
 """Imports and the first checks are no running cost."""
 _OUR_OWN_WAKE_UP: Final = frozenset({"_read_from_self", "_process_self_data"})

@@ -211,5 +211,5 @@ def open_files() -> int:
 async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
     """Wait for ``condition`` of another thread, at most ``seconds``."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - threads set no asyncio.Event
+        while not condition():
             await asyncio.sleep(0.005)

@@ -44,6 +44,11 @@ class AgentPod:
         return self.candidate.neighbour.node_name
 
 
+def pods_path(namespace: str) -> str:
+    """Return the API's path of a namespace's pods, or of all (empty)."""
+    return f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
+
+
 def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
     """Return (UID, agent) of a Pod's JSON. ``port`` is where an agent answers checks.
 
@@ -96,6 +101,14 @@ def agent_has_started(pod: Pod, port: int) -> bool:
     )
 
 
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 GONE: Final = agent_pod(Pod(metadata=Metadata()), 0)
 """What a pod is that the API server no longer has."""
 
@@ -122,11 +135,3 @@ def find_own(pods: Collection[AgentPod], identity: IdentityConfig) -> AgentPod |
         pod for pod in pods if pod.host_network and pod.node_name.partition(".")[0] == host != ""
     ]
     return on_host[0] if len(on_host) == 1 else None
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

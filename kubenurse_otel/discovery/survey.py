@@ -1,6 +1,6 @@
-"""From what is followed to a Neighbourhood: own pod, candidates, ring, nodes of the chosen, state.
+"""From what is followed to a Neighbourhood: our own pod and node, the choice, the state.
 
-Runs in discovery's thread, one ``take`` at a time; blocks while it reads the chosen's nodes.
+Runs in discovery's thread, one ``take`` at a time; blocks while the chosen are read.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kubenurse_otel.discovery.api import ApiError, ApiServer
-from kubenurse_otel.discovery.book import Book
-from kubenurse_otel.discovery.follow import Follower, Selection, Snapshot
+from kubenurse_otel.discovery.chooser import NODES_PATH, Chooser
+from kubenurse_otel.discovery.follow import Follower, Selection, ShortForm, Snapshot
 from kubenurse_otel.discovery.nodes import NodeView, decode_node
-from kubenurse_otel.discovery.pods import AgentPod, decode_pod, find_own
+from kubenurse_otel.discovery.pods import AgentPod, decode_pod, find_own, pods_path
+from kubenurse_otel.discovery.roster import ACCEPT, QUERY, decode_roster
 from kubenurse_otel.discovery.schema import RawList
-from kubenurse_otel.discovery.selection import Candidate, ring, youngest
-from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
+from kubenurse_otel.discovery.timings import LARGE_CLUSTER
+from kubenurse_otel.model import Neighbourhood, is_dns_subdomain
 
 if TYPE_CHECKING:
     import threading
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config
     from kubenurse_otel.discovery.timings import Timings
 
-NODES_PATH: Final = "/api/v1/nodes"
 SIZE_READ_SECONDS: Final = 5.0
 MAX_COUNT_BYTES: Final = 1024 * 1024
-MAX_ROUNDS: Final = 50
-"""Choices of one survey: each drops a leaving node that the one before has read."""
+_SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decode=decode_roster)
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
@@ -52,8 +51,7 @@ class Survey:
         self._stopping = stopping
         self._on_change = on_change
         self._taints = frozenset(config.discovery.leaving_taints)
-        self._node_book = Book(server, timings, self._nodes_kind())
-        self._pod_book = Book(server, timings, _pods_kind(config))
+        self._chooser = Chooser(config, server, timings)
         self._asks_nodes = not config.discovery.allow_unschedulable
         """kubenurse's role holds nodes only where unschedulable ones are left out."""
         self._pods = Follower(
@@ -98,64 +96,21 @@ class Survey:
         if not own_node and self._is_new():
             return None, False
         own_view, node_problem = self._look_at_own_node(own_node)
-        candidates = self._candidates(pods, own, own_node)
-        chosen, complete = self._choose(candidates, own_node, failed)
+        choice = self._chooser.choose(
+            (pod for pod in pods.items.values() if pod is not own),
+            own_node,
+            leaving=self._cordoned.snapshot().items if self._asks_nodes else (),
+            failed=failed,
+        )
         return Neighbourhood(
-            chosen=chosen,
-            known=tuple(one.neighbour for one in youngest(candidates)),
-            state=self._state(pods, own, own_node, bool(candidates), node_problem),
+            chosen=choice.chosen,
+            known=choice.known,
+            state=self._state(pods, own, own_node, bool(choice.known), node_problem),
             own_node_name=own_node,
             own_zone=own_view.zone,
             own_node_leaving=bool(own_view.leaving),
             listed_at=pods.heard_at,
-        ), not complete
-
-    # --- candidates and the ring ----------------------------------------------------------------
-
-    def _candidates(
-        self, pods: Snapshot[AgentPod], own: AgentPod | None, own_node: str
-    ) -> list[Candidate]:
-        leaving: set[str] = set()
-        if self._asks_nodes:
-            leaving = set(self._cordoned.snapshot().items) | self._node_book.gone()
-        gone = self._pod_book.gone()
-        return [
-            self._known_better(pod)
-            for pod in pods.items.values()
-            if pod.eligible
-            and pod is not own
-            and pod.node_name != own_node
-            and pod.node_name not in leaving
-            and (pod.whole or pod.name not in gone)
-        ]
-
-    def _known_better(self, pod: AgentPod) -> Candidate:
-        if pod.whole:
-            return pod.candidate
-        read = self._pod_book.view(pod.name)
-        return read.candidate if read is not None else pod.candidate
-
-    def _choose(
-        self,
-        candidates: list[Candidate],
-        own_node: str,
-        failed: Collection[str],
-        short: Collection[str],
-    ) -> tuple[tuple[Neighbour, ...], bool]:
-        """Return (the ring's choice without those that reading shows to leave, all are read).
-
-        ``short`` are the pods of which only a line is known; ``candidates`` lose who leaves.
-        """
-        limit = self._config.discovery.neighbour_limit
-        chosen = ring(candidates, own_node, limit)
-        complete = True
-        for _ in range(MAX_ROUNDS):
-            nodes = [one.neighbour.node_name for one in chosen]
-            pods = [
-                one.neighbour.pod_name
-                for one in (candidates if short else ())
-                if one.neighbour.node_name in set(nodes) and one.neighbour.pod_name in short
-            ]
+        ), not choice.complete
 
     # --- our own node ---------------------------------------------------------------------------
 
@@ -215,9 +170,9 @@ class Survey:
         if not has_candidates:
             sentences.append("no neighbour: no other node that stays has a started agent")
         if self._asks_nodes:
-            cordoned = self._cordoned.snapshot().problem
-            problems = (str(cordoned or ""), node_problem, str(self._book.problem or ""))
-            sentences.extend(one for one in dict.fromkeys(problems) if one)
+            sentences += [str(self._cordoned.snapshot().problem or ""), node_problem]
+        sentences += self._chooser.problems()
+        sentences = [sentence for sentence in sentences if sentence]
         return "; ".join(dict.fromkeys(sentences)) or "ok"
 
     def _is_new(self) -> bool:
@@ -227,10 +182,10 @@ class Survey:
 
     # --- the start ------------------------------------------------------------------------------
 
-    def _start_delay(self) -> float:
+    def _count_nodes(self) -> int:
         """Ask for one node and how many follow: a kilobyte, before a list of megabytes."""
         if not self._asks_nodes:
-            return 0.0
+            return 0
         try:
             answer = self._server.get(
                 NODES_PATH,
@@ -242,21 +197,22 @@ class Survey:
             with answer:
                 counted = msgspec.json.decode(answer.read(MAX_COUNT_BYTES), type=RawList)
         except (ApiError, msgspec.DecodeError, RecursionError):
-            return 0.0  # The list that follows says what is wrong.
-        nodes = len(counted.items or ()) + (counted.metadata.remaining_item_count or 0)
-        return self._timings.start_jitter(nodes)
+            return 0  # The list that follows says what is wrong.
+        return len(counted.items or ()) + (counted.metadata.remaining_item_count or 0)
 
 
 def _pods(config: Config) -> Selection[AgentPod]:
     namespace, selector = config.identity.namespace, config.discovery.neighbour_filter
     port = config.checks.path_port
-    # Running alone: of a roll-out's eight events a pod, those of its start need not be seen.
+    # Running alone: what happens to a pod before that is three of a roll-out's ten events.
     query = {"fieldSelector": "status.phase=Running"}
     if selector:
         query["labelSelector"] = selector
     return Selection(
         name=f"pods in namespace {namespace}" if namespace else "pods",
-        path=f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods",
+        path=pods_path(namespace),
         query=query,
         decode=lambda content: decode_pod(content, port),
+        # Where pods are read one by one they must have a namespace to be read from.
+        short=_SHORT if namespace else None,
     )

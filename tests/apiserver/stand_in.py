@@ -191,6 +191,9 @@ class Handler(BaseHTTPRequestHandler):
             items = [one for one in state.objects[resource].values() if self.matches(one)]
             version = str(state.version)
         metadata: Object = {"resourceVersion": version}
+        if "as=Table;" in self.headers.get("accept", ""):
+            self.answer(a_table(items, metadata))
+            return
         if "limit" in self.query:
             metadata["remainingItemCount"] = max(0, len(items) - 1)
             items = items[:1]
@@ -291,6 +294,27 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(2)
+
+
+COLUMNS = ("Name", "Ready", "Status", "Restarts", "Age", "IP", "Node")
+
+
+def a_table(pods: list[Object], metadata: Object) -> Object:
+    """Pods as `kubectl get pods -o wide` shows them."""
+    rows = []
+    for pod in pods:
+        terminating = "deletionTimestamp" in pod["metadata"]
+        status = "Terminating" if terminating else pod["status"]["phase"]
+        address = pod["status"].get("podIP") or "<none>"
+        cells = [pod["metadata"]["name"], "1/1", status, 0, "5d", address, pod["spec"]["nodeName"]]
+        rows.append({"cells": cells, "object": None})
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": [{"name": name, "type": "string"} for name in COLUMNS],
+        "rows": rows,
+    }
 
 
 @contextmanager

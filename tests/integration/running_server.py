@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
+from gzip import compress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import NoOpTracer
@@ -106,7 +107,7 @@ class Answer:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for ``condition``; TimeoutError when it does not come true."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for is the server's inner state
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -179,7 +179,7 @@ async def test_an_intercepted_path_is_told(
     serve: Callable[..., FaultServer],
     prober: Prober,
     headers: list[tuple[str, str]],
-    intercepted: bool,  # noqa: FBT001 - a case
+    intercepted: bool,
 ) -> None:
     """A path answer without an agent's name, or with a proxy's marks, came from in between."""
     server = serve(answer(headers=headers))

@@ -100,7 +100,7 @@ def test_a_query_string_does_not_leave() -> None:
     ("address", "stays"),
     [("10.0.0.7", True), ("fd00::7", True), ("shop.example", False), ("", False)],
 )
-def test_a_peer_is_an_address(address: str, stays: bool) -> None:  # noqa: FBT001 - a table's
+def test_a_peer_is_an_address(address: str, stays: bool) -> None:
     """Where there was no connection the instrumentation says the URL's host: that leaves not."""
     peer = {semconv.NETWORK_PEER_ADDRESS: address, semconv.NETWORK_PEER_PORT: 443}
 

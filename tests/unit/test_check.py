@@ -120,7 +120,7 @@ async def test_the_status_must_be_in_the_expected_range(
     rig: Rig,
     status: int,
     expect: tuple[int, int],
-    good: bool,  # noqa: FBT001 - a parameter of the table
+    good: bool,
 ) -> None:
     """Both ends of the range are good; what is outside is an http_status failure."""
     rig.transport.script = Script(status=status)

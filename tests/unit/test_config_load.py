@@ -524,7 +524,7 @@ def test_where_otlp_goes(environ: dict[str, str], traces: str | None, metrics: s
         ("unix:///run/otel.sock", "", "unix:///run/otel.sock", False),
     ],
 )
-def test_grpc_endpoints(endpoint: str, insecure: str, address: str, plain: bool) -> None:  # noqa: FBT001 - a table's column
+def test_grpc_endpoints(endpoint: str, insecure: str, address: str, plain: bool) -> None:
     """The scheme says whether there is TLS, and _INSECURE where there is no scheme."""
     otlp = config(
         OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
@@ -598,7 +598,7 @@ def test_a_signals_own_variables_win(tmp_path: Path) -> None:
         ("none", False, False, False),
     ],
 )
-def test_metrics_exporters(exporters: str, prometheus: bool, otlp: bool, console: bool) -> None:  # noqa: FBT001 - a table's columns
+def test_metrics_exporters(exporters: str, prometheus: bool, otlp: bool, console: bool) -> None:
     """prometheus by default; a list is all of it, none is nothing."""
     telemetry = config(OTEL_METRICS_EXPORTER=exporters).telemetry
     assert telemetry.prometheus == prometheus
@@ -643,7 +643,7 @@ def test_a_disabled_sdk_leaves_the_scrape() -> None:
         ({"OTEL_TRACES_SAMPLER_ARG": "0.5"}, 0.01, True),
     ],
 )
-def test_sampling(environ: dict[str, str], ratio: float, exported: bool) -> None:  # noqa: FBT001 - a table's column
+def test_sampling(environ: dict[str, str], ratio: float, exported: bool) -> None:
     """KUBENURSE_TRACE_RATIO wins; always_off exports nothing at all."""
     telemetry = config(**environ, OTEL_TRACES_EXPORTER="console").telemetry
     assert (telemetry.trace_ratio, telemetry.console_traces) == (ratio, exported)

@@ -472,7 +472,7 @@ def test_extra_checks_are_shown_without_secrets() -> None:
         ("app=kubenurse\nx", False),
     ],
 )
-def test_label_selectors(text: str, valid: bool) -> None:  # noqa: FBT001 - a table's column
+def test_label_selectors(text: str, valid: bool) -> None:
     """What the API server would refuse is refused at the start."""
     assert parsed(LABEL_SELECTOR, text) == (text if valid else None)
 

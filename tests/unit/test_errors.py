@@ -125,7 +125,7 @@ def test_a_temporary_dns_failure_that_took_a_second_is_a_timeout() -> None:
         (Phase.RECEIVE, False, "round_trip_error"),
     ],
 )
-def test_the_event_is_kubenurses(phase: Phase, writing: bool, expected: str) -> None:  # noqa: FBT001 - a case
+def test_the_event_is_kubenurses(phase: Phase, writing: bool, expected: str) -> None:
     """A failure counts under the httptrace event that did not happen, else round_trip_error."""
     failure = errors.failure(TimeoutError(), phase, target="api.test:443", writing=writing)
 
@@ -246,7 +246,7 @@ def test_a_time_out_with_retransmissions_points_at_the_network() -> None:
 def test_every_failure_is_bounded_and_holds_no_secret(
     error: BaseException,
     phase: Phase,
-    writing: bool,  # noqa: FBT001 - a generated case
+    writing: bool,
     elapsed_seconds: float,
 ) -> None:
     """Labels are of closed sets; nobody else's text, query string or user reaches the message."""

@@ -59,7 +59,7 @@ def test_the_ratio_is_opentelemetrys(trace_id: int, ratio: float) -> None:
 )
 def test_a_child_copies_its_parents_decision(
     sampler: Sampler,
-    remote: bool,  # noqa: FBT001 - a parameter of the table
+    remote: bool,
     flags: int,
     decision: Decision,
 ) -> None:

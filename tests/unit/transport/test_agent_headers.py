@@ -44,7 +44,7 @@ def test_only_a_valid_node_name_is_believed(value: bytes, name: str) -> None:
         ((b"date", b"x"), False),
     ],
 )
-def test_a_proxys_mark_is_seen(header: tuple[bytes, bytes], proxied: bool) -> None:  # noqa: FBT001 - a table's column
+def test_a_proxys_mark_is_seen(header: tuple[bytes, bytes], proxied: bool) -> None:
     """Via, Envoy's and Linkerd's headers mean that somebody stood in between."""
     assert is_proxied([header]) is proxied
 

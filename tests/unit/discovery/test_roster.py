@@ -1,0 +1,61 @@
+"""kubenurse_otel.discovery.roster: the short form of a pod list."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubenurse_otel.discovery.roster import decode_roster
+
+COLUMNS = ["Node", "Name", "Status", "IP"]
+
+
+def table(*rows: list[Any], columns: list[str] = COLUMNS) -> bytes:
+    return json.dumps(
+        {
+            "kind": "Table",
+            "metadata": {"resourceVersion": "9"},
+            "columnDefinitions": [{"name": name} for name in columns],
+            "rows": [{"cells": cells} for cells in rows],
+        }
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (["node", "pod", "Running", "10.0.0.1"], True),
+        (["node", "pod", "CrashLoopBackOff", "10.0.0.1"], True),  # Reading it tells.
+        (["node", "pod", "Terminating", "10.0.0.1"], False),
+        (["node", "pod", "Running", "<none>"], False),
+        (["<none>", "pod", "Running", "10.0.0.1"], False),
+        (["node", "Pod", "Running", "10.0.0.1"], False),
+        ([None, 5, {}, []], False),
+    ],
+)
+def test_line(row: list[Any], expected: bool) -> None:
+    """A line with an address and a node that is not terminating may be a neighbour."""
+    version, agents = decode_roster(table(row))
+    (agent,) = agents.values()
+    assert ("9", expected, False) == (version, agent.eligible, agent.whole)
+
+
+def test_empty() -> None:
+    """No pods, no lines, and columns are not needed."""
+    assert ("9", {}) == decode_roster(table(columns=[]))
+
+
+@given(
+    st.binary(max_size=100)
+    | st.lists(st.lists(st.text(max_size=5), max_size=5)).map(lambda rows: table(*rows))
+)
+def test_any_bytes(content: bytes) -> None:
+    """Whatever comes, it is a roster or a DecodeError."""
+    with suppress(msgspec.DecodeError):
+        decode_roster(content)
