@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.discovery.book import Book, Kind
 from kubenurse_otel.discovery.nodes import DELETED, NodeView, decode_node
 from kubenurse_otel.discovery.pods import GONE, AgentPod, decode_pod, pods_path
-from kubenurse_otel.discovery.selection import ring, youngest
+from kubenurse_otel.discovery.selection import Candidate, ring, youngest
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NODES_PATH: Final = "/api/v1/nodes"
 MAX_ROUNDS: Final = 50
-"""Choices at a time: each leaves out who, by the reads of the one before, is going."""
+"""Each leaves out who, by what was read in the one before, is going."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +62,16 @@ class Chooser:
         ``leaving`` are nodes known to be cordoned, ``failed`` nodes whose check failed.
         """
         listed = [pod for pod in pods if pod.eligible and pod.node_name != own_node]
-        chosen, agents, complete = [], listed, True
+        chosen: list[Candidate] = []
+        agents, complete = listed, True
         for _ in range(MAX_ROUNDS):
+            before = chosen
             agents = self._remaining(listed, leaving)
             chosen = ring((agent.candidate for agent in agents), own_node, self._limit)
-            nodes = {one.neighbour.node_name for one in chosen}
-            lines = {
-                one.name: one.node_name
-                for one in listed
-                if not one.whole and one.node_name in nodes
-            }
-            complete = self._read([one.neighbour.node_name for one in chosen], lines, failed)
-            if not nodes & self._nodes.gone() and not self._pods.gone() & {
-                one.neighbour.pod_name for one in chosen
-            }:
-                break
+            if chosen == before:
+                break  # What was read of them changed nothing.
+            nodes = [one.neighbour.node_name for one in chosen]
+            complete = self._read(nodes, _lines(listed, set(nodes)), failed)
         self._nodes.keep({one.neighbour.node_name for one in chosen})
         self._pods.keep({one.neighbour.pod_name for one in chosen})
         return Choice(
@@ -115,6 +110,11 @@ class Chooser:
         if view is None:
             return neighbour
         return replace(neighbour, zone=view.zone, node_state=view.state)
+
+
+def _lines(listed: Iterable[AgentPod], nodes: Collection[str]) -> dict[str, str]:
+    """Return {pod: node} of those on ``nodes`` that are not known whole: they are to be read."""
+    return {one.name: one.node_name for one in listed if not one.whole and one.node_name in nodes}
 
 
 def _nodes(config: Config) -> Kind[NodeView]:

@@ -59,9 +59,15 @@ class Seen:
         deadline = time.monotonic() + seconds
         while not self.all or not condition(self.last):
             if time.monotonic() > deadline:
-                raise AssertionError(f"not reached; last: {self.all[-1:]}")
+                raise AssertionError(f"not reached; told {len(self.all)} times, {self._told()}")
             await asyncio.sleep(0.005)
         return self.last
+
+    def _told(self) -> str:
+        if not self.all:
+            return "nothing"
+        one = self.last
+        return f"{one.state!r}, {len(one.known)} known, chosen {one.chosen[:5]}"
 
     async def until_chosen(self, *nodes: str, seconds: float = 15.0) -> Neighbourhood:
         return await self.until(lambda one: chosen(one) == set(nodes), seconds=seconds)
