@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from bench import accuracy, live, machine, profile, scale
+from bench import accuracy, live, machine, profile, scale, whole
 from bench.network import ROOT, BenchError, sweep
 from bench.tables import place
 
@@ -25,6 +25,10 @@ DOCUMENT: Final = ROOT / "docs" / "performance.md"
 
 def _accuracy(arguments: argparse.Namespace) -> Sequence[Table]:
     return accuracy.measure(checks=arguments.checks, others=arguments.other, only=arguments.only)
+
+
+def _whole(arguments: argparse.Namespace) -> Sequence[Table]:
+    return [whole.measure(seconds=arguments.seconds)]
 
 
 def _agents(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
@@ -57,6 +61,7 @@ def _profile(arguments: argparse.Namespace) -> Sequence[Table]:
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Sequence[Table]]]]] = {
     "accuracy": ("what is reported against what the wire saw", _accuracy),
+    "whole": ("the same for the whole agent's spans", _whole),
     "cost": ("CPU a check and memory of a live agent", _cost),
     "scale": ("50, 500, 5,000 pods", _scale),
     "scrapes": ("/metrics and what it does to checks", _scrapes),

@@ -64,6 +64,21 @@ def neighbours(addresses: Sequence[str]) -> str:
     )
 
 
+def base_environment(directory: Path) -> dict[str, str]:
+    """What every agent of the bench is told; its files are in ``directory``."""
+    return {
+        "PATH": os.environ["PATH"],  # noqa: TID251 - the agent's, not ours
+        "KUBENURSE_DISCOVERY": "static",
+        "KUBENURSE_NEIGHBOURS_FILE": str(directory / "neighbours.json"),
+        "KUBENURSE_NODE_NAME": "bench-node",
+        "KUBENURSE_POD_NAME": "bench-pod",
+        "KUBENURSE_NAMESPACE": "bench",
+        "KUBENURSE_EXTRA_CA": str(directory / "ca.pem"),
+        "KUBENURSE_SHUTDOWN_DURATION": "0s",
+        "KUBENURSE_LOG_LEVEL": "WARNING",
+    }
+
+
 @contextlib.contextmanager
 def place(network: Network, *, peers: Sequence[str] = PEERS) -> Iterator[Place]:
     """The far ends, running on namespace b's own loopback; the agent belongs beside them."""
@@ -93,18 +108,10 @@ def place(network: Network, *, peers: Sequence[str] = PEERS) -> Iterator[Place]:
             network.b,
             network.server_address,
             directory,
-            {
-                "PATH": os.environ["PATH"],  # noqa: TID251 - the agent's, not ours
-                "KUBENURSE_DISCOVERY": "static",
-                "KUBENURSE_NEIGHBOURS_FILE": str(directory / "neighbours.json"),
-                "KUBENURSE_NODE_NAME": "bench-node",
-                "KUBENURSE_POD_NAME": "bench-pod",
-                "KUBENURSE_NAMESPACE": "bench",
+            base_environment(directory)
+            | {
                 "KUBENURSE_INGRESS_URL": f"https://{INGRESS}:{TLS_PORT}",
                 "KUBENURSE_SERVICE_URL": f"http://{SERVICE}:{FAR_PORT}",
-                "KUBENURSE_EXTRA_CA": str(directory / "ca.pem"),
-                "KUBENURSE_SHUTDOWN_DURATION": "0s",
-                "KUBENURSE_LOG_LEVEL": "WARNING",
                 "KUBERNETES_SERVICE_HOST": API_SERVER,
                 "KUBERNETES_SERVICE_PORT": str(TLS_PORT),
                 "KUBERNETES_SERVICE_DNS": "localhost",

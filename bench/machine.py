@@ -30,6 +30,7 @@ def describe() -> str:
             f"- kernel {platform.release()}, {python}",
             f"- {versions}",
             f"- commit {_commit()}, {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC",
+            f"- a loop of 10 million additions: {_loop_seconds():.2f} s of CPU time",
             f"- before it began, others used {busy_share() * 100:.0f} % of the machine",
         )
     )
@@ -42,6 +43,15 @@ def busy_share(seconds: float = 1.0) -> float:
     spent = [now - then for now, then in zip(_cpu_times(), before, strict=True)]
     idle = spent[3] + spent[4]
     return 1 - idle / max(1, sum(spent))
+
+
+def _loop_seconds() -> float:
+    """How fast Python is here and now: a core that shares its caches or its other half is slow."""
+    began = time.process_time()
+    total = 0
+    for i in range(10_000_000):
+        total += i
+    return time.process_time() - began
 
 
 def _cpu_times() -> list[int]:

@@ -44,11 +44,15 @@ class _Answering(asyncio.Protocol):
         if length and len(body) < int(length[1]):
             return
         self._read = b""
+        self._request(head, body)
         closes = _CLOSE.search(head) is not None
         if self.delay_seconds:
             asyncio.get_running_loop().call_later(self.delay_seconds, self._answer, closes)
         else:
             self._answer(closes)
+
+    def _request(self, head: bytes, body: bytes) -> None:
+        """A whole request is there."""
 
     def _answer(self, closes: bool) -> None:  # noqa: FBT001 - a callback's argument
         self._transport.write(ANSWER)
@@ -57,7 +61,15 @@ class _Answering(asyncio.Protocol):
 
 
 class _Sink(_Answering):
-    """An OTLP receiver that looks at nothing."""
+    """An OTLP receiver that looks at nothing, and may keep the traces for somebody who does."""
+
+    directory: Path | None = None
+    count = 0
+
+    def _request(self, head: bytes, body: bytes) -> None:
+        if self.directory is not None and b"/v1/traces" in head.partition(b"\r\n")[0]:
+            _Sink.count += 1
+            (self.directory / f"traces-{_Sink.count}").write_bytes(body)
 
     def _answer(self, closes: bool) -> None:  # noqa: ARG002, FBT001 - as above
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -76,6 +88,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
                 _Answering, address, arguments.tls_port, ssl=context, backlog=4096
             )
     if arguments.sink:
+        _Sink.directory = arguments.keep
         address, _, port = arguments.sink.rpartition(":")
         await loop.create_server(_Sink, address, int(port))
     print("ready", flush=True)
@@ -90,6 +103,7 @@ def main() -> None:
     parser.add_argument("--tls-port", type=int, default=0)
     parser.add_argument("--certificate", type=Path, help="PEM with key and chain")
     parser.add_argument("--sink", default="", help="ADDRESS:PORT of an OTLP receiver")
+    parser.add_argument("--keep", type=Path, help="where the sink puts the traces it gets")
     parser.add_argument("--delay-ms", type=float, default=0.0)
     asyncio.run(_serve(parser.parse_args()))
 

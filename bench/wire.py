@@ -28,6 +28,8 @@ class Exchange:
     """The first SYN, CLOCK_REALTIME."""
     port: int
     """The client's."""
+    server: str = ""
+    """Its address."""
     connect_ns: int | None = None
     syn_count: int = 0
     tls_ns: int | None = None
@@ -71,6 +73,7 @@ def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> E
     begun = Exchange(
         started_ns=syns[0].at_ns,
         port=syns[0].source[1],
+        server=syns[0].destination[0],
         connect_ns=None if accepted is None else accepted - syns[0].at_ns,
         syn_count=len(syns),
     )

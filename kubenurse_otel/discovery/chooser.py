@@ -29,11 +29,15 @@ MAX_ROUNDS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``complete`` is false while objects of the chosen are left to be read."""
+    """``complete`` is false while objects of the chosen are left to be read.
+
+    ``outdated``: pods that were picked by their line in a list turned out to be gone.
+    """
 
     chosen: tuple[Neighbour, ...]
     known: tuple[Neighbour, ...]
     complete: bool
+    outdated: bool
 
 
 class Chooser:
@@ -72,12 +76,15 @@ class Chooser:
                 break  # What was read of them changed nothing.
             nodes = [one.neighbour.node_name for one in chosen]
             complete = self._read(nodes, _lines(listed, set(nodes)), failed)
-        self._nodes.keep({one.neighbour.node_name for one in chosen})
-        self._pods.keep({one.neighbour.pod_name for one in chosen})
+        nodes = [one.neighbour.node_name for one in chosen]
+        lines = _lines(listed, set(nodes))
+        self._nodes.keep(nodes)
+        self._pods.keep(lines)
         return Choice(
-            tuple(self._with_node(one.neighbour) for one in chosen),
-            tuple(one.neighbour for one in youngest(agent.candidate for agent in agents)),
-            complete,
+            chosen=tuple(self._with_node(one.neighbour) for one in chosen),
+            known=tuple(one.neighbour for one in youngest(agent.candidate for agent in agents)),
+            complete=complete,
+            outdated=bool(self._pods.gone()),
         )
 
     def _remaining(self, listed: Iterable[AgentPod], leaving: Collection[str]) -> list[AgentPod]:

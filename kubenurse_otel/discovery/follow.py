@@ -20,7 +20,7 @@ from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, ListError, read_lis
 from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from kubenurse_otel.discovery.timings import Timings
 
@@ -41,8 +41,8 @@ class ShortForm(Generic[Item]):
     above: int
     accept: str
     query: dict[str, str]
-    decode: Callable[[bytes], tuple[str, dict[str, Item]]]
-    """(resourceVersion, items) of the whole body. Raises msgspec.DecodeError."""
+    decode: Callable[[bytes, Mapping[str, Item]], tuple[str, dict[str, Item]]]
+    """(resourceVersion, items) of the whole body; the last items help. Raises DecodeError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,7 @@ class Follower(Generic[Item]):
         self._failures = 0
         self._is_large = False
         self._stopping = stopping
+        self._hurried = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"follow {selection.name}", daemon=True
         )
@@ -107,6 +108,10 @@ class Follower(Generic[Item]):
     def join(self, seconds: float) -> None:
         if self._thread.is_alive():
             self._thread.join(seconds)
+
+    def hurry(self) -> None:
+        """Say that the last short list is outdated: the next one comes sooner."""
+        self._hurried.set()
 
     def snapshot(self) -> Snapshot[Item]:
         with self._lock:
@@ -122,7 +127,7 @@ class Follower(Generic[Item]):
             try:
                 if self._is_large:
                     self._list_short()
-                    self._pause(self._timings.poll * random.uniform(0.75, 1.25))  # noqa: S311
+                    self._wait_for_next_list()
                 elif self._version is None:
                     self._list()
                 else:
@@ -150,7 +155,7 @@ class Follower(Generic[Item]):
         with answer:
             content = answer.read(MAX_SHORT_BYTES)
         try:
-            _, items = short.decode(content)
+            _, items = short.decode(content, self._items)
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._not_understood("list", str(error)) from None
         with self._lock:
@@ -278,6 +283,17 @@ class Follower(Generic[Item]):
             f"the API server's answer to {verb} {self._selection.name} is not understood:"
             f" {what[:200]}",
         )
+
+    def _wait_for_next_list(self) -> None:
+        spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        started = time.monotonic()
+        self._hurried.clear()
+        self._pause(self._timings.hurried_poll * spread)
+        while not self._stopping.is_set() and not self._hurried.is_set():
+            left = started + self._timings.poll * spread - time.monotonic()
+            if left <= 0:
+                break
+            self._pause(min(left, self._timings.tick))
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)

@@ -6,7 +6,7 @@ is read of the chosen alone. See docs/scale.md for the figures.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,9 +15,13 @@ from kubenurse_otel.discovery.schema import ListMetadata, Struct
 from kubenurse_otel.discovery.selection import candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ACCEPT: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 QUERY: Final = {"includeObject": "None"}
 COLUMNS: Final = ("Name", "Status", "IP", "Node")
+_TERMINATING: Final = "Terminating"
 
 
 class Column(Struct):
@@ -38,10 +42,13 @@ class Table(Struct):
 _TABLE: Final = msgspec.json.Decoder(Table)
 
 
-def decode_roster(content: bytes) -> tuple[str, dict[str, AgentPod]]:
+def decode_roster(
+    content: bytes, before: Mapping[str, AgentPod]
+) -> tuple[str, dict[str, AgentPod]]:
     """Return (resourceVersion, agents by pod name). Raises msgspec.DecodeError.
 
-    An agent is eligible as far as its line tells; whether it has started, it does not.
+    An agent is eligible as far as its line tells; whether it has started, it does not. ``before``
+    is what the last list said: who has not changed stays the same object.
     """
     table = _TABLE.decode(content)
     names = [column.name for column in table.column_definitions or ()]
@@ -53,13 +60,29 @@ def decode_roster(content: bytes) -> tuple[str, dict[str, AgentPod]]:
         if len(row.cells) <= max(at):
             raise msgspec.DecodeError("a line of the table is too short")
         name, status, ip, node = (str(row.cells[index]) for index in at)
-        agents[name] = _agent(name, status, ip, node)
+        known = before.get(name)
+        agents[name] = (
+            known
+            if known is not None and _is_unchanged(known, status, ip, node)
+            else _agent(name, status, ip, node)
+        )
     return table.metadata.resource_version, agents
+
+
+def _is_unchanged(known: AgentPod, status: str, ip: str, node: str) -> bool:
+    neighbour = known.candidate.neighbour
+    return (
+        known.eligible
+        and not known.whole
+        and status != _TERMINATING
+        and neighbour.pod_ip == ip
+        and neighbour.node_name == node
+    )
 
 
 def _agent(name: str, status: str, ip: str, node: str) -> AgentPod:
     eligible = (
-        status != "Terminating"
+        status != _TERMINATING
         and is_address(ip)
         and is_dns_subdomain(name)
         and is_dns_subdomain(node)

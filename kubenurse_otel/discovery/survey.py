@@ -102,6 +102,8 @@ class Survey:
             leaving=self._cordoned.snapshot().items if self._asks_nodes else (),
             failed=failed,
         )
+        if choice.outdated:
+            self._pods.hurry()
         return Neighbourhood(
             chosen=choice.chosen,
             known=choice.known,

@@ -30,8 +30,10 @@ class Timings:
     """
     watch_grace: float = 30.0
     """A watch that is silent for so much longer than it should last is dead."""
-    poll: float = 60.0
+    poll: float = 300.0
     """About how long between two lists where a cluster is too large to watch."""
+    hurried_poll: float = 60.0
+    """The same while the last list turns out to be outdated: a roll-out."""
     settle: float = 0.2
     """Changes that come together are looked at together."""
     tick: float = 5.0

@@ -18,7 +18,7 @@ from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 from kubenurse_otel.transport.resolve import DeadlineExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
 ATTEMPT_DELAY_SECONDS: Final = 0.25
 """RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
@@ -123,7 +123,7 @@ async def _connect(
     try:
         sock.connect(address)
     except BlockingIOError:
-        expired = not await _ready(sock, deadline, writing=True)
+        expired = not await _writable(sock, deadline)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise OSError(number, os.strerror(number)) from None
@@ -140,20 +140,18 @@ def _is_connected(sock: socket.socket) -> bool:
     return True
 
 
-async def _ready(sock: socket.socket, deadline: float, *, writing: bool = False) -> bool:
-    """Wait until the socket is ready (or has an error or a stamp); False when time is up."""
+async def _writable(sock: socket.socket, deadline: float) -> bool:
+    """Wait until the socket takes bytes, is connected or has an error; False when time is up."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bool] = loop.create_future()
-    add: Callable[..., Any] = loop.add_writer if writing else loop.add_reader
-    remove: Callable[[int], bool] = loop.remove_writer if writing else loop.remove_reader
     number = sock.fileno()
-    add(number, _settle, future, True)
+    loop.add_writer(number, _settle, future, True)
     timer = loop.call_at(deadline, _settle, future, False)
     try:
         return await future
     finally:
         timer.cancel()
-        remove(number)
+        loop.remove_writer(number)
 
 
 def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
@@ -173,6 +171,9 @@ class Connection:
         self._sent_bytes = 0
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
+        self._waiting: asyncio.Future[bool] | None = None
+        self._watched = False
+        """The loop watches the socket from the first wait on: it is cheaper than for each wait."""
         self.timestamps_enabled = kernel.enable_timestamps(sock)
         marks.timestamps_enabled = self.timestamps_enabled
 
@@ -266,6 +267,7 @@ class Connection:
         self.marks.stamps.extend(kernel.drain_error_queue(self._sock))
 
     def close(self) -> None:
+        self._unwatch()
         self._sock.close()
 
     def _last_received(self) -> Received | None:
@@ -295,12 +297,37 @@ class Connection:
                 self.drain_stamps()
                 if expired:
                     raise DeadlineExceededError(started_ns) from None
-                expired = not await _ready(self._sock, self.deadline, writing=True)
+                expired = not await _writable(self._sock, self.deadline)
             else:
                 view = view[sent:]
                 self._sent_bytes += sent
         key = (self._sent_bytes - 1) & 0xFFFFFFFF
         self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key))
+
+    async def _readable(self) -> bool:
+        """Wait until there is something to read, or a stamp to take; False when time is up."""
+        loop = asyncio.get_running_loop()
+        if not self._watched:
+            self._watched = True
+            loop.add_reader(self._sock.fileno(), self._wake)
+        self._waiting = loop.create_future()
+        timer = loop.call_at(self.deadline, _settle, self._waiting, False)
+        try:
+            return await self._waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            _settle(self._waiting, True)
+        else:  # nobody reads now (kept for reuse): what has come would wake the loop for ever
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
     async def _receive(self) -> tuple[bytes, Received | None]:
         waiting_since_ns = time.monotonic_ns()
@@ -313,7 +340,7 @@ class Connection:
                 self.drain_stamps()
                 if expired:
                     raise DeadlineExceededError(waiting_since_ns) from None
-                expired = not await _ready(self._sock, self.deadline)
+                expired = not await self._readable()
             else:
                 break
         if not data:

@@ -92,10 +92,16 @@ class RealApiServer:
         etcd = shutil.which("etcd") or "/usr/bin/etcd"
         self._etcd = self._run(
             "etcd",
-            [etcd, "--data-dir", str(self.directory / "etcd"), "--unsafe-no-fsync"]
-            + ["--listen-client-urls", client, "--advertise-client-urls", client]
-            + ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-            + ["--initial-cluster", f"default={peer}"],
+            [
+                etcd,
+                f"--data-dir={self.directory / 'etcd'}",
+                "--unsafe-no-fsync",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=default={peer}",
+            ],
         )
 
     def start(self, *options: str) -> None:

@@ -212,14 +212,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
             while at >= state.oldest:
                 with state.changed:
-                    state.changed.wait_for(
-                        lambda: (
-                            state.cuts != cuts
-                            or self.server.stopping
-                            or any(one[0] > at for one in state.log)
-                        ),
-                        timeout=5,
-                    )
+                    while (
+                        state.cuts == cuts
+                        and not self.server.stopping
+                        and not any(one[0] > at for one in state.log)
+                    ):
+                        state.changed.wait(5)
                     events = [one for one in state.log if one[0] > at]
                     if state.cuts != cuts or self.server.stopping:
                         break

@@ -28,6 +28,7 @@ from kubenurse_otel.config import (
 from kubenurse_otel.discovery.api import ApiServer
 from kubenurse_otel.discovery.follow import Follower
 from kubenurse_otel.discovery.survey import _pods
+from kubenurse_otel.discovery.timings import LARGE_CLUSTER
 from kubenurse_otel.model import NodeState
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def cluster(server: RealApiServer, tmp_path: Path) -> Iterator[RealApiServer]:
         server.request("DELETE", f"{path}/{rbac.ACCOUNT}")
     rbac.delete_account(server)
     for path in (PODS, "/api/v1/nodes"):
-        for one in server.must("GET", path)["items"]:
-            server.request("DELETE", f"{path}/{one['metadata']['name']}", {"gracePeriodSeconds": 0})
+        server.must("DELETE", path, {"gracePeriodSeconds": 0})
 
 
 @pytest.fixture
@@ -247,3 +247,37 @@ async def test_filter_misses_us(config: Config) -> None:
     """A selector that finds nobody is said as what it is."""
     async with following(with_discovery(config, neighbour_filter="app=typo")) as seen:
         await seen.until_state("the filter app=typo misses our own pod kubenurse-own")
+
+
+async def test_large_cluster(cluster: RealApiServer, config: Config) -> None:
+    """More pods than are watched: listed a line each, the chosen read, whole, when picked."""
+    names = [f"n{number:03d}" for number in range(LARGE_CLUSTER)]
+
+    def create() -> None:
+        for number, name in enumerate(names):
+            cluster.put(pod(name, f"10.1.{number // 256}.{number % 256}"))
+        cluster.put(pod("b", phase="Running", started=False))
+
+    await asyncio.to_thread(create)
+    config = with_discovery(config, allow_unschedulable=True, neighbour_limit=0)
+    stopping = threading.Event()
+    api = ApiServer(config)
+    one = Follower(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
+    one._list()
+    assert one._is_large
+    whole = one.snapshot().items.values()
+    one._list_short()
+    lines = one.snapshot().items.values()
+    api.close()
+    assert {False} == {agent.whole for agent in lines}
+    assert {(a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in whole} == {
+        (a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in lines
+    }
+    config = with_discovery(config, neighbour_limit=10)
+    async with following(config) as seen:
+        neighbourhood = await seen.until(
+            lambda known: {n.host_ip for n in known.chosen} == {"192.168.0.1"}
+        )
+    assert len(neighbourhood.chosen) == 10
+    assert "b" not in chosen(neighbourhood)
+    assert neighbourhood.state == "ok"

@@ -320,7 +320,7 @@ async def test_server_down_and_back(
 
 
 async def test_down_from_the_start(cluster: StandIn, config: Config) -> None:
-    """Without an API server there is no neighbourhood, but a sentence; it is found when it comes."""
+    """Without an API server there is a sentence and no neighbour; it is found when it comes."""
     cluster.stop()
     async with following(config) as seen:
         state = await seen.until_state("cannot be reached")

@@ -100,13 +100,26 @@ async def test_youngest_of_two(cluster: StandIn, config: Config) -> None:
 
 
 async def test_failed_target_is_read(cluster: StandIn, config: Config) -> None:
-    """Between two lists a failed target's pod is read: when it is gone, the next takes its place."""
-    async with following(config, replace(QUICK, poll=60.0)) as seen:
+    """Between two lists a failed target's pod is read; if it is gone, the next takes over."""
+    async with following(config, replace(QUICK, poll=60.0, hurried_poll=60.0)) as seen:
         await seen.until_chosen(*RING[:3])
         cluster.delete("pods", f"kubenurse-{RING[0]}")
         await asyncio.sleep(QUICK.node_cache)
         seen.fail(RING[0])
         await seen.until_chosen(*RING[1:4])
+
+
+async def test_outdated_lists_are_renewed(cluster: StandIn, config: Config) -> None:
+    """A list is left alone for minutes, but when a pod of it is found gone the next comes soon."""
+    async with following(config, replace(QUICK, poll=60.0)) as seen:
+        await seen.until_chosen(*RING[:3])
+        lists = cluster.count("list pods")
+        await asyncio.sleep(5 * QUICK.hurried_poll)
+        assert cluster.count("list pods") == lists
+        cluster.delete("pods", f"kubenurse-{RING[0]}")
+        cluster.put(pod(RING[0], "10.9.9.9", name="fresh"))
+        seen.fail(RING[0])
+        await seen.until(lambda one: "fresh" in {n.pod_name for n in one.chosen})
 
 
 async def test_rolled_out(cluster: StandIn, config: Config) -> None:

@@ -166,7 +166,9 @@ def test_kubenurses_manifest_needs_only_another_image(
         # Room for who sets a memory limit of 128 MiB; what is used is in docs/migration.md.
         assert metrics["process_resident_memory_bytes"] < 112 * 2**20
     assert ingress.requests
-    assert not [one for one in ingress.requests if "authorization" in one.headers]
+    for request in ingress.requests:
+        assert "authorization" not in request.headers
+        assert not int(request.headers["traceparent"].rpartition("-")[2], 16) & 1  # not sampled
 
 
 def test_without_an_api_server_checks_go_on_and_readiness_stays(

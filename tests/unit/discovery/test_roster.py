@@ -41,14 +41,25 @@ def table(*rows: list[Any], columns: list[str] = COLUMNS) -> bytes:
 )
 def test_line(row: list[Any], expected: bool) -> None:
     """A line with an address and a node that is not terminating may be a neighbour."""
-    version, agents = decode_roster(table(row))
+    version, agents = decode_roster(table(row), {})
     (agent,) = agents.values()
     assert ("9", expected, False) == (version, agent.eligible, agent.whole)
 
 
 def test_empty() -> None:
     """No pods, no lines, and columns are not needed."""
-    assert ("9", {}) == decode_roster(table(columns=[]))
+    assert ("9", {}) == decode_roster(table(columns=[]), {})
+
+
+def test_who_has_not_changed() -> None:
+    """A line as before is the same object; another address, node or end is another."""
+    row = ["node", "pod", "Running", "10.0.0.1"]
+    _, before = decode_roster(table(row), {})
+    assert before["pod"] is decode_roster(table(row), before)[1]["pod"]
+    for at, changed in ((0, "other"), (2, "Terminating"), (3, "10.0.0.2")):
+        _, after = decode_roster(table([*row[:at], changed, *row[at + 1 :]]), before)
+        assert before["pod"] is not after["pod"]
+        assert after == decode_roster(table([*row[:at], changed, *row[at + 1 :]]), {})[1]
 
 
 @given(
@@ -58,4 +69,4 @@ def test_empty() -> None:
 def test_any_bytes(content: bytes) -> None:
     """Whatever comes, it is a roster or a DecodeError."""
     with suppress(msgspec.DecodeError):
-        decode_roster(content)
+        decode_roster(content, {})
