@@ -26,7 +26,7 @@ demo: $(VENV)/.demo ## run a little cluster on loopback and break it: make demo 
 	@$(BIN)/kubenurse-otel demo $(ARGS)
 
 test: $(VENV)/.dev $(CACHE)/dnsmasq ## unit, property and integration tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 # A real DNS server for the DNS tests; installed where it is missing and we may.
 $(CACHE)/dnsmasq:

@@ -23,6 +23,9 @@ _ETHERNET_BYTES: Final = 14
 _IPV4: Final = 0x0800
 _IPV6: Final = 0x86DD
 _TCP: Final = 6
+_END_OF_OPTIONS: Final = 0
+_NO_OPERATION: Final = 1
+_SACK: Final = 5
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -48,6 +51,8 @@ class Segment:
     payload_bytes: int
     payload: bytes
     """Its beginning, as far as it was captured."""
+    doubled: bool = False
+    """Its sender says that it got something twice (D-SACK, RFC 2883)."""
 
     def has(self, flag: int) -> bool:
         return bool(self.flags & flag)
@@ -128,4 +133,22 @@ def _tcp(data: bytes, length: int, addresses: tuple[bytes, bytes], at_ns: int) -
         flags=flags,
         payload_bytes=max(0, length - header),
         payload=data[header : header + max(0, length - header)],
+        doubled=_doubled(data[20:header], acknowledgement),
     )
+
+
+def _doubled(options: bytes, acknowledgement: int) -> bool:
+    """Whether the first SACK block (RFC 2018) lies below what is acknowledged anyway."""
+    at = 0
+    while at < len(options) and options[at] != _END_OF_OPTIONS:
+        if options[at] == _NO_OPERATION:
+            at += 1
+            continue
+        length = options[at + 1] if at + 1 < len(options) else 0
+        if options[at] == _SACK and length >= 10 and at + 10 <= len(options):
+            right = int.from_bytes(options[at + 6 : at + 10], "big")
+            return (acknowledgement - right) % (1 << 32) < 1 << 31
+        if length < 2:
+            return False
+        at += length
+    return False

@@ -38,7 +38,8 @@ class Exchange:
     round_trip_ns: int | None = None
     """Of the connection's first bytes: last transmission to a bare acknowledgement."""
     loss_ns: int = 0
-    """Between the first and the last transmission of hello and request."""
+    """Between the first and the last transmission of hello and request; none where the far end had
+    the first one (it says so): a late acknowledgement made the kernel send again."""
 
 
 def exchanges(
@@ -89,6 +90,7 @@ def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> E
         tls_ns = max(s.at_ns for s in answers if s.at_ns < again_ns) - opening.first_ns
         loss_ns = opening.last_ns - opening.first_ns
         answers = [s for s in answers if s.at_ns > again_ns]
+    needless = any(s.doubled for s in came)
     answer = next((s for s in answers if s.payload_bytes >= answer_bytes), None)
     request = None
     if answer is not None and sent:
@@ -99,7 +101,7 @@ def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> E
         tls_ns=tls_ns,
         request_ns=answer.at_ns - request.first_ns if answer and request else None,
         round_trip_ns=_acknowledged(opening, came),
-        loss_ns=loss_ns,
+        loss_ns=0 if needless else loss_ns,
     )
 
 

@@ -259,7 +259,7 @@ async def test_large_cluster(cluster: RealApiServer, config: Config) -> None:
         cluster.put(pod("b", phase="Running", started=False))
 
     await asyncio.to_thread(create)
-    config = with_discovery(config, allow_unschedulable=True, neighbour_limit=0)
+    config = with_discovery(config, allow_unschedulable=True)
     stopping = threading.Event()
     api = ApiServer(config)
     one = Follower(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
@@ -273,7 +273,6 @@ async def test_large_cluster(cluster: RealApiServer, config: Config) -> None:
     assert {(a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in whole} == {
         (a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in lines
     }
-    config = with_discovery(config, neighbour_limit=10)
     async with following(config) as seen:
         neighbourhood = await seen.until(
             lambda known: {n.host_ip for n in known.chosen} == {"192.168.0.1"}

@@ -559,6 +559,13 @@ async def test_token_stays_here(cluster: StandIn, config: Config) -> None:
     assert not [one for one in seen.all if "s3cr3t" in one.state]
 
 
+async def test_token_with_a_newline(cluster: StandIn, config: Config) -> None:
+    """A token that an editor has ended with a newline is the token without it."""
+    cluster.token_file.write_text("good\n")
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -35,6 +35,7 @@ class Talk:
                 flags=flags,
                 payload_bytes=size,
                 payload=payload[:size],
+                doubled=more.get("doubled") is True,
             )
         )
         return self
@@ -74,6 +75,16 @@ def test_lost_request() -> None:
     assert found.loss_ns == 204_000_000
     assert found.round_trip_ns == 30_000
     assert found.request_ns == 204_400_000
+
+
+def test_needless_retransmission() -> None:
+    """What the far end got twice was not lost."""
+    talk = Talk().shake()
+    talk.add(100, up=True, seq=1, ack=1, size=50)
+    talk.add(5_100, up=True, seq=1, ack=1, size=50)
+    talk.add(5_120, up=False, seq=1, ack=51, doubled=True)
+    talk.add(9_000, up=False, seq=1, ack=51, size=700)
+    assert talk.one().loss_ns == 0
 
 
 def test_lost_syn() -> None:

@@ -1,0 +1,99 @@
+{{/* The collector beside the agent: its configuration, container and memory. */}}
+
+{{/* files/sidecar.yaml with its one exporter pointed at collector.endpoint; or collector.config. */}}
+{{- define "kubenurse-otel.collectorConfig" -}}
+{{- $v := .Values.collector -}}
+{{- if $v.config -}}
+{{ toYaml $v.config }}
+{{- else -}}
+{{- $config := .Files.Get "files/sidecar.yaml" | fromYaml -}}
+{{- $exporter := values $config.exporters | first -}}
+{{- $_ := set $exporter "endpoint" $v.endpoint -}}
+{{- $tls := dict -}}
+{{- if $v.tls.insecure }}{{ $_ := set $tls "insecure" true }}{{ end -}}
+{{- if $v.tls.insecureSkipVerify }}{{ $_ := set $tls "insecure_skip_verify" true }}{{ end -}}
+{{- if $v.tls.secretName }}{{ $_ := set $tls "ca_file" "/etc/otelcol-tls/ca.crt" }}{{ end -}}
+{{- if $v.tls.clientCertificate -}}
+{{- $_ := set $tls "cert_file" "/etc/otelcol-tls/tls.crt" -}}
+{{- $_ := set $tls "key_file" "/etc/otelcol-tls/tls.key" -}}
+{{- end -}}
+{{- with $tls }}{{ $_ := set $exporter "tls" . }}{{ end -}}
+{{- $headers := dict -}}
+{{- range $index, $name := keys $v.headers | sortAlpha -}}
+{{- $_ := set $headers $name (printf "${env:OTLP_HEADER_%d}" $index) -}}
+{{- end -}}
+{{- with $headers }}{{ $_ := set $exporter "headers" . }}{{ end -}}
+{{- $name := eq $v.protocol "grpc" | ternary "otlp_grpc" "otlp_http" -}}
+{{- $_ := set $config "exporters" (dict $name $exporter) -}}
+{{- range $config.service.pipelines }}{{ $_ := set . "exporters" (list $name) }}{{ end -}}
+{{ toYaml $config }}
+{{- end -}}
+{{- end -}}
+
+{{- define "kubenurse-otel.collectorContainer" -}}
+{{- $v := .Values.collector -}}
+name: collector
+image: {{ $v.image.repository }}:{{ $v.image.tag }}{{ with $v.image.digest }}@{{ . }}{{ end }}
+imagePullPolicy: {{ $v.image.pullPolicy }}
+args: ["--config=/etc/otelcol/config.yaml"]
+{{- if $v.native }}
+restartPolicy: Always
+{{- else if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}
+lifecycle:
+  preStop:
+    # It goes on until the agent has sent its last.
+    sleep:
+      seconds: {{ sub (include "kubenurse-otel.gracePeriodSeconds" . | int) 4 }}
+{{- end }}
+env:
+  - name: HOST_IP
+    valueFrom:
+      fieldRef:
+        apiVersion: v1
+        fieldPath: status.hostIP
+  {{- with include "kubenurse-otel.goMemoryLimit" . }}
+  - name: GOMEMLIMIT
+    value: {{ . }}
+  {{- end }}
+  {{- range $index, $name := keys $v.headers | sortAlpha }}
+  {{- $header := get $v.headers $name }}
+  - name: OTLP_HEADER_{{ $index }}
+    valueFrom:
+      secretKeyRef:
+        name: {{ $header.secretName | quote }}
+        key: {{ $header.key | quote }}
+  {{- end }}
+  {{- with $v.extraEnvs }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $v.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.daemonset.containerSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - name: collector-config
+    mountPath: /etc/otelcol
+    readOnly: true
+  {{- if $v.tls.secretName }}
+  - name: collector-tls
+    mountPath: /etc/otelcol-tls
+    readOnly: true
+  {{- end }}
+  {{- with $v.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* 80 % of the memory limit, for limits in Mi or Gi; nothing for others. */}}
+{{- define "kubenurse-otel.goMemoryLimit" -}}
+{{- $limit := (.Values.collector.resources.limits | default dict).memory | toString -}}
+{{- if regexMatch "^[0-9]+Mi$" $limit -}}
+{{ div (mul (trimSuffix "Mi" $limit | int) 8) 10 }}MiB
+{{- else if regexMatch "^[0-9]+Gi$" $limit -}}
+{{ div (mul (trimSuffix "Gi" $limit | int) 8192) 10 }}MiB
+{{- end -}}
+{{- end -}}

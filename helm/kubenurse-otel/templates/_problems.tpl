@@ -1,0 +1,69 @@
+{{/* Values that exclude each other: nothing is rendered. The schema has judged each alone. */}}
+{{- define "kubenurse-otel.problems" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
+{{- $collector := include "kubenurse-otel.hasCollector" . -}}
+{{- $tls := include "kubenurse-otel.isTrue" $v.use_tls -}}
+{{- if and (include "kubenurse-otel.isTrue" $v.serviceMonitor.enabled) (has $v.monitor (list "pod" "none")) -}}
+{{- $problems = append $problems (printf "monitor is %s and serviceMonitor.enabled is true: choose one" $v.monitor) -}}
+{{- end -}}
+{{- if and $v.daemonset.hostNetwork $collector -}}
+{{- $problems = append $problems "daemonset.hostNetwork and a collector beside the agent: on the node's network anybody could use it; set otel.endpoint in place of collector.endpoint" -}}
+{{- end -}}
+{{- if and $collector $v.otel.endpoint -}}
+{{- $problems = append $problems "otel.endpoint and collector.endpoint (or collector.config): the agent sends to one of them" -}}
+{{- end -}}
+{{- if and $v.collector.tls.clientCertificate (not $v.collector.tls.secretName) -}}
+{{- $problems = append $problems "collector.tls.clientCertificate needs collector.tls.secretName" -}}
+{{- end -}}
+{{- if and $tls (not (and $v.cert_file $v.cert_key)) -}}
+{{- $problems = append $problems "use_tls needs cert_file and cert_key (and daemonset.volumes that hold them)" -}}
+{{- end -}}
+{{- if and $v.histogram_buckets (include "kubenurse-otel.isTrue" $v.victoriametrics_histogram) -}}
+{{- $problems = append $problems "histogram_buckets and victoriametrics_histogram exclude each other" -}}
+{{- end -}}
+{{- $ports := list (int $v.ports.http) -}}
+{{- if $tls }}{{ $ports = append $ports (int $v.ports.https) }}{{ end -}}
+{{- if $v.ports.admin }}{{ $ports = append $ports (int $v.ports.admin) }}{{ end -}}
+{{- if ne (len $ports) (len (uniq $ports)) -}}
+{{- $problems = append $problems "ports.http, ports.https and ports.admin must differ" -}}
+{{- end -}}
+{{- if and $v.daemonset.hostNetwork ($v.daemonset.rollingUpdate | default dict).maxSurge -}}
+{{- $problems = append $problems "daemonset.hostNetwork and rollingUpdate.maxSurge: two agents cannot have the node's port" -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\n%s\n" (join "\n" $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The first part of neighbour_filter that our own pods' labels do not fulfil; empty if none. */}}
+{{- define "kubenurse-otel.filterProblem" -}}
+{{- $labels := include "kubenurse-otel.podLabels" . | fromYaml -}}
+{{- $bad := list -}}
+{{- range regexFindAll "[^,(]+(\\([^)]*\\))?" (include "kubenurse-otel.neighbourFilter" .) -1 -}}
+  {{- $part := trim . -}}
+  {{- $key := regexFind "^!?\\s*[^\\s=!<>(]+" $part -}}
+  {{- $name := $key | trimPrefix "!" | trim -}}
+  {{- $label := get $labels $name | toString -}}
+  {{- $rest := trimPrefix $key $part | trim -}}
+  {{- if not (has $name (list "controller-revision-hash" "pod-template-generation")) -}}
+    {{- $good := true -}}
+    {{- if hasPrefix "!=" $rest -}}
+      {{- $good = ne $label (trimPrefix "!=" $rest | trim) -}}
+    {{- else if hasPrefix "=" $rest -}}
+      {{- $good = and (hasKey $labels $name) (eq $label (trimPrefix "=" $rest | trimPrefix "=" | trim)) -}}
+    {{- else if regexMatch "^(in|notin)\\s*\\(" $rest -}}
+      {{- $values := list -}}
+      {{- range regexFind "\\(.*\\)" $rest | trimAll "()" | splitList "," -}}{{ $values = append $values (trim .) }}{{- end -}}
+      {{- $in := and (hasKey $labels $name) (has $label $values) -}}
+      {{- $good = hasPrefix "notin" $rest | ternary (not $in) $in -}}
+    {{- else if hasPrefix "!" $key -}}
+      {{- $good = not (hasKey $labels $name) -}}
+    {{- else if not $rest -}}
+      {{- $good = hasKey $labels $name -}}
+    {{- end -}}
+    {{- if not $good }}{{ $bad = append $bad $part }}{{ end -}}
+  {{- end -}}
+{{- end -}}
+{{- if $bad }}{{ first $bad }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,104 @@
+{{/* Where things are: hosts, URLs, ports, and which way telemetry goes. */}}
+
+{{/* The ingress' host; empty while there is none. kubenurse's chart has a dummy as its default. */}}
+{{- define "kubenurse-otel.ingressHost" -}}
+{{- $host := .Values.ingress.url | default "" | trimPrefix "https://" | trimPrefix "http://" | trimSuffix "/" -}}
+{{- $host = regexReplaceAll ":[0-9]+$" $host "" -}}
+{{- if ne $host "dummy-kubenurse.example.com" }}{{ $host }}{{ end -}}
+{{- end -}}
+
+{{/* KUBENURSE_INGRESS_URL; empty while there is neither a real ingress.url nor an HTTPRoute's host. */}}
+{{- define "kubenurse-otel.ingressUrl" -}}
+{{- if include "kubenurse-otel.ingressHost" . -}}
+{{- $url := trimSuffix "/" .Values.ingress.url -}}
+{{- regexMatch "^https?://" $url | ternary $url (printf "https://%s" $url) -}}
+{{- else if and .Values.httpRoute.parentRefs .Values.httpRoute.hostnames -}}
+https://{{ first .Values.httpRoute.hostnames }}
+{{- end -}}
+{{- end -}}
+
+{{/* KUBENURSE_SERVICE_URL: our Service, in the cluster domain that kubernetes_service_dns tells. */}}
+{{- define "kubenurse-otel.serviceUrl" -}}
+{{- $domain := regexReplaceAll "^kubernetes\\.default\\.svc\\.?" (.Values.kubernetes_service_dns | default "" | toString) "" -}}
+{{- if or (eq $domain (toString .Values.kubernetes_service_dns)) (empty $domain) -}}
+{{- $domain = "cluster.local" -}}
+{{- end -}}
+{{- $own := printf "http://%s.%s.svc.%s:%s" (include "kubenurse-otel.fullname" .) .Release.Namespace $domain (include "kubenurse-otel.servicePort" .) -}}
+{{- default $own .Values.service_url -}}
+{{- end -}}
+
+{{- define "kubenurse-otel.servicePort" -}}
+{{- .Values.service.port | default 8080 | int -}}
+{{- end -}}
+
+{{- define "kubenurse-otel.servicePortName" -}}
+{{- .Values.service.name | default "8080-8080" -}}
+{{- end -}}
+
+{{/* KUBENURSE_NEIGHBOUR_FILTER: our own labels, unless one is given. */}}
+{{- define "kubenurse-otel.neighbourFilter" -}}
+{{- $own := printf "app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s" (include "kubenurse-otel.name" .) .Release.Name -}}
+{{- default $own .Values.neighbour_filter -}}
+{{- end -}}
+
+{{/* The port of a URL, or of host:port; else that of its scheme, else the given `default`. */}}
+{{- define "kubenurse-otel.port" -}}
+{{- $authority := regexReplaceAll "^[a-z]+://" .url "" | regexFind "^(\\[[^\\]]*\\]|[^/:?;|]*)(:[0-9]+)?" -}}
+{{- $port := regexFind ":[0-9]+$" $authority | trimPrefix ":" -}}
+{{- if $port -}}{{ $port }}
+{{- else if .default -}}{{ .default }}
+{{- else if hasPrefix "https://" .url -}}443
+{{- else if hasPrefix "http://" .url -}}80
+{{- end -}}
+{{- end -}}
+
+{{/* none, service, pod or annotations. */}}
+{{- define "kubenurse-otel.monitor" -}}
+{{- include "kubenurse-otel.isTrue" .Values.serviceMonitor.enabled | empty | ternary .Values.monitor "service" -}}
+{{- end -}}
+
+{{/* Whether a collector runs beside each agent. */}}
+{{- define "kubenurse-otel.hasCollector" -}}
+{{- if or .Values.collector.endpoint .Values.collector.config }}true{{ end -}}
+{{- end -}}
+
+{{/* Where the agent's metrics go: OTEL_METRICS_EXPORTER. */}}
+{{- define "kubenurse-otel.metricsExporter" -}}
+{{- $own := "prometheus" -}}
+{{- if and (eq (include "kubenurse-otel.monitor" .) "none") (or .Values.otel.endpoint (include "kubenurse-otel.hasCollector" .)) -}}
+{{- $own = "otlp" -}}
+{{- end -}}
+{{- default $own .Values.otel.metricsExporter -}}
+{{- end -}}
+
+{{/* terminationGracePeriodSeconds: shutdown_duration (Go's syntax, as 1m30s) and 10 s. */}}
+{{- define "kubenurse-otel.gracePeriodSeconds" -}}
+{{- $units := dict "h" 3600 "m" 60 "s" 1 "ms" 0.001 "us" 0.000001 "µs" 0.000001 "μs" 0.000001 "ns" 0.000000001 -}}
+{{- $seconds := 10.0 -}}
+{{- range regexFindAll "[0-9.]+(ns|us|µs|μs|ms|s|m|h)" (.Values.shutdown_duration | default "5s" | toString) -1 -}}
+{{- $unit := regexFind "[a-zµμ]+$" . -}}
+{{- $seconds = addf $seconds (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
+{{- end -}}
+
+{{/* TCP ports that agents call: by port alone, as who answers there is what they are to find out. */}}
+{{- define "kubenurse-otel.egressPorts" -}}
+{{- $v := .Values -}}
+{{- $ports := list (int $v.ports.http) (include "kubenurse-otel.servicePort" . | int) -}}
+{{- if include "kubenurse-otel.isTrue" $v.use_tls }}{{ $ports = append $ports (int $v.ports.https) }}{{ end -}}
+{{- $ports = append $ports (include "kubenurse-otel.port" (dict "url" (include "kubenurse-otel.serviceUrl" .)) | int) -}}
+{{- with include "kubenurse-otel.ingressUrl" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
+{{- range $v.networkPolicy.apiServerPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- range $v.networkPolicy.extraPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- range splitList "|" ($v.extra_checks | default "") -}}
+{{- with regexFind "https?://.*" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
+{{- end -}}
+{{- with $v.otel.endpoint }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
+{{- with $v.collector.endpoint }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
+{{- $numbers := list -}}
+{{- range $ports | uniq }}{{ if . }}{{ $numbers = append $numbers (printf "%05d" .) }}{{ end }}{{ end -}}
+{{- range sortAlpha $numbers }}
+- {{ trimPrefix "0" . | trimPrefix "0" | trimPrefix "0" | trimPrefix "0" }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,113 @@
+"""What the chart holds that is made from something else: `python -m tests.chart.generate`.
+
+From values.yaml: the schema, README's table, files/defaults.yaml. From dashboards/ and
+otel-collector/: copies in files/, as Helm reads files of the chart alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from . import schema
+from .values import CHART, Value, leaves, read
+
+ROOT: Final = Path(__file__).parents[2]
+_MADE: Final = "# Made by `python -m tests.chart.generate --write`; do not edit.\n"
+_TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*(?=<!-- /values -->)", re.DOTALL)
+
+
+def made_from_values() -> dict[Path, str]:
+    """Return the files' texts by path."""
+    values = read()
+    readme = CHART / "README.md"
+    return {
+        CHART / "values.schema.json": _json(schema.make(values)),
+        CHART / "files" / "defaults.yaml": _defaults(leaves(values)),
+        readme: _TABLE.sub(lambda _: _table(values), readme.read_text()),
+    }
+
+
+def copied() -> dict[Path, str]:
+    """Return the copies' texts by path; of a directory that is not there yet, none."""
+    files = CHART / "files"
+    copies = {
+        files / "alerts" / source.name: source.read_text()
+        for source in sorted((ROOT / "dashboards" / "alerts").glob("*.yaml"))
+        if "groups" in (yaml.safe_load(source.read_text()) or {})
+    }
+    for source in sorted((ROOT / "dashboards" / "generated").glob("*.json")):
+        copies[files / "dashboards" / source.name] = source.read_text()
+    sidecar = ROOT / "otel-collector" / "sidecar.yaml"
+    if sidecar.exists():
+        copies[files / "sidecar.yaml"] = sidecar.read_text()
+    return copies
+
+
+def stale() -> list[Path]:
+    """Return the files that are missing, out of date, or left over."""
+    wanted = made_from_values() | copied()
+    bad = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    return bad + [path for path in _copies_there() if path not in wanted]
+
+
+def write() -> None:
+    wanted = made_from_values() | copied()
+    for path in _copies_there():
+        if path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _copies_there() -> list[Path]:
+    return [*(CHART / "files" / "alerts").glob("*"), *(CHART / "files" / "dashboards").glob("*")]
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _defaults(values: list[Value]) -> str:
+    """Return what _defaults.tpl reads: our keys' defaults, and kubenurse's maps that are not {}."""
+    absent = [one for one in values if not one.is_kubenurse]
+    empty = [one for one in values if one.is_kubenurse and isinstance(one.default, dict)]
+    content: dict[str, Any] = {
+        "repository": next(one.default for one in values if one.name.endswith("image.repository")),
+        "absent": [{"path": one.name, "value": one.default} for one in absent],
+        "empty": [{"path": one.name, "value": one.default} for one in empty if one.default],
+    }
+    return _MADE + yaml.safe_dump(content, sort_keys=False, width=1000)
+
+
+def _table(values: tuple[Value, ...]) -> str:
+    rows = ["| value | default | what it is |", "| --- | --- | --- |"]
+    for one in leaves(values):
+        default = json.dumps(one.default, ensure_ascii=False)
+        text = one.description.replace("|", "\\|")
+        rows.append(f"| `{one.name}` | `{default}` | {text} |")
+    return "\n".join(rows) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.chart.generate")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true", help="fail where a file is stale")
+    what.add_argument("--write", action="store_true", help="write the files")
+    if parser.parse_args().write:
+        write()
+        return 0
+    for path in stale():
+        print(f"{path.relative_to(ROOT)} is stale: python -m tests.chart.generate --write")
+    return 1 if stale() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

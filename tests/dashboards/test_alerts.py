@@ -1,0 +1,506 @@
+"""The alerts against paper clusters of twelve nodes, judged by promtool: who fires, and who not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_tools import ROOT, binary
+from synthetic import (
+    EVERYWHERE,
+    NODES,
+    Fault,
+    Moment,
+    Scene,
+    Way,
+    at_times,
+    input_series,
+)
+
+RULES = ROOT / "dashboards" / "alerts" / "rules.yaml"
+BOTH = pytest.mark.parametrize("way", Way, ids=lambda way: way.value)
+ONE, TWO, SIX = NODES[0], NODES[1], NODES[5]
+CALM = Moment()
+FAULT_AT = 300.0
+"""Seconds; every scene is calm before it."""
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds)}s"
+
+
+def run(
+    folder: Path,
+    scene: Scene,
+    fired: dict[float, list[dict[str, Any]]],
+    *,
+    way: Way,
+    seconds: float,
+    step_seconds: float | None = None,
+    nodes: tuple[str, ...] = NODES,
+    cluster: str = "",
+    alert_tests: list[dict[str, Any]] | None = None,
+) -> None:
+    """Let promtool evaluate the rules over the scene; at each time exactly ``fired`` fires."""
+    step_seconds = step_seconds or (15 if seconds <= 1200 else 30)
+    series = input_series(
+        scene, seconds=seconds, step_seconds=step_seconds, way=way, nodes=nodes, cluster=cluster
+    )
+    interval = clock(step_seconds)
+    test = {
+        "interval": interval,
+        "input_series": series,
+        "promql_expr_test": at_times({clock(time): alerts for time, alerts in fired.items()}),
+        "alert_rule_test": alert_tests or [],
+    }
+    file = folder / "test.yaml"
+    file.write_text(
+        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": interval, "tests": [test]})
+    )
+    done = subprocess.run(
+        [binary("promtool"), "test", "rules", str(file)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def after(seconds: float, moment: Moment) -> Scene:
+    """Calm, then the moment for good."""
+    return lambda now: moment if now >= seconds else CALM
+
+
+def silent(until: float, every: float = 60) -> dict[float, list[dict[str, Any]]]:
+    """At no time does anything fire."""
+    return {time * every: [] for time in range(1, int(until / every) + 1)}
+
+
+def named(alert: str, **labels: str) -> dict[str, Any]:
+    return {"alertname": alert} | labels
+
+
+# --- each fires, alone --------------------------------------------------------------------------
+
+UNREACHABLE = named("KubenurseNodeUnreachable", node=SIX)
+NO_WAY_OUT = named("KubenurseNodeCannotReachOthers", node=SIX)
+CLUSTER = named("KubenurseClusterNetworkFailing")
+API_SERVER = named("KubenurseAPIServerUnreachable", type="api_server_direct")
+DNS = named("KubenurseDNSFailing")
+
+DEAD_API_SERVER = Moment(
+    faults={
+        "api_server_direct": Fault(error_type="connection_refused"),
+        "api_server_dns": Fault(error_type="connection_refused"),
+    },
+)
+
+
+def dead_node(now: float) -> Moment:
+    """Its endpoint leaves the Service after 50 s; until then one check in twelve meets it."""
+    if now < FAULT_AT:
+        return CALM
+    service = {"me_service": Fault(every=12), "me_ingress": Fault(every=12)}
+    early = now < FAULT_AT + 50
+    return Moment(
+        dead=frozenset({SIX}),
+        faults=service if early else {},
+        not_ready=frozenset() if early else frozenset({SIX}),
+    )
+
+
+def dead_api_server(now: float) -> Moment:
+    """Discovery hears nothing more while it is gone."""
+    if now < FAULT_AT:
+        return CALM
+    return dataclasses.replace(DEAD_API_SERVER, discovery_age=now - FAULT_AT)
+
+
+def isolated_source(now: float) -> Moment:
+    if now < FAULT_AT:
+        return CALM
+    return Moment(isolated=frozenset({SIX}))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("scene", "alert", "within"),
+    [
+        pytest.param(dead_node, UNREACHABLE, 150, id="dead node"),
+        pytest.param(isolated_source, NO_WAY_OUT, 150, id="isolated source"),
+        pytest.param(dead_api_server, API_SERVER, 270, id="dead API server"),
+        pytest.param(
+            after(FAULT_AT, Moment(unreachable=frozenset({SIX}))),
+            UNREACHABLE,
+            150,
+            id="unreachable, and still reporting",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(unreachable=frozenset({SIX}), isolated=frozenset({SIX}))),
+            UNREACHABLE,
+            150,
+            id="cut off both ways is one alert",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(unreachable=frozenset(NODES[:4]))),
+            CLUSTER,
+            150,
+            id="a third of the nodes is one alert",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    unreachable=frozenset(NODES[:5]),
+                    faults=dict.fromkeys(
+                        ("api_server_direct", "api_server_dns", "me_ingress", "me_service"), Fault()
+                    ),
+                ),
+            ),
+            CLUSTER,
+            150,
+            id="a broken network mutes what follows from it",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(loss={SIX: 0.05})),
+            named("KubenurseNodePacketLoss", node=SIX),
+            480,
+            id="packet loss on a node names it and not its peers",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(loss=dict.fromkeys(NODES, 0.05))),
+            named("KubenurseClusterPacketLoss"),
+            480,
+            id="loss everywhere is one alert",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    faults={
+                        type_: Fault(error_type="dns_timeout", phase="dns")
+                        for type_ in ("api_server_dns", "me_ingress", "me_service", "shop")
+                    }
+                ),
+            ),
+            DNS,
+            270,
+            id="dead DNS mutes what follows from it",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    faults={
+                        type_: Fault(error_type="dns_timeout", phase="dns", every=2)
+                        for type_ in ("api_server_dns", "me_service")
+                    }
+                ),
+            ),
+            DNS,
+            270,
+            id="half of the look-ups fail",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(dns_seconds=0.2)),
+            named("KubenurseDNSSlow"),
+            1000,
+            id="slow DNS",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(faults={"api_server_dns": Fault(phase="tls")})),
+            named("KubenurseAPIServerNameUnreachable", type="api_server_dns"),
+            270,
+            id="API server by its name alone",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(faults={"me_service": Fault()})),
+            named("KubenurseServiceFailing", type="me_service"),
+            270,
+            id="Service path",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(faults={"me_ingress": Fault(every=3)})),
+            named("KubenurseIngressFailing", type="me_ingress"),
+            360,
+            id="a third of the ingress checks",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(faults={"shop": Fault(phase="status")})),
+            named("KubenurseExtraCheckFailing", type="shop"),
+            400,
+            id="extra check",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    faults={
+                        type_: Fault(sources=frozenset({SIX}))
+                        for type_ in ("api_server_direct", "api_server_dns", "me_service")
+                    }
+                ),
+            ),
+            named("KubenurseNodeServicesUnreachable", node=SIX),
+            450,
+            id="kube-proxy's rules gone on one node",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(own_delay_seconds={SIX: 0.5})),
+            named("KubenurseProberSick", node=SIX),
+            1000,
+            id="a prober without CPU",
+        ),
+        pytest.param(
+            lambda now: Moment(discovery_age=max(20, now - FAULT_AT)),
+            named("KubenurseDiscoveryStale"),
+            1260,
+            id="discovery stale, the API server well",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(without_neighbours=EVERYWHERE)),
+            named("KubenurseNoNeighbours"),
+            960,
+            id="a filter that misses all pods",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(silent=frozenset({SIX}))),
+            named("KubenurseAgentNotReporting", node=SIX),
+            1300,
+            id="metrics of one agent do not arrive",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(silent=EVERYWHERE)),
+            named("KubenurseAgentsAbsent"),
+            960,
+            id="no agent reports",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(exports_fail=EVERYWHERE)),
+            named("KubenurseExportsFailing", signal="traces"),
+            1200,
+            id="the collector is dead",
+        ),
+    ],
+)
+def test_each_fault_is_one_alert(
+    tmp_path: Path, scene: Scene, alert: dict[str, Any], within: float, way: Way
+) -> None:
+    """It fires in time, alone, goes on firing, and nothing fired before the fault."""
+    if way is Way.PUSHED and alert["alertname"].startswith("KubenurseAgent"):
+        within += 300  # pushed series linger for Prometheus' look-back
+    last = FAULT_AT + within + 600
+    run(tmp_path, scene, {FAULT_AT: [], FAULT_AT + within: [alert], last: [alert]}, way=way, seconds=last)
+
+
+@BOTH
+def test_a_certificate_is_told_a_week_ahead(tmp_path: Path, way: Way) -> None:
+    """One alert for the API server's certificate though two types show it; an hour of patience."""
+    soon = {"api_server_direct": 6.5 * 86400, "api_server_dns": 6.5 * 86400, "me_ingress": 8 * 86400}
+    alert = named("KubenurseCertificateExpiring", far_end="api_server")
+    run(
+        tmp_path,
+        lambda now: Moment(certificate_seconds=soon),
+        {3000: [], 4200: [alert]},
+        way=way,
+        seconds=4320,
+        step_seconds=60,
+    )
+
+
+@BOTH
+def test_two_dead_nodes_are_two_alerts(tmp_path: Path, way: Way) -> None:
+    """Each culprit is named, and no complainer."""
+    dead = frozenset({ONE, SIX})
+    alerts = [named("KubenurseNodeUnreachable", node=node) for node in sorted(dead)]
+    scene = after(FAULT_AT, Moment(dead=dead))
+    run(tmp_path, scene, {FAULT_AT + 150: alerts, 900: alerts}, way=way, seconds=960)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@BOTH
+def test_in_a_small_cluster_the_dead_node_is_named(tmp_path: Path, size: int, way: Way) -> None:
+    """Its neighbours, each of which fails half or all of its checks, are not."""
+    nodes = NODES[:size]
+    scene = after(FAULT_AT, Moment(dead=frozenset({nodes[-1]})))
+    alert = named("KubenurseNodeUnreachable", node=nodes[-1])
+    fired = {FAULT_AT + 150: [alert], 1500: [alert]}
+    run(tmp_path, scene, fired, way=way, seconds=1560, nodes=nodes)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+@BOTH
+def test_in_a_small_cluster_the_isolated_source_is_named(
+    tmp_path: Path, size: int, way: Way
+) -> None:
+    """Its targets, which the others reach, are not."""
+    nodes = NODES[:size]
+    scene = after(FAULT_AT, Moment(isolated=frozenset({ONE})))
+    alert = named("KubenurseNodeCannotReachOthers", node=ONE)
+    fired = {FAULT_AT + 150: [alert], 1500: [alert]}
+    run(tmp_path, scene, fired, way=way, seconds=1560, nodes=nodes)
+
+
+# --- and stays silent ---------------------------------------------------------------------------
+
+
+def rolling_update(now: float) -> Moment:
+    """A node a minute: 10 s of leaving as target, 15 s without an agent, then a new one."""
+    turn, phase = divmod(now - FAULT_AT, 60)
+    if turn < 0:
+        return CALM
+    done = {node: 1 for number, node in enumerate(NODES) if number < turn}
+    if turn >= len(NODES):
+        return Moment(generation=done)
+    node = NODES[int(turn)]
+    one = frozenset({node})
+    if phase < 15:
+        return Moment(generation=done, shutting_down=one)
+    if phase < 30:
+        return Moment(generation=done, starting=one, untargeted=one)
+    return Moment(generation=done | {node: 1})
+
+
+def agent_killed(now: float) -> Moment:
+    """No warning: its neighbours' checks fail for 45 s, then a new one is there."""
+    one = frozenset({SIX})
+    if now < FAULT_AT:
+        return CALM
+    if now < FAULT_AT + 45:
+        return Moment(starting=one)
+    return Moment(generation={SIX: 1})
+
+
+def drained_and_deleted(now: float) -> Moment:
+    """Cordoned; two minutes later the machine stops; a minute later its Node is gone."""
+    one = frozenset({SIX})
+    if now < FAULT_AT:
+        return CALM
+    if now < FAULT_AT + 120:
+        return Moment(leaving=one)
+    if now < FAULT_AT + 180:
+        return Moment(dead=one, untargeted=one)
+    return Moment(removed=one)
+
+
+def autoscaled(now: float) -> Moment:
+    """Tainted, its own agent knows; gone a minute later with a failed check at each neighbour that
+    still had it; the Node object stays for five minutes."""
+    one = frozenset({SIX})
+    if now < FAULT_AT:
+        return CALM
+    if now < FAULT_AT + 60:
+        return Moment(leaving=one)
+    if now < FAULT_AT + 75:
+        return Moment(dead=one, not_ready=one)
+    if now < FAULT_AT + 360:
+        return Moment(dead=one, untargeted=one, not_ready=one)
+    return Moment(removed=one)
+
+
+def all_cordoned(now: float) -> Moment:
+    """No pod is ready, so that Service and ingress have no endpoint."""
+    if now < FAULT_AT:
+        return CALM
+    no_endpoint = {"me_service": Fault(), "me_ingress": Fault(phase="status")}
+    return Moment(leaving=EVERYWHERE, faults=no_endpoint)
+
+
+def all_but_one_cordoned(now: float) -> Moment:
+    if now < FAULT_AT:
+        return CALM
+    return Moment(leaving=EVERYWHERE - {ONE})
+
+
+def one_lost_packet(now: float) -> Moment:
+    return Moment(loss={SIX: 0.34}) if FAULT_AT <= now < FAULT_AT + 15 else CALM
+
+
+def short_outage(now: float) -> Moment:
+    """A node that reboots within 100 s; what was lost in that time stays in the rates."""
+    return Moment(dead=frozenset({SIX})) if FAULT_AT <= now < FAULT_AT + 100 else CALM
+
+
+def api_server_restarts(now: float) -> Moment:
+    return DEAD_API_SERVER if FAULT_AT <= now < FAULT_AT + 60 else CALM
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(lambda now: CALM, id="nothing happens"),
+        rolling_update,
+        drained_and_deleted,
+        autoscaled,
+        one_lost_packet,
+        agent_killed,
+        all_cordoned,
+        all_but_one_cordoned,
+        short_outage,
+        api_server_restarts,
+        pytest.param(after(FAULT_AT, Moment(loss={SIX: 0.003})), id="a packet in a thousand"),
+        pytest.param(after(FAULT_AT, Moment(bad_pairs=frozenset({(ONE, TWO)}))), id="one pair"),
+        pytest.param(
+            after(FAULT_AT, Moment(faults={"me_service": Fault(every=12)})),
+            id="one Service endpoint of twelve is dead",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(exports_fail=frozenset(), own_delay_seconds={SIX: 0.05})),
+            id="a busy node",
+        ),
+    ],
+)
+def test_nobody_is_woken(tmp_path: Path, scene: Scene, way: Way) -> None:
+    """In half an hour with this in it nothing fires."""
+    run(tmp_path, scene, silent(1800), way=way, seconds=1800)
+
+
+def test_two_clusters_in_one_prometheus_are_kept_apart(tmp_path: Path) -> None:
+    """The same node names twice: the alert is of the cluster where the node is dead."""
+    calm = input_series(lambda now: CALM, seconds=600, step_seconds=15, way=Way.SCRAPED, cluster="a")
+    dead = input_series(dead_node, seconds=600, step_seconds=15, way=Way.SCRAPED, cluster="b")
+    file = tmp_path / "test.yaml"
+    expected = {
+        "expr": 'sum by (alertname, cluster, node) (ALERTS{alertstate="firing"})',
+        "eval_time": "480s",
+        "exp_samples": [
+            {
+                "labels": f'{{alertname="KubenurseNodeUnreachable",cluster="b",node="{SIX}"}}',
+                "value": 1,
+            }
+        ],
+    }
+    test = {"interval": "15s", "input_series": calm + dead, "promql_expr_test": [expected]}
+    file.write_text(
+        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": [test]})
+    )
+    done = subprocess.run(
+        [binary("promtool"), "test", "rules", str(file)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def test_an_alert_reads_as_a_sentence(tmp_path: Path) -> None:
+    """Labels, severity, summary and runbook of the most common one, as Alertmanager gets them."""
+    expected = {
+        "eval_time": "480s",
+        "alertname": "KubenurseNodeUnreachable",
+        "exp_alerts": [
+            {
+                "exp_labels": {"severity": "critical", "node": SIX},
+                "exp_annotations": {
+                    "summary": f"Node {SIX} cannot be reached from 100% of the nodes that check it",
+                    "description": f"Checks of the agent on {SIX} fail from most other nodes, and"
+                    " these reach the rest: the node, its network or its agent is down, not theirs.",
+                    "runbook_url": "https://github.com/kubenurse-otel/kubenurse-otel/blob/main/"
+                    "docs/runbooks/KubenurseNodeUnreachable.md",
+                },
+            }
+        ],
+    }
+    run(tmp_path, dead_node, {}, way=Way.SCRAPED, seconds=540, alert_tests=[expected])
+
+
