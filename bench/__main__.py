@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from bench import accuracy, live, machine, profile, scale, whole
+from bench import accuracy, cold, live, machine, profile, scale, whole
 from bench.network import ROOT, BenchError, sweep
 from bench.tables import place
 
@@ -56,7 +56,7 @@ def _answering(arguments: argparse.Namespace) -> Sequence[Table]:
 
 
 def _profile(arguments: argparse.Namespace) -> Sequence[Table]:
-    return [*profile.cpu(seconds=arguments.seconds), profile.memory()]
+    return [*profile.cpu(seconds=arguments.seconds), cold.measure(), profile.memory()]
 
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Sequence[Table]]]]] = {

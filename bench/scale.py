@@ -44,6 +44,10 @@ def measure(*, seconds: float) -> Table:
         for size in SIZES:
             table.rows.append(_row(where, size, seconds))
             print(f"  {table.rows[-1]}", file=sys.stderr)
+    table.notes.append(
+        "The stand-in's pods are alike, so gzip makes them smaller than a real server's: "
+        "docs/scale.md has those."
+    )
     return table
 
 

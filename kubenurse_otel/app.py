@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kubenurse_otel import __version__, semconv
 from kubenurse_otel.bridge import Bridge
-from kubenurse_otel.check import Checker, client
+from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.gauges import state_gauges
 from kubenurse_otel.incoming import Incoming
@@ -97,9 +97,9 @@ class App:
             trust=TrustStore(config.trust),
             tracer_provider=tracing if traced else None,
         )
-        self._client = client(self._transport, tracing)
+        self._instrumented = instrumented(self._transport, tracing)
         self._checker = Checker(
-            self._client, tracing.get_tracer("kubenurse_otel.check", __version__)
+            self._instrumented, tracing.get_tracer("kubenurse_otel.check", __version__)
         )
 
         # When, and what: each target's own clock, fed by discovery.
@@ -166,7 +166,7 @@ class App:
         await asyncio.sleep(answering)
         for task in background:
             task.cancel()
-        await self._client.aclose()
+        await self._instrumented.aclose()
         await asyncio.to_thread(self._telemetry.shutdown, FLUSH_SECONDS)
         await self._server.stop()
 

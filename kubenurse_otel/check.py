@@ -1,15 +1,14 @@
 """One Target -> one root span and one CheckResult, through httpx and its instrumentation.
 
-Owns the root span, the verdict over the status, and the client's settings. Measures nothing:
-times and network failures come from the transport, in the Probe that travels with the request.
+Owns the root span and the verdict over the status. Measures nothing: times and network failures
+come from the transport, in the Probe that travels with the request. Goes without httpx's client:
+redirects, cookies, proxies and decoding are not switched off but absent.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -34,21 +33,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
+_HEADERS: Final = (("User-Agent", USER_AGENT), ("Accept", "*/*"))
 
 _parsed_url = lru_cache(maxsize=1024)(httpx.URL)
 
 
 class Checker:
-    """Runs checks, any number at a time, over one client (see ``client()``)."""
+    """Runs checks, any number at a time, over one transport (see ``instrumented()``)."""
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         tracer: Tracer,
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
+        self._transport = transport
         self._tracer = tracer
         self._wall_clock = wall_clock
 
@@ -88,55 +88,33 @@ class Checker:
     async def _exchange(self, probe: Probe) -> int:
         """Return the answer's status; 0 if there was none (probe.failure then says why)."""
         target = probe.target
-        request = self._client.build_request(
+        request = httpx.Request(
             "GET",
             _parsed_url(target.url),
-            headers=target.headers,
+            headers=[*_HEADERS, *target.headers],
             extensions={PROBE: probe},
         )
         try:
-            # As a stream that nobody reads: the transport has read and bounded the body, and
-            # httpx must not unpack what calls itself gzip.
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
         except httpx.TransportError:
             if probe.failure is None:
                 raise  # the transport owes us the reason
             return 0
-        await response.aclose()
         return response.status_code
 
 
-def client(inner: httpx.AsyncBaseTransport, tracer_provider: TracerProvider) -> httpx.AsyncClient:
-    """Make the client of all checks: ``inner`` is what talks to the network.
+def instrumented(
+    inner: httpx.AsyncBaseTransport, tracer_provider: TracerProvider
+) -> httpx.AsyncBaseTransport:
+    """Put OpenTelemetry's instrumentation of httpx over ``inner``, which talks to the network.
 
-    No redirects, no cookies, no proxies, no timeout of its own. Excluded URLs and captured
-    headers, which the instrumentation reads from the environment, config.take_environment has
-    taken out of it.
+    Excluded URLs and captured headers, which it reads from the environment,
+    config.take_environment has taken out of it.
     """
     _use_stable_http_conventions()
-    # Its one line a request has the whole URL, query string included.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    made = httpx.AsyncClient(
-        transport=AsyncOpenTelemetryTransport(
-            inner,
-            tracer_provider=tracer_provider,
-            meter_provider=NoOpMeterProvider(),
-        ),
-        headers={"User-Agent": USER_AGENT, "Accept": "*/*"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        event_hooks={"response": [_forget_redirect]},
-        timeout=None,  # noqa: S113 - the transport keeps the whole check's timeout
-        follow_redirects=False,
-        trust_env=False,
+    return AsyncOpenTelemetryTransport(
+        inner, tracer_provider=tracer_provider, meter_provider=NoOpMeterProvider()
     )
-    del made.headers["Accept-Encoding"]
-    del made.headers["Connection"]
-    return made
-
-
-async def _forget_redirect(response: httpx.Response) -> None:
-    """Keep httpx from reading where a redirect leads: it raises on what is no URL."""
-    response.headers.pop("Location", None)
 
 
 def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import NoOpTracerProvider
 
-from kubenurse_otel.check import Checker, client
+from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.model import CheckResult, Target, TargetKind
 from kubenurse_otel.transport.http import KernelTimedTransport
 from kubenurse_otel.transport.trust import TrustStore
@@ -37,6 +37,6 @@ async def check_once(wanted: list[Target], trust: TrustConfig) -> list[CheckResu
     """Check all of them beside each other; results in the order given."""
     tracing = NoOpTracerProvider()
     transport = KernelTimedTransport(trust=TrustStore(trust), tracer_provider=None)
-    async with client(transport, tracing) as http:
-        checker = Checker(http, tracing.get_tracer(__name__))
+    async with instrumented(transport, tracing) as sender:
+        checker = Checker(sender, tracing.get_tracer(__name__))
         return list(await asyncio.gather(*(checker.check(target) for target in wanted)))

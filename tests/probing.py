@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
-from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -49,6 +47,7 @@ class FakeResolver:
 class Checked:
     """What came of one request. ``spans`` are those that ended, in that order."""
 
+    request: httpx.Request
     response: httpx.Response | None
     error: httpx.HTTPError | None
     probe: Probe
@@ -110,26 +109,19 @@ class Prober:
         if names is not None:
             transport["resolve"] = FakeResolver(names)
         self.transport = KernelTimedTransport(tracer_provider=self.provider, **transport)
-        self._client = (
-            self._follower() if follow_redirects else check.client(self.transport, self.provider)
-        )
-
-    def _follower(self) -> httpx.AsyncClient:
-        """What the product never makes: a client that goes where a redirect says."""
-        return httpx.AsyncClient(
-            transport=AsyncOpenTelemetryTransport(
-                self.transport, tracer_provider=self.provider, meter_provider=NoOpMeterProvider()
-            ),
-            follow_redirects=True,
-            timeout=None,
-            trust_env=False,
+        self._instrumented = check.instrumented(self.transport, self.provider)
+        # What the product never makes: a client that goes where a redirect says.
+        self._follower = (
+            httpx.AsyncClient(transport=self._instrumented, follow_redirects=True, timeout=None)
+            if follow_redirects
+            else None
         )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        await self._instrumented.aclose()
         self.provider.shutdown()
 
     async def check(
@@ -151,17 +143,22 @@ class Prober:
         response: httpx.Response | None = None
         error: httpx.HTTPError | None = None
         started = time.perf_counter()
+        request = httpx.Request(
+            "GET",
+            request_url or url,
+            headers=list(probe.target.headers),
+            extensions={PROBE: probe},
+        )
         with self._tracer.start_as_current_span("check", context=Context()) as root:
             try:
-                response = await self._client.get(
-                    request_url or url,
-                    headers=list(probe.target.headers),
-                    extensions={PROBE: probe},
-                )
+                if self._follower is not None:
+                    response = await self._follower.send(request)
+                else:
+                    response = await self._instrumented.handle_async_request(request)
             except httpx.HTTPError as raised:
                 error = raised
         elapsed = time.perf_counter() - started
-        return Checked(response, error, probe, self._take_spans(root), elapsed)
+        return Checked(request, response, error, probe, self._take_spans(root), elapsed)
 
     def _take_spans(self, root: Span) -> tuple[ReadableSpan, ...]:
         """The ended spans of one trace; checks run at the same time."""

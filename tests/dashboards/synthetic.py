@@ -205,24 +205,37 @@ def _report(
                 "kubenurse_check_phase_duration_seconds_sum", checks * moment.dns_seconds, **phase
             )
             count("kubenurse_check_phase_duration_seconds_count", checks, **phase)
-    for type_, left in ({"api_server_direct": YEAR, "api_server_dns": YEAR, "me_ingress": YEAR} | dict(
-        moment.certificate_seconds
-    )).items():
+    for type_, left in (
+        {"api_server_direct": YEAR, "api_server_dns": YEAR, "me_ingress": YEAR}
+        | dict(moment.certificate_seconds)
+    ).items():
         gauge("kubenurse_tls_certificate_expiry_timestamp_seconds", left, type=type_)
 
     own_delay = moment.own_delay_seconds.get(node, 0.0015)
     for bound in (0.0002, 0.001, 0.005, 0.02, 0.1, 1):
         inside = checks * (own_delay <= bound)
         le = f"{bound:g}" if way is Way.PUSHED or bound != 1 else "1.0"
-        recorder.counters[("kubenurse_own_delay_seconds_bucket", tuple((who | {"type": "me_service", "le": le}).items()))] += 0
+        recorder.counters[
+            (
+                "kubenurse_own_delay_seconds_bucket",
+                tuple((who | {"type": "me_service", "le": le}).items()),
+            )
+        ] += 0
         count("kubenurse_own_delay_seconds_bucket", inside, type="me_service", le=le)
     count("kubenurse_own_delay_seconds_bucket", checks, type="me_service", le="+Inf")
 
     exports = step_seconds / 15
     failing = node in moment.exports_fail or node in moment.isolated
     for signal in ("traces",):
-        count("kubenurse_telemetry_exports_total", exports * (not failing), signal=signal, result="success")
-        count("kubenurse_telemetry_exports_total", exports * failing, signal=signal, result="failure")
+        count(
+            "kubenurse_telemetry_exports_total",
+            exports * (not failing),
+            signal=signal,
+            result="success",
+        )
+        count(
+            "kubenurse_telemetry_exports_total", exports * failing, signal=signal, result="failure"
+        )
 
 
 def _check(
@@ -250,9 +263,7 @@ def _targets(moment: Moment, node: str, nodes: tuple[str, ...]) -> list[str]:
     return [target for target in ring if target not in gone][:NEIGHBOUR_LIMIT]
 
 
-def _identity(
-    node: str, number: int, generation: int, way: Way, cluster: str
-) -> dict[str, str]:
+def _identity(node: str, number: int, generation: int, way: Way, cluster: str) -> dict[str, str]:
     of_cluster = {"cluster": cluster} if cluster else {}
     if way is Way.PUSHED:
         return of_cluster | {"job": "kubenurse-otel", "instance": f"uid-{number}-{generation}"}

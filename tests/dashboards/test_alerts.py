@@ -292,13 +292,23 @@ def test_each_fault_is_one_alert(
     if way is Way.PUSHED and alert["alertname"].startswith("KubenurseAgent"):
         within += 300  # pushed series linger for Prometheus' look-back
     last = FAULT_AT + within + 600
-    run(tmp_path, scene, {FAULT_AT: [], FAULT_AT + within: [alert], last: [alert]}, way=way, seconds=last)
+    run(
+        tmp_path,
+        scene,
+        {FAULT_AT: [], FAULT_AT + within: [alert], last: [alert]},
+        way=way,
+        seconds=last,
+    )
 
 
 @BOTH
 def test_a_certificate_is_told_a_week_ahead(tmp_path: Path, way: Way) -> None:
     """One alert for the API server's certificate though two types show it; an hour of patience."""
-    soon = {"api_server_direct": 6.5 * 86400, "api_server_dns": 6.5 * 86400, "me_ingress": 8 * 86400}
+    soon = {
+        "api_server_direct": 6.5 * 86400,
+        "api_server_dns": 6.5 * 86400,
+        "me_ingress": 8 * 86400,
+    }
     alert = named("KubenurseCertificateExpiring", far_end="api_server")
     run(
         tmp_path,
@@ -460,7 +470,9 @@ def test_nobody_is_woken(tmp_path: Path, scene: Scene, way: Way) -> None:
 
 def test_two_clusters_in_one_prometheus_are_kept_apart(tmp_path: Path) -> None:
     """The same node names twice: the alert is of the cluster where the node is dead."""
-    calm = input_series(lambda now: CALM, seconds=600, step_seconds=15, way=Way.SCRAPED, cluster="a")
+    calm = input_series(
+        lambda now: CALM, seconds=600, step_seconds=15, way=Way.SCRAPED, cluster="a"
+    )
     dead = input_series(dead_node, seconds=600, step_seconds=15, way=Way.SCRAPED, cluster="b")
     file = tmp_path / "test.yaml"
     expected = {
@@ -502,5 +514,3 @@ def test_an_alert_reads_as_a_sentence(tmp_path: Path) -> None:
         ],
     }
     run(tmp_path, dead_node, {}, way=Way.SCRAPED, seconds=540, alert_tests=[expected])
-
-

@@ -434,7 +434,7 @@ async def test_a_silent_proxy_is_a_connect_timeout(
     proxy = serve(BEHAVIOURS["silent"])
 
     checked = await prober.check(
-        "https://127.0.0.1:1/", proxy_url=proxy.origin, timeout_seconds=0.4
+        "https://127.0.0.1:1/", proxy_url=proxy.origin, timeout_seconds=1.0
     )
 
     failure = checked.probe.failure

@@ -372,12 +372,12 @@ async def test_a_failed_exchange_does_not_call_its_wait_our_own(
     """The time in which the rest of an answer was waited for in vain is not own delay."""
     server = serve(stalls)
 
-    checked = await prober.check(server.url(), timeout_seconds=0.4)
+    checked = await prober.check(server.url(), timeout_seconds=1.0)
 
     failure = checked.probe.failure
     assert failure is not None
     assert failure.error_type == "response_timeout"
-    assert (checked.measured.split.own_delay or 0.0) < 0.2
+    assert (checked.measured.split.own_delay or 0.0) < 0.5
 
 
 def stalls(connection: Any) -> None:

@@ -167,8 +167,8 @@ async def test_a_far_end_that_wants_a_client_certificate(
         ("reset_mid_body", ErrorType.CONNECTION_RESET, Phase.RECEIVE, 10),
         ("cut", ErrorType.CONNECTION_CLOSED_EARLY, Phase.REQUEST, 10),
         ("cut_mid_body", ErrorType.CONNECTION_CLOSED_EARLY, Phase.RECEIVE, 10),
-        ("silent_after_request", ErrorType.RESPONSE_TIMEOUT, Phase.REQUEST, 0.4),
-        ("dribble_body", ErrorType.RESPONSE_TIMEOUT, Phase.RECEIVE, 0.4),
+        ("silent_after_request", ErrorType.RESPONSE_TIMEOUT, Phase.REQUEST, 1.5),
+        ("dribble_body", ErrorType.RESPONSE_TIMEOUT, Phase.RECEIVE, 1.5),
         ("garbage_binary", ErrorType.MALFORMED_RESPONSE, Phase.RECEIVE, 10),
     ],
 )

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 from kubenurse_otel import semconv
-from kubenurse_otel.check import Checker, client
+from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.model import (
     PROBE,
     Failure,
@@ -250,5 +250,5 @@ def provider(*processors: SpanProcessor, ratio: float = 0.0, **changes: Any) -> 
 
 def checker(tracer_provider: TracerProvider) -> tuple[Checker, ScriptedTransport]:
     transport = ScriptedTransport(tracer_provider)
-    made = Checker(client(transport, tracer_provider), tracer_provider.get_tracer("tests"))
+    made = Checker(instrumented(transport, tracer_provider), tracer_provider.get_tracer("tests"))
     return made, transport

@@ -21,6 +21,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{/* Our labels and, over them, those of a value: a key never stands twice. Given (list context labels). */}}
+{{- define "kubenurse-otel.labelsAnd" -}}
+{{- toYaml (mergeOverwrite (include "kubenurse-otel.labels" (first .) | fromYaml) (last . | default dict)) -}}
+{{- end -}}
+
 {{/* Immutable in a DaemonSet: these two and no more, ever. */}}
 {{- define "kubenurse-otel.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "kubenurse-otel.name" . }}
@@ -44,16 +49,27 @@ linkerd.io/inject: disabled
 
 {{/* Scrapers that find pods by annotation map the pod's labels: it carries the cluster's name then. */}}
 {{- define "kubenurse-otel.podLabels" -}}
-{{ include "kubenurse-otel.selectorLabels" . }}
-{{- with include "kubenurse-otel.meshLabels" . }}
-{{ . }}
-{{- end }}
-{{- if and .Values.clusterName (eq (include "kubenurse-otel.monitor" .) "annotations") }}
-cluster: {{ .Values.clusterName | quote }}
-{{- end }}
-{{- with .Values.daemonset.podLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := include "kubenurse-otel.meshLabels" . | fromYaml -}}
+{{- if and .Values.clusterName (eq (include "kubenurse-otel.monitor" .) "annotations") -}}
+{{- $_ := set $labels "cluster" .Values.clusterName -}}
+{{- end -}}
+{{- $labels = mergeOverwrite $labels (.Values.daemonset.podLabels | default dict) -}}
+{{- toYaml (mergeOverwrite $labels (include "kubenurse-otel.selectorLabels" . | fromYaml)) -}}
+{{- end -}}
+
+{{- define "kubenurse-otel.podAnnotations" -}}
+{{- $annotations := include "kubenurse-otel.meshAnnotations" . | fromYaml -}}
+{{- $_ := set $annotations "kubectl.kubernetes.io/default-container" (include "kubenurse-otel.name" .) -}}
+{{- if eq (include "kubenurse-otel.monitor" .) "annotations" -}}
+{{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
+{{- $_ := set $annotations "prometheus.io/port" (default .Values.ports.http .Values.ports.admin | int | toString) -}}
+{{- $_ := set $annotations "prometheus.io/scheme" "http" -}}
+{{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- end -}}
+{{- if include "kubenurse-otel.hasCollector" . -}}
+{{- $_ := set $annotations "checksum/collector-config" (include "kubenurse-otel.collectorConfig" . | sha256sum) -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $annotations (.Values.daemonset.podAnnotations | default dict)) -}}
 {{- end -}}
 
 {{- define "kubenurse-otel.serviceAccountName" -}}

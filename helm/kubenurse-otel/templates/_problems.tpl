@@ -67,3 +67,32 @@
 {{- end -}}
 {{- if $bad }}{{ first $bad }}{{ end -}}
 {{- end -}}
+
+{{/* What NOTES warns of: it is installed, and maybe not what was meant. */}}
+{{- define "kubenurse-otel.warnings" -}}
+{{- with include "kubenurse-otel.filterProblem" . }}
+WARNING: neighbour_filter {{ include "kubenurse-otel.neighbourFilter" $ | quote }} cannot match the agents' own pods, because of {{ . | quote }}: no neighbour will be checked. Leave it empty to have it derived.
+{{- end }}
+{{- if and (contains "otlp" (include "kubenurse-otel.metricsExporter" .)) (ne (include "kubenurse-otel.monitor" .) "none") }}
+WARNING: metrics are pushed (otel.metricsExporter) and scraped (monitor: {{ include "kubenurse-otel.monitor" . }}), too: whoever stores both has each series twice. Set `monitor: none`, or `otel.metricsExporter: prometheus`.
+{{- end }}
+{{- if include "kubenurse-otel.isKubenurseRepository" . }}
+WARNING: daemonset.image is kubenurse's own image; {{ include "kubenurse-otel.image" . }} runs in its place. Take daemonset.image out of your values.
+{{- else if include "kubenurse-otel.isKubenurseTag" . }}
+WARNING: daemonset.image.tag {{ .Values.daemonset.image.tag }} is a version of kubenurse's; {{ include "kubenurse-otel.image" . }} runs. Take the tag out of your values.
+{{- else if regexMatch "/kubenurse$" (toString .Values.daemonset.image.repository) }}
+WARNING: daemonset.image.repository {{ .Values.daemonset.image.repository }} looks like a copy of kubenurse's image; this chart needs kubenurse-otel's.
+{{- end }}
+{{- if include "kubenurse-otel.isTrue" .Values.insecure }}
+WARNING: insecure is true: certificates of ingress, Service, neighbours and extra checks are not verified. That was kubenurse's default; false is ours.
+{{- end }}
+{{- if .Values.daemonset.hostNetwork }}
+WARNING: daemonset.hostNetwork needs a namespace whose pod-security.kubernetes.io/enforce is privileged, and port {{ .Values.ports.http | int }} free on every node.
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.ports.admin) }}
+WARNING: networkPolicy lets anybody reach port {{ .Values.ports.http | int }} and so /metrics and /alive; set ports.admin to keep these for networkPolicy.scrapers.
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.ports.admin (not .Values.networkPolicy.scrapers) }}
+WARNING: nobody may reach ports.admin: name your Prometheus in networkPolicy.scrapers.
+{{- end }}
+{{- end -}}

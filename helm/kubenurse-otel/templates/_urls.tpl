@@ -2,8 +2,7 @@
 
 {{/* The ingress' host; empty while there is none. kubenurse's chart has a dummy as its default. */}}
 {{- define "kubenurse-otel.ingressHost" -}}
-{{- $host := .Values.ingress.url | default "" | trimPrefix "https://" | trimPrefix "http://" | trimSuffix "/" -}}
-{{- $host = regexReplaceAll ":[0-9]+$" $host "" -}}
+{{- $host := regexReplaceAll "^https?://" (.Values.ingress.url | default "") "" | regexFind "^[^/:]+" -}}
 {{- if ne $host "dummy-kubenurse.example.com" }}{{ $host }}{{ end -}}
 {{- end -}}
 

@@ -1,0 +1,118 @@
+"""The same check hot in a loop and after a pause: how much of its cost is cold caches.
+
+Runs in this process against the bench's server on loopback; CPU time of the process, the least of
+a few rounds for the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import httpx
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NoOpTracerProvider
+
+from bench.network import ROOT, BenchError, stop
+from bench.tables import Table, number
+from kubenurse_otel.check import Checker, instrumented
+from kubenurse_otel.config import TrustConfig
+from kubenurse_otel.model import PROBE, Probe, Target, TargetKind
+from kubenurse_otel.transport.http import KernelTimedTransport
+from kubenurse_otel.transport.trust import TrustStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+ADDRESS: Final = "127.0.0.1"
+PAUSES: Final = ((0.015, 150), (0.35, 30))
+"""(seconds between checks, checks): 14 targets every 200 ms, and every 5 s."""
+
+
+def measure() -> Table:
+    table = Table(
+        "One plain check, CPU ms: hot in a loop, and after a pause in which others run",
+        ("what", "hot", *(f"every {pause * 1e3:.0f} ms" for pause, _ in PAUSES)),
+    )
+    with _server() as port:
+        table.rows += asyncio.run(_rows(port))
+    return table
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind((ADDRESS, 0))
+        port = int(free.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.server", "--bind", ADDRESS, "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise BenchError("the server did not start")
+        yield port
+    finally:
+        stop(process)
+
+
+async def _rows(port: int) -> list[tuple[str, ...]]:
+    target = Target(
+        key="bench",
+        type="bench",
+        kind=TargetKind.PATH,
+        url=f"http://{ADDRESS}:{port}/alwayshappy",
+        interval_seconds=1,
+        timeout_seconds=5,
+        answered_by_agent=True,
+    )
+    transport = KernelTimedTransport(trust=TrustStore(TrustConfig()), tracer_provider=None)
+    loop = asyncio.get_running_loop()
+
+    async def bare() -> None:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (ADDRESS, port))
+            await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n")
+            await loop.sock_recv(sock, 65536)
+
+    async def alone() -> None:
+        request = httpx.Request("GET", target.url, extensions={PROBE: Probe(target)})
+        await transport.handle_async_request(request)
+
+    def checking(provider: TracerProvider | NoOpTracerProvider) -> Callable[[], Awaitable[object]]:
+        checker = Checker(instrumented(transport, provider), provider.get_tracer("bench"))
+        return lambda: checker.check(target)
+
+    rows = [
+        await _row("a bare asyncio socket", bare),
+        await _row("our transport", alone),
+        await _row("a check, no-op tracer", checking(NoOpTracerProvider())),
+        await _row("a check, SDK spans", checking(TracerProvider(shutdown_on_exit=False))),
+    ]
+    await transport.aclose()
+    return rows
+
+
+async def _row(name: str, run: Callable[[], Awaitable[object]]) -> tuple[str, ...]:
+    await _cost(run, 50, 0)
+    hot = min([await _cost(run, 150, 0) for _ in range(4)])
+    paused = [await _cost(run, count, pause) for pause, count in PAUSES]
+    return (name, *(number(ms, 2) for ms in (hot, *paused)))
+
+
+async def _cost(run: Callable[[], Awaitable[object]], count: int, pause: float) -> float:
+    began = time.process_time()
+    for _ in range(count):
+        await run()
+        if pause:
+            await asyncio.sleep(pause)
+    return (time.process_time() - began) / count * 1e3

@@ -1,0 +1,252 @@
+"""The agents themselves: whether their word is good, and what they cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.panels import (
+    BYTES,
+    COUNT,
+    PER_SECOND,
+    RATIO,
+    SECONDS,
+    Query,
+    row,
+    stat,
+    table,
+    time_series,
+)
+from dashboards.queries import AGENT, on_node, or_zero, rate, series
+from dashboards.variables import frame
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
+    from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeries
+
+_NODE: Final = "{{source_node}}"
+_KERNEL: Final = 'source="kernel"'
+_OURS: Final = '__name__=~"kubenurse_.+"'
+_OWN_DELAY: Final = "kubenurse_own_delay_seconds"
+_LAG: Final = "kubenurse_event_loop_lag_seconds"
+
+
+def build() -> Dashboard:
+    return (
+        frame("agents", "The agents", "Whether the agents' word is good, and what they cost.")
+        .with_panel(
+            stat("Agents", "Agents that report.", f"count({series('kubenurse_build_info')})")
+        )
+        .with_panel(
+            stat(
+                "Not ready",
+                "Agents whose node leaves or that are shutting down.",
+                f"sum(min by ({AGENT}) ({series('kubenurse_ready')}) == bool 0)",
+                warn_from=1,
+            )
+        )
+        .with_panel(
+            stat(
+                "Ticks missed",
+                "Checks a second that were due and skipped, for the one before was not over.",
+                or_zero(f"sum({rate('kubenurse_missed_checks_total')})"),
+                unit=PER_SECOND,
+                warn_from=0.1,
+            )
+        )
+        .with_panel(
+            stat(
+                "Timed by the kernel",
+                "Share of the checks whose stopwatch was the kernel's.",
+                f"sum({rate('kubenurse_checks_timed_total', _KERNEL)})"
+                f" / sum({rate('kubenurse_checks_timed_total')})",
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            stat(
+                "Memory, largest",
+                "Resident memory of the largest agent.",
+                f"max({series('process_resident_memory_bytes')})",
+                unit=BYTES,
+            )
+        )
+        .with_panel(
+            stat(
+                "CPU, mean",
+                "Cores an agent uses, in the mean.",
+                f"avg({rate('process_cpu_seconds_total')})",
+            )
+        )
+        .with_row(row("Is their word good?"))
+        .with_panel(
+            _by_node(
+                "Own delay, p90",
+                "How long checks waited for the agent itself. It is part of no network figure.",
+                f"histogram_quantile(0.9, sum by ({AGENT}, le) ({rate(_OWN_DELAY + '_bucket')}))",
+                SECONDS,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Event loop lag, p90",
+                "How late the agent's event loop runs its timers.",
+                f"histogram_quantile(0.9, sum by ({AGENT}, le) ({rate(_LAG + '_bucket')}))",
+                SECONDS,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Ticks missed",
+                "By agent. A dead target costs its own ticks alone.",
+                f"sum by ({AGENT}) ({rate('kubenurse_missed_checks_total')})",
+                PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Who held the stopwatch",
+                "Checks a second by timing source, and why not the kernel.",
+                [
+                    Query(
+                        f"sum by (source, reason) ({rate('kubenurse_checks_timed_total')})",
+                        "{{source}} {{reason}}",
+                    )
+                ],
+                unit=PER_SECOND,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Throttled",
+                "Share of the time in which the CPU limit held the agent back.",
+                f"sum by ({AGENT}) ({rate('kubenurse_cpu_throttled_seconds_total')})",
+                RATIO,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Age of what discovery knows",
+                "Time since it last heard of the neighbours. 5 minutes are usual in a quiet cluster.",
+                f"max by ({AGENT}) ({series('kubenurse_discovery_age_seconds')})",
+                SECONDS,
+            )
+        )
+        .with_row(row("What they cost"))
+        .with_panel(
+            _by_node(
+                "CPU",
+                "Cores, by agent.",
+                f"sum by ({AGENT}) ({rate('process_cpu_seconds_total')})",
+                COUNT,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Memory",
+                "Resident memory, by agent.",
+                f"max by ({AGENT}) ({series('process_resident_memory_bytes')})",
+                BYTES,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Open files",
+                "File descriptors, by agent.",
+                f"max by ({AGENT}) ({series('process_open_fds')})",
+                COUNT,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Series",
+                "Time series of kubenurse's and ours, by agent.",
+                f"count by ({AGENT}) ({series('', _OURS)})",
+                COUNT,
+            )
+        )
+        .with_row(row("What leaves them"))
+        .with_panel(
+            time_series(
+                "OTLP exports",
+                "Exports a second by signal and result.",
+                [
+                    Query(
+                        f"sum by (signal, result) ({rate('kubenurse_telemetry_exports_total')})",
+                        "{{signal}} {{result}}",
+                    )
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Spans dropped, series beyond a limit",
+                "Spans worth keeping that were not exported, by reason; label sets that did not fit.",
+                [
+                    Query(
+                        f"sum by (reason) ({rate('kubenurse_telemetry_spans_dropped_total')})",
+                        "spans: {{reason}}",
+                    ),
+                    Query(
+                        or_zero(f"sum({rate('kubenurse_telemetry_series_overflowed_total')})"),
+                        "series",
+                    ),
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Neighbours",
+                "Known and chosen by an agent, in the mean; how many others asked it in 60 s.",
+                [
+                    Query(f"avg by (state) ({series('kubenurse_neighbours')})", "{{state}}"),
+                    Query(f"avg({series('kubenurse_neighbourhood_incoming_checks')})", "asked by"),
+                ],
+                unit=COUNT,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Requests with an origin that is none",
+                "Origin headers that are no DNS name, or came while 10,000 were held.",
+                [Query(f"sum({rate('kubenurse_invalid_origins_total')})", "requests")],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            table(
+                "Versions",
+                "What runs, and on how many nodes.",
+                [
+                    Query(
+                        f"count by (cluster, version, python_version) ({series('kubenurse_build_info')})"
+                    )
+                ],
+                unit=COUNT,
+                names={"Value": "agents"},
+            )
+        )
+        .with_panel(
+            table(
+                "Age of the processes",
+                "Time since each agent started.",
+                [
+                    Query(
+                        "sort(time() - max by (source_node) ("
+                        + on_node(f"max by ({AGENT}) ({series('process_start_time_seconds')})")
+                        + "))"
+                    )
+                ],
+                unit=SECONDS,
+                names={"Value": "age"},
+            )
+        )
+    )
+
+
+def _by_node(title: str, description: str, per_agent: str, unit: str) -> TimeSeries:
+    """Show the ten greatest of a figure that each agent has."""
+    greatest = f"topk(10, max by (source_node) ({on_node(f'({per_agent})')}))"
+    return time_series(title, description, [Query(greatest, _NODE)], unit=unit)

@@ -1,0 +1,162 @@
+"""API server and DNS: by its address against by its name, and what look-ups take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.panels import PER_SECOND, RATIO, SECONDS, Query, heat, row, stat, time_series
+from dashboards.queries import API_SERVER, RATE, mean, only, or_zero, quantile, rate, series, where
+from dashboards.variables import frame
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+_BOTH: Final = f'type=~"{API_SERVER}"'
+_DNS: Final = 'phase="dns"'
+_DURATION: Final = "kubenurse_httpclient_request_duration_seconds"
+_PHASES: Final = "kubenurse_check_phase_duration_seconds"
+_FAILURES: Final = "kubenurse_check_failures_total"
+
+
+def build() -> Dashboard:
+    success = f"avg_over_time({series('kubenurse_check_success', _BOTH)}[{RATE}])"
+    lookups = mean(_PHASES, "type", _DNS)
+    node_lookups_sum = where(rate(_PHASES + "_sum", _DNS))
+    node_lookups = where(rate(_PHASES + "_count", _DNS))
+    return (
+        frame(
+            "api-server",
+            "API server and DNS",
+            "api_server_direct goes to an address, api_server_dns to a name: the difference is DNS.",
+        )
+        .with_panel(
+            stat(
+                "By address: failing",
+                "Share of the nodes whose latest check of api_server_direct was bad.",
+                f"1 - avg({series('kubenurse_check_success', only('api_server_direct'))})",
+                unit=RATIO,
+                width=6,
+                bad_from=0.2,
+            )
+        )
+        .with_panel(
+            stat(
+                "By name: failing",
+                "Share of the nodes whose latest check of api_server_dns was bad.",
+                f"1 - avg({series('kubenurse_check_success', only('api_server_dns'))})",
+                unit=RATIO,
+                width=6,
+                bad_from=0.2,
+            )
+        )
+        .with_panel(
+            stat(
+                "Look-ups: p99",
+                "99th percentile of a look-up, over all checks that need one.",
+                quantile(0.99, _PHASES, more=_DNS),
+                unit=SECONDS,
+                width=6,
+                warn_from=0.1,
+            )
+        )
+        .with_panel(
+            stat(
+                "Look-ups that fail",
+                "Checks a second that end at their look-up.",
+                or_zero(f"sum({rate(_FAILURES, _DNS)})"),
+                unit=PER_SECOND,
+                width=6,
+                bad_from=0.01,
+            )
+        )
+        .with_row(row("API server"))
+        .with_panel(
+            time_series(
+                "Failing share by node",
+                "Which nodes cannot get through, by address and by name.",
+                [
+                    Query(
+                        f"topk(10, avg by (type, source_node) ({where(f'(1 - {success})')}))",
+                        "{{type}} from {{source_node}}",
+                    )
+                ],
+                unit=RATIO,
+                greatest=1,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Failures by cause",
+                "Failed checks a second, by the step that failed and why.",
+                [
+                    Query(
+                        f"sum by (type, phase, error_type) ({rate(_FAILURES, _BOTH)})",
+                        "{{type}} {{phase}}: {{error_type}}",
+                    )
+                ],
+                unit=PER_SECOND,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            time_series(
+                "p95, by address and by name",
+                "95th percentile of a check. Both high: the API server; the name alone: DNS.",
+                [Query(quantile(0.95, _DURATION, "type", _BOTH), "{{type}}")],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Steps",
+                "Mean time of each step, by the kernel's stamps.",
+                [Query(mean(_PHASES, "type, phase", _BOTH), "{{type}} {{phase}}")],
+                unit=SECONDS,
+            )
+        )
+        .with_row(row("DNS"))
+        .with_panel(
+            heat(
+                "Look-ups",
+                "How long look-ups take, over all checks that need one. A second band at 1 or 5 s is"
+                " a resolver's timeout: answers are lost.",
+                f"sum by (le) ({rate(_PHASES + '_bucket', _DNS)})",
+                exemplars=True,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Look-ups by check",
+                "Mean time of a look-up, by what was looked up.",
+                [Query(lookups, "{{type}}")],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Slowest nodes",
+                "Mean time of a look-up, by the node that asks.",
+                [
+                    Query(
+                        f"topk(10, sum by (source_node) ({node_lookups_sum})"
+                        f" / (sum by (source_node) ({node_lookups}) > 0))",
+                        "{{source_node}}",
+                    )
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Addresses that did not connect",
+                "Of a name with several addresses, those that failed, also where another then worked.",
+                [
+                    Query(
+                        f"sum by (type, family) ({rate('kubenurse_address_failures_total')})",
+                        "{{type}} {{family}}",
+                    )
+                ],
+                unit=PER_SECOND,
+            )
+        )
+    )

@@ -1,0 +1,161 @@
+"""Node to node: the matrix of round trips and failures, and who stands out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.panels import (
+    BAD,
+    GOOD,
+    RATIO,
+    SECONDS,
+    WARN,
+    Query,
+    matrix,
+    row,
+    table,
+    time_series,
+)
+from dashboards.queries import RATE, RULE, rate, series, where
+from dashboards.variables import frame
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
+    from grafana_foundation_sdk.builders.table import Panel as TablePanel
+
+_PAIR: Final = "source_node, target_node"
+_NEIGHBOURS: Final = 'target_node!=""'
+_IN: Final = f'{{{RULE}, node=~"$node"}}'
+
+
+def build() -> Dashboard:
+    round_trips = where(rate("kubenurse_network_round_trip_seconds_sum"), more=_NEIGHBOURS)
+    counts = where(rate("kubenurse_network_round_trip_seconds_count"), more=_NEIGHBOURS)
+    failing = where(
+        f"(1 - avg_over_time({series('kubenurse_check_success')}[{RATE}]))", more=_NEIGHBOURS
+    )
+    by_zone = "source_zone, target_zone"
+    zone_sum = where(rate("kubenurse_network_round_trip_seconds_sum"), more=_NEIGHBOURS, zones=True)
+    zone_count = where(
+        rate("kubenurse_network_round_trip_seconds_count"), more=_NEIGHBOURS, zones=True
+    )
+    return (
+        frame("nodes", "Node to node", "Who reaches whom, and how fast.")
+        .with_panel(
+            matrix(
+                "Failing checks: from (rows) to (columns)",
+                "Share of failed checks of each pair. A red column is a node that cannot be"
+                " reached, a red row one that reaches nobody, a single cell a broken path.",
+                f"avg by ({_PAIR}) ({failing})",
+                row="source_node",
+                column="target_node",
+                unit=RATIO,
+                steps=((None, GOOD), (0.01, WARN), (0.5, BAD)),
+                width=12,
+            )
+        )
+        .with_panel(
+            matrix(
+                "Network round trip: from (rows) to (columns)",
+                "Mean time to the other node's kernel and back; no application is in it.",
+                f"sum by ({_PAIR}) ({round_trips}) / (sum by ({_PAIR}) ({counts}) > 0)",
+                row="source_node",
+                column="target_node",
+                unit=SECONDS,
+                steps=((None, GOOD), (0.002, WARN), (0.02, BAD)),
+                width=12,
+            )
+        )
+        .with_row(row("Top offenders"))
+        .with_panel(_top("Cannot be reached", "kubenurse:node_in:failure_ratio", RATIO, _IN_TEXT))
+        .with_panel(_top("Cannot reach", "kubenurse:node_out:failure_ratio", RATIO, _OUT_TEXT))
+        .with_panel(_top("Loss on the way in", "kubenurse:node_in:loss_ratio5m", RATIO, _LOSS_TEXT))
+        .with_panel(
+            _top("Loss on the way out", "kubenurse:node_out:loss_ratio5m", RATIO, _LOSS_TEXT)
+        )
+        .with_panel(
+            _top("Far as target", "kubenurse:node_in:round_trip_seconds5m", SECONDS, _FAR_TEXT)
+        )
+        .with_panel(
+            _top("Far as source", "kubenurse:node_out:round_trip_seconds5m", SECONDS, _FAR_TEXT)
+        )
+        .with_row(row("Over time"))
+        .with_panel(
+            time_series(
+                "Loss by node, as target",
+                "Mean share of checks that waited for a retransmission, of each node's sources.",
+                [Query(f"topk(10, kubenurse:node_in:loss_ratio5m{_IN})", "{{node}}")],
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Loss by node, as source",
+                "The same for each node's targets.",
+                [Query(f"topk(10, kubenurse:node_out:loss_ratio5m{_IN})", "{{node}}")],
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Segments sent again, by source node",
+                "TCP retransmissions a second of path checks, also those that cost no time.",
+                [
+                    Query(
+                        "sum by (source_node) ("
+                        + where(rate("kubenurse_tcp_retransmits_total"), more=_NEIGHBOURS)
+                        + ")",
+                        "{{source_node}}",
+                    )
+                ],
+                unit="cps",
+            )
+        )
+        .with_panel(
+            time_series(
+                "Round trip between zones",
+                "Mean network round trip by zone of the source and of the target.",
+                [
+                    Query(
+                        f"sum by ({by_zone}) ({zone_sum}) / (sum by ({by_zone}) ({zone_count}) > 0)",
+                        "{{source_zone}} to {{target_zone}}",
+                    )
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            table(
+                "Targets by the state of their Node",
+                "node_state as the Node object says (read when a target is picked and when it"
+                " fails), with the number of agents that check it.",
+                [
+                    Query(
+                        "count by (target_node, node_state) ("
+                        f"{series('kubenurse_check_info', _NEIGHBOURS)})"
+                    )
+                ],
+                unit="short",
+                width=24,
+                names={"Value": "sources"},
+            )
+        )
+    )
+
+
+_IN_TEXT: Final = "Share of its sources that fail to reach the node; bad sources are left out."
+_OUT_TEXT: Final = "Share of its targets that the node fails to reach though others do."
+_LOSS_TEXT: Final = "Share of checks that waited for a retransmission; bad nodes are left out."
+_FAR_TEXT: Final = "Median over its pairs of the mean network round trip."
+
+
+def _top(title: str, metric: str, unit: str, text: str) -> TablePanel:
+    return table(
+        title,
+        text,
+        [Query(f"sort_desc(topk(10, {metric}{_IN}))")],
+        unit=unit,
+        width=8,
+        height=7,
+        names={"Value": title.lower()},
+    )

@@ -1,0 +1,90 @@
+"""PromQL that panels share: the filters of the variables, and the join that knows nodes. PURE.
+
+Works on scraped and on pushed metrics: no bucket is chosen by ``le`` (a scrape stores le="1.0",
+OTLP "1"), and a label that only one of them has is matched so that it may be missing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OWN: Final = 'cluster=~"$cluster", namespace=~"$namespace"'
+"""Every agent series that the variables choose; "All" is .*, which a missing label matches, too."""
+RULE: Final = 'cluster=~"$cluster"'
+"""Series that recording rules made know of clusters alone."""
+CHOSEN: Final = 'type=~"$type"'
+RATE: Final = "$__rate_interval"
+AGENT: Final = "cluster, job, instance"
+JOIN: Final = "cluster, job, instance, type"
+SERVICES: Final = "me_ingress|me_service"
+API_SERVER: Final = "api_server_direct|api_server_dns"
+IN_CLUSTER_NAMES: Final = "api_server_dns|me_service"
+
+
+def rate(metric: str, more: str = "") -> str:
+    """Return rate() of a counter's chosen series; ``more`` are further matchers."""
+    return f"rate({metric}{{{_matchers(more)}}}[{RATE}])"
+
+
+def only(check_type: str) -> str:
+    """Return the matcher of one type."""
+    return f'type="{check_type}"'
+
+
+def series(metric: str, more: str = "") -> str:
+    return f"{metric}{{{_matchers(more)}}}"
+
+
+def where(value: str, *, more: str = "", zones: bool = False) -> str:
+    """Give ``value`` (series with a type) source_node and target_node, and filter by $node, $zone.
+
+    ``max``, because a pushed kubenurse_check_info lingers for minutes when a zone or a node_state
+    changes: two of them on one side of a join are an error. Zones come only where they are known.
+    """
+    labels = ["source_node", "target_node"]
+    chosen = [_matchers('source_node=~"$node", source_zone=~"$zone"'), more]
+    if zones:
+        labels += ["source_zone", "target_zone"]
+        chosen.append('source_zone!="", target_zone!=""')
+    matchers = ", ".join(one for one in chosen if one)
+    places = ", ".join(labels)
+    return (
+        f"{value} * on ({JOIN}) group_left ({places})"
+        f" max by ({JOIN}, {places}) (kubenurse_check_info{{{matchers}}})"
+    )
+
+
+def on_node(value: str) -> str:
+    """Give ``value`` (one series an agent, or several) the agent's source_node, filtered likewise."""
+    matchers = _matchers('source_node=~"$node", source_zone=~"$zone"')
+    return (
+        f"{value} * on ({AGENT}) group_left (source_node)"
+        f" max by ({AGENT}, source_node) (kubenurse_check_info{{{matchers}}})"
+    )
+
+
+def quantile(share: float, metric: str, by: str = "", more: str = "") -> str:
+    """Return a quantile of a histogram; ``by`` are the labels that stay."""
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, sum by ({labels}) ({rate(metric + '_bucket', more)}))"
+
+
+def mean(metric: str, by: str, more: str = "") -> str:
+    """Return the mean of what a histogram observed; absent where it observed nothing."""
+    total, count = rate(metric + "_sum", more), rate(metric + "_count", more)
+    return f"sum by ({by}) ({total}) / (sum by ({by}) ({count}) > 0)"
+
+
+def share(part: str, whole: str, by: str) -> str:
+    """Return part / whole by labels, 0 where the part has no series."""
+    everything = f"sum by ({by}) ({whole})"
+    return f"(sum by ({by}) ({part}) or 0 * {everything}) / ({everything} > 0)"
+
+
+def or_zero(value: str) -> str:
+    """Return 0 instead of nothing, while any agent reports at all."""
+    return f"{value} or 0 * max({series('kubenurse_build_info')})"
+
+
+def _matchers(more: str) -> str:
+    return f"{OWN}, {more}" if more else OWN

@@ -1,0 +1,212 @@
+"""One target in depth: what each step takes, whose time it is, and the traces behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.panels import (
+    PER_SECOND,
+    RATIO,
+    SECONDS,
+    Query,
+    heat,
+    row,
+    stat,
+    time_series,
+    traces,
+)
+from dashboards.queries import RATE, or_zero, rate, series, where
+from dashboards.variables import frame
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+_TYPE: Final = 'type="$type"'
+_SUCCESS: Final = series("kubenurse_check_success", _TYPE)
+_DURATION: Final = "kubenurse_httpclient_request_duration_seconds"
+_OWN_DELAY: Final = "kubenurse_own_delay_seconds"
+
+
+def build() -> Dashboard:
+    return (
+        frame(
+            "target",
+            "One target",
+            "One type of check from one node, or from several. Exemplars (the dots) lead to traces"
+            " where the data source of the metrics names the one of the traces.",
+            one_target=True,
+        )
+        .with_panel(
+            stat(
+                "Failing now",
+                "Nodes whose latest check of this target was bad.",
+                f"sum({where(f'({_SUCCESS} == bool 0)')})",
+                width=6,
+                bad_from=1,
+            )
+        )
+        .with_panel(
+            stat(
+                "Failed",
+                "Share of the checks of this target that failed in the interval.",
+                f"1 - avg({where(f'avg_over_time({_SUCCESS}[{RATE}])')})",
+                unit=RATIO,
+                width=6,
+                bad_from=0.01,
+            )
+        )
+        .with_panel(
+            stat(
+                "Time of a check",
+                "Mean of dns + connect + tls + request.",
+                _mean(_DURATION),
+                unit=SECONDS,
+                width=6,
+            )
+        )
+        .with_panel(
+            stat(
+                "Network round trip",
+                "Mean time to the first TCP end and back; no application is in it.",
+                _mean("kubenurse_network_round_trip_seconds"),
+                unit=SECONDS,
+                width=6,
+            )
+        )
+        .with_row(row("Where the time goes"))
+        .with_panel(
+            time_series(
+                "Steps, stacked",
+                "Mean time of each step by the kernel's stamps; together they are the check.",
+                [
+                    Query(
+                        _mean("kubenurse_check_phase_duration_seconds", "phase"),
+                        "{{phase}}",
+                    )
+                ],
+                unit=SECONDS,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Whose time: loss, network, far end, own delay",
+                "A check's mean seconds lost to retransmissions, in the network, at the far end, and"
+                " waiting for this agent itself (in no other figure).",
+                [
+                    Query(
+                        or_zero(
+                            f"sum({_sum('kubenurse_loss_delay_seconds_sum')})"
+                            f" / sum({_sum(_OWN_DELAY + '_count')})"
+                        ),
+                        "loss",
+                    ),
+                    Query(_mean("kubenurse_network_round_trip_seconds"), "network round trip"),
+                    Query(_mean("kubenurse_far_end_duration_seconds"), "far end"),
+                    Query(_mean(_OWN_DELAY), "own delay"),
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            heat(
+                "Checks",
+                "How the checks are spread; dots are exemplars, each with its trace.",
+                f"sum by (le) ({_sum(_DURATION + '_bucket')})",
+                exemplars=True,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Quantiles",
+                "Median, 95th and 99th percentile of a check.",
+                [
+                    Query(
+                        f"histogram_quantile({share}, sum by (le) ({_sum(_DURATION + '_bucket')}))",
+                        name,
+                        exemplars=share == 0.99,
+                    )
+                    for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Events",
+                "Mean time since the request's start at which each event was reached, as Go's"
+                " httptrace names them.",
+                [
+                    Query(
+                        _mean("kubenurse_httpclient_trace_request_duration_seconds", "event"),
+                        "{{event}}",
+                    )
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Network round trip by source",
+                "Mean from each node that checks this target.",
+                [
+                    Query(
+                        _mean("kubenurse_network_round_trip_seconds", "source_node"),
+                        "{{source_node}}",
+                    )
+                ],
+                unit=SECONDS,
+            )
+        )
+        .with_row(row("What goes wrong"))
+        .with_panel(
+            time_series(
+                "Failures by cause",
+                "Failed checks a second, by the step that failed and why.",
+                [
+                    Query(
+                        "sum by (phase, error_type) ("
+                        + _sum("kubenurse_check_failures_total")
+                        + ")",
+                        "{{phase}}: {{error_type}}",
+                    )
+                ],
+                unit=PER_SECOND,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Lost packets",
+                "Checks a second that waited for a retransmission, and segments sent again.",
+                [
+                    Query(
+                        or_zero(f"sum({_sum('kubenurse_loss_delay_seconds_count')})"),
+                        "checks that waited",
+                    ),
+                    Query(
+                        or_zero(f"sum({_sum('kubenurse_tcp_retransmits_total')})"),
+                        "segments sent again",
+                    ),
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            traces(
+                "Traces",
+                "The newest traces of this target (Tempo; with Jaeger search for the tag"
+                " kubenurse.type). kubenurse.kept says why a trace was exported.",
+                '{ span.kubenurse.type = "$type" }',
+            )
+        )
+    )
+
+
+def _sum(metric: str) -> str:
+    return where(rate(metric, _TYPE))
+
+
+def _mean(metric: str, by: str = "") -> str:
+    total, count = _sum(metric + "_sum"), _sum(metric + "_count")
+    return f"sum by ({by}) ({total}) / (sum by ({by}) ({count}) > 0)"

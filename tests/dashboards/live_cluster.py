@@ -1,0 +1,228 @@
+"""Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
+
+A script for a network namespace of its own (packets are dropped here). Evaluates every expression of
+the file given as first argument, again and again until each has returned data or time is up; prints
+what each returned last. The second argument is Prometheus, the third a folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from agents import environment, launch
+
+from kubenurse_otel.demo.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = "http://127.0.0.1:9090"
+PORT = 18080
+RUN_SECONDS = 80.0
+SCRAPE = "1s"
+SHORTER = {"2m": "8s", "5m": "12s", "1d": "60s"}
+"""Ranges of the rules, which would take minutes to fill."""
+LOSS = """
+table inet faults {
+  chain out {
+    type filter hook output priority 0
+    ip daddr 127.0.1.3 tcp dport 18080 numgen random mod 100 < 12 drop
+  }
+}
+"""
+
+
+def shortened_rules(text: str) -> dict[str, Any]:
+    """Return the rules with ranges of seconds, and alerts that do not wait."""
+    for long, short in SHORTER.items():
+        text = text.replace(f"[{long}]", f"[{short}]")
+    document: dict[str, Any] = yaml.safe_load(text)
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = "0s"
+    return document
+
+
+def configuration(folder: Path) -> Path:
+    """Scrape the demo's agents as the relabelings of docs/examples make it, and take OTLP."""
+    example = yaml.safe_load((ROOT / "docs/examples/kubenurse-dashboard-values.yaml").read_text())
+    relabelings = [
+        {re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key): value for key, value in one.items()}
+        for one in example["serviceMonitor"]["relabelings"]
+    ]
+    targets = [
+        {
+            "targets": [f"127.0.1.{number}:{PORT}"],
+            "labels": {
+                "namespace": "demo",
+                "__meta_kubernetes_pod_name": f"kubenurse-{number}",
+                "__meta_kubernetes_pod_node_name": f"node-{number}",
+                "__meta_kubernetes_pod_label_app_kubernetes_io_name": "kubenurse",
+            },
+        }
+        for number in range(1, 6)
+    ]
+    rules = folder / "rules.yaml"
+    rules.write_text(
+        json.dumps(shortened_rules((ROOT / "dashboards/alerts/rules.yaml").read_text()))
+    )
+    file = folder / "prometheus.yml"
+    job = {"job_name": "kubenurse", "static_configs": targets, "relabel_configs": relabelings}
+    file.write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": SCRAPE, "evaluation_interval": "1s"},
+                "rule_files": [str(rules)],
+                "scrape_configs": [job],
+                "otlp": {"translation_strategy": "NoTranslation"},
+            }
+        )
+    )
+    return file
+
+
+def get(path: str, **parameters: str | float) -> Any:
+    url = f"{PROMETHEUS}{path}?{urllib.parse.urlencode(parameters)}"
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return {"error": json.load(error)["error"]}
+
+
+def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
+    """Query those that have returned nothing yet."""
+    for expression in expressions:
+        if not found.get(expression, {}).get("series"):
+            answer = get("/api/v1/query", query=expression)
+            result = answer.get("result", [])
+            numbers = [one for one in result if one["value"][1] != "NaN"]
+            found[expression] = {
+                "series": len(numbers),
+                "first": numbers[0] if numbers else None,
+                "error": answer.get("error", ""),
+            }
+
+
+async def main() -> None:
+    wanted = json.loads(Path(sys.argv[1]).read_text())
+    prometheus_binary, folder = sys.argv[2], Path(sys.argv[3])
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
+        "OTEL_METRICS_EXPORTER": "prometheus",
+    }
+    with (folder / "prometheus.log").open("wb") as log:
+        prometheus = subprocess.Popen(
+            [
+                prometheus_binary,
+                f"--config.file={configuration(folder)}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                "--web.listen-address=127.0.0.1:9090",
+                "--web.enable-otlp-receiver",
+                "--query.lookback-delta=6s",
+                "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    pushing: subprocess.Popen[bytes] | None = None
+    found: dict[str, Any] = {}
+    pictures: dict[str, Any] = {}
+    alerts: dict[str, dict[str, Any]] = {}
+    try:
+        async with Cluster(port=PORT, environ=environ) as cluster:
+            pushing = launch(pushing_environment(cluster.folder), folder / "node-6.log")
+            started = time.monotonic()
+            faults = iter(
+                (
+                    (8.0, lambda: subprocess.run(["nft", "-f", "-"], input=LOSS.encode(), check=True)),
+                    (14.0, lambda: cluster.set_ingress("delay 0.4")),
+                    (22.0, lambda: cluster.stop_agent(cluster.agents[3])),
+                    (34.0, lambda: cluster.set_ingress(f"certificate {cluster.folder}/expired.pem")),
+                    (40.0, lambda: signal_agent(cluster, "node-5", signal.SIGSTOP)),
+                    (RUN_SECONDS, lambda: None),
+                )
+            )
+            at, fault = next(faults)
+            while (now := time.monotonic() - started) < RUN_SECONDS:
+                if now >= at:
+                    done = fault()
+                    if asyncio.iscoroutine(done):
+                        await done
+                    if at == 34.0:
+                        await asyncio.to_thread(take_pictures, wanted["pictures"], pictures, now)
+                    at, fault = next(faults)
+                await asyncio.to_thread(evaluate, wanted["expressions"], found)
+                for alert in (await asyncio.to_thread(get, "/api/v1/alerts"))["alerts"]:
+                    labels = alert["labels"]
+                    alerts[f"{labels['alertname']} {labels.get('node', '')}".strip()] = alert[
+                        "annotations"
+                    ]
+                if now > 50 and all(one["series"] for one in found.values()):
+                    break
+                await asyncio.sleep(1)
+            rules = await asyncio.to_thread(get, "/api/v1/rules")
+            signal_agent(cluster, "node-5", signal.SIGCONT)
+    finally:
+        for process in (pushing, prometheus):
+            if process is not None:
+                process.terminate()
+                process.wait(10)
+    problems = {
+        rule["name"]: rule["lastError"]
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if rule["health"] != "ok"
+    }
+    print(json.dumps({"found": found, "alerts": alerts, "problems": problems, "pictures": pictures}))
+
+
+def pushing_environment(folder: Path) -> dict[str, str]:
+    """A sixth agent that is scraped by nobody, with an address that fails and a name that is none."""
+    return environment(
+        "127.0.1.6",
+        "node-6",
+        PORT,
+        KUBENURSE_NEIGHBOURS_FILE=str(folder / "neighbours.json"),
+        KUBENURSE_POD_UID="uid-of-node-6",
+        KUBENURSE_CHECK_TIMEOUT="2s",
+        KUBENURSE_CHECK_INTERVAL="1s",
+        KUBENURSE_EXTRA_CHECKS="prometheus:http://localhost:9090/-/ready|nowhere:http://nowhere.example/",
+        OTEL_METRICS_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{PROMETHEUS}/api/v1/otlp/v1/metrics",
+        OTEL_METRIC_EXPORT_INTERVAL="1000",
+    )
+
+
+def signal_agent(cluster: Cluster, node: str, number: signal.Signals) -> None:
+    cluster._processes[node].send_signal(number)
+
+
+def take_pictures(wanted: Mapping[str, str], pictures: dict[str, Any], seconds: float) -> None:
+    """Keep what the README's pictures show: (instant, over time) of each query."""
+    now = time.time()
+    for name, expression in wanted.items():
+        pictures[name] = {
+            "instant": get("/api/v1/query", query=expression),
+            "range": get(
+                "/api/v1/query_range", query=expression, start=now - seconds + 3, end=now, step=1
+            ),
+        }
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
