@@ -191,7 +191,9 @@ def answering(*, requests: int, others: Sequence[tuple[str, Sequence[str]]]) -> 
         ("agent", "requests", "p50", "p90", "p99", "max"),
     )
     with Network() as network, place(network) as where:
-        for name, command in [("kubenurse-otel", OURS), *others]:
+        bare = (sys.executable, "-m", "bench.server", "--bind", where.address, "--port", str(PORT))
+        runs = [("kubenurse-otel", OURS), ("a bare asyncio protocol, no checks", bare), *others]
+        for name, command in runs:
             with agent(where, command) as one, network.capture() as segments:
                 time.sleep(2)
                 for number_ in range(requests):

@@ -132,6 +132,7 @@ def table(
         steps.append(dashboard.Threshold(bad_from, BAD))
     panel = (
         table_builder.Panel()
+        .show_header(show_header=True)
         .title(title)
         .description(description)
         .datasource(METRICS)
@@ -172,6 +173,7 @@ def matrix(
     """Return a square of the label ``row`` by the label ``column``."""
     return (
         table_builder.Panel()
+        .show_header(show_header=True)
         .title(title)
         .description(description)
         .datasource(METRICS)
@@ -230,6 +232,7 @@ def traces(
     """Return the newest traces that a TraceQL expression finds, each a link to itself."""
     return (
         table_builder.Panel()
+        .show_header(show_header=True)
         .title(title)
         .description(description)
         .datasource(TRACES)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import Behaviour, Certificates, FaultServer
 from servers.nameserver import RESOLV_CONF
 from servers.namespace import run_in_namespace
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from probing import Prober
+
+
+# A busy machine is no finding: nothing of a property test is judged by its time.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,8 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     shutil.copytree(CHART, chart)
     text = (chart / "templates" / "NOTES.txt").read_text()
     (chart / "templates" / "notes.yaml").write_text(
-        f'{{{{ define "notes" }}}}{text}{{{{ end }}}}\nnotes: {{{{ include "notes" . | toJson }}}}\n'
+        f'{{{{ define "notes" }}}}{text}{{{{ end }}}}\n'
+        'notes: {{ include "notes" . | toJson }}\n'
     )
 
     def rendered(values: object = None) -> str:

@@ -105,7 +105,7 @@ def main() -> int:
         write()
         return 0
     for path in stale():
-        print(f"{path.relative_to(ROOT)} is stale: python -m tests.chart.generate --write")
+        print(f"{path.relative_to(ROOT)} is stale: python -m tests.chart.generate --write")  # noqa: T201 - for people
     return 1 if stale() else 0
 
 

@@ -158,18 +158,13 @@ _ITEMS: Final = {
     "RelabelConfig": "A relabeling.",
 }
 
-# A filter of requirements that our pods' labels may fulfil: about our own labels, or negative.
-# It is asked for where the labels are known: with the default name and no podLabels.
-_OWN_NAME: Final = (
-    r"app\.kubernetes\.io/name( *==? *kubenurse| +in *\([^()]*\bkubenurse\b[^()]*\))?"
+# Filters that our pods' labels may fulfil: about these labels, or negative. Asked for where the
+# labels are known: with the default name and no podLabels. Short, as the message repeats it; what
+# it lets through is judged exactly by NOTES.
+OWN_FILTER: Final = (
+    r"^$|app\.kubernetes\.io/(name *(={1,2} *kubenurse *)?(,|$)|name +in|instance)|!|notin"
+    r"|istio|cluster|controller-revision|pod-template"
 )
-_OWN_LABELS: Final = (
-    r"(app\.kubernetes\.io/instance|controller-revision-hash|pod-template-generation|cluster"
-    r"|sidecar\.istio\.io/inject|istio\.io/dataplane-mode)( *==? *[^,()=]+| +in *\([^()]+\))?"
-)
-_NEGATIVE: Final = r"! *[^,() ]+|[^,()=! ]+ *!=[^,()]*|[^,()=! ]+ +notin *\([^()]*\)"
-_REQUIREMENT: Final = rf" *({_OWN_NAME}|{_OWN_LABELS}|{_NEGATIVE}) *"
-OWN_FILTER: Final = rf"^({_REQUIREMENT}(,{_REQUIREMENT})*)?$"
 
 
 def make(values: tuple[Value, ...]) -> Schema:
@@ -206,11 +201,12 @@ def _structure(values: tuple[Value, ...]) -> Schema:
 
 
 def _one(value: Value) -> Schema:
-    schema = _structure(value.parts) if value.is_structure else _inlined(value.schema)
+    schema: Schema = _structure(value.parts) if value.is_structure else _inlined(value.schema)
     if "enum" not in schema:
-        schema = {"type": _json_type(value.default)} | schema
-    if schema.get("items", {}).get("type") == "object":
-        schema["items"].setdefault("description", f"One of {value.path[-1]}.")
+        schema = {"type": _json_type(value.default), **schema}
+    items = schema.get("items")
+    if isinstance(items, dict):
+        items.setdefault("description", f"One of {value.path[-1]}.")
     if value.is_kubenurse:
         schema = _as_kubenurse(schema)
     return {"description": value.description} | schema

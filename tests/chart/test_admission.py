@@ -1,4 +1,4 @@
-"""Every rendering, judged by a real API server: strict fields, real CRDs, restricted Pod Security."""
+"""Every rendering before a real API server: strict fields, real CRDs, restricted Pod Security."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_reused_values_render_as_given_ones(reused: Path) -> None:
 
 
 def test_objects_keep_name_and_selector() -> None:
-    """DaemonSet, Service, port and selector are kubenurse's, so that a release is upgraded in place."""
+    """DaemonSet, Service, port and selector are kubenurse's: a release is upgraded in place."""
     manifests = helm.render(kubenurse.DEFAULTS)
     daemonset = helm.one(manifests, "DaemonSet")
     service = helm.one(manifests, "Service")
@@ -91,7 +91,8 @@ def test_every_key_accepts_null(path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("path", [*{path[:1] for path in KEYS if len(path) > 1}], ids=names)
 def test_every_section_accepts_null(path: tuple[str, ...]) -> None:
     """Each map of kubenurse's that holds keys may be null or [], too."""
-    for nothing in (None, []):
+    nothings: list[object] = [None, []]
+    for nothing in nothings:
         assert helm.render(kubenurse.nested(path, nothing))
 
 

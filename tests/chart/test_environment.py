@@ -27,7 +27,7 @@ PLACES = {
     "metadata.uid": "9a3e7c5e-7f0e-4f0e-9d5c-0c8c3a3f9d11",
 }
 # Values under another key than the variable's name.
-KEYS = {
+KEYS: dict[str, dict[str, Any]] = {
     "KUBENURSE_INGRESS_URL": {"ingress": {"url": "https://kubenurse.example.com"}},
     "KUBERNETES_SERVICE_DNS": {"kubernetes_service_dns": "kubernetes.default.svc.example.local"},
     "KUBENURSE_PORT": {"ports": {"http": 18080}},
@@ -88,8 +88,8 @@ def test_every_variable_can_be_set(variable: Variable[object]) -> None:
         }
     else:
         key = name.removeprefix("KUBENURSE_").lower()
-        value = example == "true" if example in ("true", "false") else example
-        given = KEYS.get(name, {key: value}) | NEEDS.get(name, {})
+        value: object = example == "true" if example in ("true", "false") else example
+        given = {**KEYS.get(name, {key: value}), **NEEDS.get(name, {})}
     assert example == helm.environment(helm.render(given))[name]
 
 
@@ -97,10 +97,7 @@ def test_every_variable_can_be_set(variable: Variable[object]) -> None:
 def test_agent_takes_what_is_rendered(case: Path) -> None:
     """The agent's own parser has no complaint about the environment of any ci/*-values.yaml."""
     environ = as_the_kubelet_does(helm.render(yaml.safe_load(case.read_text())))
-    environ = {
-        name: value.replace("/etc/kubenurse/", f"{CHART}/Chart.yaml") if "CERT" in name else value
-        for name, value in environ.items()
-    }
+    # The files that the agent wants to read at its start.
     environ |= {name: f"{CHART}/Chart.yaml" for name in environ if "_CERT_" in name}
     assert () == load(environ).config.warnings
 

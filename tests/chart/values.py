@@ -43,6 +43,7 @@ def read(file: Path = CHART / "values.yaml") -> tuple[Value, ...]:
     """Return the top-level values. Raises ValueError for a key without a description."""
     text = file.read_text()
     root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
     return _parts(root, yaml.safe_load(text), text.splitlines(), ())
 
 

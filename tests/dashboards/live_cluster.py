@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from agents import environment, launch
+from agents import environment, launch, wait_for
 
 from kubenurse_otel.demo.cluster import Cluster
 
@@ -44,6 +44,12 @@ table inet faults {
 """
 
 
+TWO_ADDRESSES = "two-addresses"
+HOSTS = (
+    f"127.0.0.1 localhost\n::1 localhost\n127.0.0.9 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
+)
+
+
 def shortened_rules(text: str) -> dict[str, Any]:
     """Return the rules with ranges of seconds, and alerts that do not wait."""
     for long, short in SHORTER.items():
@@ -60,7 +66,10 @@ def configuration(folder: Path) -> Path:
     """Scrape the demo's agents as the relabelings of docs/examples make it, and take OTLP."""
     example = yaml.safe_load((ROOT / "docs/examples/kubenurse-dashboard-values.yaml").read_text())
     relabelings = [
-        {re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key): value for key, value in one.items()}
+        {
+            re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key): value
+            for key, value in one.items()
+        }
         for one in example["serviceMonitor"]["relabelings"]
     ]
     targets = [
@@ -104,6 +113,14 @@ def get(path: str, **parameters: str | float) -> Any:
             return {"error": json.load(error)["error"]}
 
 
+def prometheus_is_ready() -> bool:
+    try:
+        with urllib.request.urlopen(f"{PROMETHEUS}/-/ready", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
 def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
     """Query those that have returned nothing yet."""
     for expression in expressions:
@@ -121,6 +138,8 @@ def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
 async def main() -> None:
     wanted = json.loads(Path(sys.argv[1]).read_text())
     prometheus_binary, folder = sys.argv[2], Path(sys.argv[3])
+    (folder / "hosts").write_text(HOSTS)
+    subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
         "OTEL_METRICS_EXPORTER": "prometheus",
@@ -145,14 +164,21 @@ async def main() -> None:
     alerts: dict[str, dict[str, Any]] = {}
     try:
         async with Cluster(port=PORT, environ=environ) as cluster:
+            await asyncio.to_thread(wait_for, prometheus_is_ready, seconds=20, what="Prometheus")
             pushing = launch(pushing_environment(cluster.folder), folder / "node-6.log")
             started = time.monotonic()
             faults = iter(
                 (
-                    (8.0, lambda: subprocess.run(["nft", "-f", "-"], input=LOSS.encode(), check=True)),
+                    (
+                        8.0,
+                        lambda: subprocess.run(["nft", "-f", "-"], input=LOSS.encode(), check=True),
+                    ),
                     (14.0, lambda: cluster.set_ingress("delay 0.4")),
                     (22.0, lambda: cluster.stop_agent(cluster.agents[3])),
-                    (34.0, lambda: cluster.set_ingress(f"certificate {cluster.folder}/expired.pem")),
+                    (
+                        34.0,
+                        lambda: cluster.set_ingress(f"certificate {cluster.folder}/expired.pem"),
+                    ),
                     (40.0, lambda: signal_agent(cluster, "node-5", signal.SIGSTOP)),
                     (RUN_SECONDS, lambda: None),
                 )
@@ -188,11 +214,13 @@ async def main() -> None:
         for rule in group["rules"]
         if rule["health"] != "ok"
     }
-    print(json.dumps({"found": found, "alerts": alerts, "problems": problems, "pictures": pictures}))
+    print(
+        json.dumps({"found": found, "alerts": alerts, "problems": problems, "pictures": pictures})
+    )
 
 
 def pushing_environment(folder: Path) -> dict[str, str]:
-    """A sixth agent that is scraped by nobody, with an address that fails and a name that is none."""
+    """A sixth agent that nobody scrapes; an address, a name and an API server of its fail."""
     return environment(
         "127.0.1.6",
         "node-6",
@@ -201,7 +229,10 @@ def pushing_environment(folder: Path) -> dict[str, str]:
         KUBENURSE_POD_UID="uid-of-node-6",
         KUBENURSE_CHECK_TIMEOUT="2s",
         KUBENURSE_CHECK_INTERVAL="1s",
-        KUBENURSE_EXTRA_CHECKS="prometheus:http://localhost:9090/-/ready|nowhere:http://nowhere.example/",
+        KUBENURSE_EXTRA_CHECKS=f"two:http://{TWO_ADDRESSES}:9090/-/ready|nowhere:http://nowhere.example/",
+        KUBENURSE_CHECK_API_SERVER_DIRECT="true",
+        KUBERNETES_SERVICE_HOST="127.0.0.1",
+        KUBERNETES_SERVICE_PORT="9",
         OTEL_METRICS_EXPORTER="otlp",
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{PROMETHEUS}/api/v1/otlp/v1/metrics",
         OTEL_METRIC_EXPORT_INTERVAL="1000",

@@ -17,6 +17,7 @@ import pytest
 from expressions import filled_in, of_panels, of_rules
 from live_cluster import shortened_rules
 from prometheus_tools import ROOT, binary
+from dashboards.pictures import queries
 from servers.nameserver import RESOLV_CONF
 from servers.namespace import _SET_UP as SET_UP
 
@@ -101,15 +102,30 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     wanted = {expr for queries in panel_queries().values() for expr in queries}
     wanted |= set(others().values())
     wanted |= {e for name, e in rule_queries(folder).items() if name not in PROVEN_BY_PROMTOOL}
+    drawn = {
+        name: filled_in(query, one_type="me_ingress", rate="8s")
+        for name, query in queries().items()
+    }
     file = folder / "wanted.json"
-    file.write_text(json.dumps({"expressions": sorted(wanted), "pictures": pictures()}))
+    file.write_text(json.dumps({"expressions": sorted(wanted), "pictures": drawn}))
     script = [sys.executable, str(HERE / "live_cluster.py")]
     arguments = [str(file), str(binary("prometheus")), str(folder)]
     flags = ["--mount", "--net", "--pid", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         flags.append("--map-root-user")
     done = subprocess.run(
-        ["unshare", *flags, "sh", "-c", SET_UP, "sh", str(folder), RESOLV_CONF, *script, *arguments],
+        [
+            "unshare",
+            *flags,
+            "sh",
+            "-c",
+            SET_UP,
+            "sh",
+            str(folder),
+            RESOLV_CONF,
+            *script,
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=150,
@@ -121,13 +137,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if keep := os.environ.get("KUBENURSE_PICTURES"):
         Path(keep).write_text(json.dumps(found["pictures"]))
     return found
-
-
-def pictures() -> dict[str, str]:
-    """The queries that dashboards.pictures draws, by its names."""
-    from dashboards.pictures import QUERIES
-
-    return {name: filled_in(query, one_type="me_ingress", rate="8s") for name, query in QUERIES.items()}
 
 
 def test_every_panel_has_data(live: dict[str, Any]) -> None:

@@ -1,0 +1,225 @@
+"""How metrics and traces leave: monitors, collector, OTLP; rules and dashboards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from . import helm
+from .values import CHART
+
+COLLECTOR = {"endpoint": "otlp.example.com:4317"}
+MONITORS = {"service": "ServiceMonitor", "pod": "PodMonitor"}
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({}, "annotations"),
+        ({"monitor": "none"}, "none"),
+        ({"monitor": "service"}, "service"),
+        ({"monitor": "pod"}, "pod"),
+        ({"serviceMonitor": {"enabled": True}}, "service"),
+    ],
+)
+@pytest.mark.parametrize("admin", [0, 9090])
+def test_exactly_one_way_to_scrape(given: dict[str, Any], used: str, admin: int) -> None:
+    """Annotations, ServiceMonitor, PodMonitor or nothing, on the port that has /metrics."""
+    manifests = helm.render(given | {"ports": {"admin": admin}, "clusterName": "one"})
+    annotations = helm.pod(manifests)["metadata"]["annotations"]
+    assert ("prometheus.io/scrape" in annotations) == (used == "annotations")
+    if used == "annotations":
+        assert str(admin or 8080) == annotations["prometheus.io/port"]
+        assert "one" == helm.pod(manifests)["metadata"]["labels"]["cluster"]
+    for kind, name in MONITORS.items():
+        assert len(helm.of_kind(manifests, name)) == (used == kind)
+    if used in MONITORS:
+        spec = helm.one(manifests, MONITORS[used])["spec"]
+        (endpoint,) = spec["endpoints" if used == "service" else "podMetricsEndpoints"]
+        ports = {
+            "service": helm.one(manifests, "Service")["spec"]["ports"],
+            "pod": helm.agent(manifests)["ports"],
+        }[used]
+        (port,) = [port for port in ports if port["name"] == endpoint["port"]]
+        assert (admin or 8080) == port.get("targetPort", port.get("containerPort"))
+        assert {"action": "replace", "targetLabel": "cluster", "replacement": "one"} == (
+            endpoint["relabelings"][0]
+        )
+
+
+def test_monitor_takes_its_settings() -> None:
+    """Interval, timeout, relabelings and labels reach ServiceMonitor and PodMonitor alike."""
+    settings = {
+        "interval": "15s",
+        "scrapeTimeout": "10s",
+        "relabelings": [{"targetLabel": "a", "replacement": "b"}],
+        "metricRelabelings": [{"action": "drop", "regex": "c"}],
+    }
+    for kind, name in MONITORS.items():
+        values = {"monitor": kind, "serviceMonitor": settings | {"labels": {"release": "p"}}}
+        manifest = helm.one(helm.render(values), name)
+        (endpoint,) = manifest["spec"]["endpoints" if kind == "service" else "podMetricsEndpoints"]
+        assert settings == {key: endpoint[key] for key in settings}
+        assert "p" == manifest["metadata"]["labels"]["release"]
+
+
+@pytest.mark.parametrize(
+    ("given", "exporter", "warned"),
+    [
+        ({}, "prometheus", False),
+        ({"collector": COLLECTOR}, "prometheus", False),
+        ({"collector": COLLECTOR, "monitor": "none"}, "otlp", False),
+        ({"otel": {"endpoint": "http://a:4318"}, "monitor": "none"}, "otlp", False),
+        ({"otel": {"endpoint": "http://a:4318", "metricsExporter": "otlp"}}, "otlp", True),
+        ({"otel": {"metricsExporter": "prometheus,otlp"}}, "prometheus,otlp", True),
+    ],
+)
+def test_metrics_leave_once(
+    given: dict[str, Any], exporter: str, notes: Callable[..., str], *, warned: bool
+) -> None:
+    """Metrics are scraped, or pushed where nothing scrapes; doing both is warned of."""
+    assert exporter == helm.environment(helm.render(given))["OTEL_METRICS_EXPORTER"]
+    assert warned == ("WARNING: metrics are pushed" in notes(given))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_collector_is_beside_the_agent(*, native: bool) -> None:
+    """With an endpoint there is a collector that nobody waits for; native, the agent waits."""
+    spec = helm.pod(helm.render({"collector": COLLECTOR | {"native": native}}))["spec"]
+    (collector,) = spec["initContainers"] if native else spec["containers"][1:]
+    assert ("Always" if native else None) == collector.get("restartPolicy")
+    for absent in ("readinessProbe", "livenessProbe", "startupProbe", "ports"):
+        assert absent not in collector
+    assert {"name": "GOMEMLIMIT", "value": "102MiB"} in collector["env"]
+    assert "@sha256:" in collector["image"]
+    if not native:
+        # SIGTERM finds the collector when the agent has said its last (shutdown and 1 s).
+        assert 11 == collector["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert (
+            collector["lifecycle"]["preStop"]["sleep"]["seconds"]
+            < (spec["terminationGracePeriodSeconds"])
+        )
+
+
+def test_no_collector_without_an_endpoint() -> None:
+    """A bare install has the agent alone."""
+    spec = helm.pod(helm.render())["spec"]
+    assert ["kubenurse"] == [one["name"] for one in spec["containers"]]
+    assert "initContainers" not in spec
+
+
+def test_agent_sends_to_its_collector() -> None:
+    """The agent's OTLP goes to the collector that its pod has."""
+    got = helm.environment(helm.render({"collector": COLLECTOR}))
+    assert ("http://127.0.0.1:4318", "http/protobuf") == (
+        got["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        got["OTEL_EXPORTER_OTLP_PROTOCOL"],
+    )
+
+
+def collector_config(values: dict[str, Any]) -> dict[str, Any]:
+    (config,) = [
+        one
+        for one in helm.of_kind(helm.render(values), "ConfigMap")
+        if "config.yaml" in one["data"]
+    ]
+    loaded: dict[str, Any] = yaml.safe_load(config["data"]["config.yaml"])
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("protocol", "exporter"), [("grpc", "otlp_grpc"), ("http/protobuf", "otlp_http")]
+)
+def test_collector_is_configured_by_values(protocol: str, exporter: str) -> None:
+    """files/sidecar.yaml with endpoint, protocol, headers and TLS from the values, nothing else."""
+    header = {"secretName": "vendor", "key": "token"}
+    values = COLLECTOR | {
+        "protocol": protocol,
+        "headers": {"x-tenant": header, "authorization": header},
+        "tls": {"secretName": "ca", "clientCertificate": True, "insecureSkipVerify": True},
+    }
+    config = collector_config({"collector": values})
+    base = yaml.safe_load((CHART / "files" / "sidecar.yaml").read_text())
+    assert [exporter] == list(config["exporters"])
+    sent = config["exporters"][exporter]
+    assert "otlp.example.com:4317" == sent.pop("endpoint")
+    assert sent.pop("headers") == {
+        "authorization": "${env:OTLP_HEADER_0}",
+        "x-tenant": "${env:OTLP_HEADER_1}",
+    }
+    assert sent.pop("tls") == {
+        "ca_file": "/etc/otelcol-tls/ca.crt",
+        "cert_file": "/etc/otelcol-tls/tls.crt",
+        "key_file": "/etc/otelcol-tls/tls.key",
+        "insecure_skip_verify": True,
+    }
+    (theirs,) = base["exporters"].values()
+    del theirs["endpoint"]
+    assert theirs == sent
+    assert config["receivers"] == base["receivers"]
+    assert {exporter} == {
+        name for one in config["service"]["pipelines"].values() for name in one["exporters"]
+    }
+
+
+def test_collector_takes_a_configuration_of_its_own() -> None:
+    """collector.config is used as it is, and a change of it restarts the pods."""
+    own: dict[str, object] = {"receivers": {"otlp": {}}, "exporters": {"debug": {}}}
+    assert own == collector_config({"collector": {"config": own}})
+    sums = {
+        helm.pod(helm.render({"collector": {"endpoint": endpoint}}))["metadata"]["annotations"][
+            "checksum/collector-config"
+        ]
+        for endpoint in ("a:1", "b:1")
+    }
+    assert len(sums) == 2
+
+
+def test_secrets_stay_in_secrets() -> None:
+    """Headers of agent and collector come from Secrets; no value of them is rendered."""
+    header = {"secretName": "vendor", "key": "token"}
+    manifests = helm.render({"collector": COLLECTOR | {"headers": {"authorization": header}}})
+    collector = helm.pod(manifests)["spec"]["containers"][1]
+    reference = {"secretKeyRef": {"name": "vendor", "key": "token"}}
+    assert {"name": "OTLP_HEADER_0", "valueFrom": reference} in collector["env"]
+    values = {"endpoint": "https://a", "headersSecret": {"name": "vendor", "key": "token"}}
+    agent = helm.agent(helm.render({"otel": values}))
+    assert {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": reference} in agent["env"]
+
+
+def test_cluster_is_told_over_otlp() -> None:
+    """clusterName is k8s.cluster.name and the resource attribute cluster, beside the user's own."""
+    values = {"clusterName": "one", "otel": {"resourceAttributes": {"team": "a, b=c"}}}
+    got = helm.environment(helm.render(values))
+    assert "one" == got["KUBENURSE_CLUSTER_NAME"]
+    assert "cluster=one,team=a%2C%20b%3Dc" == got["OTEL_RESOURCE_ATTRIBUTES"]
+
+
+def test_rules_and_dashboards_are_rendered_whole() -> None:
+    """Each file of rules is a PrometheusRule, each dashboard a ConfigMap that Grafana finds."""
+    values = {
+        "prometheusRule": {"enabled": True, "labels": {"release": "p"}},
+        "dashboards": {"enabled": True, "namespace": "grafana", "annotations": {"folder": "Net"}},
+    }
+    manifests = helm.render(values)
+    rules = [yaml.safe_load(one.read_text()) for one in (CHART / "files/alerts").glob("*.yaml")]
+    assert rules == [one["spec"] for one in helm.of_kind(manifests, "PrometheusRule")]
+    assert rules
+    boards = {
+        path.name: json.loads(path.read_text()) for path in (CHART / "files/dashboards").glob("*")
+    }
+    assert boards
+    maps = helm.of_kind(manifests, "ConfigMap")
+    assert boards == {name: json.loads(text) for one in maps for name, text in one["data"].items()}
+    for one in maps:
+        assert ("grafana", "1", "Net") == (
+            one["metadata"]["namespace"],
+            one["metadata"]["labels"]["grafana_dashboard"],
+            one["metadata"]["annotations"]["folder"],
+        )
+        assert len(json.dumps(one)) < 1_000_000  # etcd's limit is 1.5 MiB, a ConfigMap's 1 MiB.
+    assert not helm.of_kind(helm.render(), "ConfigMap")

@@ -1,0 +1,186 @@
+"""The collector beside an agent: a dead endpoint, headers, and what its configuration promises."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from agents import running, wait_for
+from otlp_receiver import attributes, http_receiver
+
+from collector import servers
+from collector.conftest import EXAMPLES, GATEWAY, ROOT, SIDECAR, agent_environment, write_neighbours
+
+CORE = {"otlp", "memory_limiter", "batch", "otlp_grpc", "otlp_http", "debug"}
+CONTRIB = {"k8sattributes", "tail_sampling", "loadbalancing", "prometheusremotewrite"}
+ENVIRONMENT = {
+    "OTLP_ENDPOINT": "collector.example.com:4317",
+    "TRACES_ENDPOINT": "http://jaeger:4317",
+    "METRICS_ENDPOINT": "http://prometheus:9090/api/v1/otlp/v1/metrics",
+    "VENDOR_ENDPOINT": "https://otlp.example.com",
+    "VENDOR_AUTHORIZATION": "Bearer secret",
+}
+OVER_SIDECAR = ("jaeger", "tempo", "prometheus-otlp", "vendor")
+OVER_GATEWAY = ("prometheus-otlp", "vendor")
+NEED_CONTRIB = ("k8sattributes", "tail-sampling", "load-balancing", "remote-write")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (SIDECAR,),
+        (GATEWAY,),
+        *((SIDECAR, EXAMPLES / f"{name}.yaml") for name in OVER_SIDECAR),
+        *((GATEWAY, EXAMPLES / f"{name}.yaml") for name in OVER_GATEWAY),
+        (SIDECAR, EXAMPLES / "jaeger.yaml", EXAMPLES / "prometheus-otlp.yaml"),
+    ],
+    ids=lambda files: "+".join(file.stem for file in files),
+)
+def test_the_collector_accepts_what_needs_core_alone(files: tuple[Path, ...]) -> None:
+    """Each is valid for a collector that has core components only."""
+    found = servers.validate(*files, environ=ENVIRONMENT)
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("name", NEED_CONTRIB)
+def test_what_needs_contrib_is_whole_and_says_so(name: str) -> None:
+    """Only read, not run: over gateway.yaml each pipeline's components are configured."""
+    file = EXAMPLES / f"{name}.yaml"
+    assert file.read_text().startswith("# Needs the contrib distribution")
+    config = yaml.safe_load(file.read_text())
+    used = kinds(config)
+    assert used <= CORE | CONTRIB
+    assert used & CONTRIB
+    base = {} if "receivers" in config else yaml.safe_load(GATEWAY.read_text())
+    merged = merge(base, config)
+    for pipeline in merged["service"]["pipelines"].values():
+        for kind in ("receivers", "processors", "exporters"):
+            assert set(pipeline.get(kind, ())) <= merged.get(kind, {}).keys()
+
+
+def test_every_example_is_looked_at() -> None:
+    """No file lies in the examples that no test reads."""
+    tested = {*OVER_SIDECAR, *OVER_GATEWAY, *NEED_CONTRIB, "prometheus"}
+    assert tested == {file.stem for file in EXAMPLES.glob("*.yaml")}
+
+
+def test_the_chart_has_the_same_configuration() -> None:
+    """The chart's copy and otel-collector/sidecar.yaml are one text."""
+    copy = ROOT / "helm" / "kubenurse-otel" / "files" / "sidecar.yaml"
+    assert SIDECAR.read_text() == copy.read_text()
+
+
+def test_the_sidecar_takes_nothing_from_outside() -> None:
+    """It listens on localhost only: anyone could send through it otherwise."""
+    receivers = yaml.safe_load(SIDECAR.read_text())["receivers"]
+    endpoints = [one["endpoint"] for one in receivers["otlp"]["protocols"].values()]
+    assert endpoints == ["127.0.0.1:4317", "127.0.0.1:4318"]
+
+
+def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> None:
+    """The sidecar holds the agent's traces and metrics until the gateway is there."""
+    neighbours = write_neighbours(tmp_path)
+    (port,) = servers.free_ports(1)
+    gateway_ports = tuple(servers.free_ports(2))
+    assert len(gateway_ports) == 2
+    with (
+        http_receiver() as behind,
+        servers.collector(
+            "sidecar",
+            tmp_path,
+            SIDECAR,
+            environ={"OTLP_ENDPOINT": f"http://127.0.0.1:{gateway_ports[0]}"},
+        ) as sidecar,
+    ):
+        environ = agent_environment(
+            "node-a", port, neighbours, OTEL_EXPORTER_OTLP_ENDPOINT=sidecar.http
+        )
+        with running([environ], tmp_path) as (agent,):
+            exported = 'kubenurse_telemetry_exports_total{signal="traces",result="success"}'
+            wait_for(
+                lambda: agent.metrics().get(exported, 0) >= 2,
+                seconds=20,
+                what="traces that the sidecar took",
+            )
+            before = time.time_ns()
+            failures = [name for name in agent.metrics() if 'result="failure"' in name]
+            assert not failures
+            to_the_receiver = {
+                "exporters": {"otlp_http": {"endpoint": behind.endpoint}},
+                "service": {
+                    "telemetry": {"metrics": {"level": "none"}},
+                    "pipelines": {
+                        signal: {"receivers": ["otlp"], "exporters": ["otlp_http"]}
+                        for signal in ("traces", "metrics")
+                    },
+                },
+            }
+            with servers.collector("gateway", tmp_path, to_the_receiver, ports=gateway_ports):
+
+                def early() -> bool:
+                    spans = [one for one in behind.spans() if one.name == "check path"]
+                    return any(one.end_time_unix_nano < before for one in spans)
+
+                wait_for(early, seconds=30, what="a span from before")
+                wait_for(
+                    lambda: behind.points("kubenurse_httpclient_requests_total"),
+                    seconds=30,
+                    what="metrics",
+                )
+
+
+def test_a_vendor_gets_the_header_and_both_signals(tmp_path: Path) -> None:
+    """docs/examples/collector/vendor.yaml over sidecar.yaml: the header is there, in no log."""
+    neighbours = write_neighbours(tmp_path)
+    (port,) = servers.free_ports(1)
+    with (
+        http_receiver() as vendor,
+        servers.collector(
+            "sidecar",
+            tmp_path,
+            SIDECAR,
+            EXAMPLES / "vendor.yaml",
+            environ={
+                "OTLP_ENDPOINT": "unused",
+                "VENDOR_ENDPOINT": vendor.endpoint,
+                "VENDOR_AUTHORIZATION": "Bearer not-to-be-seen",
+            },
+        ) as sidecar,
+        running(
+            [
+                agent_environment(
+                    "node-a",
+                    port,
+                    neighbours,
+                    OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+                    OTEL_EXPORTER_OTLP_ENDPOINT=sidecar.grpc,
+                )
+            ],
+            tmp_path,
+        ),
+    ):
+        assert vendor.wait_for(lambda: bool(vendor.traces and vendor.metrics), 30)
+        assert {"/v1/traces", "/v1/metrics"} <= set(vendor.paths)
+        assert {one["authorization"] for one in vendor.headers} == {"Bearer not-to-be-seen"}
+        resource = attributes(vendor.traces[0].resource_spans[0].resource)
+        assert resource["k8s.node.name"] == "node-a"
+    assert "not-to-be-seen" not in sidecar.log_file.read_text()
+
+
+def kinds(config: dict[str, Any]) -> set[str]:
+    """The components' types: `otlp_grpc` of `otlp_grpc/traces`."""
+    return {
+        name.partition("/")[0]
+        for part in ("receivers", "processors", "exporters")
+        for name in config.get(part, {})
+    }
+
+
+def merge(base: Any, over: Any) -> Any:
+    """As the collector merges configurations: maps by key, all else replaced."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return base | {key: merge(base.get(key), value) for key, value in over.items()}
