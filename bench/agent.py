@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import trustme
 
-from bench.network import ROOT, BenchError, Network, inside, stop
+from bench.network import BenchError, Network, inside, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -199,6 +199,3 @@ def agent(
         with contextlib.suppress(subprocess.TimeoutExpired):
             one.process.wait(8)
         stop(one.process)
-
-
-__all__ = ["OTLP", "OURS", "ROOT", "Agent", "Place", "agent", "place"]

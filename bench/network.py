@@ -11,6 +11,7 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,12 +55,22 @@ def _ip(*arguments: str) -> None:
 
 
 def sweep() -> None:
-    """Remove the namespaces of runs whose process is gone."""
+    """Remove the namespaces of runs whose process is gone, and what still runs in them."""
     names = subprocess.run(["ip", "netns"], check=True, capture_output=True, text=True, timeout=20)
     for match in _NAME.finditer(names.stdout):
         if not Path(f"/proc/{match.group(1)}").exists():
             with contextlib.suppress(subprocess.CalledProcessError):
+                _end_all(match.group(0))
                 _ip("netns", "delete", match.group(0))
+
+
+def _end_all(namespace: str) -> None:
+    listed = subprocess.run(
+        ["ip", "netns", "pids", namespace], check=True, capture_output=True, text=True, timeout=20
+    )
+    for process in listed.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)
 
 
 class Network:

@@ -34,7 +34,7 @@ def build() -> Dashboard:
     return (
         frame("agents", "The agents", "Whether the agents' word is good, and what they cost.")
         .with_panel(
-            stat("Agents", "Agents that report.", f"count({series('kubenurse_build_info')})")
+            stat("Agents", "Agents that report, scraped or pushed.", f"count({series('kubenurse_build_info')})")
         )
         .with_panel(
             stat(

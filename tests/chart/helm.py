@@ -15,7 +15,7 @@ VERSION: Final = "v3.22.0"
 KUBE_VERSION: Final = "1.34.4"
 RELEASE: Final = "kubenurse"
 NAMESPACE: Final = "monitoring"
-_CACHE: Final = Path(os.environ.get("KUBENURSE_TEST_CACHE", CHART.parents[1] / ".cache"))
+CACHE: Final = Path(os.environ.get("KUBENURSE_TEST_CACHE", CHART.parents[1] / ".cache"))
 
 Manifest = dict[str, Any]
 
@@ -26,7 +26,7 @@ class HelmError(Exception):
 
 def binary() -> Path:
     """Return helm, built (about a minute) if the cache has none of this version."""
-    target = _CACHE / "bin" / "helm"
+    target = CACHE / "bin" / "helm"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         command = ["nice", "-n", "19", "go", "install", f"helm.sh/helm/v3/cmd/helm@{VERSION}"]

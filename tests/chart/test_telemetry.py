@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from . import helm
 from .values import CHART
 
 COLLECTOR = {"endpoint": "otlp.example.com:4317"}
+COLLECTORS = sorted(helm.CACHE.glob("bin/otelcol-*"))
 MONITORS = {"service": "ServiceMonitor", "pod": "PodMonitor"}
 
 
@@ -132,9 +135,13 @@ def collector_config(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "exporter"), [("grpc", "otlp_grpc"), ("http/protobuf", "otlp_http")]
+    ("protocol", "exporter", "endpoint"),
+    [
+        ("grpc", "otlp_grpc", "otlp.example.com:4317"),
+        ("http/protobuf", "otlp_http", "https://otlp.example.com:4317"),
+    ],
 )
-def test_collector_is_configured_by_values(protocol: str, exporter: str) -> None:
+def test_collector_is_configured_by_values(protocol: str, exporter: str, endpoint: str) -> None:
     """files/sidecar.yaml with endpoint, protocol, headers and TLS from the values, nothing else."""
     header = {"secretName": "vendor", "key": "token"}
     values = COLLECTOR | {
@@ -146,7 +153,7 @@ def test_collector_is_configured_by_values(protocol: str, exporter: str) -> None
     base = yaml.safe_load((CHART / "files" / "sidecar.yaml").read_text())
     assert [exporter] == list(config["exporters"])
     sent = config["exporters"][exporter]
-    assert "otlp.example.com:4317" == sent.pop("endpoint")
+    assert endpoint == sent.pop("endpoint")
     assert sent.pop("headers") == {
         "authorization": "${env:OTLP_HEADER_0}",
         "x-tenant": "${env:OTLP_HEADER_1}",
@@ -158,12 +165,62 @@ def test_collector_is_configured_by_values(protocol: str, exporter: str) -> None
         "insecure_skip_verify": True,
     }
     (theirs,) = base["exporters"].values()
-    del theirs["endpoint"]
-    assert theirs == sent
+    assert {key: theirs[key] for key in theirs if key not in ("endpoint", "tls")} == sent
     assert config["receivers"] == base["receivers"]
     assert {exporter} == {
         name for one in config["service"]["pipelines"].values() for name in one["exporters"]
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint", "tls"),
+    [
+        ({"endpoint": "a:4317"}, "a:4317", None),
+        ({"endpoint": "a:4317", "tls": {"insecure": True}}, "a:4317", {"insecure": True}),
+        ({"endpoint": "http://a:4317"}, "http://a:4317", {"insecure": True}),
+        ({"endpoint": "https://a:4317"}, "https://a:4317", None),
+        ({"endpoint": "a:4318", "protocol": "http/protobuf"}, "https://a:4318", None),
+        (
+            {"endpoint": "a:4318", "protocol": "http/protobuf", "tls": {"insecure": True}},
+            "http://a:4318",
+            {"insecure": True},
+        ),
+    ],
+)
+def test_collector_speaks_tls_unless_told_not_to(
+    given: dict[str, Any], endpoint: str, tls: object
+) -> None:
+    """Plain text is what http:// or tls.insecure asks for, with gRPC and with HTTP."""
+    (exporter,) = collector_config({"collector": given})["exporters"].values()
+    assert (endpoint, tls) == (exporter["endpoint"], exporter.get("tls"))
+
+
+@pytest.mark.skipif(not COLLECTORS, reason="no collector was built (tests/collector does)")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"endpoint": "a:4317"},
+        {"endpoint": "a:4318", "protocol": "http/protobuf"},
+        {
+            "endpoint": "https://a:4317",
+            "headers": {"authorization": {"secretName": "a", "key": "b"}},
+            "tls": {"secretName": "a", "clientCertificate": True, "insecureSkipVerify": True},
+        },
+    ],
+)
+def test_real_collector_takes_the_configuration(given: dict[str, Any], tmp_path: Path) -> None:
+    """`otelcol validate` has no complaint about what the chart renders."""
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(collector_config({"collector": given})))
+    command = [str(COLLECTORS[-1]), "validate", f"--config={config}"]
+    done = subprocess.run(
+        command,
+        env={"OTLP_HEADER_0": "secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 def test_collector_takes_a_configuration_of_its_own() -> None:
@@ -206,7 +263,7 @@ def test_rules_and_dashboards_are_rendered_whole() -> None:
         "dashboards": {"enabled": True, "namespace": "grafana", "annotations": {"folder": "Net"}},
     }
     manifests = helm.render(values)
-    rules = [yaml.safe_load(one.read_text()) for one in (CHART / "files/alerts").glob("*.yaml")]
+    rules = [yaml.safe_load(one.read_text()) for one in sorted((CHART / "files/alerts").glob("*"))]
     assert rules == [one["spec"] for one in helm.of_kind(manifests, "PrometheusRule")]
     assert rules
     boards = {

@@ -92,22 +92,29 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 "gateway",
                 folder,
                 GATEWAY,
-                environ={"TRACES_ENDPOINT": jaeger.grpc, "METRICS_ENDPOINT": prometheus.otlp},
+                environ={
+                    "TRACES_ENDPOINT": jaeger.grpc,
+                    "TRACES_INSECURE": "true",
+                    "METRICS_ENDPOINT": prometheus.otlp,
+                },
             )
         )
         sidecar = running_now.enter_context(
-            servers.collector("sidecar", folder, SIDECAR, environ={"OTLP_ENDPOINT": gateway.grpc})
+            servers.collector(
+                "sidecar",
+                folder,
+                SIDECAR,
+                environ={"OTLP_ENDPOINT": gateway.grpc, "OTLP_INSECURE": "true"},
+            )
         )
         environs = [
-            agent_environment(
-                "node-a", port, neighbours, OTEL_EXPORTER_OTLP_ENDPOINT=sidecar.http
-            ),
+            agent_environment("node-a", port, neighbours, OTEL_EXPORTER_OTLP_ENDPOINT=sidecar.http),
             agent_environment(
                 "node-b",
                 port,
                 neighbours,
                 OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="grpc",
-                OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=gateway.grpc,
+                OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://{gateway.grpc}",
                 OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=prometheus.otlp,
             ),
         ]

@@ -31,7 +31,9 @@ START_SECONDS = 40.0
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody had a moment ago; a process binds them itself."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
         return [one.getsockname()[1] for one in sockets]
 
 
@@ -88,7 +90,7 @@ class Collector:
 
     @property
     def grpc(self) -> str:
-        return f"http://127.0.0.1:{self.grpc_port}"
+        return f"127.0.0.1:{self.grpc_port}"
 
     @property
     def http(self) -> str:
@@ -241,10 +243,10 @@ def jaeger(folder: Path) -> Iterator[Jaeger]:
         for name, port in zip(udp, ports_udp, strict=True)
     ]
     log_file = folder / "jaeger.log"
-    with process(command, log_file, {"JAEGER_DISABLED": "true"}) as running:
+    with process(command, log_file, {"OTEL_TRACES_SAMPLER": "always_off"}) as running:
         found = Jaeger(
             f"http://127.0.0.1:{ports['query.http-server.host-port']}",
-            f"http://127.0.0.1:{ports['collector.otlp.grpc.host-port']}",
+            f"127.0.0.1:{ports['collector.otlp.grpc.host-port']}",
         )
 
         def ready() -> bool:

@@ -15,9 +15,7 @@ def tags(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def parent(span: dict[str, Any]) -> str | None:
-    return next(
-        (one["spanID"] for one in span["references"] if one["refType"] == "CHILD_OF"), None
-    )
+    return next((one["spanID"] for one in span["references"] if one["refType"] == "CHILD_OF"), None)
 
 
 def test_a_trace_has_its_sub_spans_and_the_neighbours_server_span(stack: Stack) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from agents import running, wait_for
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from otlp_receiver import attributes, http_receiver
 
 from collector import servers
@@ -18,7 +23,7 @@ CORE = {"otlp", "memory_limiter", "batch", "otlp_grpc", "otlp_http", "debug"}
 CONTRIB = {"k8sattributes", "tail_sampling", "loadbalancing", "prometheusremotewrite"}
 ENVIRONMENT = {
     "OTLP_ENDPOINT": "collector.example.com:4317",
-    "TRACES_ENDPOINT": "http://jaeger:4317",
+    "TRACES_ENDPOINT": "jaeger:4317",
     "METRICS_ENDPOINT": "http://prometheus:9090/api/v1/otlp/v1/metrics",
     "VENDOR_ENDPOINT": "https://otlp.example.com",
     "VENDOR_AUTHORIZATION": "Bearer secret",
@@ -92,7 +97,10 @@ def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> 
             "sidecar",
             tmp_path,
             SIDECAR,
-            environ={"OTLP_ENDPOINT": f"http://127.0.0.1:{gateway_ports[0]}"},
+            environ={
+                "OTLP_ENDPOINT": f"127.0.0.1:{gateway_ports[0]}",
+                "OTLP_INSECURE": "true",
+            },
         ) as sidecar,
     ):
         environ = agent_environment(
@@ -156,7 +164,7 @@ def test_a_vendor_gets_the_header_and_both_signals(tmp_path: Path) -> None:
                     port,
                     neighbours,
                     OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
-                    OTEL_EXPORTER_OTLP_ENDPOINT=sidecar.grpc,
+                    OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{sidecar.grpc}",
                 )
             ],
             tmp_path,
@@ -184,3 +192,56 @@ def merge(base: Any, over: Any) -> Any:
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return over
     return base | {key: merge(base.get(key), value) for key, value in over.items()}
+
+
+def test_a_dead_endpoint_costs_bounded_memory(tmp_path: Path) -> None:
+    """Far more than the queue holds, and nowhere to go: it refuses, and stays below its limit."""
+    mebibyte = 2**20
+    limit = 128 * mebibyte  # collector.resources.limits.memory of the chart
+    as_in_that_container = {
+        "processors": {
+            "memory_limiter": {
+                "limit_mib": limit * 75 // 100 // mebibyte,
+                "spike_limit_mib": limit * 15 // 100 // mebibyte,
+            }
+        }
+    }
+    (closed,) = servers.free_ports(1)
+    body = many_spans(500)
+    with servers.collector(
+        "sidecar",
+        tmp_path,
+        SIDECAR,
+        as_in_that_container,
+        environ={"OTLP_ENDPOINT": f"127.0.0.1:{closed}", "GOMEMLIMIT": "102MiB"},
+    ) as sidecar:
+        sent = 0
+        while sent < 300 * mebibyte:
+            request = urllib.request.Request(
+                f"{sidecar.http}/v1/traces",
+                body,
+                {"Content-Type": "application/x-protobuf"},
+            )
+            with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
+                pass
+            sent += len(body)
+        status = Path(f"/proc/{sidecar.process.pid}/status").read_text()
+        assert sidecar.process.poll() is None
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    assert int(peak.split()[1]) * 1024 < limit, peak
+
+
+def many_spans(count: int) -> bytes:
+    """An OTLP request of spans as large as ours: attributes and nine events."""
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for _ in range(count):
+        span = scope.spans.add(name="GET", trace_id=os.urandom(16), span_id=os.urandom(8))
+        for number in range(30):
+            span.attributes.add(
+                key=f"kubenurse.attribute.{number}"
+            ).value.string_value = os.urandom(8).hex()
+        for number in range(9):
+            event = span.events.add(name=f"event_{number}")
+            event.attributes.add(key="kubenurse.offset").value.double_value = number
+    return request.SerializeToString()

@@ -46,7 +46,7 @@ table inet faults {
 
 TWO_ADDRESSES = "two-addresses"
 HOSTS = (
-    f"127.0.0.1 localhost\n::1 localhost\n127.0.0.9 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
+    f"127.0.0.1 localhost\n::1 localhost\n::1 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
 )
 
 
@@ -97,6 +97,9 @@ def configuration(folder: Path) -> Path:
                 "rule_files": [str(rules)],
                 "scrape_configs": [job],
                 "otlp": {"translation_strategy": "NoTranslation"},
+                # What Prometheus' guide to OTLP recommends: target_info comes with each request, and
+                # the requests of one round need not be in the order of their time stamps.
+                "storage": {"tsdb": {"out_of_order_time_window": "30s"}},
             }
         )
     )

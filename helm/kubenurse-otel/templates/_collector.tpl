@@ -8,15 +8,21 @@
 {{- else -}}
 {{- $config := .Files.Get "files/sidecar.yaml" | fromYaml -}}
 {{- $exporter := values $config.exporters | first -}}
-{{- $_ := set $exporter "endpoint" $v.endpoint -}}
+{{- $isPlain := or $v.tls.insecure (hasPrefix "http://" $v.endpoint) -}}
+{{- $endpoint := $v.endpoint -}}
+{{- if and (ne $v.protocol "grpc") (not (contains "://" $endpoint)) -}}
+{{- $endpoint = printf "%s://%s" (ternary "http" "https" $isPlain) $endpoint -}}
+{{- end -}}
+{{- $_ := set $exporter "endpoint" $endpoint -}}
 {{- $tls := dict -}}
-{{- if $v.tls.insecure }}{{ $_ := set $tls "insecure" true }}{{ end -}}
+{{- if $isPlain }}{{ $_ := set $tls "insecure" true }}{{ end -}}
 {{- if $v.tls.insecureSkipVerify }}{{ $_ := set $tls "insecure_skip_verify" true }}{{ end -}}
 {{- if $v.tls.secretName }}{{ $_ := set $tls "ca_file" "/etc/otelcol-tls/ca.crt" }}{{ end -}}
 {{- if $v.tls.clientCertificate -}}
 {{- $_ := set $tls "cert_file" "/etc/otelcol-tls/tls.crt" -}}
 {{- $_ := set $tls "key_file" "/etc/otelcol-tls/tls.key" -}}
 {{- end -}}
+{{- $_ := unset $exporter "tls" -}}
 {{- with $tls }}{{ $_ := set $exporter "tls" . }}{{ end -}}
 {{- $headers := dict -}}
 {{- range $index, $name := keys $v.headers | sortAlpha -}}
