@@ -7,7 +7,7 @@ CACHE := .cache
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver clean
+.PHONY: help demo test lint format reference bench test-apiserver chart dashboards clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
@@ -19,7 +19,7 @@ $(VENV)/.demo: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev,dashboards]'
 	touch $@
 
 demo: $(VENV)/.demo ## run a little cluster on loopback and break it: make demo ARGS="--seconds 30"
@@ -40,19 +40,29 @@ $(CACHE)/dnsmasq:
 test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver and etcd (builds it once)
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, mypy, import-linter, generated references up to date
+chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server
+	$(BIN)/python -m pytest tests/chart $(ARGS)
+
+dashboards: $(VENV)/.dev ## rules by promtool, every expression on a real Prometheus with real agents
+	$(BIN)/python -m pytest -n 2 tests/dashboards $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m kubenurse_otel.reference --check
+	$(BIN)/python -m dashboards --check
+	$(BIN)/python -m tests.chart.generate --check
 
 format: $(VENV)/.dev ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: $(VENV)/.dev ## write docs/configuration.md, docs/metrics.md, docs/traces.md from the code
+reference: $(VENV)/.dev ## write everything that is generated: references, dashboards, the chart's files
 	$(BIN)/python -m kubenurse_otel.reference --write
+	$(BIN)/python -m dashboards --write
+	$(BIN)/python -m tests.chart.generate --write
 
 bench: $(VENV)/.dev ## accuracy against the wire, CPU, memory (as root: it makes network namespaces)
 	$(BIN)/python -m bench $(ARGS)

@@ -39,7 +39,7 @@ def main() -> int:
         stale = sorted(name for name in wanted | there if wanted.get(name) != there.get(name))
         if stale:
             names = ", ".join(stale)
-            print(f"stale: {names}; run python -m dashboards --write", file=sys.stderr)
+            sys.stderr.write(f"stale: {names}; run python -m dashboards --write\n")
         return 1 if stale else 0
     GENERATED.mkdir(exist_ok=True)
     for name in set(there) - set(wanted):

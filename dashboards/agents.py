@@ -34,7 +34,11 @@ def build() -> Dashboard:
     return (
         frame("agents", "The agents", "Whether the agents' word is good, and what they cost.")
         .with_panel(
-            stat("Agents", "Agents that report, scraped or pushed.", f"count({series('kubenurse_build_info')})")
+            stat(
+                "Agents",
+                "Agents that report, scraped or pushed.",
+                f"count({series('kubenurse_build_info')})",
+            )
         )
         .with_panel(
             stat(
@@ -127,7 +131,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Age of what discovery knows",
-                "Time since it last heard of the neighbours. 5 minutes are usual in a quiet cluster.",
+                "Time since it last heard of the neighbours. Up to 5 minutes is usual.",
                 f"max by ({AGENT}) ({series('kubenurse_discovery_age_seconds')})",
                 SECONDS,
             )
@@ -136,7 +140,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "CPU",
-                "Cores, by agent.",
+                "Cores that each agent uses.",
                 f"sum by ({AGENT}) ({rate('process_cpu_seconds_total')})",
                 COUNT,
             )
@@ -144,7 +148,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Memory",
-                "Resident memory, by agent.",
+                "Resident memory of each agent.",
                 f"max by ({AGENT}) ({series('process_resident_memory_bytes')})",
                 BYTES,
             )
@@ -152,7 +156,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Open files",
-                "File descriptors, by agent.",
+                "Open file descriptors of each agent.",
                 f"max by ({AGENT}) ({series('process_open_fds')})",
                 COUNT,
             )
@@ -182,7 +186,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Spans dropped, series beyond a limit",
-                "Spans worth keeping that were not exported, by reason; label sets that did not fit.",
+                "Spans worth keeping that were not exported, by reason; label sets too many.",
                 [
                     Query(
                         f"sum by (reason) ({rate('kubenurse_telemetry_spans_dropped_total')})",
@@ -221,7 +225,8 @@ def build() -> Dashboard:
                 "What runs, and on how many nodes.",
                 [
                     Query(
-                        f"count by (cluster, version, python_version) ({series('kubenurse_build_info')})"
+                        "count by (cluster, version, python_version) ("
+                        f"{series('kubenurse_build_info')})"
                     )
                 ],
                 unit=COUNT,

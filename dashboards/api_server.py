@@ -27,7 +27,7 @@ def build() -> Dashboard:
         frame(
             "api-server",
             "API server and DNS",
-            "api_server_direct goes to an address, api_server_dns to a name: the difference is DNS.",
+            "api_server_direct goes to an address, api_server_dns to a name.",
         )
         .with_panel(
             stat(
@@ -118,8 +118,8 @@ def build() -> Dashboard:
         .with_panel(
             heat(
                 "Look-ups",
-                "How long look-ups take, over all checks that need one. A second band at 1 or 5 s is"
-                " a resolver's timeout: answers are lost.",
+                "How long look-ups take, over all checks that need one. A second band at 1 or 5 s"
+                " is a resolver's timeout: answers are lost.",
                 f"sum by (le) ({rate(_PHASES + '_bucket', _DNS)})",
                 exemplars=True,
             )
@@ -149,7 +149,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Addresses that did not connect",
-                "Of a name with several addresses, those that failed, also where another then worked.",
+                "Of a name with several addresses, those that failed; another may have worked.",
                 [
                     Query(
                         f"sum by (type, family) ({rate('kubenurse_address_failures_total')})",

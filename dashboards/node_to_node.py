@@ -117,7 +117,8 @@ def build() -> Dashboard:
                 "Mean network round trip by zone of the source and of the target.",
                 [
                     Query(
-                        f"sum by ({by_zone}) ({zone_sum}) / (sum by ({by_zone}) ({zone_count}) > 0)",
+                        f"sum by ({by_zone}) ({zone_sum})"
+                        f" / (sum by ({by_zone}) ({zone_count}) > 0)",
                         "{{source_zone}} to {{target_zone}}",
                     )
                 ],

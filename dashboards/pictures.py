@@ -51,21 +51,28 @@ def draw(data: dict[str, Any], folder: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415 - heavy, and only for drawing
 
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415 - after use()
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after use()
 
     folder.mkdir(parents=True, exist_ok=True)
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
-    _matrix(left, data["failures"], "Failing checks", lambda value: f"{value:.0%}", "Reds", 1.0)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    _matrix(
+        left,
+        data["failures"],
+        "Failing checks",
+        lambda value: f"{value:.0%}",
+        colours="Reds",
+        most=1.0,
+    )
     _matrix(
         right,
         data["round_trip"],
         "Network round trip",
         lambda value: f"{value * 1e6:.0f} us",
-        "Blues",
+        colours="Blues",
     )
     _save(figure, folder / "node-to-node.png")
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
     steps = list(_lines(data["steps"], "phase"))
     start = steps[0][1][0]
     times = sorted({time for _, moments, _ in steps for time in moments})
@@ -80,7 +87,7 @@ def draw(data: dict[str, Any], folder: Path) -> None:
         labels=[name for name, _, _ in rows],
     )
     left.set(title="me_ingress: steps of a check", xlabel="s", ylabel="ms")
-    left.legend(loc="upper left", fontsize=8)
+    left.legend(loc="best", fontsize=8)
     for name in ("network round trip", "far end", "loss", "own delay"):
         for _, moments, values in _lines(data[name], ""):
             right.plot(
@@ -88,18 +95,18 @@ def draw(data: dict[str, Any], folder: Path) -> None:
             )
     right.set(title="me_ingress: whose time", xlabel="s", ylabel="ms")
     right.set_yscale("symlog", linthresh=0.1)
-    right.legend(loc="upper left", fontsize=8)
+    right.legend(loc="best", fontsize=8)
     _save(figure, folder / "target.png")
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2))
     for name, moments, values in _lines(data["unreachable"], "node"):
         left.plot([time - start for time in moments], [value * 100 for value in values], label=name)
     left.set(title="Nodes that cannot be reached", xlabel="s", ylabel="% of sources that fail")
-    left.legend(loc="upper left", fontsize=8)
+    left.legend(loc="best", fontsize=8)
     for name, moments, values in _lines(data["causes"], "phase", "error_type"):
         right.plot([time - start for time in moments], values, label=name)
     right.set(title="Why checks fail", xlabel="s", ylabel="checks / s")
-    right.legend(loc="upper left", fontsize=8)
+    right.legend(loc="best", fontsize=8)
     _save(figure, folder / "overview.png")
 
 
@@ -108,6 +115,7 @@ def _matrix(
     answer: dict[str, Any],
     title: str,
     text: Any,
+    *,
     colours: str,
     most: float | None = None,
 ) -> None:
@@ -139,6 +147,9 @@ def _lines(answer: dict[str, Any], *labels: str) -> Iterable[tuple[str, list[flo
 
 
 def _save(figure: Any, file: Path) -> None:
+    for axes in figure.axes:
+        if axes.get_legend():
+            axes.set_xlim(left=0)
     figure.tight_layout()
     figure.savefig(file, dpi=_DPI)
 

@@ -22,7 +22,7 @@ IN_CLUSTER_NAMES: Final = "api_server_dns|me_service"
 
 
 def rate(metric: str, more: str = "") -> str:
-    """Return rate() of a counter's chosen series; ``more`` are further matchers."""
+    """Ask for the rate of a counter's chosen series; ``more`` are further matchers."""
     return f"rate({metric}{{{_matchers(more)}}}[{RATE}])"
 
 
@@ -55,7 +55,7 @@ def where(value: str, *, more: str = "", zones: bool = False) -> str:
 
 
 def on_node(value: str) -> str:
-    """Give ``value`` (one series an agent, or several) the agent's source_node, filtered likewise."""
+    """Give ``value`` (one series an agent, or several) its source_node, filtered likewise."""
     matchers = _matchers('source_node=~"$node", source_zone=~"$zone"')
     return (
         f"{value} * on ({AGENT}) group_left (source_node)"

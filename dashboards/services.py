@@ -21,7 +21,7 @@ def build() -> Dashboard:
     built = frame(
         "services",
         "Ingress and service",
-        "The agents' own URL through the ingress (me_ingress) and through their Service (me_service).",
+        "The agents' own URL through the ingress (me_ingress) and the Service (me_service).",
     )
     for type_, name in (("me_ingress", "Ingress"), ("me_service", "Service")):
         built.with_panel(
@@ -82,7 +82,8 @@ def build() -> Dashboard:
                 "Checks a second by status code; round_trip_error is no answer.",
                 [
                     Query(
-                        f"sum by (type, code) ({rate('kubenurse_httpclient_requests_total', _BOTH)})",
+                        "sum by (type, code) ("
+                        f"{rate('kubenurse_httpclient_requests_total', _BOTH)})",
                         "{{type}} {{code}}",
                     )
                 ],
@@ -131,7 +132,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Network round trip and far end",
-                "To the first TCP end (a load balancer, a proxy, a pod); what is behind it is far end.",
+                "To the first TCP end (a balancer, a proxy, a pod); what is behind it is far end.",
                 [
                     Query(
                         mean("kubenurse_network_round_trip_seconds", "type", _BOTH),

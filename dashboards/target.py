@@ -91,8 +91,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Whose time: loss, network, far end, own delay",
-                "A check's mean seconds lost to retransmissions, in the network, at the far end, and"
-                " waiting for this agent itself (in no other figure).",
+                "A check's mean seconds lost to retransmissions, in the network, at the far end,"
+                " and waiting for this agent itself (in no other figure).",
                 [
                     Query(
                         or_zero(

@@ -45,7 +45,7 @@ def frame(
             .datasource(METRICS)
             .enable(True)
             .icon_color("red")
-            .expr(f'ALERTS{{alertname=~"Kubenurse.+", alertstate="firing", cluster=~"$cluster"}}')
+            .expr('ALERTS{alertname=~"Kubenurse.+", alertstate="firing", cluster=~"$cluster"}')
         )
     )
     for variable in _variables(one_target=one_target):

@@ -70,13 +70,18 @@ class Points:
         self._delta_kinds = _DELTA_KINDS[temporality]
         self._mark = 1 << number
         self._sent: dict[Series, _Sent] = {}
+        self._time_ns = 0
 
     def pieces(self) -> Iterator[tuple[MetricsData, Callable[[], None]]]:
         """Every series in batches of POINTS_A_PIECE, each with what to call once it is delivered.
 
-        The store is locked only while one batch is built; a batch is a whole OTLP request.
+        The store is locked only while one batch is built; a batch is a whole OTLP request. All
+        of a round have one time: with each request Prometheus writes the resource's target_info,
+        and refuses what goes back in time ("out of order sample").
         """
         with self._store.lock:
+            now_ns = max(self._store.collected_ns, self._store.gauges_ns)
+            self._time_ns = max(now_ns, self._time_ns + 1)
             everything = [
                 (family, series)
                 for family in self._store.families.values()
@@ -139,7 +144,9 @@ class Points:
         exemplars: list[Exemplar],
     ) -> NumberDataPoint | HistogramDataPoint | None:
         kind = family.metric.kind
-        time_ns = self._store.collected_ns if _collected(kind) else self._store.gauges_ns
+        time_ns = self._time_ns
+        if series.start_ns > time_ns:
+            return None  # began while this round is sent: it is in the next one
         start_ns, value, counts = series.start_ns, series.value, series.counts
         if kind in self._delta_kinds:
             before = self._sent.get(series)
@@ -177,7 +184,3 @@ class Points:
         if kind is MetricKind.GAUGE:
             start_ns = 0
         return NumberDataPoint(attributes, start_ns, time_ns, value, sdk_exemplars)
-
-
-def _collected(kind: MetricKind) -> bool:
-    return kind in (MetricKind.COUNTER, MetricKind.HISTOGRAM)

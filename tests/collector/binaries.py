@@ -15,6 +15,7 @@ import yaml
 TOOLS = Path(__file__).parent / "tools"
 ROOT = Path(__file__).parents[2]
 COLLECTOR_VERSION = "0.162.0"
+CONTRIB_VERSION = "0.160.0"
 JAEGER_VERSION = "1.62.0"
 PROMETHEUS_VERSION = "0.316.0"
 NICE = ("nice", "-n", "19")
@@ -22,14 +23,28 @@ NICE = ("nice", "-n", "19")
 
 def collector() -> Path:
     """Return the collector of tools/builder.yaml: core components only."""
-    target = _target(f"otelcol-{COLLECTOR_VERSION}")
+    return _collector(f"otelcol-{COLLECTOR_VERSION}", "builder.yaml", COLLECTOR_VERSION)
+
+
+def contrib() -> Path:
+    """Return the collector of tools/contrib.yaml: with what the examples need of contrib."""
+    return _collector(contrib_target().name, "contrib.yaml", CONTRIB_VERSION)
+
+
+def contrib_target() -> Path:
+    """Where ``contrib`` is, or would be."""
+    return _target(f"otelcol-contrib-{CONTRIB_VERSION}")
+
+
+def _collector(name: str, manifest_name: str, version: str) -> Path:
+    target = _target(name)
     if not target.exists():
-        manifest = yaml.safe_load((TOOLS / "builder.yaml").read_text())
+        manifest = yaml.safe_load((TOOLS / manifest_name).read_text())
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             manifest["dist"]["output_path"] = folder
-            config = Path(folder) / "builder.yaml"
+            config = Path(folder) / "manifest.yaml"
             config.write_text(yaml.safe_dump(manifest))
-            builder = f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR_VERSION}"
+            builder = f"go.opentelemetry.io/collector/cmd/builder@v{version}"
             command = [*NICE, "go", "run", builder, "--config", str(config), "--ldflags=-s -w"]
             subprocess.run(command, cwd=folder, check=True)
             (Path(folder) / manifest["dist"]["name"]).replace(target)
@@ -68,3 +83,8 @@ def _target(name: str) -> Path:
     cache = Path(os.environ.get("KUBENURSE_TEST_CACHE", ROOT / ".cache")).absolute()
     (cache / "bin").mkdir(parents=True, exist_ok=True)
     return cache / "bin" / name
+
+
+if __name__ == "__main__":
+    for build in (collector, jaeger, prometheus, contrib):
+        print(build())  # noqa: T201 - a tool with a command line

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SIDECAR = ROOT / "otel-collector" / "sidecar.yaml"
 GATEWAY = ROOT / "otel-collector" / "gateway.yaml"
 EXAMPLES = ROOT / "docs" / "examples" / "collector"
+NEED_CONTRIB = ("k8sattributes", "tail-sampling", "load-balancing", "remote-write")
 ADDRESSES = {"node-a": "127.0.4.1", "node-b": "127.0.4.2", "node-c": "127.0.4.3"}
 FAST = {
     "KUBENURSE_TRACE_RATIO": "1",

@@ -104,6 +104,7 @@ def collector(
     *configs: Path | dict[str, Any],
     environ: Mapping[str, str] | None = None,
     ports: tuple[int, int] | None = None,
+    binary: Path | None = None,
 ) -> Iterator[Collector]:
     """Run ``configs``, merged in order as the collector does it, with OTLP at free ports."""
     grpc_port, http_port = ports or free_ports(2)
@@ -118,7 +119,7 @@ def collector(
             }
         }
     }
-    command = [str(binaries.collector())]
+    command = [str(binary or binaries.collector())]
     for number, config in enumerate((*configs, at_free_ports)):
         if isinstance(config, dict):
             file = folder / f"{name}-{number}.yaml"
@@ -142,9 +143,15 @@ def collector(
         yield found
 
 
-def validate(*configs: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def validate(
+    *configs: Path, environ: Mapping[str, str], binary: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Let the collector judge ``configs``."""
-    command = [str(binaries.collector()), "validate", *(f"--config={file}" for file in configs)]
+    command = [
+        str(binary or binaries.collector()),
+        "validate",
+        *(f"--config={file}" for file in configs),
+    ]
     return subprocess.run(
         command, env=dict(environ), capture_output=True, text=True, timeout=30, check=False
     )
@@ -187,6 +194,7 @@ def prometheus(name: str, folder: Path, config: dict[str, Any]) -> Iterator[Prom
         f"--storage.tsdb.path={folder / name}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--web.enable-otlp-receiver",
+        "--web.enable-remote-write-receiver",
         "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]

@@ -17,7 +17,15 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from otlp_receiver import attributes, http_receiver
 
 from collector import servers
-from collector.conftest import EXAMPLES, GATEWAY, ROOT, SIDECAR, agent_environment, write_neighbours
+from collector.conftest import (
+    EXAMPLES,
+    GATEWAY,
+    NEED_CONTRIB,
+    ROOT,
+    SIDECAR,
+    agent_environment,
+    write_neighbours,
+)
 
 CORE = {"otlp", "memory_limiter", "batch", "otlp_grpc", "otlp_http", "debug"}
 CONTRIB = {"k8sattributes", "tail_sampling", "loadbalancing", "prometheusremotewrite"}
@@ -30,7 +38,6 @@ ENVIRONMENT = {
 }
 OVER_SIDECAR = ("jaeger", "tempo", "prometheus-otlp", "vendor")
 OVER_GATEWAY = ("prometheus-otlp", "vendor")
-NEED_CONTRIB = ("k8sattributes", "tail-sampling", "load-balancing", "remote-write")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_the_collector_accepts_what_needs_core_alone(files: tuple[Path, ...]) ->
 
 @pytest.mark.parametrize("name", NEED_CONTRIB)
 def test_what_needs_contrib_is_whole_and_says_so(name: str) -> None:
-    """Only read, not run: over gateway.yaml each pipeline's components are configured."""
+    """Over gateway.yaml each pipeline's components are configured; test_contrib.py has the rest."""
     file = EXAMPLES / f"{name}.yaml"
     assert file.read_text().startswith("# Needs the contrib distribution")
     config = yaml.safe_load(file.read_text())

@@ -43,7 +43,7 @@ def of_rules(file: Path = RULES) -> dict[str, str]:
 
 
 def filled_in(expression: str, *, one_type: str = "me_service", rate: str = "5m") -> str:
-    """Put in what Grafana does for "All" of each variable; ``one_type`` where only one is chosen."""
+    """Put in what Grafana does for "All" of each variable; ``one_type`` where one is chosen."""
     expression = expression.replace('type="$type"', f'type="{one_type}"')
     for name in ("cluster", "namespace", "zone", "node", "type"):
         expression = expression.replace(f"${name}", ".*")

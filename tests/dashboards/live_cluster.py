@@ -1,8 +1,8 @@
 """Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
 
-A script for a network namespace of its own (packets are dropped here). Evaluates every expression of
-the file given as first argument, again and again until each has returned data or time is up; prints
-what each returned last. The second argument is Prometheus, the third a folder.
+A script for a network namespace of its own (packets are dropped here): its arguments are a file of
+expressions, Prometheus, and a folder. Evaluates the expressions again and again until each has
+returned data or time is up, and prints what each returned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ ROOT = Path(__file__).parents[2]
 PROMETHEUS = "http://127.0.0.1:9090"
 PORT = 18080
 RUN_SECONDS = 80.0
+LEAST_SECONDS = 45.0
+PICTURES_AT = 33.0
+"""Before the certificate expires: its checks have no time to show."""
 SCRAPE = "1s"
 SHORTER = {"2m": "8s", "5m": "12s", "1d": "60s"}
 """Ranges of the rules, which would take minutes to fill."""
@@ -38,16 +42,14 @@ LOSS = """
 table inet faults {
   chain out {
     type filter hook output priority 0
-    ip daddr 127.0.1.3 tcp dport 18080 numgen random mod 100 < 12 drop
+    ip daddr 127.0.1.3 tcp dport 18080 numgen random mod 100 < 20 drop
   }
 }
 """
 
 
 TWO_ADDRESSES = "two-addresses"
-HOSTS = (
-    f"127.0.0.1 localhost\n::1 localhost\n::1 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
-)
+HOSTS = f"127.0.0.1 localhost\n::1 localhost\n::1 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
 
 
 def shortened_rules(text: str) -> dict[str, Any]:
@@ -97,9 +99,6 @@ def configuration(folder: Path) -> Path:
                 "rule_files": [str(rules)],
                 "scrape_configs": [job],
                 "otlp": {"translation_strategy": "NoTranslation"},
-                # What Prometheus' guide to OTLP recommends: target_info comes with each request, and
-                # the requests of one round need not be in the order of their time stamps.
-                "storage": {"tsdb": {"out_of_order_time_window": "30s"}},
             }
         )
     )
@@ -138,88 +137,108 @@ def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
             }
 
 
-async def main() -> None:
+def main() -> None:
     wanted = json.loads(Path(sys.argv[1]).read_text())
-    prometheus_binary, folder = sys.argv[2], Path(sys.argv[3])
+    folder = Path(sys.argv[3])
     (folder / "hosts").write_text(HOSTS)
     subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | {
+    with prometheus(sys.argv[2], folder):
+        found = asyncio.run(watch(wanted["expressions"], wanted["pictures"], folder))
+    sys.stdout.write(json.dumps(found))
+
+
+@contextmanager
+def prometheus(program: str, folder: Path) -> Iterator[None]:
+    """Run it, ready, with everything it needs in the folder."""
+    command = [
+        program,
+        f"--config.file={configuration(folder)}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:9090",
+        "--web.enable-otlp-receiver",
+        "--query.lookback-delta=6s",
+        "--log.level=warn",
+    ]
+    with (
+        (folder / "prometheus.log").open("wb") as log,
+        stopped(subprocess.Popen(command, stdout=log, stderr=log)),
+    ):
+        wait_for(prometheus_is_ready, seconds=20, what="Prometheus")
+        yield
+
+
+@contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the process at the end."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def watch(
+    expressions: list[str], drawn: Mapping[str, str], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Break one thing after the other, and look until everything has been seen or time is up."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
         "OTEL_METRICS_EXPORTER": "prometheus",
     }
-    with (folder / "prometheus.log").open("wb") as log:
-        prometheus = subprocess.Popen(
-            [
-                prometheus_binary,
-                f"--config.file={configuration(folder)}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                "--web.listen-address=127.0.0.1:9090",
-                "--web.enable-otlp-receiver",
-                "--query.lookback-delta=6s",
-                "--log.level=warn",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    pushing: subprocess.Popen[bytes] | None = None
     found: dict[str, Any] = {}
+    alerts: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
-    alerts: dict[str, dict[str, Any]] = {}
-    try:
-        async with Cluster(port=PORT, environ=environ) as cluster:
-            await asyncio.to_thread(wait_for, prometheus_is_ready, seconds=20, what="Prometheus")
-            pushing = launch(pushing_environment(cluster.folder), folder / "node-6.log")
-            started = time.monotonic()
-            faults = iter(
-                (
-                    (
-                        8.0,
-                        lambda: subprocess.run(["nft", "-f", "-"], input=LOSS.encode(), check=True),
-                    ),
-                    (14.0, lambda: cluster.set_ingress("delay 0.4")),
-                    (22.0, lambda: cluster.stop_agent(cluster.agents[3])),
-                    (
-                        34.0,
-                        lambda: cluster.set_ingress(f"certificate {cluster.folder}/expired.pem"),
-                    ),
-                    (40.0, lambda: signal_agent(cluster, "node-5", signal.SIGSTOP)),
-                    (RUN_SECONDS, lambda: None),
-                )
-            )
-            at, fault = next(faults)
+    async with Cluster(port=PORT, environ=environ) as cluster:
+        with stopped(launch(pushing_environment(cluster.folder), folder / "node-6.log")):
+            started, faults = time.monotonic(), list(FAULTS)
             while (now := time.monotonic() - started) < RUN_SECONDS:
-                if now >= at:
-                    done = fault()
-                    if asyncio.iscoroutine(done):
-                        await done
-                    if at == 34.0:
-                        await asyncio.to_thread(take_pictures, wanted["pictures"], pictures, now)
-                    at, fault = next(faults)
-                await asyncio.to_thread(evaluate, wanted["expressions"], found)
+                if faults and now >= faults[0][0]:
+                    await faults.pop(0)[1](cluster)
+                if not pictures and now >= PICTURES_AT:
+                    await asyncio.to_thread(take_pictures, drawn, pictures, now)
+                await asyncio.to_thread(evaluate, expressions, found)
                 for alert in (await asyncio.to_thread(get, "/api/v1/alerts"))["alerts"]:
                     labels = alert["labels"]
-                    alerts[f"{labels['alertname']} {labels.get('node', '')}".strip()] = alert[
-                        "annotations"
-                    ]
-                if now > 50 and all(one["series"] for one in found.values()):
+                    name = f"{labels['alertname']} {labels.get('node', '')}".strip()
+                    alerts[name] = alert["annotations"]
+                if (
+                    not faults
+                    and now > LEAST_SECONDS
+                    and all(one["series"] for one in found.values())
+                ):
                     break
                 await asyncio.sleep(1)
             rules = await asyncio.to_thread(get, "/api/v1/rules")
-            signal_agent(cluster, "node-5", signal.SIGCONT)
-    finally:
-        for process in (pushing, prometheus):
-            if process is not None:
-                process.terminate()
-                process.wait(10)
+            # It is told to stop by SIGTERM, and must be able to hear it.
+            cluster._processes["node-5"].send_signal(signal.SIGCONT)
     problems = {
         rule["name"]: rule["lastError"]
         for group in rules["groups"]
         for rule in group["rules"]
         if rule["health"] != "ok"
     }
-    print(
-        json.dumps({"found": found, "alerts": alerts, "problems": problems, "pictures": pictures})
-    )
+    return {"found": found, "alerts": alerts, "problems": problems, "pictures": pictures}
+
+
+async def lose_packets(_: Cluster) -> None:
+    await asyncio.to_thread(subprocess.run, ["nft", "-f", "-"], input=LOSS.encode(), check=True)
+
+
+async def hang_an_agent(cluster: Cluster) -> None:
+    """Its kernel accepts connections, and nobody answers."""
+    cluster._processes["node-5"].send_signal(signal.SIGSTOP)
+
+
+FAULTS: tuple[tuple[float, Callable[[Cluster], Awaitable[None]]], ...] = (
+    (8.0, lose_packets),
+    (14.0, lambda cluster: cluster.set_ingress("delay 0.4")),
+    (22.0, lambda cluster: cluster.stop_agent(cluster.agents[3])),
+    (34.0, lambda cluster: cluster.set_ingress(f"certificate {cluster.folder}/expired.pem")),
+    (40.0, hang_an_agent),
+)
+"""Seconds, and what breaks then; nothing is healed."""
 
 
 def pushing_environment(folder: Path) -> dict[str, str]:
@@ -232,7 +251,8 @@ def pushing_environment(folder: Path) -> dict[str, str]:
         KUBENURSE_POD_UID="uid-of-node-6",
         KUBENURSE_CHECK_TIMEOUT="2s",
         KUBENURSE_CHECK_INTERVAL="1s",
-        KUBENURSE_EXTRA_CHECKS=f"two:http://{TWO_ADDRESSES}:9090/-/ready|nowhere:http://nowhere.example/",
+        KUBENURSE_EXTRA_CHECKS=f"two:http://{TWO_ADDRESSES}:9090/-/ready"
+        "|nowhere:http://nowhere.example/",
         KUBENURSE_CHECK_API_SERVER_DIRECT="true",
         KUBERNETES_SERVICE_HOST="127.0.0.1",
         KUBERNETES_SERVICE_PORT="9",
@@ -240,10 +260,6 @@ def pushing_environment(folder: Path) -> dict[str, str]:
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{PROMETHEUS}/api/v1/otlp/v1/metrics",
         OTEL_METRIC_EXPORT_INTERVAL="1000",
     )
-
-
-def signal_agent(cluster: Cluster, node: str, number: signal.Signals) -> None:
-    cluster._processes[node].send_signal(number)
 
 
 def take_pictures(wanted: Mapping[str, str], pictures: dict[str, Any], seconds: float) -> None:
@@ -259,4 +275,4 @@ def take_pictures(wanted: Mapping[str, str], pictures: dict[str, Any], seconds: 
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -22,8 +22,10 @@ def binary(name: str) -> Path:
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["nice", "-n", "10", "go", "install", "-tags", TAGS]
-            + [f"github.com/prometheus/prometheus/cmd/{name}@{VERSION}"],
+            [
+                *("nice", "-n", "10", "go", "install", "-tags", TAGS),
+                f"github.com/prometheus/prometheus/cmd/{name}@{VERSION}",
+            ],
             env=os.environ | {"GOBIN": str(folder)},
             cwd=folder,
             check=True,

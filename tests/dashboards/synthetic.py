@@ -22,6 +22,9 @@ NOBODY: frozenset[str] = frozenset()
 YEAR = 365 * 86400
 
 
+FIRING = 'count by (alertname, node, signal, type, far_end) (ALERTS{alertstate="firing"})'
+
+
 class Way(Enum):
     """How the metrics got there."""
 
@@ -97,10 +100,12 @@ class Recorder:
         key = (name, tuple(labels.items()))
         self.series.setdefault(key, [None] * self.steps)[step] = value
 
-    def count(self, step: int, name: str, labels: Mapping[str, str], more: float) -> None:
-        """Add to a counter; it is born when it has something to count."""
+    def count(
+        self, step: int, name: str, labels: Mapping[str, str], more: float, *, born: bool = False
+    ) -> None:
+        """Add to a counter; it is ``born`` when it has something to count, or at once."""
         key = (name, tuple(labels.items()))
-        if more or key in self.counters:
+        if more or born or key in self.counters:
             self.counters[key] += more
             self.gauge(step, name, labels, self.counters[key])
 
@@ -119,8 +124,20 @@ def input_series(
     recorder = Recorder(steps)
     for step in range(steps):
         moment = scene(step * step_seconds)
-        for node in nodes:
-            _report(recorder, step, step_seconds, moment, node, nodes, way, cluster)
+        away = moment.dead | moment.removed | moment.silent | moment.starting
+        for number, node in enumerate(nodes, start=1):
+            if node in away:
+                continue
+            _Agent(
+                recorder=recorder,
+                step=step,
+                checks=step_seconds / CHECK_SECONDS,
+                moment=moment,
+                node=node,
+                nodes=nodes,
+                way=way,
+                who=_identity(node, number, moment.generation.get(node, 0), way, cluster),
+            ).report()
     return [
         {
             "series": name + "{" + ",".join(f'{key}="{value}"' for key, value in labels) + "}",
@@ -130,127 +147,110 @@ def input_series(
     ]
 
 
-def _report(
-    recorder: Recorder,
-    step: int,
-    step_seconds: float,
-    moment: Moment,
-    node: str,
-    nodes: tuple[str, ...],
-    way: Way,
-    cluster: str,
-) -> None:
-    """Write one agent's sample of everything."""
-    if node in moment.dead | moment.removed | moment.silent | moment.starting:
-        return
-    number, checks = nodes.index(node) + 1, step_seconds / CHECK_SECONDS
-    who = _identity(node, number, moment.generation.get(node, 0), way, cluster)
+@dataclass(frozen=True, kw_only=True)
+class _Agent:
+    """One agent at one scrape: writes its samples."""
 
-    def gauge(name: str, value: float, **labels: str) -> None:
-        recorder.gauge(step, name, who | labels, value)
+    recorder: Recorder
+    step: int
+    checks: float
+    """Of a target, since the last scrape."""
+    moment: Moment
+    node: str
+    nodes: tuple[str, ...]
+    way: Way
+    who: Mapping[str, str]
 
-    def count(name: str, more: float, **labels: str) -> None:
-        recorder.count(step, name, who | labels, more)
+    def report(self) -> None:
+        moment = self.moment
+        self.gauge("kubenurse_build_info", 1, version="0.1.0", python_version="3.11.2")
+        leaving, stopping = self.node in moment.leaving, self.node in moment.shutting_down
+        reason = "node_leaving" if leaving else "shutting_down" if stopping else ""
+        self.gauge("kubenurse_ready", float(not reason), reason=reason)
+        self.gauge("kubenurse_discovery_age_seconds", moment.discovery_age)
+        targets = _targets(moment, self.node, self.nodes)
+        self.gauge("kubenurse_neighbours", len(targets), state="chosen")
+        self.gauge("kubenurse_neighbours", len(targets), state="known")
+        for target in targets:
+            self.path(target)
+        for type_ in (*SERVICE_TYPES, *(set(moment.faults) - set(SERVICE_TYPES))):
+            self.service(type_)
+        certificates = dict.fromkeys(("api_server_direct", "api_server_dns", "me_ingress"), YEAR)
+        for type_, left in (certificates | dict(moment.certificate_seconds)).items():
+            self.gauge("kubenurse_tls_certificate_expiry_timestamp_seconds", left, type=type_)
+        self.own_delay(moment.own_delay_seconds.get(self.node, 0.0015))
+        exports, failing = "kubenurse_telemetry_exports_total", self.node in moment.exports_fail
+        failing = failing or self.node in moment.isolated
+        self.count(exports, self.checks / 3 * (not failing), signal="traces", result="success")
+        self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
 
-    gauge("kubenurse_build_info", 1, version="0.1.0", python_version="3.11.2")
-    leaving, stopping = node in moment.leaving, node in moment.shutting_down
-    reason = "node_leaving" if leaving else "shutting_down" if stopping else ""
-    gauge("kubenurse_ready", float(not reason), reason=reason)
-    gauge("kubenurse_discovery_age_seconds", moment.discovery_age)
-
-    targets = _targets(moment, node, nodes)
-    gauge("kubenurse_neighbours", len(targets), state="chosen")
-    gauge("kubenurse_neighbours", len(targets), state="known")
-    for target in targets:
+    def path(self, target: str) -> None:
+        moment, type_ = self.moment, f"path_{target}"
         failed = (
-            node in moment.isolated
+            self.node in moment.isolated
             or target in moment.dead | moment.unreachable | moment.starting
-            or (node, target) in moment.bad_pairs
+            or (self.node, target) in moment.bad_pairs
         )
-        type_ = f"path_{target}"
         state = "not_ready" if target in moment.not_ready else "ready"
-        places = {"target_node": target, "target_zone": _zone(nodes, target), "node_state": state}
-        _check(recorder, step, who, type_, (node, _zone(nodes, node)), places, failed)
+        self.check(type_, target, _zone(self.nodes, target), state, failed=failed)
         if failed:
-            count(
-                "kubenurse_check_failures_total",
-                checks,
-                type=type_,
-                error_type="connect_timeout",
-                phase="connect",
-            )
-        count("kubenurse_own_delay_seconds_count", checks, type=type_)
-        share = max(moment.loss.get(node, 0), moment.loss.get(target, 0), 1.0 * failed)
-        count("kubenurse_loss_delay_seconds_count", checks * share, type=type_)
-        if not failed:
-            count("kubenurse_network_round_trip_seconds_sum", checks * 0.0002, type=type_)
-            count("kubenurse_network_round_trip_seconds_count", checks, type=type_)
+            self.failure(type_, "connect_timeout", "connect")
+        else:
+            round_trip = "kubenurse_network_round_trip_seconds"
+            self.count(f"{round_trip}_sum", self.checks * 0.0002, type=type_)
+            self.count(f"{round_trip}_count", self.checks, type=type_)
+        self.count("kubenurse_own_delay_seconds_count", self.checks, type=type_)
+        share = max(moment.loss.get(self.node, 0), moment.loss.get(target, 0), 1.0 * failed)
+        self.count("kubenurse_loss_delay_seconds_count", self.checks * share, type=type_)
 
-    for type_ in (*SERVICE_TYPES, *(set(moment.faults) - set(SERVICE_TYPES))):
-        fault = moment.faults.get(type_)
-        hit = fault is not None and node in fault.sources and (step + number) % fault.every == 0
-        failed = hit or node in moment.isolated
-        nowhere = {"target_node": "", "target_zone": "", "node_state": ""}
-        _check(recorder, step, who, type_, (node, _zone(nodes, node)), nowhere, failed)
-        cause = {"error_type": "connect_timeout", "phase": "connect"}
-        if hit and fault is not None:
-            cause = {"error_type": fault.error_type, "phase": fault.phase}
+    def service(self, type_: str) -> None:
+        fault = self.moment.faults.get(type_)
+        turn = self.step + self.nodes.index(self.node) + 1
+        error_type, phase = "connect_timeout", "connect"
+        failed = self.node in self.moment.isolated
+        if fault is not None and self.node in fault.sources and turn % fault.every == 0:
+            failed, error_type, phase = True, fault.error_type, fault.phase
         elif type_ in BY_NAME:
-            cause = {"error_type": "dns_timeout", "phase": "dns"}
+            error_type, phase = "dns_timeout", "dns"
+        self.check(type_, "", "", "", failed=failed)
         if failed:
-            count("kubenurse_check_failures_total", checks, type=type_, **cause)
-        if type_ in BY_NAME and not (failed and cause["phase"] == "dns"):
-            phase = {"type": type_, "phase": "dns"}
-            count(
-                "kubenurse_check_phase_duration_seconds_sum", checks * moment.dns_seconds, **phase
-            )
-            count("kubenurse_check_phase_duration_seconds_count", checks, **phase)
-    for type_, left in (
-        {"api_server_direct": YEAR, "api_server_dns": YEAR, "me_ingress": YEAR}
-        | dict(moment.certificate_seconds)
-    ).items():
-        gauge("kubenurse_tls_certificate_expiry_timestamp_seconds", left, type=type_)
+            self.failure(type_, error_type, phase)
+        if type_ in BY_NAME and not (failed and phase == "dns"):
+            spent = self.checks * self.moment.dns_seconds
+            name = "kubenurse_check_phase_duration_seconds"
+            self.count(f"{name}_sum", spent, type=type_, phase="dns")
+            self.count(f"{name}_count", self.checks, type=type_, phase="dns")
 
-    own_delay = moment.own_delay_seconds.get(node, 0.0015)
-    for bound in (0.0002, 0.001, 0.005, 0.02, 0.1, 1):
-        inside = checks * (own_delay <= bound)
-        le = f"{bound:g}" if way is Way.PUSHED or bound != 1 else "1.0"
-        recorder.counters[
-            (
-                "kubenurse_own_delay_seconds_bucket",
-                tuple((who | {"type": "me_service", "le": le}).items()),
-            )
-        ] += 0
-        count("kubenurse_own_delay_seconds_bucket", inside, type="me_service", le=le)
-    count("kubenurse_own_delay_seconds_bucket", checks, type="me_service", le="+Inf")
+    def own_delay(self, seconds: float) -> None:
+        name = "kubenurse_own_delay_seconds_bucket"
+        for bound in (0.0002, 0.001, 0.005, 0.02, 0.1, 1):
+            le = f"{bound:g}" if self.way is Way.PUSHED or bound != 1 else "1.0"
+            inside = self.checks * (seconds <= bound)
+            self.count(name, inside, born=True, type="me_service", le=le)
+        self.count(name, self.checks, type="me_service", le="+Inf")
 
-    exports = step_seconds / 15
-    failing = node in moment.exports_fail or node in moment.isolated
-    for signal in ("traces",):
-        count(
-            "kubenurse_telemetry_exports_total",
-            exports * (not failing),
-            signal=signal,
-            result="success",
-        )
-        count(
-            "kubenurse_telemetry_exports_total", exports * failing, signal=signal, result="failure"
+    def check(self, type_: str, target: str, zone: str, state: str, *, failed: bool) -> None:
+        self.gauge("kubenurse_check_success", float(not failed), type=type_)
+        self.gauge(
+            "kubenurse_check_info",
+            1,
+            type=type_,
+            source_node=self.node,
+            source_zone=_zone(self.nodes, self.node),
+            target_node=target,
+            target_zone=zone,
+            node_state=state,
         )
 
+    def failure(self, type_: str, error_type: str, phase: str) -> None:
+        labels = {"type": type_, "error_type": error_type, "phase": phase}
+        self.count("kubenurse_check_failures_total", self.checks, **labels)
 
-def _check(
-    recorder: Recorder,
-    step: int,
-    who: Mapping[str, str],
-    type_: str,
-    source: tuple[str, str],
-    places: Mapping[str, str],
-    failed: bool,
-) -> None:
-    node, zone = source
-    recorder.gauge(step, "kubenurse_check_success", {**who, "type": type_}, float(not failed))
-    info = {**who, "type": type_, "source_node": node, "source_zone": zone, **places}
-    recorder.gauge(step, "kubenurse_check_info", info, 1)
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.recorder.gauge(self.step, name, {**self.who, **labels}, value)
+
+    def count(self, name: str, more: float, *, born: bool = False, **labels: str) -> None:
+        self.recorder.count(self.step, name, {**self.who, **labels}, more, born=born)
 
 
 def _targets(moment: Moment, node: str, nodes: tuple[str, ...]) -> list[str]:
@@ -314,7 +314,7 @@ def at_times(fired: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return promql_expr_test entries: at each time exactly these alerts fire."""
     return [
         {
-            "expr": 'count by (alertname, node, signal, type, far_end) (ALERTS{alertstate="firing"})',
+            "expr": FIRING,
             "eval_time": time,
             "exp_samples": [
                 {

@@ -189,7 +189,7 @@ def test_promtool_accepts_the_rules() -> None:
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_complete(name: str) -> None:
-    """Severity, patience, a summary, a description, and a runbook that answers what on-call asks."""
+    """Severity, patience, summary, description, and a runbook that says what to do."""
     alert = ALERTS[name]
     assert alert["labels"]["severity"] in {"critical", "warning"}
     assert alert["for"]

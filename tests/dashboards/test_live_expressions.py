@@ -17,9 +17,10 @@ import pytest
 from expressions import filled_in, of_panels, of_rules
 from live_cluster import shortened_rules
 from prometheus_tools import ROOT, binary
-from dashboards.pictures import queries
 from servers.nameserver import RESOLV_CONF
 from servers.namespace import _SET_UP as SET_UP
+
+from dashboards.pictures import queries
 
 HERE = Path(__file__).parent
 TYPES = ("path_node-3", "path_node-5", "me_ingress")
@@ -64,7 +65,8 @@ KUBENURSE = {
     "errors": f'sum(irate(kubenurse_errors_total{{{_CLUSTER}, type=~"path_.*"}}[5m]))',
     "dns": f'histogram_quantile(0.95, sum by (le) ({_TRACE}{{{_CLUSTER}, event="dns_done"}}))'
     f' - histogram_quantile(0.95, sum by (le) ({_TRACE}{{{_CLUSTER}, event="dns_start"}}))',
-    "requests by pod": f"sum by (pod, kubernetes_node) (kubenurse_httpclient_requests_total{{{_CLUSTER}}})",
+    "requests by pod": "sum by (pod, kubernetes_node) ("
+    f"kubenurse_httpclient_requests_total{{{_CLUSTER}}})",
     "memory": f"process_resident_memory_bytes{{{_NAME}, {_CLUSTER}}}",
     "open fds": f"process_open_fds{{{_NAME}, {_CLUSTER}}}",
 }
@@ -173,8 +175,8 @@ def test_no_rule_failed(live: dict[str, Any]) -> None:
 def test_alerts_name_the_culprit_in_whole_sentences(live: dict[str, Any]) -> None:
     """The stopped node is named, and no template left a gap."""
     assert "KubenurseNodeUnreachable node-4" in live["alerts"]
-    for alert, annotations in live["alerts"].items():
-        assert not [text for text in annotations.values() if "<" in text or "{{" in text], alert
+    for alert, texts in live["alerts"].items():
+        assert not [text for text in texts.values() if "<" in text or "{{" in text], alert
 
 
 @pytest.mark.parametrize("title", KUBENURSE)

@@ -697,3 +697,32 @@ def test_the_console_shows_both_signals(start: START, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert '"name": "check path"' in printed
     assert MISSED.name in printed
+
+
+def test_every_point_of_a_round_has_one_time(start: START) -> None:
+    """Over several requests: Prometheus refuses a request that goes back in time."""
+    with otlp_receiver.http_receiver() as received:
+        telemetry = start(
+            otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
+            metric_interval_seconds=0.2,
+        )
+        for number in range(200):  # more series than one request holds
+            telemetry.instruments.add(
+                semconv.HTTPCLIENT_REQUESTS,
+                1,
+                {"type": f"path_{number}", "code": "200", "method": "GET"},
+            )
+        assert received.wait_for(lambda: len(received.metrics) >= 6)
+        times = [
+            {
+                point.time_unix_nano
+                for resource in request.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+                for point in getattr(metric, metric.WhichOneof("data")).data_points
+            }
+            for request in received.metrics
+        ]
+        assert all(len(one) == 1 for one in times)
+        in_order = [next(iter(one)) for one in times]
+        assert in_order == sorted(in_order)

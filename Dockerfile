@@ -1,0 +1,48 @@
+# The agent's image. BASE_IMAGE has python3 (3.11 or 3.12) and ca-certificates; BUILD_IMAGE also pip.
+# Python 3.13 and later verify with VERIFY_X509_STRICT, which CAs of clusters without key identifiers
+# do not pass.
+ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
+ARG BUILD_IMAGE=${BASE_IMAGE}
+
+# Runs on the builder's architecture: the wheels are picked for the target's, nothing is emulated.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} ${BUILD_IMAGE} AS build
+ARG TARGETARCH=amd64
+WORKDIR /build
+COPY requirements.lock ./
+RUN machine=$([ "${TARGETARCH}" = arm64 ] && echo aarch64 || echo x86_64) \
+ && python3 -m pip install --disable-pip-version-check --no-cache-dir --no-deps --no-compile \
+      --require-hashes --only-binary=:all: --platform "manylinux_2_28_${machine}" \
+      --platform "manylinux_2_17_${machine}" --platform "manylinux2014_${machine}" \
+      --root-user-action=ignore --target /opt/kubenurse-otel --requirement requirements.lock
+# kubernetes.aio and what only it needs are never imported.
+RUN cd /opt/kubenurse-otel \
+ && rm -rf bin kubernetes/aio aio* frozenlist* multidict* propcache* yarl*
+COPY kubenurse_otel /opt/kubenurse-otel/kubenurse_otel
+# Bytecode of everything but kubernetes' models and API classes, which the agent reads past. Unchecked:
+# the files never change, so nothing is asked of the file system.
+RUN mkdir bin \
+ && printf '#!%s -P\nimport sys\n\nfrom kubenurse_otel.cli import main\n\nsys.exit(main())\n' \
+      "$(command -v python3)" >bin/kubenurse-otel \
+ && chmod -R a=rX,u+w /opt/kubenurse-otel && chmod 0755 bin/kubenurse-otel \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x 'kubernetes/client/(models|api)/' \
+      /opt/kubenurse-otel
+
+FROM ${BASE_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="kubenurse-otel" \
+      org.opencontainers.image.description="Checks a Kubernetes network from every node, and tells apart the network, the far end and itself" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="https://github.com/kubenurse-otel/kubenurse-otel"
+COPY --from=build /opt/kubenurse-otel /opt/kubenurse-otel
+COPY --from=build /build/bin/kubenurse-otel /usr/local/bin/kubenurse-otel
+COPY LICENSE /opt/kubenurse-otel/
+ENV PYTHONPATH=/opt/kubenurse-otel \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# Any uid will do; this one is what runAsNonRoot is checked against where none is given.
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["kubenurse-otel"]

@@ -1,0 +1,1 @@
+"""The image, built by buildah and run by runc: only by `make image`, as root."""
