@@ -5,11 +5,11 @@ ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 # Runs on the builder's architecture: the wheels are picked for the target's, nothing is emulated.
-FROM --platform=${BUILDPLATFORM:-linux/amd64} ${BUILD_IMAGE} AS build
-ARG TARGETARCH=amd64
+FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
+ARG TARGETARCH
 WORKDIR /build
 COPY requirements.lock ./
-RUN machine=$([ "${TARGETARCH}" = arm64 ] && echo aarch64 || echo x86_64) \
+RUN case "${TARGETARCH:-$(uname -m)}" in arm64 | aarch64) machine=aarch64 ;; *) machine=x86_64 ;; esac \
  && python3 -m pip install --disable-pip-version-check --no-cache-dir --no-deps --no-compile \
       --require-hashes --only-binary=:all: --platform "manylinux_2_28_${machine}" \
       --platform "manylinux_2_17_${machine}" --platform "manylinux2014_${machine}" \

@@ -54,6 +54,7 @@ def test_agents_check_each_other_and_their_service(
     tmp_path: Path, neighbours: Path, port: int
 ) -> None:
     """Three agents: /alive is 200 with every path ok, the five metrics are there, none failed."""
+    neighbours.write_text("[]\n")  # until all of them answer
     environs = [
         environment(
             address,
@@ -66,6 +67,7 @@ def test_agents_check_each_other_and_their_service(
     ]
     with running(environs, tmp_path) as agents:
         first = agents[0]
+        write_neighbours(neighbours, NODES)
         results = checked(first, "me_service", "path_node-b", "path_node-c")
         assert results["path_node-b"] == "ok"
         assert results["me_service"] == "ok"

@@ -1,0 +1,134 @@
+"""The GitHub workflows, as far as can be told without GitHub: what they call, may do and trust."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.y*ml"))
+ACTIONLINT = "v1.7.7"
+
+_TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
+_MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
+_USES = re.compile(r"uses: (\S+)(.*)")
+_PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+
+each_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+
+
+def _read(workflow: Path) -> dict[str, Any]:
+    """Return the workflow; its key ``on`` is True, as YAML 1.1 has it."""
+    content = yaml.safe_load(workflow.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def _called(job: dict[str, Any]) -> set[str]:
+    """Return the make targets that a job's steps call, the matrix filled in."""
+    matrix = job.get("strategy", {}).get("matrix", {})
+    every = [*matrix.get("target", []), *(one.get("target") for one in matrix.get("include", []))]
+    scripts = "\n".join(step.get("run", "") for step in job.get("steps", []))
+    named = set(_MAKE.findall(scripts))
+    return named | set(every) if "make ${{ matrix.target }}" in scripts else named
+
+
+@each_workflow
+def test_every_make_target_exists(workflow: Path) -> None:
+    """What a workflow asks of make, the Makefile has: what fails there fails at home."""
+    targets = set(_TARGET.findall((ROOT / "Makefile").read_text()))
+    called = {target for job in _read(workflow)["jobs"].values() for target in _called(job)}
+    assert set() == called - targets
+    assert called
+
+
+def test_checks_run_what_the_gate_runs() -> None:
+    """Each target of .ci/run that GitHub's machines can run is a job, too."""
+    gate = set(_MAKE.findall((ROOT / ".ci" / "run").read_text()))
+    checks = _read(ROOT / ".github" / "workflows" / "checks.yaml")["jobs"]
+    needs_cgroup_v1 = {"image", "e2e", "test-image", "test-e2e"}
+    assert set() == gate - needs_cgroup_v1 - {
+        name for job in checks.values() for name in _called(job)
+    }
+
+
+@each_workflow
+def test_permissions_are_named_and_narrow(workflow: Path) -> None:
+    """A workflow says what its token may do; what may write is said job by job."""
+    content = _read(workflow)
+    assert content["permissions"] in ({}, {"contents": "read"})
+    for name, job in content["jobs"].items():
+        assert content["permissions"] or "permissions" in job, f"{name} has none"
+        assert isinstance(job.get("permissions", {}), dict), f"{name}: write-all, read-all"
+
+
+@each_workflow
+def test_actions_are_pinned_by_commit(workflow: Path) -> None:
+    """A foreign action is a full commit id with its version beside it, never a branch."""
+    for action, comment in _USES.findall(workflow.read_text()):
+        if not action.startswith("./"):
+            assert _PINNED.fullmatch(action), action
+            assert re.fullmatch(r"  # v\d+\.\d+\.\d+", comment), f"{action}: which version is it?"
+
+
+@each_workflow
+def test_jobs_end_and_keep_no_token(workflow: Path) -> None:
+    """Each job has a time limit, and no checkout leaves the token in .git/config."""
+    for name, job in _read(workflow)["jobs"].items():
+        assert "uses" in job or job.get("timeout-minutes"), f"{name} may run for six hours"
+        for step in job.get("steps", []):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@each_workflow
+def test_no_expression_stands_in_a_script(workflow: Path) -> None:
+    """Scripts take what GitHub knows from variables; pasted in, a branch's name would be code."""
+    for job in _read(workflow)["jobs"].values():
+        for step in job.get("steps", []):
+            script = step.get("run", "").replace("make ${{ matrix.target }}", "")
+            assert "${{" not in script
+
+
+@each_workflow
+def test_no_secret_but_the_jobs_own_token(workflow: Path) -> None:
+    """Nothing has to be stored at GitHub: signing is keyless, the registry takes the token."""
+    assert "secrets." not in workflow.read_text()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
+def test_issue_forms_are_whole(form: Path) -> None:
+    """Each form has a name, a description and fields with distinct ids; config.yml has links."""
+    content = yaml.safe_load(form.read_text())
+    if form.name == "config.yml":
+        assert content["contact_links"]
+        return
+    assert content["name"]
+    assert content["description"]
+    fields = [field for field in content["body"] if field["type"] != "markdown"]
+    ids = [field["id"] for field in fields]
+    assert sorted(set(ids)) == sorted(ids)
+    assert all(field["attributes"]["label"] for field in fields)
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="actionlint is built by Go")
+def test_actionlint_has_no_complaint() -> None:
+    """The workflows are sound for actionlint (and shellcheck, where that is installed)."""
+    cache = Path(os.environ.get("KUBENURSE_TEST_CACHE", ROOT / ".cache")).absolute() / "bin"
+    actionlint = cache / "actionlint"
+    if not actionlint.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        package = f"github.com/rhysd/actionlint/cmd/actionlint@{ACTIONLINT}"
+        environ = os.environ | {"GOBIN": str(cache)}
+        subprocess.run(["nice", "-n", "19", "go", "install", package], env=environ, check=True)
+    command = [str(actionlint), "-no-color", *map(str, WORKFLOWS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
