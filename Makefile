@@ -7,7 +7,7 @@ CACHE := .cache
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver chart dashboards clean
+.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image package lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
@@ -46,6 +46,19 @@ chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API se
 dashboards: $(VENV)/.dev ## rules by promtool, every expression on a real Prometheus with real agents
 	$(BIN)/python -m pytest -n 2 tests/dashboards $(ARGS)
 
+collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger behind real agents
+	$(BIN)/python -m pytest tests/collector $(ARGS)
+
+image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, runc, debootstrap)
+	KUBENURSE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
+package: $(VENV)/.dev ## the wheel and the chart, into dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -c 'from tests.chart import helm; print(helm.run("package", "helm/kubenurse-otel", "--destination", "dist"), end="")'
+
+lock: $(VENV)/.dev ## requirements.lock, the image's dependencies with hashes
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --output-file requirements.lock
+
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +67,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is
 	$(BIN)/python -m kubenurse_otel.reference --check
 	$(BIN)/python -m dashboards --check
 	$(BIN)/python -m tests.chart.generate --check
+	$(BIN)/python -m tests.chart.kustomize --check
 
 format: $(VENV)/.dev ## let ruff format the code
 	$(BIN)/ruff check --fix .
@@ -63,6 +77,7 @@ reference: $(VENV)/.dev ## write everything that is generated: references, dashb
 	$(BIN)/python -m kubenurse_otel.reference --write
 	$(BIN)/python -m dashboards --write
 	$(BIN)/python -m tests.chart.generate --write
+	$(BIN)/python -m tests.chart.kustomize --write
 
 bench: $(VENV)/.dev ## accuracy against the wire, CPU, memory (as root: it makes network namespaces)
 	$(BIN)/python -m bench $(ARGS)

@@ -110,8 +110,11 @@ def build(tag: str, *, architecture: str = "amd64") -> str:
         f"--arch={architecture}",
         f"--build-arg=BASE_IMAGE={RUNTIME}",
         f"--build-arg=BUILD_IMAGE={BUILD}",
+        # Debian's buildah (1.28) does not set these by itself.
         f"--build-arg=TARGETARCH={architecture}",
+        "--build-arg=BUILDPLATFORM=linux/amd64",
         f"--tag={image}",
         ".",
     )
+    buildah("rmi", "--prune")
     return image

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -88,6 +88,9 @@ def running(
         yield Container(name, bundle, started)
     finally:
         _runc("delete", "--force", name)
+        for group in CGROUPS.glob("*/kubenurse-otel-test"):
+            with suppress(OSError):  # another container's is in it
+                group.rmdir()
 
 
 def _specification(
