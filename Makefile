@@ -58,6 +58,7 @@ package: $(VENV)/.dev ## the wheel and the chart, into dist/
 
 lock: $(VENV)/.dev ## requirements.lock, the image's dependencies with hashes
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --output-file requirements.lock
+	@sed -i "1i # The image's dependencies with hashes: made from pyproject.toml by \`make lock\`; do not edit." requirements.lock
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
 	$(BIN)/ruff check .
