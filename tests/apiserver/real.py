@@ -1,19 +1,17 @@
 """A real kube-apiserver with etcd on loopback, for tests and the bench.
 
-The API server is built once from the Go module proxy (go.mod beside this file) into a cache:
-$KUBENURSE_TEST_CACHE or .cache of the work tree. About five minutes on two cores; etcd is Debian's
-etcd-server.
+Kubernetes' programs are built once from the Go module proxy (go.mod beside this file) into a cache:
+$KUBENURSE_TEST_CACHE or .cache of the work tree. The API server takes about five minutes on two
+cores; etcd is Debian's etcd-server.
 """
 
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import secrets
 import shutil
 import socket
-import ssl
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -23,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from apiserver.administrator import Administrator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +37,14 @@ def cache() -> Path:
     return Path(os.environ.get("KUBENURSE_TEST_CACHE", HERE.parents[1] / ".cache"))
 
 
-def binary() -> Path:
-    return cache() / "apiserver" / f"kube-apiserver-{VERSION}"
+def binary(program: str = "kube-apiserver") -> Path:
+    """Where one of Kubernetes' programs is, or would be."""
+    return cache() / "apiserver" / f"{program}-{VERSION}"
 
 
-def build() -> Path:
-    """Return the API server's binary, built if it is not in the cache."""
-    target = binary()
+def build(program: str = "kube-apiserver") -> Path:
+    """Return one of Kubernetes' programs (go.mod's tools), built if it is not in the cache."""
+    target = binary(program)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_suffix(f".{os.getpid()}")
@@ -51,13 +52,13 @@ def build() -> Path:
         names = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
         stamps = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in names.items())
         command = ["nice", "-n", "10", "go", "build", "-trimpath", "-ldflags", f"-s -w {stamps}"]
-        command += ["-o", str(fresh), "k8s.io/kubernetes/cmd/kube-apiserver"]
+        command += ["-o", str(fresh), f"k8s.io/kubernetes/cmd/{program}"]
         subprocess.run(command, cwd=HERE, check=True)
         fresh.replace(target)
     return target
 
 
-class RealApiServer:
+class RealApiServer(Administrator):
     """etcd and kube-apiserver with RBAC, service-account tokens and an admin of ours."""
 
     def __init__(self, directory: Path) -> None:
@@ -77,14 +78,12 @@ class RealApiServer:
                 serialization.NoEncryption(),
             )
         )
-        self.admin_token = secrets.token_hex(16)
-        (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{ADMIN}"\n')
-        self.port, self._etcd_port, self._peer_port = _free_ports(3)
+        token = secrets.token_hex(16)
+        (directory / "tokens.csv").write_text(f'{token},admin,admin,"{ADMIN}"\n')
+        port, self._etcd_port, self._peer_port = _free_ports(3)
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
-        self._tls = ssl.create_default_context(cafile=str(self.ca_file))
-        self._connection: http.client.HTTPSConnection | None = None
-        self._asked_at = 0.0
+        super().__init__("127.0.0.1", port, ca_file=self.ca_file, token=token)
 
     def start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self._etcd_port}"
@@ -143,7 +142,7 @@ class RealApiServer:
         raise AssertionError(self._log("kube-apiserver"))
 
     def stop(self) -> None:
-        self._close_connection()
+        self.close_connection()
         _end(self._server)
         self._server = None
 
@@ -156,43 +155,7 @@ class RealApiServer:
         fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    # --- what an administrator and the kubelets do ----------------------------------------------
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> tuple[int, Any]:
-        """Ask as the administrator; return (status, decoded answer)."""
-        if time.monotonic() - self._asked_at > 30:
-            self._close_connection()  # The server ends idle connections.
-        self._asked_at = time.monotonic()
-        if self._connection is None:
-            self._connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, context=self._tls, timeout=30
-            )
-        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": content_type}
-        try:
-            self._connection.request(
-                method, path, json.dumps(body) if body is not None else None, headers
-            )
-            answer = self._connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException):
-            self._close_connection()
-            raise
-        with suppress(ValueError):
-            return answer.status, json.loads(content)
-        return answer.status, content.decode(errors="replace")
-
-    def must(
-        self, method: str, path: str, body: object = None, content_type: str = "application/json"
-    ) -> Any:
-        status, answer = self.request(method, path, body, content_type)
-        assert 200 <= status < 300, (method, path, status, answer)
-        return answer
+    # --- what the kubelets do -------------------------------------------------------------------
 
     def put(self, *objects: dict[str, Any]) -> None:
         """Create or replace pods and nodes with their status."""
@@ -206,21 +169,6 @@ class RealApiServer:
                 assert status == 201, _
             self.merge(f"{path}/{name}/status", {"status": one["status"]})
 
-    def merge(self, path: str, change: object) -> None:
-        self.must("PATCH", path, change, "application/merge-patch+json")
-
-    def delete(self, path: str) -> None:
-        self.must("DELETE", path, {"gracePeriodSeconds": 0})
-
-    def token(self, namespace: str, account: str, seconds: int = 3600) -> str:
-        """Return a real token of a service account, as the kubelet would mount it."""
-        answer = self.must(
-            "POST",
-            f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token",
-            {"spec": {"expirationSeconds": seconds}},
-        )
-        return str(answer["status"]["token"])
-
     # --- processes ------------------------------------------------------------------------------
 
     def _run(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
@@ -231,11 +179,6 @@ class RealApiServer:
 
     def _log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text(errors="replace")[-3000:]
-
-    def _close_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 @contextmanager

@@ -118,3 +118,26 @@ def build(tag: str, *, architecture: str = "amd64") -> str:
     )
     buildah("rmi", "--prune")
     return image
+
+
+def build_of_binary(image: str, program: Path, name: str, *, user: int) -> None:
+    """Make an image of nothing but a static ``program`` at /``name``, which is its entry point."""
+    container = buildah("from", "scratch")
+    try:
+        buildah("copy", "--quiet", "--chmod=0755", container, str(program), f"/{name}")
+        entry_point = f'--entrypoint=["/{name}"]'
+        buildah("config", entry_point, f"--user={user}:{user}", container)
+        buildah("commit", "--quiet", container, image)
+    finally:
+        buildah("rm", container)
+    buildah("rmi", "--prune")
+
+
+def export(image: str, archive: Path) -> None:
+    """Write an image into a docker-archive, its layers uncompressed, for `ctr images import`."""
+    fresh = archive.with_name(f"{archive.name}.{os.getpid()}")
+    try:
+        buildah("push", "--quiet", image, f"docker-archive:{fresh}:{image}")
+        fresh.replace(archive)
+    finally:
+        fresh.unlink(missing_ok=True)

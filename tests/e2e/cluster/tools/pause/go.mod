@@ -1,0 +1,3 @@
+module kubenurse-otel.test/pause
+
+go 1.24.0
