@@ -38,7 +38,7 @@ $(CACHE)/dnsmasq:
 	@touch $@
 
 test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver and etcd (builds it once)
-	$(BIN)/python -m pytest tests/e2e $(ARGS)
+	$(BIN)/python -m pytest tests/apiserver $(ARGS)
 
 chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server
 	$(BIN)/python -m pytest tests/chart $(ARGS)

@@ -27,7 +27,8 @@ from kubenurse_otel.gauges import state_gauges
 from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.log import OutcomeLog
 from kubenurse_otel.loop_lag import LoopLag
-from kubenurse_otel.model import Neighbourhood, Outcome, Target
+from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.publication import Publication
 from kubenurse_otel.results import Results
 from kubenurse_otel.sampling import CheckSampler, KeepPolicy, ServerSampler
 from kubenurse_otel.schedule import Schedule
@@ -45,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 2.5
 """What the last export may take at shutdown, whatever is dead."""
+OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
+"""Checks that end at one of our own pods."""
 SWITCH_SECONDS: Final = 0.0005
 GONE_SECONDS: Final = 3.8
 """After answering has ended, the process is gone after this, whatever hangs."""
@@ -110,6 +113,7 @@ class App:
             on_quiet=telemetry.refresh,
         )
         self._discovery = _discovery(config, self)
+        self._publication = Publication(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments)
 
         # What others ask of us.
@@ -131,7 +135,7 @@ class App:
             neighbourhood=lambda: self._neighbourhood,
             render=telemetry.render,
             tracer=serving.get_tracer("kubenurse_otel.server", __version__),
-            ready=self._not_ready,
+            ready=self._asked_whether_ready,
         )
 
     async def run(self) -> None:
@@ -140,6 +144,10 @@ class App:
         # A thread that encodes or decodes must not hold the interpreter for 5 ms of a check.
         sys.setswitchinterval(SWITCH_SECONDS)
         await self._server.start()
+        if self._config.discovery.source is DiscoverySource.KUBERNETES:
+            self._publication.start(asyncio.get_running_loop())
+        else:
+            self._publication.publish()
         self._replan()
         # What stands now stays, and what checks leave is rarely a cycle: look less often.
         gc.collect()
@@ -186,7 +194,13 @@ class App:
         self._bridge.set_current(keys)
         self._transport.retain(keys)
         self._telemetry.set_current_types(frozenset(target.type for target in wanted.targets))
-        self._schedule.set_targets(wanted.targets)
+        self._set_schedule()
+
+    def _set_schedule(self) -> None:
+        published = self._publication.is_published
+        self._schedule.set_targets(
+            target for target in self._plan.targets if published or target.kind not in OWN_SERVICE
+        )
 
     async def _check(self, target: Target) -> None:
         result = await self._checker.check(
@@ -207,6 +221,12 @@ class App:
         if self._config.discovery.unready_when_cordoned and self._neighbourhood.own_node_leaving:
             return "node_leaving"
         return None
+
+    def _asked_whether_ready(self) -> str | None:
+        reason = self._not_ready()
+        if reason is None:
+            self._publication.said_ready()
+        return reason
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

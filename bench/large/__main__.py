@@ -1,36 +1,68 @@
 """``python -m bench.large``: an agent in a cluster of 5,000 nodes, and what 5,000 ask of others.
 
-Prints tables; with --json writes everything that was measured, with --tables prints those of such
-a file again.
+Measures for half an hour (as root), writes the figures as JSON and prints tables; --tables prints
+those of such a file again, computed for --agents and so on.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from bench import machine
-from bench.large import agents, apiserver, borrowed, far_ends, live, objects, parts, place, spans
-from bench.large import report, traffic
+from bench import machine, tables
+from bench.large import (
+    agents,
+    apiserver,
+    borrowed,
+    demand,
+    far_ends,
+    figures,
+    live,
+    objects,
+    parts,
+    place,
+    report,
+    spans,
+    store,
+    traffic,
+)
 from bench.large.ring import Cast, cast
-from bench.network import BenchError
+from bench.network import ROOT, BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+DOCUMENT: Final = ROOT / "docs" / "scale.md"
+FIGURES: Final = ROOT / ".cache" / "bench-large.json"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.large", description=__doc__)
     parser.add_argument("--count", type=int, default=5000, help="nodes (5000)")
     parser.add_argument("--seconds", type=float, default=600.0, help="of steady state (600)")
-    parser.add_argument("--json", type=Path, help="write what was measured here")
-    parser.add_argument("--only", choices=("live", "parts"), help="one half of it")
+    parser.add_argument("--json", type=Path, default=FIGURES, help=f"what was measured ({FIGURES})")
+    parser.add_argument("--only", choices=("live", "parts"), default="", help="one half of it")
+    parser.add_argument("--write", action="store_true", help=f"tables into {DOCUMENT.name}")
+    for name, kind, what in (
+        ("agents", int, "agents"),
+        ("interval", float, "seconds between two checks of a target"),
+        ("api-interval", float, "the same for the API server"),
+        ("neighbours", int, "neighbours that an agent checks"),
+        ("scrape", float, "seconds between two scrapes"),
+        ("trace-ratio", float, "share of checks whose trace is kept"),
+        ("cordoned", int, "nodes that are cordoned"),
+    ):
+        default = getattr(demand.Cluster(), name.replace("-", "_"))
+        parser.add_argument(
+            f"--{name}", type=kind, default=default, help=f"computed for: {what} ({default})"
+        )
     parser.add_argument("--tables", type=Path, metavar="JSON", help="print the tables of a run")
     return parser
 
@@ -39,26 +71,37 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     arguments = _parser().parse_args(words)
     try:
-        if arguments.tables:
-            print(report.markdown(json.loads(arguments.tables.read_text())))
-            return 0
-        status = place.enter(words)
-        if status is not None:
-            return status
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        results = measure(arguments.count, arguments.seconds, only=arguments.only or "")
+        if not arguments.tables:
+            status = place.enter(words)
+            if status is not None:
+                return status
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            _keep(arguments.json, measure(arguments.count, arguments.seconds, only=arguments.only))
+        results = json.loads((arguments.tables or arguments.json).read_text())
     except (BenchError, OSError, AssertionError) as error:
         print(f"bench.large: {error}", file=sys.stderr)
         return 1
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(report.markdown(results))
+    for name, text in report.sections(results, _cluster(arguments)).items():
+        print(text, flush=True)
+        if arguments.write:
+            DOCUMENT.write_text(tables.place(DOCUMENT.read_text(), f"large-{name}", text))
     return 0
+
+
+def _keep(file: Path, results: dict[str, Any]) -> None:
+    """Write what was measured; the other half, from another run, stays."""
+    before = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(before | results, indent=1) + "\n")
+
+
+def _cluster(arguments: argparse.Namespace) -> demand.Cluster:
+    names = [field.name for field in dataclasses.fields(demand.Cluster)]
+    return demand.Cluster(**{n: getattr(arguments, n) for n in names if hasattr(arguments, n)})
 
 
 def measure(count: int, seconds: float, *, only: str) -> dict[str, Any]:
     """Everything; see docs/scale.md for what it means."""
-    results: dict[str, Any] = {"machine": machine.describe(), "count": count}
+    results: dict[str, Any] = {}
     players = cast(count, borrowed.daemonset.node_name, len(live.VARIANTS))
     with tempfile.TemporaryDirectory(prefix="kbench-large-") as name:
         directory = Path(name)
@@ -66,8 +109,7 @@ def measure(count: int, seconds: float, *, only: str) -> dict[str, Any]:
         place.add_addresses(live.addresses(players.real))
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(apiserver.api_server(directory))
-            results["made_in_seconds"] = objects.populate(server, count)
-            print(f"made in {results['made_in_seconds']:.0f} s", file=sys.stderr, flush=True)
+            print(f"made in {objects.populate(server, count):.0f} s", file=sys.stderr, flush=True)
             apiserver.service_account(server)
             apiserver.services(server)
             coredns = stack.enter_context(far_ends.dns(server))
@@ -86,7 +128,13 @@ def measure(count: int, seconds: float, *, only: str) -> dict[str, Any]:
                     results["live"] = run.results
                     run.all(seconds)
             if only != "live":
+                traced, text = spans.measure(players.measured[0], directory, count - 1)
+                count_of = figures.series(text)["all"]
                 results["parts"] = {
+                    "machine": machine.describe(),
+                    "spans": traced,
+                    "store": store.measure(text, count_of, directory),
+                    "cordoning": parts.cordoning(server),
                     "version": parts.version_checks(server),
                     "ingress_ms": parts.ingress_checks(directory, nginx.pid),
                     "look_ups": parts.look_ups(directory, coredns.pid),

@@ -9,7 +9,6 @@ import contextlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import trustme
@@ -18,6 +17,7 @@ from bench.large import borrowed, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from bench.large.borrowed import Administrator
 
@@ -36,11 +36,11 @@ EC_FILES: Final = ("--tls-cert-file={0}/ec.crt", "--tls-private-key-file={0}/ec.
 
 @contextlib.contextmanager
 def api_server(directory: Path) -> Iterator[Administrator]:
-    """etcd and kube-apiserver on every address, port 443, with an RSA certificate."""
+    """etcd and kube-apiserver on every address, with an RSA certificate."""
     server = cast("Administrator", borrowed.real.RealApiServer(directory))
     ca = _certificates(server)
     cast("Any", server)._tls.load_verify_locations(server.ca_file)  # noqa: SLF001 - it is ours now
-    server.port = 443
+    server.port = place.API_PORT
     (directory / "policy.yaml").write_text(POLICY)
     (directory / "nginx").mkdir()
     issued = ca.issue_cert(place.INGRESS_HOST, key_type=trustme.KeyType.RSA)

@@ -76,7 +76,10 @@ def dns(server: Administrator) -> Iterator[subprocess.Popen[bytes]]:
     if not COREDNS.exists():
         raise BenchError(f"{COREDNS} is not built: `make e2e` builds it")
     here = server.directory
-    cluster = {"server": f"https://{place.API_SERVER}", "certificate-authority": str(server.ca_file)}
+    cluster = {
+        "server": f"https://{place.API_SERVER}:{place.API_PORT}",
+        "certificate-authority": str(server.ca_file),
+    }
     (here / "coredns.kubeconfig").write_text(
         json.dumps(
             {
@@ -120,7 +123,9 @@ def _metrics() -> str:
         return text
 
 
-_REQUESTS: Final = re.compile(r"^coredns_dns_requests_total\{.*type=\"(\w+)\".*\} (\S+)", re.MULTILINE)
+_REQUESTS: Final = re.compile(
+    r"^coredns_dns_requests_total\{.*type=\"(\w+)\".*\} (\S+)", re.MULTILINE
+)
 
 
 def queries() -> dict[str, int]:

@@ -73,9 +73,9 @@ def _traffic(before: Reading, after: Reading) -> dict[str, float]:
         found[f"discovery_bytes_{way}"] = moved[f"api_{way}"].bytes - checks["api"] * a_check
     named = checks["api_dns"] + checks["ingress"] + checks["service"]
     found["dns_queries_a_named_check"] = moved["dns_out"].packets / max(1.0, named)
-    found["dns_bytes_a_named_check"] = (
-        moved["dns_out"].bytes + moved["dns_in"].bytes
-    ) / max(1.0, named)
+    found["dns_bytes_a_named_check"] = (moved["dns_out"].bytes + moved["dns_in"].bytes) / max(
+        1.0, named
+    )
     return found
 
 

@@ -8,8 +8,10 @@ import contextlib
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bench import machine
 from bench.large import apiserver, borrowed, objects
 from bench.large.agents import OPENMETRICS, Agent, Scraper, Variant
 from bench.large.figures import between, series
@@ -18,7 +20,6 @@ from bench.network import BenchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.large.agents import Reading
     from bench.large.borrowed import Administrator
 
 VARIANTS: Final = (
@@ -50,7 +51,11 @@ class Run:
         self._cordoned = [n for n in range(1, count, max(2, count // 10)) if n not in cast][:10]
         self._stormy = [n for n in self._stormy if n not in self._cordoned]
         self._seen = [*(agent.number for agent in agents), *self._cordoned]
-        self.results: dict[str, Any] = {"stormy": len(self._stormy), "cordoned": len(self._cordoned)}
+        self.results: dict[str, Any] = {
+            "machine": machine.describe(),
+            "stormy": len(self._stormy),
+            "cordoned": len(self._cordoned),
+        }
 
     def all(self, seconds: float) -> None:
         # A few nodes are cordoned in any large cluster, and each heartbeat of them comes to us.
@@ -64,7 +69,7 @@ class Run:
         scraper.start()
         try:
             self.phase("warm_up", lambda: time.sleep(20.0))
-            self.phase("steady", lambda: time.sleep(seconds))
+            self.phase("steady", lambda: self._steady(seconds))
             self.results["exposition"] = {a.variant.name: _exposition(a) for a in self._agents}
             self.results["tasks"] = {a.variant.name: a.tasks() for a in self._agents}
             took: list[float] = []
@@ -77,6 +82,7 @@ class Run:
         finally:
             kubelets.end()
             scraper.end()
+        self.results["logs"] = {a.variant.name: a.log()[-3000:] for a in self._agents}
         self.results["scrape_failures"] = scraper.failures
         self.results["kubelets_problem"] = kubelets.problem
 
@@ -110,6 +116,16 @@ class Run:
         }
         short = {k: round(v, 2) for k, v in next(iter(agents.values())).items()}
         print(f"{name}: {json.dumps(short)}", file=sys.stderr, flush=True)
+
+    def _steady(self, seconds: float) -> None:
+        """Nothing happens; memory is noted once a minute."""
+        ends = time.monotonic() + seconds
+        memory: dict[str, list[float]] = {agent.variant.name: [] for agent in self._agents}
+        while (left := ends - time.monotonic()) > 0:
+            for agent in self._agents:
+                memory[agent.variant.name].append(agent.memory()["VmRSS"])
+            time.sleep(min(left, 60.0))
+        self.results["steady_rss"] = memory
 
     def _storm(self) -> float:
         return objects.storm(self._server, self._stormy, STORM_SECONDS)
@@ -155,7 +171,7 @@ def _cpu(server: Administrator) -> float:
 
 def _machine() -> tuple[int, int]:
     """(busy, idle) ticks of all cores."""
-    with open("/proc/stat", encoding="ascii") as stat:
+    with Path("/proc/stat").open(encoding="ascii") as stat:
         spent = [int(n) for n in stat.readline().split()[1:9]]
     idle = spent[3] + spent[4]
     return sum(spent) - idle, idle
@@ -174,6 +190,3 @@ def _exposition(agent: Agent) -> dict[str, Any]:
 
 def addresses(numbers: Sequence[int]) -> list[str]:
     return [borrowed.daemonset.address(number) for number in numbers]
-
-
-__all__ = ["VARIANTS", "Reading", "Run", "addresses"]

@@ -33,7 +33,12 @@ def node(number: int) -> dict[str, Any]:
     """A Ready node of a cloud, as its kubelet registers it."""
     name = borrowed.daemonset.node_name(number)
     zone = "abc"[number % 3]
-    amounts = {"cpu": "16", "memory": "65011712Ki", "pods": "234", "ephemeral-storage": "104845292Ki"}
+    amounts = {
+        "cpu": "16",
+        "memory": "65011712Ki",
+        "pods": "234",
+        "ephemeral-storage": "104845292Ki",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -46,7 +46,9 @@ def version_checks(server: Administrator) -> dict[str, float]:
     found["kept"] = _requests(server, kept=True)
     server.stop()
     here = str(server.directory)
-    server.start(*apiserver.options(server.directory, *(o.format(here) for o in apiserver.EC_FILES)))
+    server.start(
+        *apiserver.options(server.directory, *(o.format(here) for o in apiserver.EC_FILES))
+    )
     time.sleep(10)  # its caches fill: no cost of ours
     found["ecdsa"] = _requests(server, kept=False)
     server.stop()
@@ -70,7 +72,7 @@ def _requests(server: Administrator, *, kept: bool) -> float:
     connection = None
     for _ in range(REQUESTS):
         if connection is None:
-            connection = http.client.HTTPSConnection(place.API_SERVICE, 443, context=tls)
+            connection = http.client.HTTPSConnection(place.API_SERVICE, place.API_PORT, context=tls)
         headers = {"Authorization": f"Bearer {token}", "User-Agent": "kubenurse-otel/bench"}
         connection.request("GET", "/version", headers=headers)
         if connection.getresponse().read() == b"":
@@ -93,7 +95,9 @@ def ingress_checks(directory: Path, nginx: int) -> float:
             socket.create_connection((place.INGRESS, 443), timeout=5) as raw,
             tls.wrap_socket(raw, server_hostname=place.INGRESS_HOST) as sock,
         ):
-            sock.sendall(f"GET /alwayshappy HTTP/1.1\r\nHost: {place.INGRESS_HOST}\r\n\r\n".encode())
+            sock.sendall(
+                f"GET /alwayshappy HTTP/1.1\r\nHost: {place.INGRESS_HOST}\r\n\r\n".encode()
+            )
             if not sock.recv(4096).startswith(b"HTTP/1.1 200"):
                 raise BenchError("the ingress does not answer 200")
     return (place.cpu_seconds(nginx) - before) / REQUESTS * 1e3
@@ -125,7 +129,9 @@ def node_updates(server: Administrator, count: int) -> dict[str, float]:
     found = {"alone_ms": _updates(server, count, "")}
     paths: dict[str, Callable[[int], str]] = {
         "cordoned": lambda _: "fieldSelector=spec.unschedulable%3Dtrue",
-        "own": lambda i: f"fieldSelector=metadata.name%3D{borrowed.daemonset.node_name(count - 1 - i)}",
+        "own": lambda i: (
+            f"fieldSelector=metadata.name%3D{borrowed.daemonset.node_name(count - 1 - i)}"
+        ),
     }
     for name, query in paths.items():
         held = [_watch(server, query(i % count)) for i in range(WATCHERS)]
@@ -149,7 +155,9 @@ def _updates(server: Administrator, count: int, _: str) -> float:
 
 def _watch(server: Administrator, query: str) -> http.client.HTTPSConnection:
     tls = ssl.create_default_context(cafile=str(server.ca_file))
-    connection = http.client.HTTPSConnection(place.API_SERVER, 443, context=tls, timeout=30)
+    connection = http.client.HTTPSConnection(
+        place.API_SERVER, place.API_PORT, context=tls, timeout=30
+    )
     headers = {"Authorization": f"Bearer {server.admin_token}"}
     version = server.must("GET", "/api/v1/namespaces")["metadata"]["resourceVersion"]
     path = f"{objects.NODES}?{query}&watch=true&resourceVersion={version}"
@@ -159,3 +167,33 @@ def _watch(server: Administrator, query: str) -> http.client.HTTPSConnection:
         raise BenchError(f"watch: {answer.status}")
     connection.answer = answer  # type: ignore[attr-defined]  # kept open with it
     return connection
+
+
+FORMS: Final = {
+    "whole": "application/json",
+    "metadata": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    "table": "application/json;as=Table;v=v1;g=meta.k8s.io",
+}
+CORDONED: Final = 20
+
+
+def cordoning(server: Administrator) -> dict[str, dict[str, float]]:
+    """Events and bytes that cordoning and uncordoning one node sends to one agent, by form."""
+    path = f"{objects.NODES}?fieldSelector=spec.unschedulable%3Dtrue"
+    watchers = {
+        name: borrowed.scale.Watcher(
+            server, path + ("&includeObject=None" if name == "table" else ""), accept
+        )
+        for name, accept in FORMS.items()
+    }
+    for number in range(CORDONED):
+        objects.cordon(server, number, on=True)
+    for number in range(CORDONED):
+        objects.heartbeat(server, number)
+    for number in range(CORDONED):
+        objects.cordon(server, number, on=False)
+    found = {}
+    for name, watcher in watchers.items():
+        size, events = watcher.end()
+        found[name] = {"events": events / CORDONED, "bytes_an_event": size / max(1, events)}
+    return found

@@ -21,6 +21,7 @@ API_SERVER: Final = "10.90.0.2"
 """The API server itself: api_server_direct and discovery."""
 API_SERVICE: Final = "10.96.0.1"
 """Its Service, which its name leads to: api_server_dns."""
+API_PORT: Final = 6443
 INGRESS: Final = "10.90.0.3"
 INGRESS_HOST: Final = "kubenurse.example.test"
 DNS: Final = "10.96.0.10"
@@ -50,7 +51,9 @@ def furnish(directory: Path) -> None:
     # glibc asks for AAAA where any address of IPv6 is there, as at every pod's eth0.
     _ip("-6", "address", "add", "fe80::1/64", "dev", "lo", "nodad")
     resolv_conf(directory, ndots=1)
-    subprocess.run(["mount", "--bind", str(directory / "resolv.conf"), "/etc/resolv.conf"], check=True)
+    subprocess.run(
+        ["mount", "--bind", str(directory / "resolv.conf"), "/etc/resolv.conf"], check=True
+    )
 
 
 def add_addresses(addresses: Iterable[str]) -> None:
@@ -78,7 +81,7 @@ def daemon(
     environment: dict[str, str] | None = None,
     group: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for as long as the block runs; its output is in ``log``, its traffic its group's."""
+    """A process for as long as the block runs; its output is in ``log``."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, cwd=ROOT, group=group

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench.large import agents, place
+from bench.large import agents
 from bench.large.agents import Variant
 
 if TYPE_CHECKING:
@@ -24,11 +24,24 @@ SECONDS: Final = 60.0
 def sink_command(directory: Path) -> tuple[str, ...]:
     keep = directory / "traces"
     keep.mkdir()
-    return (sys.executable, "-m", "bench.server", "--port", "1", "--sink", SINK, "--keep", str(keep))
+    return (
+        sys.executable,
+        "-m",
+        "bench.server",
+        "--port",
+        "1",
+        "--sink",
+        SINK,
+        "--keep",
+        str(keep),
+    )
 
 
-def measure(number: int, directory: Path, known: int) -> dict[str, Any]:
-    """Run an agent that exports every trace for a while; count spans and bytes of whole traces."""
+def measure(number: int, directory: Path, known: int) -> tuple[dict[str, Any], str]:
+    """Run an agent that exports every trace; count spans and bytes of whole traces.
+
+    Returns that and the agent's /metrics.
+    """
     variant = Variant(
         "traces",
         64001,
@@ -41,9 +54,9 @@ def measure(number: int, directory: Path, known: int) -> dict[str, Any]:
     with agents.measured(variant, number, directory) as agent:
         agent.wait_for_neighbours(known)
         time.sleep(SECONDS)
-        memory = agent.read().rss
+        memory, text = agent.read().rss, agent.get("/metrics").decode()
     time.sleep(6)  # the neighbours' exports (OTEL_BSP_SCHEDULE_DELAY)
-    return {"rss": memory, **_count(sorted((directory / "traces").iterdir()))}
+    return {"rss": memory, **_count(sorted((directory / "traces").iterdir()))}, text
 
 
 def _count(files: Iterable[Path]) -> dict[str, Any]:
@@ -76,6 +89,3 @@ def _count(files: Iterable[Path]) -> dict[str, Any]:
         "server_spans": sum(servers.values()),
         "requests": requests,
     }
-
-
-__all__ = ["SINK", "measure", "place", "sink_command"]

@@ -1,6 +1,7 @@
 """Bytes and packets of each measured agent by what it talks to, counted by nft.
 
-An agent is known by its group id (it must read our Python, so it stays root); the connection is marked (conntrack), so that answers count too.
+An agent is known by its group id (it stays root, to read our Python); its connections are marked
+(conntrack), so that answers count too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KINDS: Final = {
-    "api": f"ip daddr {place.API_SERVER} tcp dport 443",
-    "api_dns": f"ip daddr {place.API_SERVICE} tcp dport 443",
+    "api": f"ip daddr {place.API_SERVER} tcp dport {place.API_PORT}",
+    "api_dns": f"ip daddr {place.API_SERVICE} tcp dport {place.API_PORT}",
     "ingress": f"ip daddr {place.INGRESS} tcp dport 443",
     "service": f"ip daddr {place.SERVICE} tcp dport 8080",
-    "path": "ip daddr 10.64.0.0/10 tcp dport 8080",
+    "path": "ip daddr 10.64.0.0/11 tcp dport 8080",
     "dns": f"ip daddr {place.DNS} udp dport 53",
 }
 _DIRECTIONS: Final = {"out": "original", "in": "reply"}
@@ -38,7 +39,9 @@ class Count:
 def rules(groups: Sequence[int], agents: Sequence[str]) -> str:
     """Count each group's traffic, and lead the Service to one of ``agents``, as kube-proxy does."""
     names = [f"{g}_{kind}_{way}" for g in groups for kind in KINDS for way in _DIRECTIONS]
-    marks = {(g, kind): 256 * (i + 1) + j for i, g in enumerate(groups) for j, kind in enumerate(KINDS)}
+    marks = {
+        (g, kind): 256 * (i + 1) + j for i, g in enumerate(groups) for j, kind in enumerate(KINDS)
+    }
     lines = ["table inet bench {"]
     lines += [f" counter c{name} {{ }}" for name in names]
     lines += [" chain marking {", "  type filter hook output priority -150;"]

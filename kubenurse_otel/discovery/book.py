@@ -57,6 +57,8 @@ class Book(Generic[View]):
         self._timings = timings
         self._kind = kind
         self._pages: dict[str, _Page[View]] = {}
+        self._unread: set[str] = set()
+        """Whose last read failed: they are due until one succeeds."""
         self._blocked_until = 0.0
         self.problem: ApiError | None = None
         """Why the last read failed, None when it did not."""
@@ -94,10 +96,13 @@ class Book(Generic[View]):
         self._pages = {
             name: page for name, page in self._pages.items() if name in names or name in gone
         }
+        self._unread.intersection_update(names)
+        if not self._unread:
+            self.problem = None
 
     def _is_due(self, name: str, failed: Collection[str]) -> bool:
         page = self._pages.get(name)
-        if page is None:
+        if page is None or name in self._unread:
             return True
         age = time.monotonic() - page.read_at
         if self._kind.is_gone(page.view):
@@ -111,12 +116,14 @@ class Book(Generic[View]):
             view = self._ask(name)
         except ApiError as error:
             self.problem = error
+            self._unread.add(name)
             # Not one time-out a name: ask for none while the server does not answer.
             forbidden = error.problem is Problem.FORBIDDEN
             pause = self._timings.forbidden if forbidden else self._timings.node_cache
             self._blocked_until = time.monotonic() + pause
             return
         self.problem = None
+        self._unread.discard(name)
         self._pages[name] = _Page(view, time.monotonic())
 
     def _ask(self, name: str) -> View:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 from apiserver.real import RealApiServer, real_api_server
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from e2e.cluster import ingress
@@ -288,8 +289,11 @@ def by_the_book(rules: Sequence[tuple[str, str]], path: str) -> str | None:
     return next((PODS[n] for n in (*exact, *prefix)), None)
 
 
+# The same path as both kinds, either first; what nginx would redirect, under a Prefix and not.
+@example(hosts=[[("Prefix", "/a"), ("Exact", "/a"), ("Prefix", "/a/"), ("Exact", "/a/")]])
+@example(hosts=[[("Exact", "/a/b/"), ("Prefix", "/a")], [("Exact", "/a/"), ("Exact", "/b")]])
 @settings(max_examples=20)
-@given(st.lists(RULES, min_size=1, max_size=8))
+@given(hosts=st.lists(RULES, min_size=1, max_size=8))
 def test_paths(
     machine: Machine,
     pods: None,
@@ -516,21 +520,20 @@ def test_endpoints_leave(setting: Setting) -> None:
     """A pod that is not ready gets no request any more; the one that it has is answered."""
     Pod.may_answer.clear()
     Pod.was_asked.clear()
-    setting.put_endpoints(endpoint(PODS[0], ready=True))
-    eventually(asked_pods, {PODS[0]})
     answers: list[Answer] = []
     in_flight = threading.Thread(target=lambda: answers.append(ask("/slow")))
     in_flight.start()
     assert Pod.was_asked.wait(10)
-    leaving = endpoint(PODS[0], ready=False, serving=True, terminating=True)
-    setting.put_endpoints(leaving, endpoint(PODS[2], ready=True))
+    leaving = [endpoint(pod, ready=False, serving=True, terminating=True) for pod in PODS[:2]]
+    setting.put_endpoints(*leaving, endpoint(PODS[2], ready=True))
     eventually(asked_pods, {PODS[2]})
     setting.put_endpoints(endpoint(PODS[2], ready=False))
     eventually(asked_pods, {503})
     assert not answers
     Pod.may_answer.set()
     in_flight.join(10)
-    assert [(one.status, one.pod) for one in answers] == [(200, PODS[0])]
+    assert [one.status for one in answers] == [200]
+    assert answers[0].pod in PODS[:2]
 
 
 def test_changes_cost_no_request(setting: Setting) -> None:
@@ -560,8 +563,7 @@ def test_changes_cost_no_request(setting: Setting) -> None:
 def test_unreachable_endpoint(setting: Setting) -> None:
     """An endpoint that cannot be reached costs the client nothing: the next one is asked."""
     setting.put_endpoints(endpoint("10.91.9.9", ready=True), endpoint(PODS[3], ready=True))
-    eventually(asked_pods, {PODS[3]})
-    assert asked_pods(times=20) == {PODS[3]}
+    eventually(partial(asked_pods, times=20), {PODS[3]})
     setting.put_endpoints(endpoint("10.91.9.9", ready=True))
     eventually(asked_pods, {502})
 
@@ -587,10 +589,10 @@ def test_override(setting: Setting) -> None:
     pair = setting.issue("wrong.test", "wrong")
     ingress.override(setting.machine, certificate=pair, extra=["return 503;"])
     eventually(shown_for_host, certificate_id(pair[0].read_bytes()))
-    assert asked_pods() == {503}
+    eventually(asked_pods, {503})
     ingress.override(setting.machine)
     eventually(asked_pods, set(PODS[:2]))
-    assert shown_certificate(HOST) == default
+    eventually(shown_for_host, default)
 
 
 def test_dead_api_server(setting: Setting) -> None:
@@ -628,6 +630,7 @@ def test_end(setting: Setting, how: signal.Signals) -> None:
         return False
 
     eventually(port_is_free, expected=True)
+    eventually(lambda: setting.machine.runs(ingress.NAME), expected=False)
     assert "nginx" not in setting.machine.run("ps", "-A", "-o", "comm")
     setting.start()
     ingress.wait_until_serving(setting.machine, host=HOST, path="/alwayshappy", status=200)

@@ -222,6 +222,18 @@ async def test_hints_are_cached(cluster: StandIn, config: Config) -> None:
     assert cluster.count("get nodes") == reads + 1
 
 
+async def test_a_failed_read_is_repeated(cluster: StandIn, config: Config) -> None:
+    """A node that could not be read when its check failed is read again, and all is well again."""
+    async with following(config) as seen:
+        await seen.until(lambda one: chosen(one) == {"a", "b", "c"} and one.state == "ok")
+        cluster.faults["get nodes"].append(html)
+        while cluster.faults["get nodes"]:  # It is cached for a moment.
+            seen.fail("a")
+            await asyncio.sleep(QUICK.tick)
+        await seen.until_state("not understood")
+        await seen.until(lambda one: one.state == "ok")
+
+
 async def test_own_node_leaves(cluster: StandIn, config: Config) -> None:
     """Cordoned, tainted or deleted: our own node is leaving, and back when it is back."""
     async with following(config) as seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -18,7 +19,16 @@ import yaml
 from apiserver.administrator import Administrator
 from apiserver.real import cache
 
-from e2e.cluster import control_plane, dns, fabric, images, ingress, observability, programs
+from e2e.cluster import (
+    control_plane,
+    dns,
+    fabric,
+    forwarding,
+    images,
+    ingress,
+    observability,
+    programs,
+)
 from e2e.cluster.credentials import API_HOST, API_PORT, API_URL, Credentials
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.machine import Machine, end_all, enter_network, network_of, remove_cgroups
@@ -33,6 +43,7 @@ RELEASE: Final = "kubenurse"
 AGENT_VALUES: Final = Path(__file__).parent / "agent-values.yaml"
 CHART: Final = Path(__file__).parents[3] / "helm/kubenurse-otel"
 READY_SECONDS: Final = 120.0
+_INOTIFY_INSTANCES: Final = 1024
 _HELM_SECONDS: Final = "120s"
 
 
@@ -69,19 +80,20 @@ class Cluster:
 
     # --- up and down ----------------------------------------------------------------------------
 
-    def up(self, nodes: int = 3) -> None:
+    def up(self, nodes: int = 3, *, compress: float = 1.0, scrape: str = "5s") -> None:
         """Raise the cluster, without the agent; what is left of one before is removed first.
 
-        Raises ClusterError.
+        Ranges and waits of the alerts are divided by ``compress``. Raises ClusterError.
         """
         require()
         if self.is_up and len(self.nodes) == nodes:
             return
         self.down()
         with self._locked():
-            self._up(nodes)
+            self._up(nodes, compress=compress, scrape=scrape)
 
-    def _up(self, nodes: int) -> None:
+    def _up(self, nodes: int, *, compress: float, scrape: str) -> None:
+        _allow_inotify()
         programs.build_all()
         images.archives()
         self.credentials.create()
@@ -115,7 +127,7 @@ class Cluster:
             certificate=self.credentials.folder / "ingress.crt",
             key=self.credentials.folder / "ingress.key",
         )
-        observability.start(self.control, **access)
+        observability.start(self.control, **access, compress=compress, scrape=scrape)
         with self.entered():
             self.wait_until_ready()
         (self.folder / "up").touch()
@@ -213,6 +225,10 @@ class Cluster:
             "apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(items)
         )
 
+    def forward(self, port: int) -> None:
+        """Bring a port of `control` to 127.0.0.1 of this machine, until interrupted."""
+        asyncio.run(forwarding.forward(port, API_HOST, self.control.pid))
+
     # --- the agent ------------------------------------------------------------------------------
 
     def install(self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE) -> None:
@@ -291,6 +307,13 @@ class Cluster:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _allow_inotify() -> None:
+    """The kernel's default of 128 instances a user is used up by four clusters; it stays raised."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(limit.read_text()) < _INOTIFY_INSTANCES:
+        limit.write_text(str(_INOTIFY_INSTANCES))
 
 
 def require() -> None:

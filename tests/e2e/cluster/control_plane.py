@@ -10,6 +10,7 @@ from e2e.cluster.waiting import wait_for
 
 if TYPE_CHECKING:
     from apiserver.administrator import Administrator
+
     from e2e.cluster.credentials import Credentials
     from e2e.cluster.machine import Machine
 

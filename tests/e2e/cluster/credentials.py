@@ -59,7 +59,8 @@ class Credentials:
         authority.private_key_pem.write_to_path(str(self.folder / "ca.key"))
         self.issue("kube-apiserver", *API_NAMES)
         self.issue("ingress", INGRESS_HOST)
-        self.issue("kubelet-client", user="kube-apiserver-kubelet-client", group="system:masters")
+        client = {"user": "kube-apiserver-kubelet-client", "group": "system:masters"}
+        self.issue("kubelet-client", "kubelet-client", **client)
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         (self.folder / "service-accounts.key").write_bytes(
             key.private_bytes(

@@ -103,9 +103,15 @@ def _pod() -> dict[str, Any]:
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": _LABELS},
     }
+    # Not where faults are by default: a broken node is not to be broken DNS, too.
+    elsewhere = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-2"]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [elsewhere]}]}
     return {
         "serviceAccountName": _NAME,
         "dnsPolicy": "Default",
+        "affinity": {
+            "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
+        },
         "topologySpreadConstraints": [spread],
         "terminationGracePeriodSeconds": 5,
         "containers": [

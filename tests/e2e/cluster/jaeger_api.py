@@ -37,7 +37,7 @@ class Span:
     """Times in seconds, to the microsecond: ``start`` since 1970, by the clock of its node.
 
     ``parent`` is a span's id ("" for a root), ``status`` is UNSET, OK or ERROR, ``kind`` is in
-    lower case, ``resource`` has service.name, too.
+    lower case ("" where none was set), ``resource`` has service.name, too.
     """
 
     id: str
@@ -149,7 +149,7 @@ def _span(one: dict[str, Any], resource: Mapping[str, Any]) -> Span:
         id=one["spanID"],
         parent=parents[0] if parents else "",
         name=one["operationName"],
-        kind=tags.get(_KIND, "internal"),
+        kind=tags.get(_KIND, ""),
         status=tags.get(_STATUS, "UNSET"),
         status_description=tags.get(_STATUS_DESCRIPTION, ""),
         start=one["startTime"] / 1e6,

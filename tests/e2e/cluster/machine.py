@@ -236,6 +236,12 @@ class Machine:
     def _freezer(self, state: str) -> None:
         (CGROUPS / "freezer" / self.cgroup / "freezer.state").write_text(state)
 
+    def memory_mib(self) -> float:
+        """What its processes use, without the page cache (memory.stat's total_rss)."""
+        stat = (CGROUPS / "memory" / self.cgroup / "memory.stat").read_text()
+        fields = dict(line.split() for line in stat.splitlines())
+        return int(fields["total_rss"]) / 1024**2
+
     def limit_cpu(self, cores: float | None) -> None:
         """Limit the whole machine (CFS quota); None for no limit."""
         folder = CGROUPS / "cpu" / self.cgroup

@@ -28,7 +28,7 @@ _SERVERS: Final = {
 NAMES: Final = tuple(_SERVERS)
 """Of the daemons: for Machine.end, .signal, .log."""
 _READY_SECONDS: Final = 60.0
-_LOG_SHOWN: Final = 2000
+_LOG_SHOWN: Final = 5000
 
 
 def start(

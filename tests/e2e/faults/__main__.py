@@ -27,7 +27,7 @@ def main() -> int:
         parser.error(f"no such fault: {', '.join(unknown)}")
     cluster = Cluster(arguments.cluster)
     try:
-        cluster.up()
+        cluster.up(compress=run.COMPRESS, scrape="1s")
         cluster.enter()
         cluster.install(run.VALUES)
     except ClusterError as error:

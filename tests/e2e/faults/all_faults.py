@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from e2e.faults.fault import Fault
 
-AREAS: Final = ("network",)
+AREAS: Final = ("network", "loss", "service_path", "nodes", "rollout", "leaving", "api_server")
 """Modules of this package, each with its FAULTS."""
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from e2e.cluster.cluster import Cluster
     from e2e.faults.fault import Fault
 
+COMPRESS: Final = 10.0
+"""The alerts' ranges and waits are divided by this."""
 VALUES: Final[dict[str, Any]] = {
     "check_interval": "1s",
     "check_timeout": "2s",

@@ -169,7 +169,7 @@ class Scene:
 
     def unmoved(self, counter: str, *, what: str, by: float = 0.0) -> None:
         """A counter (a vector is summed) has grown by no more than ``by`` since the fault began."""
-        grown = self.total(counter) - self.total(counter, at=self.began_at)
+        grown = self.grown(counter)
         assert grown <= by, f"{what} moved by {grown:g}: {self.prometheus.query(counter)}"
         self.seen.unmoved.append(what)
 
@@ -190,11 +190,32 @@ class Scene:
         wrong = fired - self._expected
         assert not wrong, f"these alerts fired, too: {sorted(wrong)}"
 
+    def no_alert_waits(self) -> None:
+        """No alert is even pending now: some wait for longer than a fault lasts."""
+        pending = self.prometheus.alerts().pending
+        assert not pending, f"these alerts wait: {dict(pending)}"
+
     # --- asking -----------------------------------------------------------------------------------
 
     def total(self, expression: str, *, at: float | None = None) -> float:
         """The sum of a vector, 0 if it is empty."""
         return sum(one.value for one in self.prometheus.query(expression, at))
+
+    def grown(self, counter: str, *, since: float | None = None) -> float:
+        """By how much counters have grown since the fault began (or ``since``), all together.
+
+        Those of an agent that has gone or restarted count for what they were; a new one's first
+        value is growth.
+        """
+        start = self.began_at if since is None else since
+        total = 0.0
+        for series in self.prometheus.range(counter, time.time() - start, 1):
+            (first, last), *later = series.points
+            total += last if first > start + 0.5 else 0.0
+            for _, value in later:
+                total += value - last if value >= last else value
+                last = value
+        return total
 
     def samples(self, expression: str) -> list[Sample]:
         return self.prometheus.query(expression)

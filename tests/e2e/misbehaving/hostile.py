@@ -1,19 +1,21 @@
 """Clients that misbehave towards an agent's server. Each function returns what happened to it.
 
 Owns the asking; whether the agent bore it is judged elsewhere. ``address`` is (host, port).
+Plain sockets in one thread: a client that costs little, so that it is not what makes others slow.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import collections
+import http.client
 import json
 import resource
+import selectors
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
 Address = tuple[str, int]
@@ -25,162 +27,158 @@ _ANSWER_SECONDS: Final = 10.0
 _SPARE_FILES: Final = 100
 
 
-async def forged_origins(address: Address, *, count: int = 10_000) -> Findings:
+def forged_origins(address: Address, *, count: int = 10_000) -> Findings:
     """Ask /alwayshappy ``count`` times on one connection, each time as another pod."""
     outcomes: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
-    async with _connection(address) as (reader, writer):
-        for number in range(count):
-            outcome = await _ask(
-                reader, writer, "/alwayshappy", f"{ORIGIN}: kubenurse-forged-{number}"
-            )
-            outcomes[outcome] += 1
-            if not outcome.isdigit():
-                break
+    connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
+    for number in range(count):
+        headers = {ORIGIN: f"kubenurse-forged-{number}"}
+        outcomes[_ask(connection, "/alwayshappy", headers)] += 1
+    connection.close()
     return {"answers": dict(outcomes), "seconds": _since(started)}
 
 
-async def idle_connections(
-    address: Address, *, count: int = 1_000, seconds: float = 30.0
-) -> Findings:
-    """Open ``count`` connections and say nothing for ``seconds``."""
-
-    async def hold(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-
-    return await _many(address, hold, count=count, seconds=seconds)
-
-
-async def slow_loris(address: Address, *, count: int = 200, seconds: float = 30.0) -> Findings:
-    """Open ``count`` connections, each with a request whose head grows by a header a second."""
-
-    async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: agent\r\n")
-        ended = asyncio.create_task(reader.read(1))
-        while not ended.done():
-            writer.write(b"X-Slow: x\r\n")
-            await asyncio.wait({ended}, timeout=1.0)
-        await ended
-
-    return await _many(address, dribble, count=count, seconds=seconds)
-
-
-async def big_head(address: Address, *, size: int = 1_000_000) -> Findings:
-    """Send a request with ``size`` bytes of headers, as fast as they are taken."""
-    line = b"X-Filler: " + b"y" * 988 + b"\r\n"
-    started = time.monotonic()
-    sent = 0
-    async with _connection(address) as (reader, writer):
-        outcome = ""
-        try:
-            writer.write(b"GET /alwayshappy HTTP/1.1\r\nHost: agent\r\n")
-            while sent < size:
-                writer.write(line)
-                sent += len(line)
-                await writer.drain()
-            writer.write(b"\r\n")
-            await writer.drain()
-        except ConnectionError as error:
-            outcome = f"{type(error).__name__} while sending"
-        answered = await _answer(reader)
-    return {
-        "answers": {answered: 1},
-        "sent_bytes": sent,
-        "ended": outcome,
-        "seconds": _since(started),
-    }
-
-
-async def scrapes(
-    address: Address, *, seconds: float = 60.0, interval_seconds: float = 1.0
-) -> Findings:
+def scrapes(address: Address, *, seconds: float = 60.0, interval_seconds: float = 1.0) -> Findings:
     """Ask for /metrics every ``interval_seconds``, each time on a connection of its own."""
     outcomes: collections.Counter[str] = collections.Counter()
     slowest = 0.0
     end = time.monotonic() + seconds
     while (started := time.monotonic()) < end:
-        try:
-            async with _connection(address) as (reader, writer):
-                outcomes[await _ask(reader, writer, "/metrics")] += 1
-        except OSError as error:
-            outcomes[type(error).__name__] += 1
+        connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
+        outcomes[_ask(connection, "/metrics", {})] += 1
+        connection.close()
         slowest = max(slowest, time.monotonic() - started)
-        await asyncio.sleep(max(0.0, started + interval_seconds - time.monotonic()))
+        time.sleep(max(0.0, started + interval_seconds - time.monotonic()))
     return {"answers": dict(outcomes), "slowest_seconds": round(slowest, 4)}
+
+
+def _ask(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> str:
+    """The status, or what came instead of an answer (the next one gets a new connection)."""
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return type(error).__name__
+    return str(response.status)
+
+
+def big_head(address: Address, *, size: int = 1_000_000) -> Findings:
+    """Send a request with ``size`` bytes of headers, as fast as they are taken."""
+    line = b"X-Filler: " + b"y" * 988 + b"\r\n"
+    started = time.monotonic()
+    sent, ended, answer = 0, "", b""
+    with socket.create_connection(address, timeout=_ANSWER_SECONDS) as sock:
+        try:
+            sock.sendall(b"GET /alwayshappy HTTP/1.1\r\nHost: agent\r\n")
+            while sent < size:
+                sock.sendall(line)
+                sent += len(line)
+            sock.sendall(b"\r\n")
+            sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            ended = f"{type(error).__name__} while sending"
+        try:
+            while piece := sock.recv(65536):
+                answer += piece
+        except OSError as error:
+            ended = ended or f"{type(error).__name__} while reading"
+    status = answer[9:12].decode("latin-1")
+    return {
+        "answers": {status: 1} if status else {},
+        "sent_bytes": sent,
+        "ended": ended,
+        "seconds": _since(started),
+    }
 
 
 # --- many connections -----------------------------------------------------------------------------
 
 
-async def _many(
-    address: Address,
-    hold: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    *,
-    count: int,
-    seconds: float,
+def idle_connections(address: Address, *, count: int = 1_000, seconds: float = 30.0) -> Findings:
+    """Open ``count`` connections and say nothing for ``seconds``."""
+    return _hold(address, b"", b"", count=count, seconds=seconds)
+
+
+def slow_loris(address: Address, *, count: int = 200, seconds: float = 30.0) -> Findings:
+    """Open ``count`` connections, each with a request whose head grows by a header a second."""
+    head = b"GET /metrics HTTP/1.1\r\nHost: agent\r\n"
+    return _hold(address, head, b"X-Slow: x\r\n", count=count, seconds=seconds)
+
+
+def _hold(
+    address: Address, first: bytes, each_second: bytes, *, count: int, seconds: float
 ) -> Findings:
-    """Hold ``count`` connections at once; how they ended, and when the far end ended them."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + _SPARE_FILES, most), most))
-    outcomes: collections.Counter[str] = collections.Counter()
-    ends: list[float] = []
-    started = time.monotonic()
-
-    async def one() -> None:
-        try:
-            async with _connection(address) as (reader, writer):
-                async with asyncio.timeout(seconds):
-                    await hold(reader, writer)
-        except TimeoutError:
-            outcomes["held to the end"] += 1
-            return
-        except OSError as error:
-            outcomes[type(error).__name__] += 1
-        else:
-            outcomes["ended by the far end"] += 1
-        ends.append(time.monotonic() - started)
-
-    await asyncio.gather(*(one() for _ in range(count)))
+    """Open ``count`` connections, then wait ``seconds``: how, and when, each ended."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = max(files, min(count + _SPARE_FILES, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    held = _Held()
+    for _ in range(count):
+        held.open(address, first)
+        held.listen(0)
+    deadline = tick = time.monotonic()
+    deadline += seconds
+    while held.born and (now := time.monotonic()) < deadline:
+        if now >= tick:
+            tick = now + 1.0
+            for sock in list(held.born):
+                held.speak(sock, each_second)
+        held.listen(min(tick, deadline) - now)
+    ages = list(held.ages)
+    for sock in list(held.born):
+        held.end(sock, "held to the end")
     return {
-        "connections": dict(outcomes),
-        "ended_seconds": [round(min(ends), 2), round(max(ends), 2)] if ends else [],
-        "seconds": _since(started),
+        "connections": dict(held.outcomes),
+        "ended_at_seconds_of_age": [round(min(ages), 2), round(max(ages), 2)] if ages else [],
     }
 
 
-# --- HTTP, as much as is needed -------------------------------------------------------------------
+class _Held:
+    """Open connections, and what became of those that ended."""
 
+    def __init__(self) -> None:
+        self.born: dict[socket.socket, float] = {}
+        self.outcomes: collections.Counter[str] = collections.Counter()
+        self.ages: list[float] = []
+        """In seconds, when they ended."""
+        self._selector = selectors.DefaultSelector()
 
-@asynccontextmanager
-async def _connection(
-    address: Address,
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with asyncio.timeout(_ANSWER_SECONDS):
-        reader, writer = await asyncio.open_connection(*address)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
+    def open(self, address: Address, first: bytes) -> None:
+        try:
+            sock = socket.create_connection(address, timeout=_ANSWER_SECONDS)
+        except OSError as error:
+            self.outcomes[f"{type(error).__name__} in connect"] += 1
+            return
+        self.born[sock] = time.monotonic()
+        self._selector.register(sock, selectors.EVENT_READ)
+        self.speak(sock, first)
 
+    def speak(self, sock: socket.socket, data: bytes) -> None:
+        try:
+            sock.send(data)
+        except OSError as error:
+            self.end(sock, type(error).__name__)
 
-async def _ask(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, header: str = ""
-) -> str:
-    lines = [f"GET {path} HTTP/1.1", "Host: agent", *([header] if header else []), "", ""]
-    writer.write("\r\n".join(lines).encode())
-    return await _answer(reader)
+    def listen(self, timeout_seconds: float) -> None:
+        for key, _ in self._selector.select(timeout_seconds):
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            try:
+                said = sock.recv(65536)
+            except OSError as error:
+                self.end(sock, type(error).__name__)
+            else:
+                if not said:
+                    self.end(sock, "ended by the far end")
 
-
-async def _answer(reader: asyncio.StreamReader) -> str:
-    """Read one answer whole; its status, or what came instead of it."""
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            length = head.partition("content-length:")[2].partition("\r\n")[0].strip()
-            await reader.readexactly(int(length or 0))
-    except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        return type(error).__name__
-    return head.split(" ", 2)[1]
+    def end(self, sock: socket.socket, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        self.ages.append(time.monotonic() - self.born.pop(sock))
+        self._selector.unregister(sock)
+        sock.close()
 
 
 def _since(started: float) -> float:
@@ -189,7 +187,7 @@ def _since(started: float) -> float:
 
 # --- the command line -----------------------------------------------------------------------------
 
-KINDS: Final[dict[str, Callable[..., Awaitable[Findings]]]] = {
+KINDS: Final[dict[str, Callable[..., Findings]]] = {
     "forged-origins": forged_origins,
     "idle-connections": idle_connections,
     "slow-loris": slow_loris,
@@ -213,12 +211,8 @@ def main() -> None:
     scraper.add_argument("--interval-seconds", type=float, default=1.0)
     asked = vars(parser.parse_args())
     host, _, port = asked.pop("address").rpartition(":")
-    kind = KINDS[asked.pop("kind")]
-
-    async def run() -> Findings:
-        return await kind((host, int(port)), **asked)
-
-    sys.stdout.write(json.dumps(asyncio.run(run())) + "\n")
+    found = KINDS[asked.pop("kind")]((host, int(port)), **asked)
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

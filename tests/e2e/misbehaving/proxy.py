@@ -6,6 +6,7 @@ Owns the redirect and the proxy. Changes no byte; the far end sees the pod's own
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import socket
 import struct
@@ -32,7 +33,7 @@ _CONNECT_SECONDS: Final = 10.0
 
 _OUTBOUND: Final = f"""
 chain output {{
-  type nat hook output priority dstnat;
+  type nat hook output priority -100;
   meta mark {_MARK} return
   ip daddr 127.0.0.0/8 return
   meta l4proto tcp redirect to :{OUTBOUND_PORT}
@@ -66,8 +67,9 @@ def insert(
 
 def remove(node: Machine, pid: int) -> None:
     """Take it out again; what goes through it now is cut. A pod that has gone is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        node.run(*program.in_network(pid), "nft", "delete", "table", "ip", _TABLE, check=False)
     if node.runs(_daemon(pid)):
-        node.run(*(*program.in_network(pid), "nft", "delete", "table", "ip", _TABLE), check=False)
         node.end(_daemon(pid))
 
 

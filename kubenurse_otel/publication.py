@@ -1,0 +1,51 @@
+"""When our own pod can be had through its Service: some time after it first said that it is ready.
+
+Before that, Service and ingress may have no pod at all to send us to: at a first install every
+agent would report its own start as a failure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTLE_SECONDS: Final = 5.0
+"""kubelet, the EndpointSlice controller, kube-proxy and an ingress controller, one after the other.
+kubenurse waits for as long before its first check of anything."""
+MOST_SECONDS: Final = 30.0
+"""Where nobody asks /ready."""
+
+
+class Clock(Protocol):
+    """What of an asyncio event loop is needed: monotonic seconds."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> object: ...
+
+
+class Publication:
+    """Calls ``on_published()`` once. All methods belong on the event loop."""
+
+    def __init__(self, on_published: Callable[[], None]) -> None:
+        self.is_published = False
+        self._on_published = on_published
+        self._clock: Clock | None = None
+        self._said_ready = False
+
+    def start(self, clock: Clock) -> None:
+        self._clock = clock
+        clock.call_at(clock.time() + MOST_SECONDS, self.publish)
+
+    def said_ready(self) -> None:
+        """/ready was answered with 200."""
+        if not self._said_ready and self._clock is not None:
+            self._said_ready = True
+            self._clock.call_at(self._clock.time() + SETTLE_SECONDS, self.publish)
+
+    def publish(self) -> None:
+        if not self.is_published:
+            self.is_published = True
+            self._on_published()

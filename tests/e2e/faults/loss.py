@@ -1,0 +1,296 @@
+"""Packets are lost: at random on one node's wire, between one pair of nodes, before the ingress."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from e2e.cluster.cluster import NAMESPACE, RELEASE
+from e2e.faults import wire
+from e2e.faults.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from e2e.cluster.cluster import Cluster
+    from e2e.cluster.jaeger_api import Span, Trace
+    from e2e.faults.scene import Scene
+
+_INGRESS_MACHINE: Final = "edge"
+_OFTEN: Final = "100ms"
+"""Two neighbours at this pace make as many checks in a compressed window as ten every 5 s in a
+real one: loss of 1 % is a matter of numbers."""
+_TO: Final = "to"
+_FROM: Final = "from"
+
+
+# --- how it is made -------------------------------------------------------------------------------
+
+
+def at_random(percent: float) -> str:
+    return f"numgen random mod 1000 < {percent * 10:.0f}"
+
+
+@contextmanager
+def on_node(cluster: Cluster, node: str, *, percent: float, way: str) -> Iterator[None]:
+    match = at_random(percent)
+    ways = {"to": match} if way == _TO else {"away": match}
+    # At 30 % a check a second is enough, and much faster to have.
+    pace = _many_checks(cluster) if percent < 30 else nullcontext()
+    with pace, wire.dropping(cluster, node, **ways):
+        yield
+
+
+@contextmanager
+def one_in_1000(cluster: Cluster, node: str) -> Iterator[None]:
+    match = "numgen inc mod 1000 == 0"
+    with _many_checks(cluster), wire.dropping(cluster, node, to=match, away=match):
+        yield
+
+
+@contextmanager
+def between_two(cluster: Cluster, node: str) -> Iterator[None]:
+    peer = cluster.nodes[_peer(cluster, node)]
+    addresses = f"{{ {peer.machine.address}, {peer.pod_subnet} }}"
+    match = at_random(20)
+    with wire.dropping(
+        cluster, node, to=f"ip saddr {addresses} {match}", away=f"ip daddr {addresses} {match}"
+    ):
+        yield
+
+
+@contextmanager
+def before_ingress(cluster: Cluster, node: str) -> Iterator[None]:
+    with wire.dropping(cluster, _INGRESS_MACHINE, to=at_random(20)):
+        yield
+
+
+def _peer(cluster: Cluster, node: str) -> str:
+    """The other end of the pair."""
+    return next(name for name in cluster.nodes if name != node)
+
+
+@contextmanager
+def _many_checks(cluster: Cluster) -> Iterator[None]:
+    """Let neighbours be checked often; all agents restart at once, twice."""
+    values = json.loads(
+        cluster.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "--output", "json")
+    )
+    at_once = {"rollingUpdate": {"maxUnavailable": "100%"}}
+    values["daemonset"] = values.get("daemonset", {}) | at_once
+    cluster.install({**values, "check_interval_neighbourhood": _OFTEN})
+    try:
+        yield
+    finally:
+        cluster.install(values)
+
+
+# --- what must be seen ----------------------------------------------------------------------------
+
+
+def lost(what: str) -> str:
+    """Checks that lost time to a retransmission."""
+    return f"kubenurse_loss_delay_seconds_count{{{what}}}"
+
+
+def proof_on_node(scene: Scene, *, way: str) -> None:
+    node = scene.node
+    _begin_anew(scene)
+    _shows_loss(scene)
+    scene.trace(
+        partial(_lost_on_the_way, node=node, way=way),
+        what=f"a check of {node}, kept for loss, that says the {_LOST[way]} was lost",
+        tags={"kubenurse.type": f"path_{node}"},
+        within=120,
+    )
+    scene.alerts("KubenurseNodePacketLoss", node=node, within=150)
+    _nothing_elsewhere(scene)
+    toward, back = (_evidence(scene, one) for one in (_TO, _FROM))
+    right, wrong = (toward, back) if way == _TO else (back, toward)
+    assert right > 2 * wrong, f"{right} traces say the {_LOST[way]} was lost, {wrong} the opposite"
+
+
+def proof_one_in_1000(scene: Scene) -> None:
+    _begin_anew(scene)
+    _shows_loss(scene)
+    scene.wait(75)
+    _nothing_elsewhere(scene)
+    scene.stays(
+        "kubenurse:node_in:loss_ratio5m or kubenurse:node_out:loss_ratio5m",
+        lambda ratio: ratio < 0.01,
+        what="loss by node is below the alert's 1 %",
+    )
+    scene.unmoved("kubenurse_errors_total", what="failed checks")
+
+
+def proof_between_two(scene: Scene) -> None:
+    node, peer = scene.node, _peer(scene.cluster, scene.node)
+    third = next(name for name in scene.others if name != peer)
+    for source, target in ((node, peer), (peer, node)):
+        scene.counts(
+            lost(f'type="path_{target}", node="{source}"'),
+            what=f"kubenurse_loss_delay_seconds type=path_{target} at {source}",
+            at_least=2,
+            within=60,
+        )
+    scene.trace(
+        lambda one: _number(_client(one), "kubenurse.loss") > 0,
+        what=f"a check of {node} from {peer}, kept for loss",
+        tags={"kubenurse.type": f"path_{node}"},
+    )
+    # A node is lossy when most of its peers say so: neither of these two is.
+    scene.wait(75)
+    for expression, what in (
+        (f'type="path_{third}"', f"loss towards {third}"),
+        (f'type=~"path_.+", node="{third}"', f"loss from {third}"),
+    ):
+        scene.unmoved(lost(expression), what=what)
+
+
+def proof_before_ingress(scene: Scene) -> None:
+    for name in scene.cluster.nodes:
+        scene.counts(
+            lost(f'type="me_ingress", node="{name}"'),
+            what=f"kubenurse_loss_delay_seconds type=me_ingress at {name}",
+            at_least=2,
+            within=60,
+        )
+    scene.trace(
+        lambda one: _number(_client(one), "kubenurse.loss") > 0,
+        what="a check of me_ingress, kept for loss",
+        operation="check me_ingress",
+    )
+    scene.wait(60)
+    others = 'type!="me_ingress"'
+    scene.unmoved(lost(others), what="loss of every other type")
+    scene.unmoved(f"kubenurse_errors_total{{{others}}}", what="errors of every other type")
+    scene.unmoved(
+        f"kubenurse_tcp_retransmits_total{{{others}}}", what="retransmits of every other type", by=5
+    )
+
+
+def _begin_anew(scene: Scene) -> None:
+    """The agents may have been restarted to check more often: counters count from here."""
+    agents = len(scene.cluster.nodes)
+    scene.prometheus.until(
+        "count(count_over_time(kubenurse_build_info[3s]))",
+        lambda found: [one.value for one in found] == [agents],
+        seconds=60,
+        what=f"{agents} agents, and none of before",
+    )
+    scene.begin()
+
+
+def _shows_loss(scene: Scene) -> None:
+    kind = f'type="path_{scene.node}"'
+    scene.counts(lost(kind), what=f"kubenurse_loss_delay_seconds {kind}", within=90)
+    scene.counts(
+        f"kubenurse_tcp_retransmits_total{{{kind}}}",
+        what=f"kubenurse_tcp_retransmits_total {kind}",
+        within=90,
+    )
+
+
+def _nothing_elsewhere(scene: Scene) -> None:
+    first, second = scene.others[:2]
+    pair = f'type=~"path_({first}|{second})", node=~"{first}|{second}"'
+    scene.unmoved(lost(pair), what="loss between the other nodes")
+    scene.unmoved(f"kubenurse_errors_total{{{pair}}}", what="errors between the other nodes")
+    others = f'node!="{scene.node}"'
+    scene.unmoved(lost(f'type="me_ingress", {others}'), what="loss towards the ingress")
+    kind = f'type="path_{scene.node}"'
+    scene.stays(
+        f"sum(rate(kubenurse_network_round_trip_seconds_sum{{{kind}}}[30s]))"
+        f" / sum(rate(kubenurse_network_round_trip_seconds_count{{{kind}}}[30s]))",
+        lambda seconds: seconds < 0.05,
+        what="the network round trip of checks that lost packets",
+    )
+
+
+# --- which direction ------------------------------------------------------------------------------
+
+_LOST: Final = {_TO: "request", _FROM: "answer"}
+"""From the point of view of who checks the node."""
+
+
+def _lost_on_the_way(trace: Trace, *, node: str, way: str) -> bool:
+    """Whether a trace of a neighbour's check says which of the two was lost, and it is this one.
+
+    By the far end's word (its SYN-ACK was sent again) or its kernel's (it had the request twice).
+    """
+    root, client = trace.root, _client(trace)
+    if root is None or root.attributes.get("kubenurse.type") != f"path_{node}":
+        return False
+    if _number(client, "kubenurse.loss") <= 0 or client is None:
+        return False
+    if "kubenurse.tcp.synack_retransmits" not in client.attributes:
+        return False  # no answer: nobody knows
+    came_twice = _number(client, "kubenurse.tcp.synack_retransmits") + _number(
+        client, "kubenurse.tcp.dsacks"
+    )
+    return (came_twice > 0) is (way == _FROM)
+
+
+def _evidence(scene: Scene, way: str) -> int:
+    traces = scene.jaeger.traces(
+        tags={"kubenurse.type": f"path_{scene.node}"},
+        limit=1000,
+        lookback=time.time() - scene.began_at,
+    )
+    return sum(_lost_on_the_way(one, node=scene.node, way=way) for one in traces)
+
+
+def _client(trace: Trace) -> Span | None:
+    return next((span for span in trace.spans if span.kind == "client"), None)
+
+
+def _number(span: Span | None, name: str) -> float:
+    return float(span.attributes.get(name, 0)) if span is not None else 0.0
+
+
+def _node_fault(percent: float, way: str) -> Fault:
+    inject: Callable[[Cluster, str], AbstractContextManager[object]]
+    inject = partial(on_node, percent=percent, way=way)
+    return Fault(
+        f"loss-{way}-node-{percent:g}",
+        f"{percent:g} % of the packets {way} a node are lost",
+        "Stalls of 0.2 s to several seconds with everything on the node"
+        + (", and failures" if percent >= 30 else ""),
+        "durations of path_<node> in high buckets, without a cause"
+        + ("; now and then an error" if percent >= 30 else ""),
+        inject,
+        partial(proof_on_node, way=way),
+    )
+
+
+FAULTS: Final = (
+    *(_node_fault(percent, way) for percent in (1, 5, 30) for way in (_TO, _FROM)),
+    Fault(
+        "loss-one-in-1000",
+        "One packet in 1,000 to and from a node is lost",
+        "A stall now and then that nobody can place",
+        "one slow check in some hundred, without a cause",
+        one_in_1000,
+        proof_one_in_1000,
+    ),
+    Fault(
+        "loss-between-two-nodes",
+        "20 % of the packets between two nodes are lost",
+        "Stalls and failures between pods of just these two nodes",
+        "slow checks and errors of path_<node> at just these two nodes",
+        between_two,
+        proof_between_two,
+    ),
+    Fault(
+        "loss-before-ingress",
+        "20 % of the packets to the ingress are lost",
+        "Requests from outside stall for seconds or fail",
+        "slow checks and errors of me_ingress, without a cause",
+        before_ingress,
+        proof_before_ingress,
+    ),
+)

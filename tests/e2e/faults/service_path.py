@@ -1,0 +1,85 @@
+"""A node has no way to Services: kube-proxy's rules are gone there, and nobody writes them anew."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from e2e.faults.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster.cluster import Cluster
+    from e2e.faults.scene import Scene
+
+_KUBE_PROXY: Final = "kube-proxy"
+
+
+@contextmanager
+def no_service_rules(cluster: Cluster, node: str) -> Iterator[None]:
+    machine = cluster.nodes[node].machine
+    machine.end(_KUBE_PROXY)
+    try:
+        for family in ("ip", "ip6"):
+            machine.net("nft", "delete", "table", family, _KUBE_PROXY, check=False)
+        yield
+    finally:
+        cluster.nodes[node].start_kube_proxy(cluster.credentials)
+
+
+def proof_no_service_rules(scene: Scene) -> None:
+    node = scene.node
+    here = f'node="{node}"'
+    for kind, phase in (
+        ("api_server_direct", "connect"),
+        ("api_server_dns", "dns"),
+        ("me_service", "dns"),
+        ("me_ingress", "dns"),
+    ):
+        scene.counts(
+            f'kubenurse_check_failures_total{{{here}, type="{kind}", phase="{phase}"}}',
+            what=f"kubenurse_check_failures_total type={kind} phase={phase} at {node}",
+            at_least=2,
+        )
+    trace = scene.trace(
+        lambda one: (
+            one.root is not None
+            and one.root.resource.get("k8s.node.name") == node
+            and one.root.attributes.get("kubenurse.error.phase") == "connect"
+        ),
+        what=f"check api_server from {node}: socket connect has the error, no TLS span",
+        operation="check api_server_direct",
+    )
+    connects = trace.named("socket connect")
+    assert connects, f"no socket connect: {trace}"
+    assert connects[0].status == "ERROR", connects[0]
+    assert not trace.named("TLS client handshake"), trace
+    trace = scene.trace(
+        lambda one: (
+            one.root is not None
+            and one.root.resource.get("k8s.node.name") == node
+            and one.root.attributes.get("kubenurse.error.phase") == "dns"
+        ),
+        what=f"check me_service from {node}: DNS lookup has the error, no socket connect",
+        operation="check me_service",
+    )
+    look_ups = trace.named("DNS lookup")
+    assert look_ups, f"no DNS lookup: {trace}"
+    assert look_ups[0].status == "ERROR", look_ups[0]
+    assert not trace.named("socket connect"), trace
+    scene.alerts("KubenurseNodeServicesUnreachable", node=node)
+    scene.unmoved(f'kubenurse_errors_total{{{here}, type=~"path_.+"}}', what=f"paths from {node}")
+    scene.unmoved(f'kubenurse_errors_total{{node!="{node}"}}', what="checks from the other nodes")
+
+
+FAULTS: Final = (
+    Fault(
+        "service-rules-flushed",
+        "kube-proxy has died on a node, and its rules are gone",
+        "Pods there have no DNS, no API server and no Service; pods by address work",
+        "errors of api_server_*, me_ingress and me_service at one node; path checks work",
+        no_service_rules,
+        proof_no_service_rules,
+    ),
+)

@@ -1,0 +1,279 @@
+"""What kubenurse's own CI asks of a deployment, and what else people do with a release."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from e2e.cluster.cluster import NAMESPACE, RELEASE, Cluster, is_ready
+from e2e.cluster.credentials import INGRESS_HOST
+from e2e.cluster.dns import INGRESS_ADDRESS
+from e2e.cluster.observability import Jaeger, Prometheus
+from e2e.cluster.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster.jaeger_api import Trace
+
+VALUES: dict[str, Any] = {
+    "check_interval": "1s",
+    "trace_ratio": 0.2,
+    "otel": {"endpoint": "http://10.90.0.2:4318", "metricsExporter": "prometheus"},
+}
+ERRORS = "sum(kubenurse_errors_total) or vector(0)"
+
+
+def through_ingress(cluster: Cluster, path: str) -> tuple[int, str]:
+    """GET a path of the agents through nginx, as someone outside of the cluster does."""
+    context = ssl.create_default_context(cafile=str(cluster.credentials.ca_file))
+    connection = http.client.HTTPSConnection(INGRESS_HOST, context=context, timeout=10)
+    connection.sock = context.wrap_socket(
+        socket.create_connection((INGRESS_ADDRESS, 443), timeout=10), server_hostname=INGRESS_HOST
+    )
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def agent_page(cluster: Cluster, node: str, path: str) -> str:
+    """GET a path of one node's agent."""
+    address = cluster.agents()[node]["status"]["podIP"]
+    connection = http.client.HTTPConnection(address, 8080, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def agent_logs(cluster: Cluster) -> dict[str, str]:
+    """What each agent that runs now has logged, by node."""
+    return {
+        node: cluster.kubectl(
+            "logs", f"--namespace={NAMESPACE}", pod["metadata"]["name"], "--container=kubenurse"
+        )
+        for node, pod in cluster.agents().items()
+    }
+
+
+def restarts(cluster: Cluster) -> list[int]:
+    return [
+        status["restartCount"]
+        for pod in cluster.agents().values()
+        for status in pod["status"]["containerStatuses"]
+    ]
+
+
+def every_agent_checks_every_other(cluster: Cluster) -> bool | str:
+    """All series of path_<node> are there; else which agent lacks what."""
+    nodes = set(cluster.nodes)
+    for node in sorted(nodes):
+        page = agent_page(cluster, node, "/metrics")
+        lacking = [
+            other for other in nodes - {node} if f'_count{{type="path_{other}"}}' not in page
+        ]
+        if lacking:
+            return f"{node} has no figures of {lacking}"
+    return True
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster) -> Iterator[Cluster]:
+    """The release of `helm install --wait`, restarted once as kubenurse's CI does."""
+    cluster.install(VALUES)
+    cluster.kubectl("rollout", "restart", f"--namespace={NAMESPACE}", "daemonset/kubenurse")
+    cluster.kubectl("rollout", "status", f"--namespace={NAMESPACE}", "daemonset/kubenurse")
+    wait_for(lambda: every_agent_checks_every_other(cluster), seconds=60, what="all checks")
+    return cluster
+
+
+def test_ready_without_a_restart(installed: Cluster) -> None:
+    """Every node has one agent; all are Ready and none was restarted."""
+    agents = installed.agents()
+    assert set(installed.nodes) == set(agents)
+    assert all(map(is_ready, agents.values()))
+    assert [0] * len(agents) == restarts(installed)
+
+
+def test_helm_test_passes(installed: Cluster) -> None:
+    """`helm test` runs a real check against the installed agent."""
+    printed = installed.helm("test", RELEASE, "--namespace", NAMESPACE)
+    assert "Phase:          Succeeded" in printed
+
+
+def test_no_unexpected_log_line(installed: Cluster) -> None:
+    """Agents that join a cluster with nothing wrong say nothing above INFO."""
+    for node, log in agent_logs(installed).items():
+        assert "starts on node" in log
+        unexpected = [line for line in log.splitlines() if " INFO " not in line]
+        assert not unexpected, (node, unexpected)
+
+
+def test_metrics_through_the_ingress(installed: Cluster) -> None:
+    """kubenurse's figures, every neighbour, and no error."""
+    status, text = through_ingress(installed, "/metrics")
+    assert 200 == status
+    assert "kubenurse_httpclient_request_duration_seconds_bucket{" in text
+    assert "kubenurse_httpclient_requests_total{" in text
+    assert len(installed.nodes) - 1 == len(
+        {
+            line
+            for line in text.splitlines()
+            if 'seconds_count{type="path_' in line
+            and "request_duration_seconds_count" in line
+            and "event" not in line
+        }
+    )
+    assert "kubenurse_errors_total{" not in text
+
+
+def test_alive_through_the_ingress(installed: Cluster) -> None:
+    """All checks ok; the neighbours are listed as kubenurse lists them."""
+    status, text = through_ingress(installed, "/alive")
+    assert 200 == status
+    assert '"neighbourhood_state": "ok"' in text
+    found = json.loads(text)["last_check_result"]
+    assert ["ok"] * 4 == [
+        found[name] for name in ("api_server_direct", "api_server_dns", "me_ingress", "me_service")
+    ]
+    own = json.loads(text)["details"]["node_name"]
+    listed = {one["NodeName"] for one in found["neighbourhood"]}
+    assert set(installed.nodes) - {own} == listed
+
+
+def test_no_failed_check_at_all(installed: Cluster) -> None:
+    """No agent has counted an error since the restart; nobody complains."""
+    prometheus = Prometheus()
+    assert [] == prometheus.query("kubenurse_errors_total > 0")
+    assert {} == prometheus.alerts().firing
+    assert {} == prometheus.rule_problems()
+
+
+def test_a_sampled_trace_has_both_ends(installed: Cluster) -> None:
+    """check > GET > connect at one agent, the SERVER span at the other, in one trace."""
+
+    def whole(trace: Trace) -> bool:
+        servers = [span for span in trace.spans if span.kind == "server"]
+        node = "k8s.node.name"
+        return trace.root is not None and any(
+            server.resource[node] != trace.root.resource[node] for server in servers
+        )
+
+    trace, _ = Jaeger().until(
+        whole, seconds=60, what="a trace with both ends", operation="check path", limit=200
+    )
+    assert [
+        "GET",
+        "GET /alwayshappy",
+        "HTTP connection_setup",
+        "check path",
+        "socket connect",
+    ] == sorted(span.name for span in trace.spans)
+    (client,) = [span for span in trace.spans if span.kind == "client"]
+    (server,) = [span for span in trace.spans if span.kind == "server"]
+    assert client.id == server.parent
+    assert client.start <= server.start <= client.start + client.duration
+
+
+def test_default_ingress_publishes_one_path(installed: Cluster) -> None:
+    """Without ingress.paths, /alwayshappy answers and /metrics does not."""
+    installed.install(
+        {**VALUES, "ingress": {"paths": [{"path": "/alwayshappy", "pathType": "Exact"}]}}
+    )
+    wait_for(
+        lambda: through_ingress(installed, "/metrics")[0] == 404,
+        seconds=20,
+        what="404 for /metrics at the ingress",
+    )
+    assert 200 == through_ingress(installed, "/alwayshappy")[0]
+    assert 404 == through_ingress(installed, "/alive")[0]
+
+
+def failed_checks_of(cluster: Cluster) -> float:
+    return sum(sample.value for sample in Prometheus().query("kubenurse_errors_total"))
+
+
+def test_upgrade_counts_no_error(installed: Cluster) -> None:
+    """New values roll over all nodes, and no agent counts a failed check meanwhile."""
+    before = {pod["metadata"]["uid"] for pod in installed.agents().values()}
+    began = time.time()
+    installed.install({**VALUES, "check_interval": "500ms", "log_format": "json"})
+    wait_for(lambda: every_agent_checks_every_other(installed), seconds=60, what="all checks")
+    after = {pod["metadata"]["uid"] for pod in installed.agents().values()}
+    assert not before & after
+    assert [0] * len(installed.nodes) == restarts(installed)
+    prometheus = Prometheus()
+    # Series of pods that have gone count, too: the highest value that any of them ever had.
+    since = f"{time.time() - began + 5:.0f}s"
+    failed = prometheus.query(f"max_over_time(kubenurse_errors_total[{since}]) > 0")
+    assert [] == failed
+    assert [] == prometheus.query(f"max_over_time(kubenurse_check_missed_total[{since}]) > 0")
+    for log in agent_logs(installed).values():
+        levels = {json.loads(line)["level"] for line in log.splitlines()}
+        assert {"INFO"} == levels, log
+
+
+def test_sidecar_scrape_and_push_deliver(installed: Cluster) -> None:
+    """A collector beside each agent pushes metrics and traces; the scrape goes on beside it."""
+    values = {
+        "check_interval": "1s",
+        "trace_ratio": 0.2,
+        "collector": {"endpoint": "http://10.90.0.2:4317"},
+        "otel": {"metricsExporter": "prometheus,otlp"},
+        "daemonset": {"extraEnvs": [{"name": "OTEL_METRIC_EXPORT_INTERVAL", "value": "2000"}]},
+        "clusterName": "e2e",
+    }
+    installed.install(values)
+    for pod in installed.agents().values():
+        assert {"kubenurse", "collector"} == {
+            one["name"].removeprefix("kubenurse-otel-") for one in pod["spec"]["containers"]
+        }
+    nodes = len(installed.nodes)
+    prometheus = Prometheus()
+    for how, selector in (("scraped", 'pod!=""'), ("pushed", 'pod=""')):
+        agents = f'kubenurse_httpclient_requests_total{{{selector}, type=~"path_.*"}}'
+        prometheus.until(
+            f"count(count by (instance) ({agents}))",
+            lambda found: [nodes] == [one.value for one in found],
+            seconds=60,
+            what=f"requests of {nodes} agents, {how}",
+        )
+    Jaeger().until(
+        lambda trace: (
+            trace.root is not None and trace.root.resource.get("k8s.cluster.name") == "e2e"
+        ),
+        seconds=60,
+        what="a trace by the sidecars",
+        limit=100,
+        lookback=60,
+    )
+
+
+def test_uninstall_leaves_nothing(installed: Cluster) -> None:
+    """No object that helm or our chart made is left, and no process of ours on any node."""
+    rendered = installed.helm("get", "manifest", RELEASE, "--namespace", NAMESPACE)
+    kinds = {one["kind"] for one in yaml.safe_load_all(rendered) if one}
+    assert {"DaemonSet", "Service", "Ingress", "ClusterRole"} <= kinds
+    installed.uninstall()
+    for kind in sorted(
+        kinds | {"Pod", "Secret", "ConfigMap", "EndpointSlice", "ControllerRevision"}
+    ):
+        selector = f"--selector=app.kubernetes.io/instance={RELEASE}"
+        left = installed.kubectl("get", kind, "--all-namespaces", selector, "--output=name")
+        assert "" == left, kind
+    owned = installed.kubectl("get", "secrets", f"--namespace={NAMESPACE}", "--output=name")
+    assert "sh.helm.release" not in owned
+    for name, node in installed.nodes.items():
+        running = node.machine.run("ps", "-eo", "args")
+        assert "kubenurse-otel" not in running, name
