@@ -7,7 +7,7 @@ CACHE := .cache
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image package lock clean
+.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults package lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
@@ -51,6 +51,15 @@ collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger
 
 image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, runc, debootstrap)
 	KUBENURSE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
+e2e: $(VENV)/.dev ## a real cluster: acceptance, a bare install, faults, ten minutes of churn (root)
+	$(BIN)/python -m pytest -n 4 --dist loadfile tests/e2e $(ARGS)
+
+cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, fault NAME, heal, down
+	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster $(ARGS)
+
+faults: $(VENV)/.dev ## every fault there is, on two clusters; writes docs/faults.md (root, half an hour)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.faults --jobs 2 --write $(ARGS)
 
 package: $(VENV)/.dev ## the wheel and the chart, into dist/
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

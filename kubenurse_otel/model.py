@@ -161,7 +161,8 @@ class Target:
     answered_by_agent: bool = False
     """me_*, path: the answer's agent headers (node name, Server-Timing) are believed."""
     detect_interception: bool = False
-    """path: an answer without an agent's node name came from something in between."""
+    """path: nothing belongs in between. An answer without an agent's node name, with a proxy's
+    marks, or from an agent that was asked from another port than ours, tells of something."""
     reuse_connection: bool = False
     proxy_url: str | None = None
     neighbour: Neighbour | None = None

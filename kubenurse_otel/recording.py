@@ -118,7 +118,7 @@ ROWS: Final = (
             attribute,
             semconv.CHECK_PHASE_DURATION,
             constants={"phase": phase.value},
-            when=When.KERNEL,
+            when=When.NETWORK if phase is Phase.CONNECT else When.KERNEL,
         )
         for phase, attribute in (
             (Phase.DNS, semconv.PHASE_DNS),

@@ -308,6 +308,7 @@ and our own.
 {own}
 
 Network figures (phases, round trip, far end, loss) come from checks alone that the kernel timed.
+Of an intercepted check, which ends at a proxy, there is no connect, round trip, far end and loss.
 
 ## The process
 

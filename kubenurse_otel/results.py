@@ -26,6 +26,7 @@ class Standing:
     """Where a target stands: its latest result and the history that matters.
 
     ``since`` is when the first check of the current run of equal outcomes began (Unix seconds).
+    Never after the latest one did: where the wall clock was set back, it says no more than that.
     """
 
     result: CheckResult
@@ -88,7 +89,9 @@ class Results:
             self._failures.append(result)
         self._latest[key] = Standing(
             result=result,
-            since=before.since if before is not None and same else result.started_at,
+            since=min(before.since, result.started_at)
+            if before is not None and same
+            else result.started_at,
             consecutive_failures=(before.consecutive_failures if before else 0) + 1
             if failed
             else 0,

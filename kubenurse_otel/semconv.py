@@ -76,6 +76,8 @@ SERVER_TIMING_APP: Final = "app"
 """Milliseconds from the far agent's read to its write."""
 SERVER_TIMING_SYNACK: Final = "synack"
 """`dur` is a count here: how often this connection's SYN-ACK was sent again."""
+SERVER_TIMING_PORT: Final = "port"
+"""`dur` is a TCP port here: the asker's, as the answering agent sees it."""
 SERVER_TIMING_MAX_BYTES: Final = 256
 
 # --- attributes ---------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ TARGET_KEY: Final = "kubenurse.target.key"
 ANSWERING_NODE: Final = "kubenurse.answering_node"
 """CLIENT: the node of the agent that answered, by its own word."""
 INTERCEPTED: Final = "kubenurse.intercepted"
-"""CLIENT: something in between answered or passed on (a mesh, a proxy)."""
+"""CLIENT of path checks: a mesh or a proxy answered, or passed on and opened a port of its own."""
 KEPT: Final = "kubenurse.kept"
 """Root, SERVER: why this trace is exported."""
 FORCE_SAMPLE: Final = "kubenurse.force_sample"

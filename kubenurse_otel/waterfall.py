@@ -219,7 +219,8 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
     notes = [_timing(measured)] if split.connect is not None or split.request is not None else []
     if measured.intercepted:
         notes.append(
-            "something in between answered (a proxy or a mesh): the network figure is to it"
+            "something in between answered or passed it on (a proxy or a mesh):"
+            " the network figure is to it"
         )
     if measured.answering_node:
         notes.append(f"answered by node {measured.answering_node}")

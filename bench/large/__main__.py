@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DOCUMENT: Final = ROOT / "docs" / "scale.md"
-FIGURES: Final = ROOT / ".cache" / "bench-large.json"
+CACHE: Final = ROOT / ".cache" / "bench"
+FIGURES: Final = CACHE / "large.json"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,9 +77,15 @@ def main(words: Sequence[str] | None = None) -> int:
             if status is not None:
                 return status
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-            _keep(arguments.json, measure(arguments.count, arguments.seconds, only=arguments.only))
+            results: dict[str, Any] = {}
+            try:
+                measure(results, arguments.count, arguments.seconds, only=arguments.only)
+            except BaseException:
+                _keep(arguments.json.with_suffix(".partial.json"), results)
+                raise
+            _keep(arguments.json, results)
         results = json.loads((arguments.tables or arguments.json).read_text())
-    except (BenchError, OSError, AssertionError) as error:
+    except BenchError as error:
         print(f"bench.large: {error}", file=sys.stderr)
         return 1
     for name, text in report.sections(results, _cluster(arguments)).items():
@@ -99,17 +106,19 @@ def _cluster(arguments: argparse.Namespace) -> demand.Cluster:
     return demand.Cluster(**{n: getattr(arguments, n) for n in names if hasattr(arguments, n)})
 
 
-def measure(count: int, seconds: float, *, only: str) -> dict[str, Any]:
-    """Everything; see docs/scale.md for what it means."""
-    results: dict[str, Any] = {}
+def measure(results: dict[str, Any], count: int, seconds: float, *, only: str) -> None:
+    """Fills ``results``; see docs/scale.md for what it means."""
     players = cast(count, borrowed.daemonset.node_name, len(live.VARIANTS))
     with tempfile.TemporaryDirectory(prefix="kbench-large-") as name:
         directory = Path(name)
+        CACHE.mkdir(parents=True, exist_ok=True)
         place.furnish(directory)
         place.add_addresses(live.addresses(players.real))
         with contextlib.ExitStack() as stack:
-            server = stack.enter_context(apiserver.api_server(directory))
-            print(f"made in {objects.populate(server, count):.0f} s", file=sys.stderr, flush=True)
+            kept = CACHE / f"etcd-{count}"
+            server = stack.enter_context(
+                apiserver.api_server(directory, kept, lambda one: objects.populate(one, count))
+            )
             apiserver.service_account(server)
             apiserver.services(server)
             coredns = stack.enter_context(far_ends.dns(server))
@@ -128,19 +137,16 @@ def measure(count: int, seconds: float, *, only: str) -> dict[str, Any]:
                     results["live"] = run.results
                     run.all(seconds)
             if only != "live":
-                traced, text = spans.measure(players.measured[0], directory, count - 1)
-                count_of = figures.series(text)["all"]
-                results["parts"] = {
-                    "machine": machine.describe(),
-                    "spans": traced,
-                    "store": store.measure(text, count_of, directory),
-                    "cordoning": parts.cordoning(server),
-                    "version": parts.version_checks(server),
-                    "ingress_ms": parts.ingress_checks(directory, nginx.pid),
-                    "look_ups": parts.look_ups(directory, coredns.pid),
-                    "node_updates": parts.node_updates(server, count),
-                }
-    return results
+                found: dict[str, Any] = {"machine": machine.describe()}
+                results["parts"] = found
+                found["look_ups"] = parts.look_ups(directory, coredns.pid)
+                found["cordoning"] = parts.cordoning(server)
+                found["spans"], text = spans.measure(players.measured[0], directory, count - 1)
+                found["exposition"] = figures.series(text)
+                found["ingress_ms"] = parts.ingress_checks(directory, nginx.pid)
+                found["version"] = parts.version_checks(server)
+                found["node_updates"] = parts.node_updates(server, count)
+                found["store"] = store.measure(text, found["exposition"]["all"], directory)
 
 
 def _neighbours(stack: contextlib.ExitStack, players: Cast, directory: Path) -> None:
@@ -151,7 +157,7 @@ def _neighbours(stack: contextlib.ExitStack, players: Cast, directory: Path) -> 
             one
             for i, one in enumerate(players.measured)
             # The measured ones before it on the ring ask it, too; 20 in all.
-            if at < live.VARIANTS[i].limit - min(i, live.VARIANTS[i].limit)
+            if at < live.VARIANTS[i].limit - i
         ]
         stack.enter_context(agents.neighbour(number, asked, directory, spans.SINK))
 

@@ -33,7 +33,7 @@ PORT: Final = 8080
 SCRAPE_SECONDS: Final = 30.0
 """The chart's serviceMonitor.interval."""
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 240.0
 _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE)
 
 
@@ -77,7 +77,7 @@ class Agent:
 
     def get(self, path: str, accept: str = "", *, zipped: bool = False) -> bytes:
         """The body as it was sent. Raises OSError."""
-        connection = http.client.HTTPConnection(self.address, PORT, timeout=10)
+        connection = http.client.HTTPConnection(self.address, PORT, timeout=60)
         headers = {"Accept": accept} if accept else {}
         try:
             connection.request(
@@ -168,7 +168,7 @@ def measured(variant: Variant, number: int, directory: Path) -> Iterator[Agent]:
         "KUBERNETES_SERVICE_PORT": str(place.API_PORT),
         **variant.environment,
     }
-    # The bench is nice; the agent under measure is not: it has a node of its own.
+    # Where the bench was started with nice, the agent under measure is not: it has its own node.
     nice = ("nice", "-n", str(-os.nice(0)))
     command = (*nice, sys.executable, "-m", "bench.large.observed", str(own / "tasks"))
     with place.daemon(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -16,12 +18,17 @@ import trustme
 from bench.large import borrowed, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bench.large.borrowed import Administrator
 
-POLICY: Final = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n"
+_POLICY: Final = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
+_ALL: Final = "- level: Metadata\n"
+_NO_CHECKS: Final = """- level: None
+  userGroups: ["system:serviceaccounts:{namespace}"]
+  nonResourceURLs: ["/version"]
+"""
 TOKEN_SECONDS: Final = 6 * 3600
 NAMES: Final = (
     "127.0.0.1",
@@ -31,23 +38,46 @@ NAMES: Final = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
-EC_FILES: Final = ("--tls-cert-file={0}/ec.crt", "--tls-private-key-file={0}/ec.key")
+CHEAPER: Final = (
+    "--tls-cert-file={0}/ec.crt",
+    "--tls-private-key-file={0}/ec.key",
+    "--audit-policy-file={0}/no-checks.yaml",
+)
 
 
 @contextlib.contextmanager
-def api_server(directory: Path) -> Iterator[Administrator]:
-    """etcd and kube-apiserver on every address, with an RSA certificate."""
+def api_server(
+    directory: Path, objects: Path, populate: Callable[[Administrator], object]
+) -> Iterator[Administrator]:
+    """etcd and kube-apiserver on every address, with an RSA certificate.
+
+    ``objects`` is etcd's folder after ``populate``; it is made where it is not there, once.
+    """
     server = cast("Administrator", borrowed.real.RealApiServer(directory))
     ca = _certificates(server)
     cast("Any", server)._tls.load_verify_locations(server.ca_file)  # noqa: SLF001 - it is ours now
     server.port = place.API_PORT
-    (directory / "policy.yaml").write_text(POLICY)
+    (directory / "policy.yaml").write_text(_POLICY + _ALL)
+    (directory / "no-checks.yaml").write_text(
+        _POLICY + _NO_CHECKS.format(namespace=borrowed.NAMESPACE) + _ALL
+    )
     (directory / "nginx").mkdir()
     issued = ca.issue_cert(place.INGRESS_HOST, key_type=trustme.KeyType.RSA)
     issued.private_key_and_cert_chain_pem.write_to_path(directory / "nginx" / "tls.pem")
     try:
+        if objects.exists():
+            shutil.copytree(objects, directory / "etcd")
         server.start_etcd()
         server.start(*options(directory))
+        if not objects.exists():
+            populate(server)
+            server.stop()
+            server.stop_etcd()
+            fresh = objects.with_suffix(f".{os.getpid()}")
+            shutil.copytree(directory / "etcd", fresh)
+            fresh.replace(objects)
+            server.start_etcd()
+            server.start(*options(directory))
         yield server
     finally:
         server.stop()
@@ -127,7 +157,7 @@ class AuditLog:
                     break
                 self._at += len(line)
                 event = json.loads(line)
-                if event["user"]["username"].startswith("system:serviceaccount:"):
+                if event["user"].get("username", "").startswith("system:serviceaccount:"):
                     _count(asked, event, len(line))
         return asked
 

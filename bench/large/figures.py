@@ -79,6 +79,13 @@ def _traffic(before: Reading, after: Reading) -> dict[str, float]:
     return found
 
 
+_KUBENURSES: Final = (
+    "kubenurse_httpclient_",
+    "kubenurse_errors_total",
+    "kubenurse_neighbourhood_incoming_checks",
+)
+
+
 def series(text: str) -> dict[str, int]:
     """How many samples /metrics has: all, those of one neighbour (mean), those of no target."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -91,4 +98,5 @@ def series(text: str) -> dict[str, int]:
         "a_neighbour": round(len(paths) / max(1, len(neighbours))),
         "other_targets": len(typed) - len(paths),
         "no_target": len(lines) - len(typed),
+        "kubenurses": sum(line.startswith(_KUBENURSES) for line in lines),
     }

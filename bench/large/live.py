@@ -82,6 +82,8 @@ class Run:
         finally:
             kubelets.end()
             scraper.end()
+        for number in self._cordoned:
+            objects.cordon(self._server, number, on=False)
         self.results["logs"] = {a.variant.name: a.log()[-3000:] for a in self._agents}
         self.results["scrape_failures"] = scraper.failures
         self.results["kubelets_problem"] = kubelets.problem

@@ -37,7 +37,14 @@ def enter(arguments: Sequence[str]) -> int | None:
         return None
     require("ip", "nft", "unshare", "nginx", "etcd")
     flags = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    command = ("unshare", *flags, "nice", sys.executable, "-m", "bench.large", *arguments)
+    command = (
+        "unshare",
+        *flags,
+        sys.executable,
+        "-m",
+        "bench.large",
+        *arguments,
+    )
     environment = {**os.environ, _INSIDE: "1"}  # noqa: TID251 - passed on
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROMETHEUS: Final = ROOT / ".cache" / "bin" / "prometheus"
-TARGETS: Final = 150
+TARGETS: Final = 100
 INTERVAL_SECONDS: Final = 10
-SCRAPES: Final = 12
+SCRAPES: Final = 9
 _PORT: Final = 9400
 _COUNT: Final = re.compile(r"(_total|_count|_bucket|_sum)(\{.*\})? (\d+(?:\.\d+)?)$", re.MULTILINE)
 
@@ -85,6 +85,13 @@ def measure(text: str, series: int, directory: Path) -> dict[str, float]:
 _SAMPLES: Final = "prometheus_tsdb_head_samples_appended_total"
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024
+
+    def handle_error(self, *_: Any) -> None:
+        """Prometheus hangs up when it ends."""
+
+
 def _serve(bodies: Sequence[bytes]) -> http.server.ThreadingHTTPServer:
     began = time.monotonic()
 
@@ -103,13 +110,13 @@ def _serve(bodies: Sequence[bytes]) -> http.server.ThreadingHTTPServer:
         def log_message(self, *_: Any) -> None:
             """Nobody reads it."""
 
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", _PORT), Answer)
+    server = _Server(("0.0.0.0", _PORT), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 def _metrics() -> str:
-    with urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=10) as answer:
+    with urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=60) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -120,7 +127,7 @@ def _value(text: str, name: str) -> float:
 
 
 def _wait_for(name: str, least: float, log: Path) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     text = ""
     while time.monotonic() < deadline:
         try:

@@ -36,6 +36,8 @@ class NodeView:
 
 
 DELETED: Final = NodeView(leaving="deleted")
+CORDON: Final = "node.kubernetes.io/unschedulable"
+"""The taint that Kubernetes makes of spec.unschedulable, and takes off a moment after it."""
 
 
 def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, NodeView]:
@@ -46,7 +48,8 @@ def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, N
 
 def node_view(node: Node, leaving_taints: Collection[str]) -> NodeView:
     """A node whose kubelet is silent has Ready "Unknown": for who asks it, that is not ready."""
-    taint = next((one.key for one in node.spec.taints or () if one.key in leaving_taints), None)
+    keys = (one.key for one in node.spec.taints or ())
+    taint = next((key for key in keys if key in leaving_taints and key != CORDON), None)
     if node.metadata.deletion_timestamp is not None:
         leaving = "deleted"
     elif node.spec.unschedulable:

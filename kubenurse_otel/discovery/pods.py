@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.schema import Metadata, Pod
+from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod
 from kubenurse_otel.discovery.selection import Candidate, candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 
@@ -34,6 +34,8 @@ class AgentPod:
     eligible: bool
     host_network: bool
     whole: bool = True
+    ready: bool = True
+    """False: its /ready says no, maybe because its node is leaving."""
 
     @property
     def name(self) -> str:
@@ -62,13 +64,14 @@ def agent_pod(pod: Pod, port: int) -> AgentPod:
     meta, status = pod.metadata, pod.status
     listed = tuple(one.ip for one in status.pod_ips or () if is_address(one.ip))
     pod_ip = status.pod_ip if is_address(status.pod_ip) else ""
+    containers = agent_containers(pod, port)
     eligible = (
         status.phase == "Running"
         and meta.deletion_timestamp is None
         and pod_ip != ""
         and is_dns_subdomain(meta.name)
         and is_dns_subdomain(pod.spec.node_name)
-        and agent_has_started(pod, port)
+        and any(container.started is True for container in containers)
     )
     neighbour = Neighbour(
         pod_name=meta.name,
@@ -80,11 +83,17 @@ def agent_pod(pod: Pod, port: int) -> AgentPod:
     )
     # In the order of time as they stand: RFC 3339 in UTC with seconds, as Kubernetes writes them.
     started = f"{status.start_time or ''}/{meta.creation_timestamp or ''}"
-    return AgentPod(meta.uid, candidate(neighbour, started), eligible, pod.spec.host_network)
+    return AgentPod(
+        meta.uid,
+        candidate(neighbour, started),
+        eligible,
+        pod.spec.host_network,
+        ready=any(container.ready for container in containers),
+    )
 
 
-def agent_has_started(pod: Pod, port: int) -> bool:
-    """Whether the agent's container has passed its start (``started``, not ``ready``).
+def agent_containers(pod: Pod, port: int) -> list[ContainerStatus]:
+    """Return the status of the agent's container: ``started`` counts, ``ready`` is a hint.
 
     The agent's container is the one that declares the checks' port, else the one whose name begins
     with kubenurse (its and our charts' names), else any: sidecars may stand beside it.
@@ -95,10 +104,11 @@ def agent_has_started(pod: Pod, port: int) -> bool:
         for container in containers
         if any(one.container_port == port for one in container.ports or ())
     } or {container.name for container in containers if container.name.startswith(CONTAINER_PREFIX)}
-    return any(
-        status.started is True and (not names or status.name in names)
+    return [
+        status
         for status in pod.status.container_statuses or ()
-    )
+        if not names or status.name in names
+    ]
 
 
 def is_address(text: str) -> bool:

@@ -42,6 +42,7 @@ class PodIP(Struct):
 class ContainerStatus(Struct):
     name: str = ""
     started: bool | None = None
+    ready: bool = False
 
 
 class PodStatus(Struct):

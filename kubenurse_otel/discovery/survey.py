@@ -96,11 +96,13 @@ class Survey:
         if not own_node and self._is_new():
             return None, False
         own_view, node_problem = self._look_at_own_node(own_node)
+        # Taints are not watched. An agent whose node is leaving says so: it is not ready.
+        unready = {pod.node_name for pod in pods.items.values() if not pod.ready}
         choice = self._chooser.choose(
             (pod for pod in pods.items.values() if pod is not own),
             own_node,
             leaving=self._cordoned.snapshot().items if self._asks_nodes else (),
-            failed=failed,
+            failed=unready.union(failed),
         )
         if choice.outdated:
             self._pods.hurry()

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 
 _HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
 _HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")
+_TIMING: Final = ", ".join(
+    (
+        f"{semconv.SERVER_TIMING_WAIT};dur=%.3f",
+        f"{semconv.SERVER_TIMING_APP};dur=%.3f",
+        f"{semconv.SERVER_TIMING_PORT};dur=%d",
+    )
+).encode("ascii")
+_SYNACK: Final = f", {semconv.SERVER_TIMING_SYNACK};dur=%d".encode("ascii")
 _HEADER_ORIGIN: Final = semconv.HEADER_ORIGIN.lower().encode("ascii")
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 _MAX_TRACESTATE: Final = 512
@@ -51,17 +59,9 @@ class AlwaysHappy:
         arrival = request.arrival
         assert arrival is not None
         app_seconds = time.perf_counter() - arrival.read_at
-        timing = b"%s;dur=%.3f, %s;dur=%.3f" % (
-            semconv.SERVER_TIMING_WAIT.encode(),
-            arrival.waited_seconds * 1e3,
-            semconv.SERVER_TIMING_APP.encode(),
-            app_seconds * 1e3,
-        )
+        timing = _TIMING % (arrival.waited_seconds * 1e3, app_seconds * 1e3, request.peer.port)
         if request.synack_retransmits is not None:
-            timing += b", %s;dur=%d" % (
-                semconv.SERVER_TIMING_SYNACK.encode(),
-                request.synack_retransmits,
-            )
+            timing += _SYNACK % request.synack_retransmits
         return Response(
             headers=(*self._node_header(), (_HEADER_SERVER_TIMING, timing)),
             sent=partial(self._account, request, arrival, app_seconds),

@@ -6,6 +6,7 @@ exemplars it has sent. Changes nothing in the store but those marks.
 
 from __future__ import annotations
 
+import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.telemetry.store import Exemplar, Family, Series, Store
 
 POINTS_A_PIECE: Final = 64
+MOST_AHEAD_NS: Final = 600 * 1_000_000_000
+"""How far in the future Prometheus takes samples (maxAheadTime in storage/remote)."""
 _DELTA_KINDS: Final = {
     Temporality.CUMULATIVE: frozenset[MetricKind](),
     Temporality.DELTA: frozenset(
@@ -62,7 +65,13 @@ class Points:
     """
 
     def __init__(
-        self, store: Store, *, resource: Resource, temporality: Temporality, number: int = 0
+        self,
+        store: Store,
+        *,
+        resource: Resource,
+        temporality: Temporality,
+        number: int = 0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
         self._resource = resource
@@ -70,7 +79,9 @@ class Points:
         self._delta_kinds = _DELTA_KINDS[temporality]
         self._mark = 1 << number
         self._sent: dict[Series, _Sent] = {}
-        self._time_ns = 0
+        self._clock_ns = clock_ns
+        self._time_ns = max(store.collected_ns, store.gauges_ns)
+        self._moved_at_ns = clock_ns()
 
     def pieces(self) -> Iterator[tuple[MetricsData, Callable[[], None]]]:
         """Every series in batches of POINTS_A_PIECE, each with what to call once it is delivered.
@@ -80,19 +91,35 @@ class Points:
         and refuses what goes back in time ("out of order sample").
         """
         with self._store.lock:
-            now_ns = max(self._store.collected_ns, self._store.gauges_ns)
-            self._time_ns = max(now_ns, self._time_ns + 1)
+            self._move_time(max(self._store.collected_ns, self._store.gauges_ns))
             everything = [
                 (family, series)
                 for family in self._store.families.values()
                 for series in family.all_series()
             ]
+            for _family, series in everything:
+                # Where the clock was set back, by the old one's time.
+                series.start_ns = min(series.start_ns, self._time_ns)
         for gone in self._sent.keys() - {series for _family, series in everything}:
             del self._sent[gone]
         for start in range(0, len(everything), POINTS_A_PIECE):
             piece = self._piece(everything[start : start + POINTS_A_PIECE])
             if piece is not None:
                 yield piece
+
+    def _move_time(self, now_ns: int) -> None:
+        """Take the collection's time for this round; where the wall clock was set back, go on.
+
+        A receiver refuses a time that it has, or one before it: so ours goes on at the pace of the
+        monotonic clock while the wall clock is behind. Not where that leads further into the future
+        than Prometheus follows: what was sent from there was refused as well.
+        """
+        at_ns = self._clock_ns()
+        if now_ns <= self._time_ns:
+            on_ns = self._time_ns + max(1, at_ns - self._moved_at_ns)
+            if on_ns - now_ns <= MOST_AHEAD_NS:
+                now_ns = on_ns
+        self._time_ns, self._moved_at_ns = now_ns, at_ns
 
     def _piece(
         self, some: list[tuple[Family, Series]]
@@ -145,15 +172,13 @@ class Points:
     ) -> NumberDataPoint | HistogramDataPoint | None:
         kind = family.metric.kind
         time_ns = self._time_ns
-        if series.start_ns > time_ns:
-            return None  # began while this round is sent: it is in the next one
         start_ns, value, counts = series.start_ns, series.value, series.counts
         if kind in self._delta_kinds:
             before = self._sent.get(series)
             if before is not None:
                 if before.value == value and before.counts == counts:
                     return None
-                start_ns = before.time_ns
+                start_ns = min(before.time_ns, time_ns)
                 value -= before.value
                 counts = tuple(now - then for now, then in zip(counts, before.counts, strict=True))
             sent[series] = _Sent(series.value, series.counts, time_ns)

@@ -177,7 +177,7 @@ class Store:
             series.exemplars = exemplars
         series.touched = now
         series.changed()
-        self.collected_ns = max(self.collected_ns, point.time_unix_nano)
+        self.collected_ns = point.time_unix_nano
 
     def _series_of(self, family: Family, attributes: Mapping[str, object], start_ns: int) -> Series:
         if semconv.OVERFLOW in attributes:  # the SDK's own limit, within one collection

@@ -17,6 +17,7 @@ _PROXY_HEADERS: Final = (b"via", b"x-envoy-", b"x-forwarded-", b"x-proxy-", b"x-
 _PROXY_SERVERS: Final = (b"envoy", b"istio-envoy")
 _MILLISECONDS: Final = 1000.0
 _MAX_COUNT: Final = 100
+_MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class ServerTiming:
     wait: float | None = None
     app: float | None = None
     synack_retransmits: int | None = None
+    asker_port: int | None = None
+    """Our own port, as the far end sees it."""
 
 
 def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
@@ -66,7 +69,12 @@ def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | No
     if far_end is not None:
         app = _cut(found.get(semconv.SERVER_TIMING_APP), far_end)
         wait = _cut(found.get(semconv.SERVER_TIMING_WAIT), far_end - (app or 0.0))
-    return ServerTiming(wait, app, None if synack is None else min(int(synack), _MAX_COUNT))
+    return ServerTiming(
+        wait,
+        app,
+        None if synack is None else min(int(synack), _MAX_COUNT),
+        _port(found.get(semconv.SERVER_TIMING_PORT)),
+    )
 
 
 def _parse_entry(entry: str, found: dict[str, float]) -> None:
@@ -83,13 +91,25 @@ def _parse_entry(entry: str, found: dict[str, float]) -> None:
 
 
 _OURS: Final = frozenset(
-    {semconv.SERVER_TIMING_WAIT, semconv.SERVER_TIMING_APP, semconv.SERVER_TIMING_SYNACK}
+    {
+        semconv.SERVER_TIMING_WAIT,
+        semconv.SERVER_TIMING_APP,
+        semconv.SERVER_TIMING_SYNACK,
+        semconv.SERVER_TIMING_PORT,
+    }
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def _number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _port(number: float | None) -> int | None:
+    """None for what is no port: it says nothing, rather than that ours is another."""
+    if number is None or not number.is_integer() or not 0 < number <= _MAX_PORT:
+        return None
+    return int(number)
 
 
 def _cut(milliseconds: float | None, most: float) -> float | None:

@@ -48,8 +48,21 @@ def measurement(
         answering_node=node,
         intercepted=target.detect_interception
         and reply is not None
-        and (not node or agent_headers.is_proxied(headers)),
+        and (
+            not node
+            or agent_headers.is_proxied(headers)
+            or _is_other_port(timing.asker_port, marks.local_port)
+        ),
     )
+
+
+def _is_other_port(told: int | None, ours: int) -> bool:
+    """Whether the far end was asked from another port than ours: over a connection not ours.
+
+    The port and not the address: plain source NAT leaves the port as it is. Who tells none (an
+    older agent) says nothing.
+    """
+    return told is not None and ours not in (0, told)
 
 
 def _failed(attempt: Attempt, marks: Marks) -> bool:

@@ -278,6 +278,7 @@ class _Course:
         self._connection = connection
         connection.deadline = self._deadline
         self.marks.peer = connection.peer
+        self.marks.local_port = connection.local_port
         self.marks.got_connection_ns = self._means.clocks().monotonic_ns
         self.phase = Phase.REQUEST
         exchange = self._exchange = Exchange(connection)

@@ -88,6 +88,8 @@ class Marks:
     retransmits_before: int = 0
     """On a reused connection: tcpi_total_retrans when this exchange began."""
     peer: tuple[str, int] = ("", 0)
+    local_port: int = 0
+    """The connection's port at our end; 0 where the kernel does not say."""
     tls_version: str = ""
     """As ssl names it: "TLSv1.3"."""
     tls_cipher: str = ""

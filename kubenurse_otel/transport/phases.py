@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
-from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SENT, TcpInfo
+from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SENT
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ CLOCK_STEP_TOLERANCE_NS: Final = 50_000
 """How far the clocks' distance may move during a check, beyond the reading's own uncertainty."""
 PLAUSIBLE_NS: Final = 100_000
 """How far a kernel stamp may lie on the wrong side of our own mark."""
+RTO_MIN_US: Final = 200_000
+"""TCP_RTO_MIN (include/net/tcp.h): nothing is sent again any sooner."""
 _NS: Final = 1_000_000_000
 
 
@@ -85,6 +87,7 @@ class _KernelTimes:
             if drift > allowed:
                 raise _Unusable(FallbackReason.CLOCK_STEP)
         self._offset_ns = started.offset_ns
+        self._ended_ns = ended.monotonic_ns if ended is not None else None
         self._needless = _needless_retransmission(marks)
         self._sent: dict[int, tuple[int, int]] = {}
         self._acknowledged: dict[int, int] = {}
@@ -106,8 +109,7 @@ class _KernelTimes:
         # came (to its tick): as long ago as the last acknowledgement.
         established_ns = marks.info_at_connect_ns - info.last_ack_received_ms * 1_000_000
         taken_ns = max(0, min(established_ns, used.ended_ns) - used.started_ns)
-        end = marks.info_at_end
-        usual_ns = end.min_rtt_us * 1000 if end is not None and _usable(end) else 0
+        usual_ns = _least_round_trip_ns(marks) or 0
         return taken_ns, max(0, taken_ns - usual_ns)
 
     def sent(self, step: Sent) -> tuple[int, int]:
@@ -115,6 +117,8 @@ class _KernelTimes:
         if times is None:
             raise _Unusable(FallbackReason.NO_TIMESTAMPS)
         if times[0] < step.started_ns - PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        if self._ended_ns is not None and times[1] > self._ended_ns + PLAUSIBLE_NS:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
         return (times[0], times[0]) if self._needless else times
 
@@ -365,14 +369,23 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
     if acknowledged is not None and sent_at <= acknowledged < answered_at:
         figures.round_trip = min(acknowledged - sent_at, possible)
         figures.round_trip_source = source
-    elif marks.info_at_end is not None and _usable(marks.info_at_end):
-        figures.round_trip = min(marks.info_at_end.min_rtt_us * 1000, possible)
+    elif (least_ns := _least_round_trip_ns(marks)) is not None:
+        figures.round_trip = min(least_ns, possible)
         figures.round_trip_source = "min_rtt"
 
 
-def _usable(info: TcpInfo) -> bool:
-    """tcpi_min_rtt is ~0 before the first sample."""
-    return 0 < info.min_rtt_us < 0xFFFFFFFF
+def _least_round_trip_ns(marks: Marks) -> int | None:
+    """tcpi_min_rtt, if it is one. It is ~0 before the first sample.
+
+    A handshake whose SYN was sent again leaves no sample. Then the only one may be an answer that
+    the far end sent again, after a retransmission timeout: one of that length is no round trip.
+    """
+    info, connected = marks.info_at_end, marks.info_at_connect
+    if info is None or not 0 < info.min_rtt_us < 0xFFFFFFFF:
+        return None
+    if connected is not None and connected.retransmits and info.min_rtt_us >= RTO_MIN_US:
+        return None
+    return info.min_rtt_us * 1000
 
 
 def _split(marks: Marks, figures: _Figures) -> Split:

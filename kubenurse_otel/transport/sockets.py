@@ -186,6 +186,14 @@ class Connection:
             return "", 0
         return str(name[0]), int(name[1])
 
+    @property
+    def local_port(self) -> int:
+        """The port at our end; 0 where the kernel does not say."""
+        try:
+            return int(self._sock.getsockname()[1])
+        except OSError:
+            return 0
+
     def info(self) -> kernel.TcpInfo | None:
         return kernel.tcp_info(self._sock)
 
@@ -260,7 +268,8 @@ class Connection:
             else:
                 if self._outgoing is not None and self._outgoing.pending:
                     await self._flush()  # the answer to a TLS 1.3 key update
-                return data, self._last_received()
+                # b"" is a close_notify: what was read last brought no byte of an answer.
+                return data, self._last_received() if data else None
 
     def drain_stamps(self) -> None:
         """Take the pending stamps into the marks."""

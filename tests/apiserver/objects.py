@@ -14,6 +14,7 @@ def pod(
     *,
     name: str = "",
     started: bool | None = True,
+    ready: bool | None = None,
     phase: str = "Running",
     start_time: str = "2026-11-01T00:00:00Z",
     labels: dict[str, str] | None = None,
@@ -45,7 +46,7 @@ def pod(
                 {
                     "name": "kubenurse",
                     "started": started,
-                    "ready": bool(started),
+                    "ready": bool(started) if ready is None else ready,
                     "image": "kubenurse-otel",
                     "imageID": "",
                     "restartCount": 0,

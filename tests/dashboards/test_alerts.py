@@ -113,6 +113,15 @@ def dead_node(now: float) -> Moment:
     )
 
 
+def lossy_dns(now: float) -> Moment:
+    """Slow all the time; in one minute of four half of the look-ups get no answer at all."""
+    if now < FAULT_AT:
+        return CALM
+    lost = Fault(error_type="dns_timeout", phase="dns", every=2)
+    faults = {"api_server_dns": lost, "me_service": lost}
+    return Moment(dns_seconds=0.3, faults=faults if now % 240 < 60 else {})
+
+
 def dead_api_server(now: float) -> Moment:
     """Discovery hears nothing more while it is gone."""
     if now < FAULT_AT:
@@ -216,6 +225,12 @@ def isolated_source(now: float) -> Moment:
             named("KubenurseDNSSlow"),
             1000,
             id="slow DNS",
+        ),
+        pytest.param(
+            lossy_dns,
+            named("KubenurseDNSSlow"),
+            1000,
+            id="slow DNS that now and then fails for a minute",
         ),
         pytest.param(
             after(FAULT_AT, Moment(faults={"api_server_dns": Fault(phase="tls")})),
@@ -359,6 +374,24 @@ def test_in_a_small_cluster_the_isolated_source_is_named(
     alert = named("KubenurseNodeCannotReachOthers", node=ONE)
     fired = {FAULT_AT + 150: [alert], 1500: [alert]}
     run(tmp_path, scene, fired, way=way, seconds=1560, nodes=nodes)
+
+
+def losing_a_third(now: float) -> Moment:
+    """So much is lost at the third of three nodes that now and then one check there fails."""
+    if now < FAULT_AT:
+        return CALM
+    lossy = NODES[2]
+    pairs = [(ONE, lossy), (TWO, lossy), (lossy, ONE), (lossy, TWO)]
+    turn, failing = divmod(int(now / 30) % 8, 2)
+    return Moment(loss={lossy: 0.3}, bad_pairs=frozenset({pairs[turn]} if failing else ()))
+
+
+@BOTH
+def test_in_a_small_cluster_a_failed_check_does_not_hide_loss(tmp_path: Path, way: Way) -> None:
+    """One of two sources is half of them, for the moment: no node is dead by that."""
+    alert = named("KubenurseNodePacketLoss", node=NODES[2])
+    fired = {FAULT_AT: [], FAULT_AT + 600: [alert], 1500: [alert]}
+    run(tmp_path, losing_a_third, fired, way=way, seconds=1560, nodes=NODES[:3])
 
 
 # --- and stays silent ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from e2e import flows
 from e2e.cluster.cluster import NAMESPACE, RELEASE, Cluster, is_ready
 from e2e.cluster.credentials import INGRESS_HOST
 from e2e.cluster.dns import INGRESS_ADDRESS
@@ -93,7 +94,7 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     """The release of `helm install --wait`, restarted once as kubenurse's CI does."""
     cluster.install(VALUES)
     cluster.kubectl("rollout", "restart", f"--namespace={NAMESPACE}", "daemonset/kubenurse")
-    cluster.kubectl("rollout", "status", f"--namespace={NAMESPACE}", "daemonset/kubenurse")
+    cluster.wait_for_rollout()
     wait_for(lambda: every_agent_checks_every_other(cluster), seconds=60, what="all checks")
     return cluster
 
@@ -220,7 +221,7 @@ def test_upgrade_counts_no_error(installed: Cluster) -> None:
     assert [] == failed
     assert [] == prometheus.query(f"max_over_time(kubenurse_check_missed_total[{since}]) > 0")
     for log in agent_logs(installed).values():
-        levels = {json.loads(line)["level"] for line in log.splitlines()}
+        levels = {json.loads(line)["severity"] for line in log.splitlines()}
         assert {"INFO"} == levels, log
 
 
@@ -260,18 +261,48 @@ def test_sidecar_scrape_and_push_deliver(installed: Cluster) -> None:
     )
 
 
+def test_network_policy_allows_every_flow(installed: Cluster) -> None:
+    """What conntrack of the nodes has seen of the agents is allowed; what they never do is not."""
+    policy = {"networkPolicy": {"enabled": True, "egress": True}}
+    installed.install({**VALUES, **policy})
+    spec = installed.api.must(
+        "GET", f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies/{RELEASE}"
+    )["spec"]
+    assert {"Ingress", "Egress"} == set(spec["policyTypes"])
+    wait_for(lambda: every_agent_checks_every_other(installed), seconds=60, what="all checks")
+    seen = flows.of_pods(installed, {pod["status"]["podIP"] for pod in installed.agents().values()})
+    # DNS, API server, neighbours and Service, ingress, OTLP: each was really there.
+    ports = {(flow.protocol, flow.port) for flow in seen if flow.leaves}
+    assert {("udp", 53), ("tcp", 6443), ("tcp", 8080), ("tcp", 443), ("tcp", 4318)} <= ports
+    assert {("tcp", 8080)} == {(one.protocol, one.port) for one in seen if not one.leaves}
+    refused = [flow for flow in seen if not flows.allowed(spec, flow)]
+    assert not refused
+    foreign = [
+        flows.Flow("tcp", "10.91.1.9", 22, leaves=True),
+        flows.Flow("udp", "10.90.0.9", 123, leaves=True),
+        flows.Flow("tcp", "10.90.0.9", 5432, leaves=True),
+        flows.Flow("udp", "10.91.1.9", 8080, leaves=True),
+        flows.Flow("tcp", "10.91.1.9", 22, leaves=False),
+        flows.Flow("udp", "10.91.1.9", 53, leaves=False),
+    ]
+    assert not [flow for flow in foreign if flows.allowed(spec, flow)]
+
+
 def test_uninstall_leaves_nothing(installed: Cluster) -> None:
     """No object that helm or our chart made is left, and no process of ours on any node."""
     rendered = installed.helm("get", "manifest", RELEASE, "--namespace", NAMESPACE)
     kinds = {one["kind"] for one in yaml.safe_load_all(rendered) if one}
     assert {"DaemonSet", "Service", "Ingress", "ClusterRole"} <= kinds
     installed.uninstall()
-    for kind in sorted(
-        kinds | {"Pod", "Secret", "ConfigMap", "EndpointSlice", "ControllerRevision"}
-    ):
-        selector = f"--selector=app.kubernetes.io/instance={RELEASE}"
-        left = installed.kubectl("get", kind, "--all-namespaces", selector, "--output=name")
-        assert "" == left, kind
+    kinds |= {"Pod", "Secret", "ConfigMap", "EndpointSlice", "ControllerRevision"}
+    selector = f"--selector=app.kubernetes.io/instance={RELEASE}"
+    for kind in sorted(kinds):  # Pods answer for shutdown_duration.
+        get = ("get", kind, "--all-namespaces", selector, "--output=name")
+        wait_for(
+            lambda get=get: installed.kubectl(*get) == "" or installed.kubectl(*get),
+            seconds=40,
+            what=f"no {kind} of ours",
+        )
     owned = installed.kubectl("get", "secrets", f"--namespace={NAMESPACE}", "--output=name")
     assert "sh.helm.release" not in owned
     for name, node in installed.nodes.items():

@@ -39,6 +39,7 @@ NAMESPACE = "kubenurse"
 HOST = "kubenurse.example.test"
 PODS = [f"10.91.1.{number}" for number in range(1, 7)]
 PORT = 8080
+WORKER = "nginx: worker process\n"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 Object = dict[str, Any]
 
@@ -453,6 +454,8 @@ def setting(
     try:
         one.start()
         ingress.wait_until_serving(machine, host=HOST, path="/alwayshappy", status=200)
+        # After a reload the worker before it takes connections for a moment more.
+        eventually(lambda: machine.run("ps", "-A", "-o", "args").count(WORKER), 1)
         yield one
     finally:
         ingress.stop(machine)
@@ -552,7 +555,7 @@ def test_changes_cost_no_request(setting: Setting) -> None:
         for number in range(12):
             pod = PODS[number % len(PODS)]
             setting.put_endpoints(endpoint(pod, ready=True))
-            eventually(lambda: answers[-1], pod)
+            eventually(lambda: answers[-1:], [pod])
     finally:
         enough.set()
         for client in clients:

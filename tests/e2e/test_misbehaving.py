@@ -444,8 +444,8 @@ def test_a_handshake_ends_as_named(
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     chain.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
     key.write_bytes(leaf.private_key_pem.bytes())
-    with_tls = {"certificate": str(chain), "key": str(key)} if error is None else {}
-    server.start(fabric.far, behaviour, port=8443, **with_tls)
+    shown, secret = (str(chain), str(key)) if error is None else ("", "")
+    server.start(fabric.far, behaviour, port=8443, certificate=shown, key=secret)
     context = ssl.create_default_context(cafile=str(certificates.ca_file))
     try:
         with network_of(fabric.near.pid):

@@ -118,6 +118,11 @@ class Client:
         self.reader = reader
         self.writer = writer
 
+    @property
+    def port(self) -> int:
+        """The port at our end."""
+        return int(self.writer.get_extra_info("sockname")[1])
+
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 

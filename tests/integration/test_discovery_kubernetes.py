@@ -22,6 +22,7 @@ from kubenurse_otel.config import (
     IdentityConfig,
     TrustConfig,
 )
+from kubenurse_otel.discovery.nodes import CORDON
 from kubenurse_otel.discovery.selection import candidate, choose
 from kubenurse_otel.model import Neighbour, NodeState
 
@@ -180,6 +181,27 @@ async def test_tainted_and_deleted_nodes(cluster: StandIn, config: Config) -> No
     cluster.delete("nodes", "c")
     async with following(config) as seen:
         await seen.until_chosen("b")
+
+
+async def test_unready_agents_nodes_are_read(cluster: StandIn, config: Config) -> None:
+    """A taint is seen before a check fails: the agent there is not ready. That alone is nothing."""
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        cluster.put(node("a", taints=("karpenter.sh/disrupted",)))
+        cluster.put(pod("a", ready=False), pod("b", ready=False))
+        await seen.until_chosen("b", "c")
+        await asyncio.sleep(QUICK.tick + QUICK.node_cache)
+        assert chosen(seen.last) == {"b", "c"}
+
+
+async def test_taint_of_a_cordon_that_is_over(cluster: StandIn, config: Config) -> None:
+    """After an uncordon the taint is there for a moment; the node is checked again at once."""
+    config = with_discovery(config, leaving_taints=(CORDON,))
+    cluster.put(node("a", unschedulable=True, taints=(CORDON,)))
+    async with following(config, replace(QUICK, leaving_cache=60.0)) as seen:
+        await seen.until_chosen("b", "c")
+        cluster.put(node("a", taints=(CORDON,)))
+        await seen.until_chosen("a", "b", "c")
 
 
 async def test_next_of_the_ring_for_a_leaving_one(cluster: StandIn, config: Config) -> None:

@@ -272,6 +272,44 @@ def test_a_series_that_came_back_has_a_later_start(start: START) -> None:
         assert after.start_time_unix_nano > before.time_unix_nano
 
 
+def test_a_clock_that_is_set_back_repeats_no_time(
+    start: START, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every series each round is later than the one before, by the time that went by."""
+    ahead_ns = 0
+
+    def wall_clock_ns() -> int:
+        return time.clock_gettime_ns(time.CLOCK_REALTIME) + ahead_ns
+
+    monkeypatch.setattr(time, "time_ns", wall_clock_ns)
+    for module in ("instrument", "metric_reader_storage", "_view_instrument_match"):
+        # Which have a name of their own for it, and no parameter.
+        monkeypatch.setattr(f"opentelemetry.sdk.metrics._internal.{module}.time_ns", wall_clock_ns)
+    with otlp_receiver.http_receiver() as received:
+        telemetry = start(
+            otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
+            gauges={semconv.CHECK_SUCCESS: lambda: [(1, ("path_a",))]},
+        )
+        rounds: list[float] = []
+        for number in range(4):
+            telemetry.instruments.add(MISSED, 1, {"type": "path_a"})
+            telemetry.instruments.add(MISSED, 1, {"type": f"path_{number}"})
+            push(telemetry)
+            rounds.append(time.monotonic())
+            time.sleep(0.05)
+            ahead_ns = -60_000_000_000
+        for metric in (MISSED, semconv.CHECK_SUCCESS, semconv.PROCESS_CPU):
+            sent: dict[str, list[int]] = {}
+            for _metric, point in received.points(metric.name):
+                assert point.start_time_unix_nano <= point.time_unix_nano
+                key = str(otlp_receiver.attributes(point))
+                sent.setdefault(key, []).append(point.time_unix_nano // 1_000_000)
+            assert max(map(len, sent.values())) == 4
+            for times in sent.values():
+                assert times == sorted(set(times))
+                assert times[-1] - times[0] <= (rounds[-1] - rounds[0]) * 1e3 + 10_000
+
+
 def test_each_exemplar_is_sent_once(start: START, protocol: OtlpProtocol) -> None:
     """OTLP carries an exemplar in one export; one that was not delivered is sent again."""
     with RECEIVERS[protocol]() as received:

@@ -230,7 +230,7 @@ NUMBERS = st.one_of(
 ENTRIES = st.builds(
     "{}{};{}={}".format,
     st.sampled_from(["", " ", "\t"]),
-    st.sampled_from(["wait", "app", "synack", "db", "", "WAIT"]),
+    st.sampled_from(["wait", "app", "synack", "port", "db", "", "WAIT"]),
     st.sampled_from(["dur", "desc", "DUR", ""]),
     NUMBERS,
 )
@@ -260,6 +260,7 @@ def test_server_timing_is_always_within_the_far_end(
         assert 0 <= (timing.app or 0) <= far_end
         assert (timing.wait or 0) + (timing.app or 0) <= far_end + 1e-12
     assert timing.synack_retransmits is None or 0 <= timing.synack_retransmits <= 100
+    assert timing.asker_port is None or 1 <= timing.asker_port <= 65_535
 
 
 @given(headers=st.lists(st.tuples(st.just(NODE.lower().encode()), st.binary(max_size=400))))

@@ -197,7 +197,7 @@ async def test_faults_inside_tls_are_the_same_as_outside(
 async def test_a_session_that_ends_in_order_without_an_answer(
     serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
 ) -> None:
-    """close_notify in place of an answer is a connection that was closed early."""
+    """close_notify in place of an answer is a connection that was closed early, and no answer."""
     server = serve(bare_close_notify, tls=certificates.context())
 
     checked = await prober.check(server.url())
@@ -205,6 +205,8 @@ async def test_a_session_that_ends_in_order_without_an_answer(
     failure = checked.probe.failure
     assert failure is not None
     assert failure.error_type == ErrorType.CONNECTION_CLOSED_EARLY
+    assert failure.phase is Phase.REQUEST
+    assert checked.events[-1] == semconv.EVENT_WROTE_REQUEST
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

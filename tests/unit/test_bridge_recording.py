@@ -185,6 +185,18 @@ async def test_network_figures_need_the_kernel_and_the_target_itself(
     assert recorder.names() == everything - unconcerned - missing
 
 
+async def test_a_connect_to_an_interceptor_is_no_figure_of_the_path(
+    recorder: MeterRecorder,
+) -> None:
+    """TCP's handshake with a proxy tells nothing of the way to the target."""
+    split = {semconv.PHASE_CONNECT: 0.001, semconv.PHASE_REQUEST: 0.002}
+    await check(recorder, Script(attributes=GOOD | split | {semconv.INTERCEPTED: True}))
+
+    phases = {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)}
+    assert "request" in phases
+    assert "connect" not in phases
+
+
 async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecorder) -> None:
     """Each failed address by its family, each segment that was sent again."""
     attributes = {

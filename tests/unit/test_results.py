@@ -59,6 +59,17 @@ def test_a_standing_tells_since_when_and_how_often() -> None:
     assert [failure.started_at for failure in results.recent_failures] == [3, 4, 6]
 
 
+def test_since_is_never_later_than_the_check_that_says_it() -> None:
+    """A wall clock that is set back takes it along: no run began after its latest check."""
+    results = Results()
+    results.set_targets([A])
+    seen: list[float] = []
+    for at, good in [(100, True), (105, True), (50, True), (55, True), (115, True), (45, False)]:
+        results.record(result(A, at, good=good))
+        seen.append(results.latest["path_a"].since)
+    assert seen == [100, 100, 50, 50, 50, 45]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "good"),
     [

@@ -24,7 +24,7 @@ from e2e.cluster import (
     dns,
     fabric,
     forwarding,
-    images,
+    image_store,
     ingress,
     observability,
     programs,
@@ -32,7 +32,7 @@ from e2e.cluster import (
 from e2e.cluster.credentials import API_HOST, API_PORT, API_URL, Credentials
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.machine import Machine, end_all, enter_network, network_of, remove_cgroups
-from e2e.cluster.node import CLUSTER_DNS, Node
+from e2e.cluster.node import CLUSTER_DNS, IMAGES, Node
 from e2e.cluster.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Cluster:
     def _up(self, nodes: int, *, compress: float, scrape: str) -> None:
         _allow_inotify()
         programs.build_all()
-        images.archives()
+        image_store.keep(self.folder / IMAGES)
         self.credentials.create()
         self.control.start()
         fabric.start(self.control)
@@ -240,6 +240,15 @@ class Cluster:
             *("upgrade", "--install", release, str(CHART), "--namespace", NAMESPACE),
             *("--values", str(AGENT_VALUES), "--wait", "--timeout", _HELM_SECONDS),
             values=values or {},
+        )
+        # helm waits for all but maxUnavailable.
+        self.wait_for_rollout(release)
+
+    def wait_for_rollout(self, release: str = RELEASE) -> None:
+        """Wait until every node has the agent as it is wanted now. Raises ClusterError."""
+        self.kubectl(
+            *("rollout", "status", f"--namespace={NAMESPACE}", f"daemonset/{release}"),
+            f"--timeout={_HELM_SECONDS}",
         )
 
     def uninstall(self, *, release: str = RELEASE) -> None:

@@ -35,20 +35,31 @@ address = "{state}/socket"
 """
 
 
-def fill(disk: Path) -> None:
+def keep(kept: Path) -> None:
+    """Build what is not built, and keep all images for a cluster: ``kept`` is what its nodes get.
+
+    One that is added later has the same images, whatever has been edited meanwhile (and from within
+    the cluster's network nothing can be built). Raises ClusterError.
+    """
+    with images.locked("containerd") as folder:
+        _copy(_store(folder, images.archives()), kept)
+
+
+def fill(disk: Path, kept: Path) -> None:
     """Put all images on a node's disk (its /var/lib/containerd), before its containerd starts.
 
-    Does nothing to a disk that containerd has used. ``disk`` and the cache are on one file system.
-    Raises ClusterError.
+    Does nothing to a disk that containerd has used. ``disk`` and ``kept`` are on one file system
+    with the cache. Raises ClusterError.
     """
-    if disk.exists() and any(disk.iterdir()):
-        return
-    archives = images.archives()
+    if not disk.exists() or not any(disk.iterdir()):
+        _copy(kept, disk)
+
+
+def _copy(store: Path, disk: Path) -> None:
     fresh = disk.with_name(f"{disk.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
-    with images.locked("containerd") as folder:
-        _run("cp", "--archive", "--link", str(_store(folder, archives)), str(fresh))
+    _run("cp", "--archive", "--link", str(store), str(fresh))
     # Of all files, the databases alone are written in place.
     for database in fresh.glob("*/*.db"):
         own = database.with_suffix(".own")

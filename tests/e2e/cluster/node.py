@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PODS: Final = "10.91.0.0/16"
 CLUSTER_DNS: Final = "10.96.0.10"
 SOCKET: Final = "/run/containerd/containerd.sock"
+IMAGES: Final = "images"
+"""In the cluster's folder: what every node's containerd starts with."""
 _DISK: Final = "/run/disk"
 _START_SECONDS: Final = 60.0
 
@@ -61,7 +63,7 @@ class Node:
         machine, disk = self.machine, self.machine.folder / "disk"
         for setting in ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"):
             machine.run("sysctl", "-qw", setting)
-        image_store.fill(disk / "containerd")
+        image_store.fill(disk / "containerd", machine.folder.parent / IMAGES)
         (disk / "cni").mkdir(exist_ok=True)
         (disk / "cni/10-pods.conflist").write_text(json.dumps(self._cni()))
         (disk / "containerd.toml").write_text(_CONTAINERD)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from e2e.cluster.cluster import Cluster
 
 READY_SECONDS: Final = 120.0
+FAILURES: Final = "kubenurse_check_failures_total"
+NO_LOAD: Final = 'error_type!~"own_timeout|response_timeout|tls_handshake_timeout", phase!="dns"'
+"""All but what a busy machine does: who gets no CPU in time, be it agent, CoreDNS or API server,
+answers late. Who is not there any more refuses, or does not take the connection."""
 
 
 def wait_until_all_ready(cluster: Cluster) -> float:

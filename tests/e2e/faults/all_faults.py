@@ -8,12 +8,33 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from e2e.faults.fault import Fault
 
-AREAS: Final = ("network", "loss", "service_path", "nodes", "rollout", "leaving", "api_server")
-"""Modules of this package, each with its FAULTS."""
+AREAS: Final = {
+    "The network loses, delays or cuts": ("network", "late", "loss"),
+    "Sockets that misbehave": ("sockets",),
+    "The path through a Service": ("service_path",),
+    "DNS": ("dns",),
+    "TLS at the ingress": ("tls",),
+    "Nodes and applications": ("nodes", "slow"),
+    "Roll-outs": ("rollout",),
+    "Nodes that leave": ("leaving",),
+    "The API server": ("api_server",),
+    "Certificates and tokens that change": ("rotation",),
+    "The prober itself": ("prober",),
+    "A mesh's proxy": ("intercepted",),
+    "Collectors": ("collector", "gateway"),
+    "Hostile clients, eager scrapers": ("hostile",),
+}
+"""The table's sections, each with its modules of this package, each with its FAULTS."""
+
+
+def by_area() -> dict[str, list[Fault]]:
+    found: dict[str, list[Fault]] = {}
+    for area, modules in AREAS.items():
+        found[area] = []
+        for module in modules:
+            found[area] += import_module(f"e2e.faults.{module}").FAULTS
+    return found
 
 
 def by_name() -> dict[str, Fault]:
-    faults: list[Fault] = []
-    for area in AREAS:
-        faults += import_module(f"e2e.faults.{area}").FAULTS
-    return {fault.name: fault for fault in faults}
+    return {fault.name: fault for faults in by_area().values() for fault in faults}

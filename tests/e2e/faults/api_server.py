@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from e2e.cluster import control_plane
 from e2e.cluster.cluster import NAMESPACE, RELEASE
 from e2e.cluster.control_plane import API_SERVER
 from e2e.cluster.node import PODS
+from e2e.cluster.waiting import wait_for
 from e2e.faults import discovery
 from e2e.faults.failing import Failing, nothing_else
 from e2e.faults.fault import Fault
@@ -30,6 +32,7 @@ SLOW_SECONDS: Final = 1.2
 """More than the slow threshold (its trace is kept), less than a check's timeout of 2 s."""
 HANGS_SECONDS: Final = 5.0
 _FAST_SECONDS: Final = 0.02
+_CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler")
 _ROLES: Final = ("rolebinding", "clusterrolebinding")
 _CHOSEN: Final = 'kubenurse_neighbours{state="chosen"}'
 
@@ -39,7 +42,16 @@ _CHOSEN: Final = 'kubenurse_neighbours{state="chosen"}'
 
 @contextmanager
 def stopped(cluster: Cluster, _node: str) -> Iterator[None]:
-    cluster.control.end(API_SERVER)
+    """As by a crash: at SIGTERM it would first take its address out of its Service.
+
+    The controllers end with it, as they do when they lose their lease: those that live on can
+    leave ready pods out of their Services for minutes (EndpointSlices that lag behind).
+    """
+    control = cluster.control
+    for name in _CONTROLLERS:
+        control.end(name)
+    control.signal(API_SERVER, signal.SIGKILL)
+    wait_for(lambda: not control.runs(API_SERVER), seconds=20, what="the API server's end")
     try:
         yield
     finally:
@@ -57,6 +69,8 @@ def start(cluster: Cluster) -> None:
     if not cluster.control.runs(API_SERVER):
         control_plane.start_api_server(cluster.control, cluster.credentials)
     control_plane.wait_until_ready(cluster.api)
+    if not all(map(cluster.control.runs, _CONTROLLERS)):
+        control_plane.start_controllers(cluster.control, cluster.credentials)
 
 
 @contextmanager
@@ -118,9 +132,8 @@ def proof_restarted(scene: Scene) -> None:
     )
     neighbours_stay(scene)
     all_is_well(scene)
-    scene.wait(40)
+    scene.wait(45)
     nothing_else(scene, *TYPES)
-    scene.no_alert_waits()
 
 
 def proof_forbidden(scene: Scene) -> None:
@@ -143,8 +156,6 @@ def proof_forbidden(scene: Scene) -> None:
     nothing_else(scene, "none")
     scene.stays("kubenurse_check_success", lambda value: value == 1, what="every check")
     scene.no_alert_waits()
-    cluster = scene.cluster
-    cluster.helm("get", "manifest", RELEASE, "--namespace", NAMESPACE)
 
 
 def proof_slow(scene: Scene) -> None:
@@ -162,7 +173,7 @@ def proof_slow(scene: Scene) -> None:
             "connect, TLS and kubenurse.network.round_trip are short",
             tags={"kubenurse.type": type_},
         )
-    scene.wait(40)
+    scene.wait(30)
     labels = f'type=~"{"|".join(TYPES)}"'
     for histogram, more in (
         ("kubenurse_network_round_trip_seconds", ""),
@@ -174,7 +185,13 @@ def proof_slow(scene: Scene) -> None:
             what=f"{histogram}{more} of type=api_server_*",
         )
     scene.unmoved(f"kubenurse_loss_delay_seconds_count{{{labels}}}", what="loss")
-    nothing_else(scene, "none")
+    checks = scene.grown(f"kubenurse_httpclient_requests_total{{{labels}}}")
+    scene.unmoved(
+        f"kubenurse_check_failures_total{{{labels}}}",
+        what="failures: slow is not failed (but where a busy machine takes the rest of 2 s)",
+        by=0.05 * checks,
+    )
+    nothing_else(scene, *TYPES)
     neighbours_stay(scene)
     scene.no_alert_waits()
 
@@ -263,8 +280,7 @@ FAULTS: Final = (
         "api-server-stopped",
         "The API server is down",
         _NOTHING_NEW,
-        "errors at api_server_direct and api_server_dns, each counted twice; /ready is 503, so that "
-        "every agent leaves its Service",
+        "errors at api_server_direct and api_server_dns, each counted twice",
         stopped,
         proof_stopped,
     ),

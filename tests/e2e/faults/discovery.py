@@ -16,20 +16,19 @@ if TYPE_CHECKING:
     from e2e.faults.scene import Scene
 
 _API_SERVICE: Final = "10.96.0.1"
-_PORT: Final = 8080
 
 
-def states(cluster: Cluster) -> dict[str, str]:
+def states(scene: Scene) -> dict[str, str]:
     """The neighbourhood_state of each agent's /alive, by node. Raises OSError if one is silent."""
     found = {}
-    for node, pod in cluster.agents().items():
-        connection = http.client.HTTPConnection(pod["status"]["podIP"], _PORT, timeout=5)
+    for agent in scene.samples("kubenurse_build_info"):  # The API server may be down.
+        connection = http.client.HTTPConnection(agent.labels["instance"], timeout=5)
         try:
             connection.request("GET", "/alive")
             document = json.load(connection.getresponse())
         finally:
             connection.close()
-        found[node] = str(document["last_check_result"]["neighbourhood_state"])
+        found[agent.labels["node"]] = str(document["last_check_result"]["neighbourhood_state"])
     return found
 
 
@@ -38,7 +37,7 @@ def until(
 ) -> None:
     """Wait until every agent's state is so."""
     polling.until(
-        lambda: states(scene.cluster),
+        lambda: states(scene),
         lambda found: (
             len(found) == len(scene.cluster.nodes) and all(map(condition, found.values()))
         ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.waiting import wait_for
-from e2e.faults.agents import wait_until_all_ready
+from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready
 from e2e.faults.fault import Fault
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from e2e.faults.scene import Scene
 
 AUTOSCALER: Final = "ToBeDeletedByClusterAutoscaler"
+HARMLESS: Final = "e2e.example.test/moving"
+"""A taint that says nothing of leaving: other pods go elsewhere."""
 NOTICE_SECONDS: Final = 15.0
 """From the mark to the end of the machine."""
 AWAY_SECONDS: Final = 40.0
@@ -60,8 +62,10 @@ def drained(cluster: Cluster, node: str) -> Iterator[None]:
 
 @contextmanager
 def deleted(cluster: Cluster, node: str) -> Iterator[None]:
-    """The Node object first, as `kubectl delete node` does; then the machine."""
+    """The Node object first, as `kubectl delete node` does; then the machine. No cordon."""
     try:
+        cluster.kubectl("taint", "node", node, f"{HARMLESS}:NoSchedule")
+        _evict(cluster, node)
         cluster.kubectl("delete", "node", node)
         time.sleep(NOTICE_SECONDS)
         cluster.remove_node(node)
@@ -75,6 +79,7 @@ def vanished(cluster: Cluster, node: str) -> Iterator[None]:
     """As the cluster autoscaler does it, without a cordon; nobody deletes the Node object."""
     try:
         cluster.kubectl("taint", "node", node, f"{AUTOSCALER}={time.time():.0f}:NoSchedule")
+        _evict(cluster, node)
         time.sleep(NOTICE_SECONDS)
         cluster.remove_node(node)
         yield
@@ -88,6 +93,17 @@ def leave_for_good(cluster: Cluster, node: str) -> None:
     time.sleep(3)
     _forget(cluster, node)
     cluster.remove_node(node)
+
+
+def _evict(cluster: Cluster, node: str) -> None:
+    """End what is no DaemonSet's in order, as who takes a node away does: CoreDNS."""
+    cluster.kubectl(
+        *("delete", "pods", "--namespace=kube-system", "--selector=k8s-app=kube-dns"),
+        f"--field-selector=spec.nodeName={node}",
+    )
+    cluster.kubectl(
+        *("rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=60s")
+    )
 
 
 def _uncordon(cluster: Cluster, *nodes: str) -> None:
@@ -146,7 +162,8 @@ def proof_all_cordoned(scene: Scene) -> None:
     scene.wait(STAY_SECONDS)
     scene.unmoved('kubenurse_errors_total{type=~"path_.+"}', what="errors of any node")
     scene.unmoved(
-        'kubenurse_errors_total{type=~"api_server_.+"}', what="errors of the API server's checks"
+        f'{FAILURES}{{type=~"api_server_.+", {NO_LOAD}}}',
+        what="failures of the API server's checks",
     )
     scene.no_alert_waits()
 
@@ -154,18 +171,31 @@ def proof_all_cordoned(scene: Scene) -> None:
 def proof_gone(scene: Scene) -> None:
     """The node was marked, and its machine has gone."""
     node = scene.node
-    _dropped(scene, node)
+    dropped = _dropped(scene, node)
+    left = _last_seen(scene, f'kubenurse_build_info{{node="{node}"}}')
+    assert dropped < left, f"dropped {dropped:.0f} s after the start, gone after {left:.0f} s"
     scene.wait(NOTICE_SECONDS + AWAY_SECONDS)
     _nothing_failed(scene, node)
 
 
-def _dropped(scene: Scene, node: str) -> None:
+def _dropped(scene: Scene, node: str) -> float:
+    """Seconds from the start until no agent had the node as a target."""
+    targets = f'kubenurse_check_info{{type="path_{node}"}}'
     scene.shows(
-        f'count(kubenurse_check_info{{type="path_{node}"}}) or vector(0)',
+        f"count({targets}) or vector(0)",
         lambda value: value == 0,
         what=f"no agent has a target path_{node}",
         within=DROPPED_SECONDS * 2,
     )
+    took = _last_seen(scene, targets)
+    scene.seen.shown.append(f"the last agent had dropped it after {took:.0f} s")
+    return took
+
+
+def _last_seen(scene: Scene, expression: str) -> float:
+    """How long after the start there was still a sample, to the second."""
+    series = scene.prometheus.range(expression, time.time() - scene.began_at, 1)
+    return max((one.points[-1][0] - scene.began_at for one in series), default=0.0)
 
 
 def _said_by_itself(scene: Scene, node: str) -> None:
@@ -191,11 +221,10 @@ def _nothing_failed(scene: Scene, node: str) -> None:
     scene.unmoved(
         f'kubenurse_errors_total{{type="path_{node}"}}', what=f"errors of type=path_{node}"
     )
-    scene.unmoved("kubenurse_errors_total", what="errors of any type at any agent")
+    scene.unmoved(f"{FAILURES}{{{NO_LOAD}}}", what="failed checks of any type at any agent")
     scene.no_alert_waits()
 
 
-_SAME: Final = "the same for a cordon: the node is left out of the next round"
 FAULTS: Final = (
     Fault(
         "node-cordoned",

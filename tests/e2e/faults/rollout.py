@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from e2e.cluster.cluster import NAMESPACE, RELEASE
-from e2e.faults.agents import wait_until_all_ready
+from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready
 from e2e.faults.fault import Fault
 from e2e.faults.leaving import leave_for_good
 
@@ -23,6 +23,7 @@ WATCHED_SECONDS: Final = 15.0
 """From the new agent's start to a good check of it by every other; a scrape a second."""
 CALM_SECONDS: Final = 20.0
 """So long after it is over nothing may be counted, and no alert may come."""
+LATE_SECONDS: Final = 5.0
 MOST_FAILURES: Final = 10
 """Of one agent and type when all restart: until the first has passed its readiness probe."""
 
@@ -99,11 +100,11 @@ def proof_all_restarted(scene: Scene) -> None:
                 by=MOST_FAILURES,
             )
     scene.unmoved(
-        'kubenurse_errors_total{type!~"me_service|me_ingress"}',
+        f'{FAILURES}{{type!~"me_service|me_ingress", {NO_LOAD}}}',
         what="errors of nodes and of the API server",
     )
-    late = scene.grown("kubenurse_errors_total", since=back + 3)
-    assert late == 0, f"{late:g} errors later than 3 s after all were Ready"
+    late = scene.grown(f"{FAILURES}{{{NO_LOAD}}}", since=back + LATE_SECONDS)
+    assert late == 0, f"{late:g} failures later than {LATE_SECONDS} s after all were Ready"
     scene.no_alert_waits()
 
 
@@ -132,8 +133,10 @@ def _all_are_new(scene: Scene) -> None:
 
 
 def _nothing_failed(scene: Scene) -> None:
-    scene.unmoved("kubenurse_errors_total", what="errors of any type at any agent")
-    scene.unmoved("kubenurse_check_failures_total", what="failed checks of any type at any agent")
+    scene.unmoved(
+        f'{FAILURES}{{type=~"path_.+", error_type!="own_timeout"}}', what="failed checks of nodes"
+    )
+    scene.unmoved(f"{FAILURES}{{{NO_LOAD}}}", what="failed checks of any type at any agent")
     scene.no_alert_waits()
 
 

@@ -1,4 +1,4 @@
-"""TLS at the ingress: a certificate that is expired, of another name, of a stranger; no handshake."""
+"""TLS at the ingress: a certificate expired, of another name or CA; a handshake cut or stalled."""
 
 from __future__ import annotations
 

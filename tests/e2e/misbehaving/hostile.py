@@ -16,10 +16,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 Address = tuple[str, int]
-Findings = dict[str, object]
+Findings = dict[str, Any]
 
 ORIGIN: Final = "KUBENURSE-NEIGHBOUR-ORIGIN"
 """As kubenurse's and our agents name the asking pod (semconv.HEADER_ORIGIN)."""

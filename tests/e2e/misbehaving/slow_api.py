@@ -1,6 +1,6 @@
-"""A slow API server: in front of the real one, TLS ends here, and each request waits before it goes on.
+"""A slow API server: in front of the real one, TLS ends here, and each request waits.
 
-Owns the redirect of the pods' connections and the proxy. Answers come from the real one, watches too.
+Owns the redirect of the pods' connections and the proxy. Answers come from the real one.
 """
 
 from __future__ import annotations
@@ -41,6 +41,12 @@ def remove(control: Machine) -> None:
     control.net("nft", "delete", "table", "ip", _NAME, check=False)
     if control.runs(_NAME):
         control.end(_NAME)
+
+
+def clients(control: Machine) -> list[str]:
+    """The addresses that wait for an answer now, one for each connection."""
+    listed = control.net("ss", "-Htn", "state", "established", "sport", "=", f":{PORT}")
+    return [line.split()[3].rpartition(":")[0] for line in listed.splitlines()]
 
 
 def late(upstream: ssl.SSLContext, seconds: float) -> Behaviour:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubenurse_otel.config import IdentityConfig
-from kubenurse_otel.discovery.nodes import NodeView, decode_node
+from kubenurse_otel.discovery.nodes import CORDON, NodeView, decode_node
 from kubenurse_otel.discovery.pods import AgentPod, decode_pod, find_own
 from kubenurse_otel.discovery.timings import Timings
 from kubenurse_otel.model import NodeState
@@ -144,6 +144,7 @@ def test_find_own(identity: dict[str, str], expected: str | None) -> None:
         (node("a", unschedulable=True), NodeView("cordoned", NodeState.READY, "zone-a")),
         (node("a", taints=("x", "leave")), NodeView("tainted leave", NodeState.READY, "zone-a")),
         (node("a", taints=("x",)), NodeView("", NodeState.READY, "zone-a")),
+        (node("a", taints=(CORDON,)), NodeView("", NodeState.READY, "zone-a")),
         ({"metadata": {"name": "a"}}, NodeView("", NodeState.UNKNOWN, "")),
         (
             {"metadata": {"name": "a", "deletionTimestamp": "2026-11-01T00:00:00Z"}},
@@ -153,7 +154,7 @@ def test_find_own(identity: dict[str, str], expected: str | None) -> None:
 )
 def test_node_view(content: dict[str, Any], expected: NodeView) -> None:
     """What a node says of itself, and what leaving is."""
-    assert ("a", expected) == decode_node(json.dumps(content).encode(), ("leave",))
+    assert ("a", expected) == decode_node(json.dumps(content).encode(), ("leave", CORDON))
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ def test_a_proxys_mark_is_seen(header: tuple[bytes, bytes], proxied: bool) -> No
         (b"wait;dur=8, app;dur=5", ServerTiming(0.005, 0.005, None)),
         (b"app;dur=1, app;dur=2", ServerTiming(None, 0.001, None)),
         (b"x" * 300 + b", app;dur=1", ServerTiming()),
+        (b"app;dur=2, port;dur=54321", ServerTiming(None, 0.002, None, 54_321)),
+        (b"port;dur=1, port;dur=2", ServerTiming(asker_port=1)),
+        (b"port;dur=65535", ServerTiming(asker_port=65_535)),
+        (b"port;dur=65536", ServerTiming()),
+        (b"port;dur=0", ServerTiming()),
+        (b"port;dur=1.5", ServerTiming()),
     ],
 )
 def test_server_timing_is_cut_to_what_the_far_end_can_have_taken(
@@ -68,6 +74,7 @@ def test_server_timing_is_cut_to_what_the_far_end_can_have_taken(
     """far end = wait + app + rest, whatever the header claims."""
     found = server_timing([(b"server-timing", value)], far_end=0.010)
     assert found.synack_retransmits == expected.synack_retransmits
+    assert found.asker_port == expected.asker_port
     for one, other in ((found.wait, expected.wait), (found.app, expected.app)):
         assert one == (None if other is None else pytest.approx(other))
 
@@ -82,6 +89,8 @@ def test_any_server_timing_stays_within_the_far_end(value: bytes, far_end: float
 
 
 def test_without_a_far_end_wait_and_app_mean_nothing() -> None:
-    """Only the count of SYN-ACKs is left."""
-    found = server_timing([(b"server-timing", b"wait;dur=1, synack;dur=1")], far_end=None)
-    assert found == ServerTiming(None, None, 1)
+    """Only the count of SYN-ACKs and our port are left."""
+    found = server_timing(
+        [(b"server-timing", b"wait;dur=1, port;dur=9, synack;dur=1")], far_end=None
+    )
+    assert found == ServerTiming(None, None, 1, 9)

@@ -178,6 +178,19 @@ def test_a_retransmitted_syn_is_timed_by_the_last_acknowledgement() -> None:
     assert timeline.split.loss == pytest.approx(1.010 - 280e-6)
 
 
+def test_an_answer_that_was_sent_again_is_no_round_trip() -> None:
+    """SYN-ACK lost, then the answer with its acknowledgement: TCP's only sample is the late one."""
+    marks = plain(own_ns=70 * MS, far_end_ns=867 * MS)
+    marks.info_at_connect = info(retransmits=1, rtt_us=1000, last_ack_received_ms=60)
+    marks.info_at_end = info(retransmits=1, min_rtt_us=867_000)
+    marks.stamps = [stamp for stamp in marks.stamps if stamp.what != STAMP_ACKNOWLEDGED]
+    timeline = measure(marks)
+    assert timeline.split.network_round_trip is None
+    assert timeline.round_trip_source == ""
+    assert timeline.split.far_end is None
+    assert timeline.split.loss == timeline.split.connect  # nobody knows how long one takes
+
+
 def encrypted() -> Marks:
     """TLS 1.3: hello 400 us on the wire in two reads, 3 ms of our cryptography between them."""
     marks = plain()
@@ -235,6 +248,7 @@ def test_under_tls_the_hello_is_what_the_peers_kernel_acknowledges_at_once() -> 
         ("no tcp_info", FallbackReason.NO_TCP_INFO),
         ("received in the future", FallbackReason.IMPLAUSIBLE),
         ("sent before we sent", FallbackReason.IMPLAUSIBLE),
+        ("sent again after the end", FallbackReason.IMPLAUSIBLE),
         ("answered before sent", FallbackReason.IMPLAUSIBLE),
     ],
 )
@@ -259,6 +273,9 @@ def test_what_cannot_be_believed_falls_back_and_says_why(
         marks.first_byte = Received(Stage.REQUEST, first.user_ns, REALTIME + first.user_ns + MS)
     elif breakage == "sent before we sent":
         marks.stamps[0] = Stamp(STAMP_SENT, 99, REALTIME)
+    elif breakage == "sent again after the end":
+        assert marks.ended is not None
+        marks.stamps.append(Stamp(STAMP_SENT, 99, marks.ended.realtime_ns + MS))
     elif breakage == "answered before sent":
         marks.stamps = [Stamp(STAMP_SENT, 99, REALTIME + first.user_ns + MS)]
     timeline = measure(marks)
@@ -267,6 +284,33 @@ def test_what_cannot_be_believed_falls_back_and_says_why(
     assert timeline.split.connect == pytest.approx(300e-6)
     assert timeline.split.request is not None
     assert timeline.split.request > 0
+
+
+@pytest.mark.parametrize(
+    ("ahead_ns", "source"),
+    [
+        (60_000 * MS, TimingSource.USER),
+        (-60_000 * MS, TimingSource.USER),
+        (50 * US, TimingSource.KERNEL),
+    ],
+)
+def test_a_request_without_an_answer_is_not_sent_after_its_check(
+    ahead_ns: int, source: TimingSource
+) -> None:
+    """The clock was elsewhere between its two readings: no event stands outside of the check."""
+    marks = plain()
+    marks.first_byte = marks.last_byte = None
+    marks.steps, marks.failed = marks.steps[:1], True
+    sent = marks.steps[0]
+    assert isinstance(sent, Sent)
+    marks.ended = clocks(sent.ended_ns)
+    marks.stamps = [Stamp(STAMP_SENT, 99, REALTIME + sent.ended_ns + ahead_ns)]
+    timeline = measure(marks)
+    assert timeline.source is source
+    assert timeline.offsets[-1][0] == semconv.EVENT_WROTE_REQUEST
+    assert 0 <= timeline.event_times_ns[-1] <= marks.ended.monotonic_ns + 100 * US
+    if source is TimingSource.USER:
+        assert timeline.reason is FallbackReason.IMPLAUSIBLE
 
 
 def test_a_clock_that_slews_is_no_step() -> None:

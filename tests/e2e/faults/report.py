@@ -1,0 +1,113 @@
+"""docs/faults.md: what each fault of one run showed, as a table for each area."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from apiserver.real import VERSION
+
+from e2e.faults import all_faults, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from e2e.faults.run import Result
+
+ROOT: Final = Path(__file__).parents[3]
+PAGE: Final = ROOT / "docs/faults.md"
+_COLUMNS: Final = (
+    "what is broken",
+    "what users feel",
+    "what we show (seconds after the fault)",
+    "what does not move",
+    "alert",
+    "kubenurse would have shown",
+    "result",
+)
+_TEXT: Final = """\
+# Faults, and what is seen of them
+
+Written by `make faults` of {date}; do not edit. Each fault was injected into a real cluster (three
+nodes, Kubernetes {kubernetes}, Linux {kernel}; `make cluster`), and everything in a row was seen in
+that run from outside: Prometheus, Jaeger, the agents' /alive, the API server. {count}
+
+- Agents check every {interval} here (5 s by default) with a timeout of {timeout} (5 s), Prometheus
+  scrapes every second. So "seconds" are those of this run: by default multiply what waits for a
+  check by five and add your scrape interval.
+- The alerts are those of dashboards/alerts with every range and every `for` divided by
+  {compress:.0f}: an alert "after 20 s" fires after about {compress:.0f} times that. Any alert that
+  fires and is not in its row fails the row.
+- {cores} cores carry the whole cluster; what the machine was busy with meanwhile: load {load}.
+- A row whose proof failed says so. `python -m e2e.faults NAME` (PYTHONPATH=tests) runs one alone;
+  `make cluster ARGS="fault NAME"` breaks it until `heal`, for a look of your own.
+"""
+
+
+def write(results: Sequence[Result], *, load: str) -> None:
+    PAGE.write_text(page(results, load=load))
+
+
+def page(results: Sequence[Result], *, load: str) -> str:
+    outcomes = Counter(result.passed for result in results)
+    text = _TEXT.format(
+        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        kubernetes=VERSION,
+        kernel=platform.release(),
+        count=f"{outcomes[True]} of {len(results)} faults passed.",
+        interval=run.VALUES["check_interval"],
+        timeout=run.VALUES["check_timeout"],
+        compress=run.COMPRESS,
+        cores=os.cpu_count(),
+        load=load,
+    )
+    by_name = {result.fault.name: result for result in results}
+    for area, faults in all_faults.by_area().items():
+        rows = [by_name[fault.name] for fault in faults if fault.name in by_name]
+        if rows:
+            text += f"\n## {area}\n\n{_table(rows)}"
+    return text
+
+
+def _table(results: Iterable[Result]) -> str:
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+    for result in results:
+        fault, seen = result.fault, result.seen
+        cells = (
+            f"{fault.broken}<br>`{fault.name}`",
+            fault.users,
+            _lines([*seen.shown, *(f"trace: {text}" for text in seen.traces)]),
+            _lines(seen.unmoved),
+            _lines(seen.alerts) or "none",
+            fault.kubenurse or "not known",
+            "pass" if result.passed else f"**FAILED**: {_short(result.problem)}",
+        )
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "<br>".join(dict.fromkeys(texts))
+
+
+def _cell(text: str) -> str:
+    """A cell is one line; < and | are Markdown's, but for our own line breaks."""
+    text = re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("&lt;br>", "<br>").strip()
+
+
+def _short(problem: str) -> str:
+    return problem.partition("\n")[0][:300]
+
+
+def revision() -> str:
+    """The commit that ran, with "+" where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -1,0 +1,18 @@
+"""What the CLIENT span of a check's trace says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from e2e.cluster.jaeger_api import Span, Trace
+
+
+def client(trace: Trace) -> Span | None:
+    return next((span for span in trace.spans if span.kind == "client"), None)
+
+
+def client_number(trace: Trace, name: str) -> float:
+    """One of its figures, 0 where there is none."""
+    span = client(trace)
+    return float(span.attributes.get(name, 0)) if span is not None else 0.0

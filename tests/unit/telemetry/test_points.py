@@ -1,0 +1,109 @@
+"""points.py: the time of a round of pushed points, when the wall clock is set."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.metrics.export import NumberDataPoint
+from opentelemetry.sdk.resources import Resource
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config import Temporality
+from kubenurse_otel.telemetry.points import MOST_AHEAD_NS, Points
+from kubenurse_otel.telemetry.store import Store
+
+SECOND = 1_000_000_000
+NOON = 1_790_000_000 * SECOND
+GAUGE, COUNTER = semconv.CHECK_SUCCESS, semconv.PROCESS_CPU
+
+
+class Pushing:
+    """A store, its wall clock and the monotonic one; one round at a time."""
+
+    def __init__(self, temporality: Temporality = Temporality.CUMULATIVE) -> None:
+        self.wall_ns, self.monotonic_ns = NOON, 7 * SECOND
+        self.store = Store(
+            [(GAUGE, ()), (COUNTER, ())],
+            ttl_seconds=600,
+            on_overflow=lambda _metric, _count: None,
+            started_ns=NOON,
+        )
+        self.points = Points(
+            self.store,
+            resource=Resource.get_empty(),
+            temporality=temporality,
+            clock_ns=lambda: self.monotonic_ns,
+        )
+        self.spent = 0
+
+    def round(self, *, seconds: float, step: float = 0) -> dict[str, NumberDataPoint]:
+        """``seconds`` later, the wall clock set by ``step`` meanwhile: each metric's point."""
+        self.monotonic_ns += int(seconds * SECOND)
+        self.wall_ns += int((seconds + step) * SECOND)
+        self.spent += 1
+        self.store.set_gauge(GAUGE, [(1, ("path_a",))], now_ns=self.wall_ns)
+        labels = ("user",) * len(COUNTER.labels)
+        self.store.set_gauge(COUNTER, [(self.spent, labels)], now_ns=self.wall_ns)
+        self.store.collected_ns = self.wall_ns
+        found: dict[str, NumberDataPoint] = {}
+        for data, delivered in self.points.pieces():
+            delivered()
+            for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+                (point,) = metric.data.data_points
+                assert isinstance(point, NumberDataPoint)
+                found[metric.name] = point
+        return found
+
+    def time(self, *, seconds: float, step: float = 0) -> float:
+        """Seconds after noon that the round says."""
+        times = {p.time_unix_nano for p in self.round(seconds=seconds, step=step).values()}
+        (time_ns,) = times
+        return (time_ns - NOON) / SECOND
+
+
+def test_a_round_has_the_time_of_its_collection() -> None:
+    """With a clock that goes on, a leap forward included, it is the wall clock's."""
+    pushing = Pushing()
+    assert [pushing.time(seconds=15) for _ in range(3)] == [15, 30, 45]
+    assert pushing.time(seconds=15, step=3600) == 3660
+    assert pushing.time(seconds=15) == 3675
+
+
+def test_while_the_wall_clock_is_behind_time_goes_on() -> None:
+    """A minute back: the next rounds are as far apart as they are, none has the time of another."""
+    pushing = Pushing()
+    assert [pushing.time(seconds=15) for _ in range(2)] == [15, 30]
+    assert pushing.time(seconds=15, step=-60) == 45
+    assert [pushing.time(seconds=15) for _ in range(5)] == [60, 75, 90, 105, 120]
+    assert pushing.time(seconds=15, step=60) == 135
+
+
+def test_two_rounds_of_one_collection_differ() -> None:
+    """Also where no time went by between them."""
+    pushing = Pushing()
+    first = pushing.round(seconds=1)[GAUGE.name]
+    second = pushing.round(seconds=0)[GAUGE.name]
+    assert second.time_unix_nano - first.time_unix_nano == 1
+
+
+@pytest.mark.parametrize("temporality", [Temporality.CUMULATIVE, Temporality.DELTA])
+def test_nobody_follows_far_into_the_future(temporality: Temporality) -> None:
+    """Two hours back, from a clock that was wrong: it is the wall clock's time again.
+
+    No point begins after it. Prometheus refused what was sent before, and would refuse it for ever.
+    """
+    pushing = Pushing(temporality)
+    assert pushing.time(seconds=15) == 15
+    for number in range(3):
+        points = pushing.round(seconds=15, step=0 if number else -7200)
+        assert len(points) == 2
+        for point in points.values():
+            assert point.time_unix_nano == NOON + (30 + number * 15 - 7200) * SECOND
+            assert (point.start_time_unix_nano or 0) <= point.time_unix_nano
+
+
+def test_the_lead_has_a_bound() -> None:
+    """Up to what Prometheus takes; beyond, the wall clock's time."""
+    pushing = Pushing()
+    assert pushing.time(seconds=15, step=MOST_AHEAD_NS / SECOND) == 615
+    assert pushing.time(seconds=15, step=-MOST_AHEAD_NS / SECOND) == 630
+    assert pushing.time(seconds=15, step=-1) == 44
