@@ -277,6 +277,19 @@ def isolated_source(now: float) -> Moment:
             id="a prober without CPU",
         ),
         pytest.param(
+            lambda now: (
+                Moment(
+                    own_delay_seconds={SIX: 0.5},
+                    silent=frozenset({SIX} if now % 180 == 0 else ()),
+                )
+                if now >= FAULT_AT
+                else Moment()
+            ),
+            named("KubenurseProberSick", node=SIX),
+            1300,
+            id="a prober so short of CPU that it misses scrapes",
+        ),
+        pytest.param(
             lambda now: Moment(discovery_age=max(20, now - FAULT_AT)),
             named("KubenurseDiscoveryStale"),
             1260,

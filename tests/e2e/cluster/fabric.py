@@ -27,6 +27,8 @@ def port_of(name: str) -> str:
 def start(control: Machine) -> None:
     # The bridge is a switch: packets that only pass it are no business of nft.
     control.net("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
+    # Everybody's default route: what leads nowhere is answered with ICMP, not with silence.
+    control.net("sysctl", "-qw", "net.ipv4.ip_forward=1")
     control.net("ip", "link", "add", "name", BRIDGE, "type", "bridge", "forward_delay", "0")
     control.net("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
     control.net("ip", "address", "add", f"{control.address}/24", "dev", BRIDGE)
@@ -43,6 +45,8 @@ def plug(control: Machine, machine: Machine) -> None:
     control.net("ip", "link", "set", port, "master", BRIDGE, "up")
     machine.net("ip", "address", "add", f"{machine.address}/24", "dev", UPLINK)
     machine.net("ip", "link", "set", UPLINK, "up")
+    # A packet to a Service must have some way, or kube-proxy cannot refuse it.
+    machine.net("ip", "route", "add", "default", "via", control.address)
 
 
 def unplug(control: Machine, name: str) -> None:

@@ -280,7 +280,12 @@ def _setns(descriptor: int) -> None:
 
 def hierarchies() -> list[Path]:
     """The mounted controllers of cgroup v1."""
-    return [one for one in CGROUPS.iterdir() if (one / "tasks").exists() and not one.is_symlink()]
+    return [one for one in _all_hierarchies() if (one / "tasks").exists()]
+
+
+def _all_hierarchies() -> list[Path]:
+    """With cgroup v2's, in which runc makes groups, too."""
+    return [one for one in CGROUPS.iterdir() if one.is_dir() and not one.is_symlink()]
 
 
 def end_all(group: str) -> None:
@@ -306,7 +311,7 @@ def _processes(group: str) -> set[int]:
 
 def remove_cgroups(group: str) -> None:
     """Remove a cgroup and all below it, in every hierarchy."""
-    for hierarchy in hierarchies():
+    for hierarchy in _all_hierarchies():
         folders = sorted((hierarchy / group).glob("**/"), key=lambda path: -len(path.parts))
         for folder in folders:
             for _ in range(100):

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from e2e.faults.scene import Scene
 
 _INGRESS_MACHINE: Final = "edge"
-_OFTEN: Final = "100ms"
+_OFTEN: Final = "200ms"
+_VERY_OFTEN: Final = "100ms"
 """Two neighbours at this pace make as many checks in a compressed window as ten every 5 s in a
-real one: loss of 1 % is a matter of numbers."""
+real one: to alert of 1 % is a matter of numbers."""
 _TO: Final = "to"
 _FROM: Final = "from"
 
@@ -41,7 +42,8 @@ def on_node(cluster: Cluster, node: str, *, percent: float, way: str) -> Iterato
     match = at_random(percent)
     ways = {"to": match} if way == _TO else {"away": match}
     # At 30 % a check a second is enough, and much faster to have.
-    pace = _many_checks(cluster) if percent < 30 else nullcontext()
+    interval = _VERY_OFTEN if percent <= 1 else _OFTEN
+    pace = _many_checks(cluster, interval) if percent < 30 else nullcontext()
     with pace, wire.dropping(cluster, node, **ways):
         yield
 
@@ -49,7 +51,7 @@ def on_node(cluster: Cluster, node: str, *, percent: float, way: str) -> Iterato
 @contextmanager
 def one_in_1000(cluster: Cluster, node: str) -> Iterator[None]:
     match = "numgen inc mod 1000 == 0"
-    with _many_checks(cluster), wire.dropping(cluster, node, to=match, away=match):
+    with _many_checks(cluster, _OFTEN), wire.dropping(cluster, node, to=match, away=match):
         yield
 
 
@@ -76,14 +78,14 @@ def _peer(cluster: Cluster, node: str) -> str:
 
 
 @contextmanager
-def _many_checks(cluster: Cluster) -> Iterator[None]:
+def _many_checks(cluster: Cluster, interval: str) -> Iterator[None]:
     """Let neighbours be checked often; all agents restart at once, twice."""
     values = json.loads(
         cluster.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "--output", "json")
     )
     at_once = {"rollingUpdate": {"maxUnavailable": "100%"}}
     values["daemonset"] = values.get("daemonset", {}) | at_once
-    cluster.install({**values, "check_interval_neighbourhood": _OFTEN})
+    cluster.install({**values, "check_interval_neighbourhood": interval})
     try:
         yield
     finally:
