@@ -50,7 +50,7 @@ def proof_delayed(scene: Scene) -> None:
             ("network_round_trip_seconds", "", "network_round_trip_seconds"),
             ("check_phase_duration_seconds", ', phase="connect"', "phase connect"),
         ):
-            before = _mean(scene, metric, checks + more, at=scene.began_at)
+            before = _usual(scene, metric, checks + more)
             scene.shows(
                 _mean_expression(metric, checks + more),
                 partial(_longer, before=before),
@@ -153,8 +153,10 @@ def _mean_expression(metric: str, labels: str) -> str:
     return f"{total} / {number}"
 
 
-def _mean(scene: Scene, metric: str, labels: str, *, at: float) -> float:
-    return scene.total(_mean_expression(metric, labels), at=at)
+def _usual(scene: Scene, metric: str, labels: str) -> float:
+    """The mean before the fault; at its best, for the fault before it may still be in a mean."""
+    mean = f"min_over_time(({_mean_expression(metric, labels)})[60s:1s])"
+    return scene.total(mean, at=scene.began_at)
 
 
 FAULTS: Final = (
