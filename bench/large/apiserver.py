@@ -38,11 +38,8 @@ NAMES: Final = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
-CHEAPER: Final = (
-    "--tls-cert-file={0}/ec.crt",
-    "--tls-private-key-file={0}/ec.key",
-    "--audit-policy-file={0}/no-checks.yaml",
-)
+ECDSA: Final = ("--tls-cert-file={0}/ec.crt", "--tls-private-key-file={0}/ec.key")
+UNAUDITED: Final = ("--audit-policy-file={0}/no-checks.yaml",)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ class Parts:
     """Of the ResponseComplete event alone."""
     node_watcher_us: float
     node_event_bytes: float
+    node_line_bytes: float
     lists_an_hour: float
     other_requests_an_hour: float
     ingress_ms: float
@@ -74,6 +75,7 @@ def parts_of(results: dict[str, Any], agent: str) -> Parts:
         audit_bytes_complete=audit["bytes"]["check, ResponseComplete"] / checks,
         node_watcher_us=parts["node_updates"]["cordoned_watcher_us"],
         node_event_bytes=parts["cordoning"]["whole"]["bytes_an_event"],
+        node_line_bytes=parts["cordoning"]["table"]["bytes_an_event"],
         lists_an_hour=requests.get("list pods", 0.0),
         other_requests_an_hour=sum(v for k, v in requests.items() if k != "list pods"),
         ingress_ms=parts["ingress_ms"],

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench.large.costs import Parts
 
 DAY: Final = 86_400
+STORM: Final = 500
+CORDON_EVENTS: Final = 3
+"""spec.unschedulable, then the taint of it, then no more unschedulable: it leaves the watch."""
 TIME_WAIT: Final = 120
 """Seconds; net.netfilter.nf_conntrack_tcp_timeout_time_wait."""
 
@@ -79,7 +82,7 @@ def _api(parts: Parts, cluster: Cluster, rate: float) -> list[tuple[str, str, st
     return [
         *_costs(rate, parts.version_ms, parts.version_bytes),
         (
-            "CPU with an ECDSA certificate, not audited",
+            "CPU with an ECDSA certificate",
             f"{parts.version_ecdsa_ms:.2f} ms each",
             f"{number(rate * parts.version_ecdsa_ms / 1e3, 2)} cores",
         ),
@@ -101,8 +104,16 @@ def _api(parts: Parts, cluster: Cluster, rate: float) -> list[tuple[str, str, st
             f"{number(complete)} bytes a check",
             f"{number(rate)} events/s, {number(rate * complete * DAY / 1e9)} GB/day",
         ),
-        ("discovery: lists", "N / 300 s", f"{number(parts.lists_an_hour * n / 3600, 1)} /s"),
-        ("discovery: all requests", "", f"{number(requests, 1)} /s"),
+        (
+            "discovery: lists",
+            f"N * {parts.lists_an_hour:.0f} an hour",
+            f"{number(parts.lists_an_hour * n / 3600, 1)} /s",
+        ),
+        (
+            "discovery: all requests",
+            f"N * {parts.lists_an_hour + parts.other_requests_an_hour:.0f} an hour",
+            f"{number(requests, 1)} /s",
+        ),
         (
             "discovery: watches that a node's heartbeat is offered to",
             f"N / 300 s * N * {parts.node_watcher_us:.2f} us",
@@ -112,6 +123,16 @@ def _api(parts: Parts, cluster: Cluster, rate: float) -> list[tuple[str, str, st
             f"discovery: heartbeats of {cluster.cordoned} cordoned nodes",
             f"{cluster.cordoned} / 300 s * N * {number(parts.node_event_bytes)} bytes",
             f"{number(seen * n * parts.node_event_bytes / 1e6, 1)} MB/s",
+        ),
+        (
+            f"discovery: {STORM} nodes cordoned and uncordoned",
+            f"{STORM} * {CORDON_EVENTS} events * N * {number(parts.node_event_bytes)} bytes",
+            f"{number(STORM * CORDON_EVENTS * n * parts.node_event_bytes / 1e9, 1)} GB",
+        ),
+        (
+            "the same, were the watch a Table's (it is not)",
+            f"{number(parts.node_line_bytes)} bytes an event",
+            f"{number(STORM * CORDON_EVENTS * n * parts.node_line_bytes / 1e9, 1)} GB",
         ),
     ]
 

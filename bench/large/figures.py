@@ -38,6 +38,7 @@ def between(before: Reading, after: Reading) -> dict[str, float]:
         "checks": checks,
         "failed": checks - rise(CHECKS, 'code="200"'),
         "failed_paths": rise("kubenurse_check_failures_total", TYPES["path"]),
+        "checked_nodes": _checked_nodes(before, after),
         "missed": rise("kubenurse_missed_checks_total"),
         "cpu_ms_a_check": cpu / max(1.0, checks) * 1e3,
         "core_percent": cpu / seconds * 100,
@@ -53,6 +54,34 @@ def between(before: Reading, after: Reading) -> dict[str, float]:
         "loop_lag_above_20ms": above(lag, "0.02"),
         **_traffic(before, after),
     }
+
+
+def failures(before: Reading, after: Reading) -> dict[str, float]:
+    """Failed checks by error_type and by whether a neighbour was checked."""
+    found: dict[str, float] = {}
+    for sign, reading in ((1, after), (-1, before)):
+        for name, labels, value in reading.samples:
+            if name == "kubenurse_check_failures_total":
+                whom = "neighbour" if TYPES["path"] in labels else "other"
+                kind = labels.partition('error_type="')[2].partition('"')[0]
+                key = f"{whom}: {kind}"
+                found[key] = found.get(key, 0.0) + sign * value
+    return {key: value for key, value in found.items() if value}
+
+
+def _checked_nodes(before: Reading, after: Reading) -> int:
+    """How many different nodes were checked."""
+
+    def checks(reading: Reading) -> dict[str, float]:
+        return {
+            labels: value
+            for name, labels, value in reading.samples
+            if name == CHECKS and TYPES["path"] in labels
+        }
+
+    then = checks(before)
+    rose = (labels for labels, value in checks(after).items() if value > then.get(labels, 0.0))
+    return len({labels.partition('type="')[2].partition('"')[0] for labels in rose})
 
 
 def _traffic(before: Reading, after: Reading) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import machine
 from bench.large import apiserver, borrowed, objects
 from bench.large.agents import OPENMETRICS, Agent, Scraper, Variant
-from bench.large.figures import between, series
+from bench.large.figures import between, failures, series
 from bench.network import BenchError
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class Run:
             "api_server_cpu": _cpu(self._server) - server if name != "restart" else None,
             "bench_cpu": time.process_time() - own,
             "agents": agents,
+            "failures": {
+                agent.variant.name: failures(then, now)
+                for agent, then, now in zip(self._agents, before, after, strict=True)
+            },
             "audit": {
                 "requests": dict(asked.requests),
                 "codes": dict(asked.codes),

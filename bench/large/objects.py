@@ -1,4 +1,4 @@
-"""Nodes as kubelets register them (14 KB of JSON each), and what kubelets and people do to them."""
+"""Nodes as kubelets register them (12 KB of JSON each), and what kubelets and people do to them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.discovery.api import ApiServer
-from kubenurse_otel.discovery.survey import Survey
+from kubenurse_otel.discovery.survey import NO_NEIGHBOUR, Survey
 from kubenurse_otel.discovery.timings import Timings
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class KubernetesDiscovery:
         self._hints: set[str] = set()
         self._hints_lock = threading.Lock()
         self._current: Neighbourhood | None = None
-        self._well = False
+        self._well = self._said_new = False
         self._said: set[str] = set()
 
     async def run(self) -> None:
@@ -98,18 +98,20 @@ class KubernetesDiscovery:
             started = time.thread_time()
             neighbourhood, more = survey.take(hints)
             if neighbourhood is not None and not self._stopping.is_set():
-                self._publish(neighbourhood, loop)
+                self._publish(neighbourhood, loop, is_new=survey.is_new())
             busy = time.thread_time() - started
             self._stopping.wait(max(self._timings.settle, busy / MAX_CPU_SHARE))
             if not more:
                 self._changed.wait(self._timings.tick)
 
-    def _publish(self, neighbourhood: Neighbourhood, loop: asyncio.AbstractEventLoop) -> None:
+    def _publish(
+        self, neighbourhood: Neighbourhood, loop: asyncio.AbstractEventLoop, *, is_new: bool
+    ) -> None:
+        self._say(neighbourhood.state, is_new=is_new)
         before = self._current
         if before is not None and self._is_old_news(before, neighbourhood):
             return
         self._current = neighbourhood
-        self._say(neighbourhood.state)
         with suppress(RuntimeError):  # The loop was closed meanwhile.
             loop.call_soon_threadsafe(self._on_change, neighbourhood)
 
@@ -119,8 +121,14 @@ class KubernetesDiscovery:
             return before == after
         return now - then < self._timings.tick and before == replace(after, listed_at=then)
 
-    def _say(self, state: str) -> None:
+    def _say(self, state: str, *, is_new: bool) -> None:
         """Log a bad state once until all is well again, however often it comes and goes."""
+        if state == NO_NEIGHBOUR and is_new:
+            # At a first installation all agents start together, and none has started yet.
+            if not self._said_new:
+                log.info("neighbourhood: %s yet", state)
+            self._said_new, self._well = True, False
+            return
         if state == "ok":
             if not self._well:
                 log.info("neighbourhood: ok")

@@ -60,13 +60,17 @@ def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
     return pod.metadata.uid, agent_pod(pod, port)
 
 
+_ALIVE: Final = ("Running", "Pending")
+"""Pending, too, while another container of the pod has never run; ``started`` says the rest."""
+
+
 def agent_pod(pod: Pod, port: int) -> AgentPod:
     meta, status = pod.metadata, pod.status
     listed = tuple(one.ip for one in status.pod_ips or () if is_address(one.ip))
     pod_ip = status.pod_ip if is_address(status.pod_ip) else ""
     containers = agent_containers(pod, port)
     eligible = (
-        status.phase == "Running"
+        status.phase in _ALIVE
         and meta.deletion_timestamp is None
         and pod_ip != ""
         and is_dns_subdomain(meta.name)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config
     from kubenurse_otel.discovery.timings import Timings
 
+NO_NEIGHBOUR: Final = "no neighbour: no other node that stays has a started agent"
 SIZE_READ_SECONDS: Final = 5.0
 MAX_COUNT_BYTES: Final = 1024 * 1024
 _SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decode=decode_roster)
@@ -93,7 +94,7 @@ class Survey:
             self._first_listed_at = pods.heard_at
         own = find_own(pods.items.values(), self._config.identity)
         own_node = self._config.identity.node_name or (own.node_name if own is not None else "")
-        if not own_node and self._is_new():
+        if not own_node and self.is_new():
             return None, False
         own_view, node_problem = self._look_at_own_node(own_node)
         # Taints are not watched. An agent whose node is leaving says so: it is not ready.
@@ -163,7 +164,7 @@ class Survey:
     ) -> str:
         identity, selector = self._config.identity, self._config.discovery.neighbour_filter
         sentences = [str(pods.problem)] if pods.problem is not None else []
-        if own is None and not self._is_new():
+        if own is None and not self.is_new():
             sentences.append(
                 f"the filter {selector or '(none)'} misses our own pod {identity.pod_name}"
                 " among the running pods: is KUBENURSE_NEIGHBOUR_FILTER or KUBENURSE_NAMESPACE"
@@ -172,14 +173,14 @@ class Survey:
         if not own_node:
             sentences.append("our own node is unknown: KUBENURSE_NODE_NAME is not set")
         if not has_candidates:
-            sentences.append("no neighbour: no other node that stays has a started agent")
+            sentences.append(NO_NEIGHBOUR)
         if self._asks_nodes:
             sentences += [str(self._cordoned.snapshot().problem or ""), node_problem]
         sentences += self._chooser.problems()
         sentences = [sentence for sentence in sentences if sentence]
         return "; ".join(dict.fromkeys(sentences)) or "ok"
 
-    def _is_new(self) -> bool:
+    def is_new(self) -> bool:
         """Whether our own pod need not be in the list yet: it is not Running at once."""
         first = self._first_listed_at
         return first is None or time.monotonic() - first < self._timings.own_pod_grace
@@ -208,8 +209,9 @@ class Survey:
 def _pods(config: Config) -> Selection[AgentPod]:
     namespace, selector = config.identity.namespace, config.discovery.neighbour_filter
     port = config.checks.path_port
-    # Running alone: what happens to a pod before that is three of a roll-out's ten events.
-    query = {"fieldSelector": "status.phase=Running"}
+    # With an address: what happens to a pod before that is three of a roll-out's ten events. Not
+    # Running alone: while another container's image is missing, the agent beside it is Pending.
+    query = {"fieldSelector": "status.podIP!=,status.phase!=Failed,status.phase!=Succeeded"}
     if selector:
         query["labelSelector"] = selector
     return Selection(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SELECTOR = quote("app.kubernetes.io/name=kubenurse")
+_ALIVE = "status.podIP!=,status.phase!=Failed,status.phase!=Succeeded"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 WRITERS = 4
 LISTS = 10
@@ -160,7 +161,7 @@ def measure(count: int, *, rolled: int) -> None:
             server.must("POST", SLICES, endpoint_slice(first, size, 1))
         print(f"\n## {count} nodes (made in {time.monotonic() - started:.0f} s)", flush=True)
         pods = f"{PODS}?labelSelector={SELECTOR}"
-        running = f"{pods}&fieldSelector=status.phase%3DRunning"
+        running = f"{pods}&fieldSelector={quote(_ALIVE)}"
         for name, path, accept in (
             ("pods", running, "application/json"),
             ("pods as Table", running + "&includeObject=None", TABLE + ",application/json"),

@@ -244,14 +244,17 @@ class Handler(BaseHTTPRequestHandler):
             key, _, value = requirement.partition("=")
             if labels.get(key) != value:
                 return False
-        key, _, value = self.query.get("fieldSelector", "").partition("=")
         fields = {
-            "": "",
             "metadata.name": one["metadata"]["name"],
-            "status.phase": one["status"].get("phase"),
+            "status.phase": one["status"].get("phase", ""),
+            "status.podIP": one["status"].get("podIP", ""),
             "spec.unschedulable": str(one["spec"].get("unschedulable", False)).lower(),
         }
-        return fields[key] == value
+        for requirement in filter(None, self.query.get("fieldSelector", "").split(",")):
+            key, operator, value = requirement.partition("!=" if "!=" in requirement else "=")
+            if (fields[key] == value) != (operator == "="):
+                return False
+        return True
 
     # --- answers --------------------------------------------------------------------------------
 

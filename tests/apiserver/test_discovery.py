@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from apiserver import rbac
 from apiserver.following import QUICK, chosen, following, with_discovery
 from apiserver.objects import NAMESPACE, node, pod
 from apiserver.real import RealApiServer, real_api_server
-
 from kubenurse_otel.config import (
     ChecksConfig,
     Config,

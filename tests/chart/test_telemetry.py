@@ -108,6 +108,13 @@ def test_collector_is_beside_the_agent(*, native: bool) -> None:
         )
 
 
+def test_an_update_that_breaks_the_collector_stops() -> None:
+    """A pod counts as updated only when its collector has run for longer than a crash takes."""
+    spec = helm.one(helm.render({"collector": COLLECTOR}), "DaemonSet")["spec"]
+    assert spec["minReadySeconds"] >= 10
+    assert "minReadySeconds" not in helm.one(helm.render(), "DaemonSet")["spec"]
+
+
 def test_no_collector_without_an_endpoint() -> None:
     """A bare install has the agent alone."""
     spec = helm.pod(helm.render())["spec"]

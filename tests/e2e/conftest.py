@@ -61,6 +61,6 @@ def evidence(cluster: Cluster) -> str:
     except ClusterError as error:
         lines.append(str(error))
     for name, node in cluster.nodes.items():
-        for log in sorted((node.machine.folder / "disk/pods").glob("kubenurse_*/*/*.log")):
-            lines.append(f"{name} {log.parent.name}: {log.read_text()[-_LOG_SHOWN:]}")
+        logs = sorted((node.machine.folder / "disk/pods").glob("kubenurse_*/*/*.log"))
+        lines += [f"{name} {log.parent.name}: {log.read_text()[-_LOG_SHOWN:]}" for log in logs]
     return "\n".join(lines)

@@ -96,7 +96,9 @@ async def test_only_the_ring_is_chosen(cluster: StandIn, config: Config) -> None
 @pytest.mark.parametrize(
     "other",
     [
-        pod("x", phase="Pending"),
+        pod("x", phase="Pending", started=None),
+        pod("x", phase="Failed"),
+        pod("x", phase="Succeeded"),
         pod("x", started=False),
         pod("x", started=None),
         pod("x", labels={}),
@@ -111,6 +113,30 @@ async def test_no_candidates(cluster: StandIn, config: Config, other: dict[str, 
     cluster.put(node("x"), other)
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
+
+
+async def test_an_agent_beside_a_container_that_cannot_start(
+    cluster: StandIn, config: Config
+) -> None:
+    """Its pod is Pending, while the image of a sidecar is missing; it is checked like any other."""
+    cluster.put(node("x"), pod("x", "10.0.0.9", phase="Pending", started=True))
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c", "x")
+
+
+async def test_nobody_has_started_yet(
+    cluster: StandIn, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a first installation that is no warning; it is one when it lasts."""
+    caplog.set_level(logging.INFO, "kubenurse_otel")
+    for name in ("a", "b", "c"):
+        cluster.put(pod(name, f"10.0.0.{ord(name) - 96}", started=False))
+    async with following(config) as seen:
+        await seen.until_state("no neighbour")
+        await reached(lambda: any(one.levelno == logging.WARNING for one in caplog.records))
+    first, *_, last = [one for one in caplog.records if "no neighbour" in one.message]
+    assert (logging.INFO, logging.WARNING) == (first.levelno, last.levelno)
+    assert first.message.endswith(" yet")
 
 
 async def test_hanging_agent_stays(cluster: StandIn, config: Config) -> None:

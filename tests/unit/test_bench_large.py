@@ -24,6 +24,7 @@ PARTS = Parts(
     audit_bytes_complete=600,
     node_watcher_us=1.0,
     node_event_bytes=14_000,
+    node_line_bytes=400,
     lists_an_hour=12,
     other_requests_an_hour=36,
     ingress_ms=1.0,
@@ -53,6 +54,7 @@ def asked(cluster: Cluster, what: str) -> str:
         (Cluster(), "audit, Metadata, all", "4,000 events/s, 173 GB/day"),
         (Cluster(), "discovery: watches", "0.08 cores"),
         (Cluster(), "discovery: heartbeats", "2.3 MB/s"),
+        (Cluster(), "discovery: 500 nodes", "105.0 GB"),
         (Cluster(), "queries at ndots 5", "20,000 /s, 1.50 cores"),
         (Cluster(agents=500), "queries at ndots 1", "600 /s, 0.05 cores"),
         (Cluster(), "**neighbours**", "10,000 /s"),
@@ -133,3 +135,20 @@ def test_fewer_agents_ask_less() -> None:
     """The table's title tells what it was computed for."""
     shown = demand.table(PARTS, replace(Cluster(), agents=800, interval=15)).title
     assert shown.startswith("800 agents (N), interval 15 s")
+
+
+def failed(count: float) -> Reading:
+    name = "kubenurse_check_failures_total"
+    samples = (
+        (name, 'type="path_a",error_type="own_timeout",phase="request"', count),
+        (name, 'type="me_service",error_type="connection_refused",phase="connect"', 1.0),
+        (figures.CHECKS, 'type="path_a",code="200"', 5 + count),
+        (figures.CHECKS, 'type="path_b",code="200"', 7.0),
+    )
+    return replace(reading(0, 0.0, 0, 0), samples=samples)
+
+
+def test_failures_of_a_phase_alone() -> None:
+    """What failed before it does not count, nor who was checked before it alone."""
+    assert figures.failures(failed(1), failed(3)) == {"neighbour: own_timeout": 2.0}
+    assert figures.between(failed(1), replace(failed(3), at=9.0))["checked_nodes"] == 1

@@ -59,8 +59,8 @@ def test_the_checker_of_workflows_is_the_tests() -> None:
 def test_what_a_page_points_at_is_there(page: str) -> None:
     """Each make target, test and file that the page names exists."""
     text = (ROOT / page).read_text()
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = re.findall(r"(?:`|^ {4}|sudo )make ([a-z-]+)", text, re.MULTILINE)
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|^ {4}|sudo )make ([a-z0-9-]+)", text, re.MULTILINE)
     assert set() == set(named) - targets
     for path in re.findall(r"\b(?:tests|docs|examples|otel-collector)/[\w/.-]*\w", text):
         assert (ROOT / path).exists(), path

@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def run(cluster: Cluster, arguments: argparse.Namespace) -> None:
+def run(cluster: Cluster, arguments: argparse.Namespace) -> None:  # noqa: C901 - one line a command
     match arguments.command:
         case "up":
             cluster.up(arguments.nodes, compress=arguments.compress)
@@ -89,9 +89,15 @@ def run(cluster: Cluster, arguments: argparse.Namespace) -> None:
 
 
 def status(cluster: Cluster) -> str:
-    lines = [f"cluster {cluster.name} in {cluster.folder}"]
-    for machine in cluster.machines:
-        lines.append(f"  {machine.name:10} {machine.address:12} {machine.memory_mib():6.0f} MiB")
+    if not cluster.is_up:
+        raise ClusterError(f"no cluster {cluster.name}: `up` raises it")
+    lines = [
+        f"cluster {cluster.name} in {cluster.folder}",
+        *(
+            f"  {machine.name:10} {machine.address:12} {machine.memory_mib():6.0f} MiB"
+            for machine in cluster.machines
+        ),
+    ]
     lines += [f"  fault: {name}" for name in held.names(cluster)]
     listed = cluster.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide")
     return "\n".join([*lines, "", listed])

@@ -232,7 +232,7 @@ class Cluster:
     # --- the agent ------------------------------------------------------------------------------
 
     def install(self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE) -> None:
-        """Install or upgrade our chart with agent-values.yaml and ``values``, and wait for its pods.
+        """Install or upgrade our chart with agent-values.yaml and ``values``; wait for its pods.
 
         Raises ClusterError.
         """

@@ -109,9 +109,7 @@ def _pod() -> dict[str, Any]:
     return {
         "serviceAccountName": _NAME,
         "dnsPolicy": "Default",
-        "affinity": {
-            "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
-        },
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
         "topologySpreadConstraints": [spread],
         "terminationGracePeriodSeconds": 5,
         "containers": [

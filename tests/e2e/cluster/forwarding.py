@@ -10,7 +10,7 @@ from e2e.cluster.machine import network_of
 
 
 async def forward(port: int, host: str, pid: int) -> None:
-    """Listen at 127.0.0.1:``port`` and connect to ``host:port`` in the network of process ``pid``."""
+    """Listen at 127.0.0.1:``port``; connect to ``host:port`` in the network of process ``pid``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with network_of(pid):  # A socket stays in the network that it was made in.

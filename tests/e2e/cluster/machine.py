@@ -124,7 +124,7 @@ class Machine:
         return ["nsenter", f"--target={self.pid}", *_ALL_NAMESPACES, "--", *command]
 
     def in_network(self, *command: str) -> list[str]:
-        """``command`` as one that runs in the machine's network, and else in the host's namespaces."""
+        """``command`` as one that runs in the machine's network, and else where we are."""
         return ["nsenter", f"--target={self.pid}", "--net", "--", *command]
 
     def run(self, *command: str, check: bool = True, text: str | None = None) -> str:
@@ -193,7 +193,7 @@ class Machine:
         return ""
 
     def daemon_pids(self, name: str) -> list[int]:
-        """The process (outside numbers) of a daemon: the child of its nsenter. [] if it has ended."""
+        """A daemon's process as seen from outside: the child of its nsenter. [] if it ended."""
         try:
             waiting = int((self.folder / f"{name}.pid").read_text())
         except (FileNotFoundError, ValueError):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BROKEN_SECONDS: Final = 150.0
 CALM_SECONDS: Final = 5
 """No check fails for so long: the roll-out is over."""
+HELD_BACK_AT: Final = 2
+"""So many of three nodes the update reaches."""
 SETTLED_SECONDS: Final = 60.0
 _ENDPOINT: Final = "http://10.90.0.2:4317"
 _AGENT: Final = "kubenurse"
@@ -40,9 +42,9 @@ _TOO_LITTLE: Final = "5Mi"
 def broken(
     cluster: Cluster, _node: str, *, collector: Mapping[str, Any], reasons: frozenset[str]
 ) -> Iterator[None]:
-    """Return when each node has an agent that runs and a collector that does not, by ``reasons``.
+    """Upgrade to a broken collector; return when the roll-out stands still because of it.
 
-    All pods are new, as of a first installation: of an update Kubernetes holds back some.
+    Kubernetes goes no further than maxUnavailable (34 % of three nodes: two), by ``reasons``.
     """
     values = {
         **run.VALUES,
@@ -55,12 +57,10 @@ def broken(
             *("--values", str(AGENT_VALUES)),
             values=values,
         )
-        pods = ("pods", "--all", "--namespace", NAMESPACE)
-        cluster.kubectl("delete", *pods)
         wait_for(
             lambda: _is_broken(cluster, reasons),
             seconds=BROKEN_SECONDS,
-            what="agents that run beside broken collectors",
+            what="two agents that run beside broken collectors, and one that is as it was",
         )
         yield
     finally:
@@ -82,8 +82,7 @@ def _is_broken(cluster: Cluster, reasons: frozenset[str]) -> bool | str:
                 agents.add(pod["spec"]["nodeName"])
             elif status["name"] == _COLLECTOR and reasons & why:
                 collectors.add(pod["spec"]["nodeName"])
-    nodes = set(cluster.nodes)
-    return (agents == nodes and collectors == nodes) or (
+    return (agents == set(cluster.nodes) and len(collectors) == HELD_BACK_AT) or (
         f"agents run on {sorted(agents)}, collectors are broken on {sorted(collectors)}: {said}"
     )
 

@@ -1,4 +1,4 @@
-"""Faults that last until `heal`: each is held by a process of its own, which heals it when it ends."""
+"""Faults that last until `heal`: each is held by a process that heals it when it ends."""
 
 from __future__ import annotations
 

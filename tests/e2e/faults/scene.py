@@ -1,4 +1,4 @@
-"""One run of one fault: looks at the cluster from outside, and keeps what was seen for the table."""
+"""One run of one fault: looks at the cluster from outside, and keeps what was seen."""
 
 from __future__ import annotations
 
