@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from e2e.cluster.cluster import AGENT_VALUES, CHART, NAMESPACE, RELEASE
 from e2e.cluster.waiting import wait_for
 from e2e.faults import bounds, run
-from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready
+from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready, wait_until_ready_for
 from e2e.faults.fault import Fault
 from e2e.faults.gateway import EXPORTS
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BROKEN_SECONDS: Final = 150.0
 CALM_SECONDS: Final = 5
 """No check fails for so long: the roll-out is over."""
+AVAILABLE_SECONDS: Final = 20.0
+"""More than the chart's minReadySeconds."""
 HELD_BACK_AT: Final = 2
 """So many of three nodes the update reaches."""
 SETTLED_SECONDS: Final = 60.0
@@ -51,6 +53,8 @@ def broken(
         "otel": {"metricsExporter": "prometheus"},
         "collector": {"endpoint": _ENDPOINT, **collector},
     }
+    # What is not available yet is replaced at once, and holds nothing back.
+    wait_until_ready_for(cluster, AVAILABLE_SECONDS)
     try:
         cluster.helm(
             *("upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE),
