@@ -15,7 +15,7 @@ from e2e.faults.fault import Fault
 from e2e.faults.gateway import EXPORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from e2e.cluster.cluster import Cluster
     from e2e.faults.scene import Scene
@@ -140,7 +140,38 @@ def proof(scene: Scene) -> None:
     ticks.none_is_lost()
 
 
-def _fault(name: str, how: str, reasons: set[str], **collector: Any) -> Fault:
+def proof_image_missing(scene: Scene) -> None:
+    """The pods are Pending: annotation scrapes leave them out, their neighbours do not."""
+    pending = {
+        node for node, pod in scene.cluster.agents().items() if pod["status"]["phase"] == "Pending"
+    }
+    (scraped,) = set(scene.cluster.nodes) - pending
+    scene.begin()  # Anew: the roll-out stands still.
+    settled = time.time()
+    for node in sorted(pending):
+        scene.alerts("KubenurseAgentNotReporting", node=node, within=240)
+    for node in sorted(pending):
+        requests = (
+            f'kubenurse_httpclient_requests_total{{node="{scraped}", type="path_{node}", '
+            'code="200"}'
+        )
+        least = (time.time() - settled) / 3
+        scene.shows(
+            f"increase({requests}[{time.time() - settled:.0f}s])",
+            lambda grown, least=least: grown > least,
+            what=f"{scraped} goes on checking {node}, whose pod is Pending",
+        )
+    scene.unmoved(f"{FAILURES}{{{NO_LOAD}}}", what="failed checks of any type")
+
+
+def _fault(
+    name: str,
+    how: str,
+    reasons: set[str],
+    *,
+    proof: Callable[[Scene], None] = proof,
+    **collector: Any,
+) -> Fault:
     return Fault(
         f"collector-{name}",
         f"The collector beside each agent {how}",
@@ -156,6 +187,7 @@ FAULTS: Final = (
         "image-missing",
         "has an image that does not exist",
         {"ErrImageNeverPull"},
+        proof=proof_image_missing,
         image={"tag": "no-such-tag", "pullPolicy": "Never"},
     ),
     _fault(
