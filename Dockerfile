@@ -39,7 +39,9 @@ LABEL org.opencontainers.image.title="kubenurse-otel" \
 COPY --from=build /opt/kubenurse-otel /opt/kubenurse-otel
 COPY --from=build /build/bin/kubenurse-otel /usr/local/bin/kubenurse-otel
 COPY LICENSE /opt/kubenurse-otel/
+# One malloc arena: each thread's own would grow by what others freed (docs/scale.md has the figures).
 ENV PYTHONPATH=/opt/kubenurse-otel \
+    MALLOC_ARENA_MAX=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # Any uid will do; this one is what runAsNonRoot is checked against where none is given.
