@@ -53,6 +53,7 @@ image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, run
 	KUBENURSE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
 e2e: $(VENV)/.dev ## a real cluster: acceptance, a bare install, faults, ten minutes of churn (root)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster build
 	$(BIN)/python -m pytest -n 4 --dist loadfile tests/e2e $(ARGS)
 
 cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, fault NAME, heal, down

@@ -7,7 +7,7 @@ import os
 import sys
 
 from e2e.cluster import programs
-from e2e.cluster.cluster import Cluster
+from e2e.cluster.cluster import Cluster, build
 from e2e.cluster.errors import ClusterError
 from e2e.faults import all_faults, held
 
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="divide the alerts' waits and ranges by this (default: 1)",
     )
+    commands.add_parser("build", help="build programs and images that are not in the cache")
     commands.add_parser("install", help="install or upgrade our chart (helm's options: shell)")
     commands.add_parser("status", help="machines, nodes, pods and faults")
     fault = commands.add_parser("fault", help="break something until `heal`; no NAME: list them")
@@ -67,6 +68,8 @@ def run(cluster: Cluster, arguments: argparse.Namespace) -> None:  # noqa: C901 
         case "up":
             cluster.up(arguments.nodes, compress=arguments.compress)
             print(status(cluster))
+        case "build":
+            build()
         case "install":
             cluster.install()
             print(status(cluster))

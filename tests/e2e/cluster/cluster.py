@@ -325,6 +325,13 @@ def _allow_inotify() -> None:
         limit.write_text(str(_INOTIFY_INSTANCES))
 
 
+def build() -> None:
+    """Make what a cluster needs and the cache has not. Raises ClusterError."""
+    require()
+    programs.build_all()
+    images.archives()
+
+
 def require() -> None:
     """Raise ClusterError where a cluster cannot be raised here, with everything that is missing."""
     problems = [f"not installed: {name}" for name in programs.missing()]

@@ -125,10 +125,12 @@ def proof_stopped(scene: Scene) -> None:
 
 
 def proof_restarted(scene: Scene) -> None:
+    # It is back within a second or two: then it refuses, resets, or has no roles yet (403).
+    how = "connection_refused|connection_reset|tls_handshake_failed|http_status"
     scene.counts(
-        f'kubenurse_check_failures_total{{type=~"{"|".join(TYPES)}", phase="connect", '
-        'error_type="connection_refused"}',
-        what="kubenurse_check_failures_total type=api_server_* error_type=connection_refused",
+        f'kubenurse_check_failures_total{{type=~"{"|".join(TYPES)}", error_type=~"{how}"}}',
+        what="kubenurse_check_failures_total type=api_server_* error_type=connection_refused, "
+        "connection_reset or http_status",
     )
     neighbours_stay(scene)
     all_is_well(scene)

@@ -72,6 +72,12 @@ class Scene:
             seconds=seconds,
             what=f"{agents} agents that report",
         )
+        self.prometheus.until(
+            'count(kubenurse_check_info{type=~"path_.+"})',
+            lambda found: [one.value for one in found] == [agents * (agents - 1)],
+            seconds=seconds,
+            what=f"every one of {agents} agents checks every other",
+        )
         self.prometheus.until_alerts(
             lambda alerts: not alerts.firing and not alerts.pending,
             seconds=seconds,
