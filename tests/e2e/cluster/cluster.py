@@ -25,6 +25,7 @@ from e2e.cluster import (
     fabric,
     forwarding,
     image_store,
+    images,
     ingress,
     observability,
     programs,

@@ -34,10 +34,10 @@ _COLUMNS: Final = (
 _TEXT: Final = """\
 # Faults, and what is seen of them
 
-Written by `make faults`, {date}; do not edit. Each fault was injected into a real cluster (three nodes,
-Kubernetes {kubernetes}, Linux {kernel}; `make cluster`), and everything in a row was seen then, from
-outside: Prometheus, Jaeger, the agents' /alive, the API server. The last column has the time (UTC)
-of each row's run. {count}
+Written by `make faults`, {date}; do not edit. Each fault was injected into a real
+cluster (three nodes, Kubernetes {kubernetes}, Linux {kernel}; `make cluster`), and everything
+in a row was seen then, from outside: Prometheus, Jaeger, the agents' /alive, the API server. The
+last column has the time (UTC) of each row's run. {count}
 
 - Agents check every {interval} here (5 s by default) with a timeout of {timeout} (5 s), Prometheus
   scrapes every second. So "seconds" are those of this run: by default multiply what waits for a
