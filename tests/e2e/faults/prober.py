@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import tempfile
 import threading
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 CPU_SHARE: Final = 0.05
 STOPPED_SECONDS: Final = 3.0
 PULSE_SECONDS: Final = (0.3, 0.2)
-"""Stopped, running, and again."""
+"""Stopped, running, and again; each by up to a half more or less, or checks would keep step."""
 SLOW_SECONDS: Final = 1.0
 _OWN_TIMEOUT: Final = "own_timeout"
 STEP_SECONDS: Final = 60.0
@@ -97,11 +98,12 @@ def blocked(cluster: Cluster, node: str) -> Iterator[None]:
 
 def _pulse(pid: int, over: threading.Event) -> None:
     still, running = PULSE_SECONDS
+    chance = random.Random(pid)
     with suppress(ProcessLookupError):
         try:
-            while not over.wait(running):
+            while not over.wait(running * chance.uniform(0.5, 1.5)):
                 os.kill(pid, signal.SIGSTOP)
-                over.wait(still)
+                over.wait(still * chance.uniform(0.5, 1.5))
                 os.kill(pid, signal.SIGCONT)
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -214,12 +216,12 @@ def proof_clock(scene: Scene) -> None:
     scene.no_alert_waits()
 
 
-def own_delay_moves(scene: Scene, *, above: str = "0.1", at_least: float = 5) -> None:
+def own_delay_moves(scene: Scene, *, above: str = "0.1", at_least: float = 3) -> None:
     scene.counts(
         _beyond("kubenurse_own_delay_seconds", f'node="{scene.node}"', above),
         what=f"kubenurse_own_delay_seconds of {scene.node} above {above} s",
         at_least=at_least,
-        within=60,
+        within=90,
     )
     scene.trace(
         lambda trace: _waited_for_itself(trace, scene.node, float(above)),

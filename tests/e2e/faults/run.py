@@ -23,6 +23,7 @@ VALUES: Final[dict[str, Any]] = {
     "check_interval": "1s",
     "check_timeout": "2s",
     "series_ttl": "60s",
+    "trace_ratio": 0.1,
     "trace_max_per_minute": 600,
     "otel": {"endpoint": "http://10.90.0.2:4318", "metricsExporter": "prometheus"},
 }

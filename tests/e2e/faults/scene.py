@@ -72,11 +72,12 @@ class Scene:
             seconds=seconds,
             what=f"{agents} agents that report",
         )
+        # Those that just started have their series: API server (2), Service, ingress, neighbours.
         self.prometheus.until(
-            'count(kubenurse_check_info{type=~"path_.+"})',
-            lambda found: [one.value for one in found] == [agents * (agents - 1)],
+            "count(sum by (instance, type) (kubenurse_httpclient_requests_total) >= 5)",
+            lambda found: [one.value for one in found] == [agents * (4 + agents - 1)],
             seconds=seconds,
-            what=f"every one of {agents} agents checks every other",
+            what=f"every one of {agents} agents has checked everything five times",
         )
         self.prometheus.until_alerts(
             lambda alerts: not alerts.firing and not alerts.pending,
