@@ -54,7 +54,7 @@ image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, run
 
 e2e: $(VENV)/.dev ## a real cluster: acceptance, a bare install, faults, ten minutes of churn (root)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster build
-	$(BIN)/python -m pytest -n 4 --dist loadfile tests/e2e $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e $(ARGS)
 
 cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, fault NAME, heal, down
 	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster $(ARGS)

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOG_SHOWN = 4000
+_LONGEST_FIRST = ("test_soak", "test_bare_install", "test_faults", "test_acceptance")
+"""Ten minutes and less: what begins last must not be what everybody waits for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem
+        return _LONGEST_FIRST.index(name) if name in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module")

@@ -147,8 +147,8 @@ def soak(cluster: Cluster, *, seconds: float, seed: int = 1) -> list[Sample]:
     samples: list[Sample] = []
     ends = threading.Event()
     threads = ThreadPoolExecutor(1)
-    # Its own connection to the API server.
-    worker = threads.submit(churn, Cluster(cluster.name), ends, seed)
+    churned = Cluster(cluster.name)  # Its own connection to the API server.
+    worker = threads.submit(churn, churned, ends, seed)
     path = cluster.folder / "soak.csv"
     try:
         with path.open("w", newline="") as file:
@@ -162,8 +162,9 @@ def soak(cluster: Cluster, *, seconds: float, seed: int = 1) -> list[Sample]:
                 time.sleep(SAMPLE_SECONDS)
     finally:
         ends.set()
-        worker.result()
         threads.shutdown()
+        churned.close()
+        worker.result()
     return samples
 
 

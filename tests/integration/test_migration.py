@@ -127,6 +127,8 @@ def test_kubenurses_manifest_needs_only_another_image(
             agents += stack.enter_context(running([environ], folder))
         first = agents[0]
         wait_for(lambda: "path_node-b" in results(first), seconds=20, what="a path check")
+        wait_for(lambda: "me_ingress" in results(first), seconds=20, what="a check by ingress")
+        wait_for(lambda: "me_service" in results(first), seconds=20, what="a check by service")
         wait_for(lambda: first.get("/alive").status == 200, seconds=20, what="/alive is 200")
         document = first.alive()
         found = document["last_check_result"]

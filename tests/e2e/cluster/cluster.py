@@ -137,6 +137,7 @@ class Cluster:
         """Remove everything of this name: processes, namespaces, mounts, cgroups, files."""
         if os.geteuid() != 0:
             raise ClusterError("needs root")
+        self.close()
         for folder in self.folder.glob("*/ready"):
             self._machine(folder.parent.name, "").thaw()
         end_all(self.name)
@@ -192,6 +193,11 @@ class Cluster:
         """The API server, for whoever has entered the cluster's network."""
         ca_file, token = self.credentials.ca_file, self.credentials.token()
         return Administrator(API_HOST, API_PORT, ca_file=ca_file, token=token)
+
+    def close(self) -> None:
+        """End our connection to the API server; the cluster goes on."""
+        if "api" in self.__dict__:
+            self.api.close_connection()
 
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """Run kubectl as the administrator. Raises ClusterError."""
