@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from opentelemetry.sdk.metrics.export import NumberDataPoint
 from opentelemetry.sdk.resources import Resource
@@ -69,12 +71,23 @@ def test_a_round_has_the_time_of_its_collection() -> None:
 
 
 def test_while_the_wall_clock_is_behind_time_goes_on() -> None:
-    """A minute back: the next rounds are as far apart as they are, none has the time of another."""
+    """A minute back: nine seconds in ten, none has the time of another; the wall clock forward."""
     pushing = Pushing()
     assert [pushing.time(seconds=15) for _ in range(2)] == [15, 30]
-    assert pushing.time(seconds=15, step=-60) == 45
-    assert [pushing.time(seconds=15) for _ in range(5)] == [60, 75, 90, 105, 120]
-    assert pushing.time(seconds=15, step=60) == 135
+    assert pushing.time(seconds=15, step=-60) == 43.5
+    assert [pushing.time(seconds=15) for _ in range(3)] == [57, 70.5, 84]
+    assert pushing.time(seconds=15, step=60) == 105
+
+
+def test_time_meets_the_wall_clock_again() -> None:
+    """A minute back is caught up within ten; from then on it is the wall clock's."""
+    pushing = Pushing()
+    assert pushing.time(seconds=15) == 15
+    ours = [pushing.time(seconds=60, step=0 if number else -60) for number in range(12)]
+    wall = [15 + 60 * number for number in range(12)]
+    ahead = [one - other for one, other in zip(ours, wall, strict=True)]
+    assert ahead == [54, 48, 42, 36, 30, 24, 18, 12, 6, 0, 0, 0]
+    assert {54, 60} == {after - before for before, after in itertools.pairwise(ours)}
 
 
 def test_two_rounds_of_one_collection_differ() -> None:
@@ -105,5 +118,5 @@ def test_the_lead_has_a_bound() -> None:
     """Up to what Prometheus takes; beyond, the wall clock's time."""
     pushing = Pushing()
     assert pushing.time(seconds=15, step=MOST_AHEAD_NS / SECOND) == 615
-    assert pushing.time(seconds=15, step=-MOST_AHEAD_NS / SECOND) == 630
-    assert pushing.time(seconds=15, step=-1) == 44
+    assert pushing.time(seconds=15, step=-MOST_AHEAD_NS / SECOND) == 628.5
+    assert pushing.time(seconds=15, step=-4) == 41
