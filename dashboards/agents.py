@@ -122,6 +122,14 @@ def build() -> Dashboard:
         )
         .with_panel(
             _by_node(
+                "Checks that end at a proxy",
+                "Checks of neighbours a second that a mesh or proxy took: no network figures.",
+                f"sum by ({AGENT}) ({rate('kubenurse_intercepted_checks_total')})",
+                PER_SECOND,
+            )
+        )
+        .with_panel(
+            _by_node(
                 "Throttled",
                 "Share of the time in which the CPU limit held the agent back.",
                 f"sum by ({AGENT}) ({rate('kubenurse_cpu_throttled_seconds_total')})",

@@ -63,7 +63,7 @@ class Take(Enum):
     POSITIVE = "positive"
     """The value, if it is more than 0."""
     ONE = "one"
-    """That it is there."""
+    """That it is there (and not False)."""
     EACH = "each"
     """1 for each element, which is the ``labels`` entry's value."""
 
@@ -151,6 +151,7 @@ ROWS: Final = (
         labels={"source": semconv.TIMING_SOURCE, "reason": semconv.TIMING_FALLBACK_REASON},
         take=Take.ONE,
     ),
+    Row(_CLIENT, semconv.INTERCEPTED, semconv.INTERCEPTED_CHECKS, take=Take.ONE),
 )
 """Every observation of a check but the events' offsets: the allow-list of what becomes a label."""
 
@@ -209,7 +210,8 @@ def _observe(
 ) -> None:
     observe = recorder.add if row.metric.kind is MetricKind.COUNTER else recorder.record
     if row.take is Take.ONE:
-        observe(row.metric, 1, labels, context=context)
+        if value is not False:
+            observe(row.metric, 1, labels, context=context)
     elif row.take is Take.EACH:
         (label,) = row.labels
         for element in value if isinstance(value, Sequence) else ():

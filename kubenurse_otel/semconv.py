@@ -436,6 +436,13 @@ CHECKS_TIMED: Final = Metric(
     ("source", "reason"),
     "Checks by who timed them (kernel, user) and why not the kernel.",
 )
+INTERCEPTED_CHECKS: Final = Metric(
+    "kubenurse_intercepted_checks_total",
+    MetricKind.COUNTER,
+    "{check}",
+    ("type",),
+    "Checks of a neighbour that a proxy answered or passed on; they have no network figures.",
+)
 CERTIFICATE_EXPIRY_TIME: Final = Metric(
     "kubenurse_tls_certificate_expiry_timestamp_seconds",
     MetricKind.GAUGE,
@@ -567,6 +574,7 @@ METRICS: Final = (
     ADDRESS_FAILURES_COUNT,
     MISSED_CHECKS,
     CHECKS_TIMED,
+    INTERCEPTED_CHECKS,
     CERTIFICATE_EXPIRY_TIME,
     EVENT_LOOP_LAG,
     CPU_THROTTLED,

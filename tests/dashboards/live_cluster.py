@@ -25,12 +25,15 @@ from typing import Any
 
 import yaml
 from agents import environment, launch, wait_for
+from servers.behaviours import answer
+from servers.fault_server import FaultServer
 
 from kubenurse_otel.demo.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = "http://127.0.0.1:9090"
 PORT = 18080
+PROXIED = "127.0.1.7"
 RUN_SECONDS = 80.0
 LEAST_SECONDS = 45.0
 PICTURES_AT = 33.0
@@ -191,7 +194,10 @@ async def watch(
     alerts: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
     async with Cluster(port=PORT, environ=environ) as cluster:
-        with stopped(launch(pushing_environment(cluster.folder), folder / "node-6.log")):
+        with (
+            FaultServer(answer(), host=PROXIED, port=PORT),
+            stopped(launch(pushing_environment(cluster.folder), folder / "node-6.log")),
+        ):
             started, faults = time.monotonic(), list(FAULTS)
             while (now := time.monotonic() - started) < RUN_SECONDS:
                 if faults and now >= faults[0][0]:
@@ -242,12 +248,19 @@ FAULTS: tuple[tuple[float, Callable[[Cluster], Awaitable[None]]], ...] = (
 
 
 def pushing_environment(folder: Path) -> dict[str, str]:
-    """A sixth agent that nobody scrapes; an address, a name and an API server of its fail."""
+    """A sixth agent that nobody scrapes; an address, a name and an API server of its fail.
+
+    It alone has a seventh neighbour, whose answers are a proxy's.
+    """
+    neighbours = json.loads((folder / "neighbours.json").read_text())
+    neighbours.append({"podName": "kubenurse-7", "nodeName": "node-7", "podIP": PROXIED})
+    own = folder / "neighbours-of-node-6.json"
+    own.write_text(json.dumps(neighbours))
     return environment(
         "127.0.1.6",
         "node-6",
         PORT,
-        KUBENURSE_NEIGHBOURS_FILE=str(folder / "neighbours.json"),
+        KUBENURSE_NEIGHBOURS_FILE=str(own),
         KUBENURSE_POD_UID="uid-of-node-6",
         KUBENURSE_CHECK_TIMEOUT="2s",
         KUBENURSE_CHECK_INTERVAL="1s",

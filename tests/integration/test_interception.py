@@ -86,6 +86,9 @@ def test_agents_tell_which_of_them_is_behind_a_proxy(tmp_path: Path) -> None:
         for figure in figures:
             assert f'{figure}{{type="path_node-b"}}' not in of_a
             assert of_b[f'{figure}{{type="path_node-a"}}'] >= 1
+        intercepted = "kubenurse_intercepted_checks_total"
+        assert of_a[f'{intercepted}{{type="path_node-b"}}'] >= 1
+        assert f'{intercepted}{{type="path_node-a"}}' not in of_b
         duration = "kubenurse_httpclient_request_duration_seconds_count"
         assert of_a[f'{duration}{{type="path_node-b"}}'] >= 1
 

@@ -182,6 +182,8 @@ async def test_network_figures_need_the_kernel_and_the_target_itself(
         semconv.CHECK_FAILURES.name,
         semconv.ADDRESS_FAILURES_COUNT.name,
     }
+    if not attributes.get(semconv.INTERCEPTED):
+        unconcerned.add(semconv.INTERCEPTED_CHECKS.name)
     assert recorder.names() == everything - unconcerned - missing
 
 
@@ -195,6 +197,7 @@ async def test_a_connect_to_an_interceptor_is_no_figure_of_the_path(
     phases = {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)}
     assert "request" in phases
     assert "connect" not in phases
+    assert recorder.points(semconv.INTERCEPTED_CHECKS) == {("path_b",): 1}
 
 
 async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecorder) -> None:

@@ -31,6 +31,7 @@ CHECKS: Final = 10
 """So many of each kind are looked at: one a second from each of two agents."""
 _SETTLE_SECONDS: Final = 3.0
 """A check that went before the proxy came, and the scrape that shows it."""
+_COUNTER: Final = "kubenurse_intercepted_checks_total"
 _NETWORK_FIGURES: Final = (
     "kubenurse_network_round_trip_seconds_count",
     "kubenurse_far_end_duration_seconds_count",
@@ -102,8 +103,12 @@ def proof(scene: Scene, *, inbound: bool) -> None:
         for figure in _NETWORK_FIGURES:
             grown = scene.grown(_of(figure, one), since=settled)
             assert grown == 0, f"{figure} of {one} has grown by {grown:g} behind the proxy"
+        counted = scene.grown(_of(_COUNTER, one), since=settled)
+        assert counted > 0, f"{_COUNTER} of {one} has not grown"
+    scene.seen.shown.append(f"{_COUNTER} of these alone")
     scene.seen.unmoved.append("network round trip, connect, loss and far end of these checks")
     for one in beside:
+        assert not scene.grown(_of(_COUNTER, one), since=settled), one
         assert one.is_called_intercepted(scene.cluster) is not True, one
         _wait_for_checks(scene, one, settled)
         grown = scene.grown(_of(_NETWORK_FIGURES[0], one), since=settled)
