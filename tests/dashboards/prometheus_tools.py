@@ -1,4 +1,4 @@
-"""promtool and prometheus, built once from the Go module proxy into the cache.
+"""promtool, prometheus and alertmanager, built once from the Go module proxy into the cache.
 
 The cache is $KUBENURSE_TEST_CACHE or .cache of the work tree. About three minutes on two cores.
 """
@@ -10,22 +10,25 @@ import subprocess
 from pathlib import Path
 
 VERSION = "v0.316.0"
+ALERTMANAGER_VERSION = "v0.28.1"
 ROOT = Path(__file__).parents[2]
 TAGS = "remove_all_sd,enable_kubernetes_sd,enable_dns_sd"
 """Without them one dependency (a service discovery that we do not use) is not served."""
+_PACKAGES = {
+    "prometheus": f"github.com/prometheus/prometheus/cmd/prometheus@{VERSION}",
+    "promtool": f"github.com/prometheus/prometheus/cmd/promtool@{VERSION}",
+    "alertmanager": f"github.com/prometheus/alertmanager/cmd/alertmanager@{ALERTMANAGER_VERSION}",
+}
 
 
 def binary(name: str) -> Path:
-    """Return the path of ``prometheus`` or ``promtool``, built if it is not in the cache."""
+    """Return the path of one of them, built if it is not in the cache."""
     folder = Path(os.environ.get("KUBENURSE_TEST_CACHE", ROOT / ".cache")).absolute() / "bin"
     target = folder / name
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            [
-                *("nice", "-n", "10", "go", "install", "-tags", TAGS),
-                f"github.com/prometheus/prometheus/cmd/{name}@{VERSION}",
-            ],
+            ["nice", "-n", "10", "go", "install", "-tags", TAGS, _PACKAGES[name]],
             env=os.environ | {"GOBIN": str(folder)},
             cwd=folder,
             check=True,

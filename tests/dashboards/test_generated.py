@@ -20,7 +20,6 @@ from kubenurse_otel.model import FallbackReason, NodeState, Phase, TargetKind, T
 from kubenurse_otel.semconv import MetricKind
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
-EXAMPLE = ROOT / "docs" / "examples" / "alertmanager-inhibition.yaml"
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: dict[str, dict[str, Any]] = {
     rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule
@@ -204,14 +203,3 @@ def test_an_alert_is_complete(name: str) -> None:
 def test_every_runbook_has_its_alert() -> None:
     """None is left of an alert that is gone."""
     assert {path.stem for path in RUNBOOKS.glob("Kubenurse*.md")} == set(ALERTS)
-
-
-def test_the_inhibition_example_names_alerts_that_exist() -> None:
-    """Each rule has a source and targets among our alerts, and is held to one cluster."""
-    rules = yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"]
-    for rule in rules:
-        assert "cluster" in rule["equal"]
-        for side in ("source_matchers", "target_matchers"):
-            (matcher,) = (one for one in rule[side] if one.startswith("alertname"))
-            pattern = re.compile(matcher.split("~", 1)[-1].split("=", 1)[-1].strip('"'))
-            assert [name for name in ALERTS if pattern.fullmatch(name)], matcher
