@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from e2e.cluster.cluster import is_ready
+from e2e.cluster.cluster import NAMESPACE, RELEASE, is_ready
 from e2e.cluster.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from e2e.cluster.cluster import Cluster
 
 _NEVER: Final = timedelta(0)
@@ -17,6 +21,21 @@ FAILURES: Final = "kubenurse_check_failures_total"
 NO_LOAD: Final = 'error_type!~"own_timeout|response_timeout|tls_handshake_timeout", phase!="dns"'
 """All but what a busy machine does: who gets no CPU in time, be it agent, CoreDNS or API server,
 answers late. Who is not there any more refuses, or does not take the connection."""
+
+
+@contextmanager
+def installed_with(cluster: Cluster, **changes: str) -> Iterator[None]:
+    """The release with other values; all agents restart at once, then and at the end."""
+    values = json.loads(
+        cluster.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "--output", "json")
+    )
+    at_once = {"rollingUpdate": {"maxUnavailable": "100%"}}
+    values["daemonset"] = values.get("daemonset", {}) | at_once
+    cluster.install(values | changes)
+    try:
+        yield
+    finally:
+        cluster.install(values)
 
 
 def wait_until_ready_for(cluster: Cluster, seconds: float) -> None:

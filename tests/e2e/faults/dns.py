@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from e2e.faults import name_servers
+from e2e.faults import agents, name_servers
 from e2e.faults.failing import Failing, nothing_else
 from e2e.faults.fault import Fault
 from e2e.misbehaving.dns import Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster.cluster import Cluster
     from e2e.cluster.jaeger_api import Trace
     from e2e.faults.scene import Scene
 
@@ -97,8 +101,19 @@ def proof_slow(least: float, scene: Scene) -> None:
     nothing_else(scene, "none")
 
 
+@contextmanager
+def lossy(cluster: Cluster, node: str) -> Iterator[None]:
+    """Answers are lost; agents wait for as long as they do by default: for three questions."""
+    with (
+        agents.installed_with(cluster, check_timeout="5s"),
+        name_servers.in_the_way(Mode.LOSSY, cluster, node),
+    ):
+        yield
+
+
 def proof_lossy(scene: Scene) -> None:
-    """A lost answer costs a second (timeout: 1), a few checks lose two and fail."""
+    """A lost answer costs a second (timeout: 1), a few checks lose three and fail."""
+    scene.begin_again()
     _slow_look_ups(scene, 0.9)
     scene.alerts("KubenurseDNSSlow", within=150)
     _other_steps_are_fast(scene)
@@ -191,7 +206,7 @@ FAULTS: Final = (
         "A fifth of the DNS answers is lost",
         "A fifth of the look-ups stalls for the resolver's time-out",
         "now and then a longer duration of a check by name, few errors",
-        partial(name_servers.in_the_way, Mode.LOSSY),
+        lossy,
         proof_lossy,
     ),
     Fault(

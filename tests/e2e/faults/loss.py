@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from e2e.cluster.cluster import NAMESPACE, RELEASE
-from e2e.faults import elsewhere, wire
+from e2e.faults import agents, elsewhere, wire
 from e2e.faults.fault import Fault
 from e2e.faults.spans import client, client_number
 
@@ -43,7 +41,7 @@ def on_node(cluster: Cluster, node: str, *, percent: float, way: str) -> Iterato
     ways = {"to": match} if way == _TO else {"away": match}
     # At 30 % a check a second is enough, and much faster to have.
     interval = _VERY_OFTEN if percent <= 1 else _OFTEN
-    pace = _many_checks(cluster, interval) if percent < 30 else nullcontext()
+    pace = _checking_every(cluster, interval) if percent < 30 else nullcontext()
     with pace, wire.dropping(cluster, node, **ways):
         yield
 
@@ -51,7 +49,7 @@ def on_node(cluster: Cluster, node: str, *, percent: float, way: str) -> Iterato
 @contextmanager
 def one_in_1000(cluster: Cluster, node: str) -> Iterator[None]:
     match = "numgen inc mod 1000 == 0"
-    with _many_checks(cluster, _OFTEN), wire.dropping(cluster, node, to=match, away=match):
+    with _checking_every(cluster, _OFTEN), wire.dropping(cluster, node, to=match, away=match):
         yield
 
 
@@ -77,19 +75,8 @@ def _peer(cluster: Cluster, node: str) -> str:
     return next(name for name in cluster.nodes if name != node)
 
 
-@contextmanager
-def _many_checks(cluster: Cluster, interval: str) -> Iterator[None]:
-    """Let neighbours be checked often; all agents restart at once, twice."""
-    values = json.loads(
-        cluster.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "--output", "json")
-    )
-    at_once = {"rollingUpdate": {"maxUnavailable": "100%"}}
-    values["daemonset"] = values.get("daemonset", {}) | at_once
-    cluster.install({**values, "check_interval_neighbourhood": interval})
-    try:
-        yield
-    finally:
-        cluster.install(values)
+def _checking_every(cluster: Cluster, interval: str) -> AbstractContextManager[None]:
+    return agents.installed_with(cluster, check_interval_neighbourhood=interval)
 
 
 # --- what must be seen ----------------------------------------------------------------------------
@@ -102,7 +89,7 @@ def lost(what: str) -> str:
 
 def proof_on_node(scene: Scene, *, way: str) -> None:
     node = scene.node
-    _begin_anew(scene)
+    scene.begin_again()
     _shows_loss(scene)
     scene.trace(
         partial(_lost_on_the_way, node=node, way=way),
@@ -123,7 +110,7 @@ def proof_on_node(scene: Scene, *, way: str) -> None:
 
 
 def proof_one_in_1000(scene: Scene) -> None:
-    _begin_anew(scene)
+    scene.begin_again()
     _shows_loss(scene, within=180)
     scene.wait(75)
     _nothing_elsewhere(scene)
@@ -176,18 +163,6 @@ def proof_before_ingress(scene: Scene) -> None:
     others = 'type!="me_ingress", '
     elsewhere.no_loss(scene, others, what="of every other type")
     elsewhere.no_failure(scene, others, what="of every other type")
-
-
-def _begin_anew(scene: Scene) -> None:
-    """The agents may have been restarted to check more often: counters count from here."""
-    agents = len(scene.cluster.nodes)
-    scene.prometheus.until(
-        "count(count_over_time(kubenurse_build_info[3s]))",
-        lambda found: [one.value for one in found] == [agents],
-        seconds=60,
-        what=f"{agents} agents, and none of before",
-    )
-    scene.begin()
 
 
 def _shows_loss(scene: Scene, *, within: float = 90) -> None:

@@ -89,6 +89,17 @@ class Scene:
         """The fault is about to be injected."""
         self.began_at = time.time()
 
+    def begin_again(self) -> None:
+        """The agents were restarted to check in another way: counters count from here."""
+        agents = len(self.cluster.nodes)
+        self.prometheus.until(
+            "count(count_over_time(kubenurse_build_info[3s]))",
+            lambda found: [one.value for one in found] == [agents],
+            seconds=60,
+            what=f"{agents} agents, and none of before",
+        )
+        self.begin()
+
     # --- what must be seen ----------------------------------------------------------------------
 
     def shows(
