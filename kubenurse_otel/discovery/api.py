@@ -7,6 +7,7 @@ ApiError, with a sentence for people that names what was asked and holds no secr
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from contextlib import suppress
 from enum import StrEnum
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config
 
 CONNECT_SECONDS: Final = 5.0
+KEEPALIVE_OPTIONS: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""tcp(7), in seconds: a watch is silent for minutes, and a connection that a NAT forgot must not be
+what that silence is. Noticed in 25 s; the library's defaults, as client-go's, take 165."""
 CHUNK_BYTES: Final = 128 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 60.0
 
@@ -235,7 +244,8 @@ def _by_kubeconfig(config: Config) -> tuple[Any, Any]:
 
 def _client(rest: Any, configuration: Any) -> Any:
     configuration.proxy = None  # Proxies are for extra checks and the ingress only.
-    configuration.keep_alive = True  # A watch is silent for a minute: notice a dead peer anyway.
+    default = urllib3.connection.HTTPConnection.default_socket_options
+    configuration.socket_options = [*default, *KEEPALIVE_OPTIONS]
     return rest.RESTClientObject(configuration)
 
 
