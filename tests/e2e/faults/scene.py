@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e2e.cluster.jaeger_api import Trace
     from e2e.cluster.prometheus_api import Sample
 
-_HEALTHY_SECONDS: Final = 90.0
+_HEALTHY_SECONDS: Final = 180.0
 _BEFORE_SECONDS: Final = 15.0
 _PASSING_SECONDS: Final = 10.0
 _SHOWN: Final = ("node", "type", "phase", "error_type", "event", "pod")
