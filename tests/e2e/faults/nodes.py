@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 MOST_REFUSED: Final = 20
 """By one neighbour: the agent is back in 3 to 8 s, at one check a second."""
 KILLS: Final = 3
-"""Neighbours leave out a pod that has not started: no check may have met the gap before they know."""
+"""Neighbours leave out a pod that has not started: perhaps no check met the gap before they knew."""
+NOTICED_SECONDS: Final = 8.0
 
 
 # --- how it is broken -----------------------------------------------------------------------------
@@ -142,12 +144,20 @@ def _connected_and_waited(trace: Trace, path: str) -> bool:
     )
 
 
+def _grows(scene: Scene, counter: str) -> bool:
+    deadline = time.monotonic() + NOTICED_SECONDS
+    while not scene.grown(counter):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def proof_killed(scene: Scene) -> None:
     node, path = scene.node, f"path_{scene.node}"
     refused = f'kubenurse_check_failures_total{{type="{path}", error_type="connection_refused"}}'
     for _ in range(KILLS - 1):
-        scene.wait(8)
-        if scene.grown(refused):
+        if _grows(scene, refused):
             break
         wait_until_all_ready(scene.cluster)
         os.kill(scene.cluster.agent_pid(node), signal.SIGKILL)
