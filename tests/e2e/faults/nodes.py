@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_REFUSED: Final = 20
 """By one neighbour: the agent is back in 3 to 8 s, at one check a second."""
 KILLS: Final = 3
-"""Neighbours leave out a pod that has not started: perhaps no check met the gap before they knew."""
+"""Neighbours leave out a pod that has not started: maybe no check met the gap before they knew."""
 NOTICED_SECONDS: Final = 8.0
 
 
