@@ -250,10 +250,11 @@ FAULTS: tuple[tuple[float, Callable[[Cluster], Awaitable[None]]], ...] = (
 def pushing_environment(folder: Path) -> dict[str, str]:
     """A sixth agent that nobody scrapes; an address, a name and an API server of its fail.
 
-    It alone has a seventh neighbour, whose answers are a proxy's.
+    It alone meets a proxy in front of node-2.
     """
     neighbours = json.loads((folder / "neighbours.json").read_text())
-    neighbours.append({"podName": "kubenurse-7", "nodeName": "node-7", "podIP": PROXIED})
+    (behind,) = (one for one in neighbours if one["nodeName"] == "node-2")
+    behind["podIP"] = PROXIED
     own = folder / "neighbours-of-node-6.json"
     own.write_text(json.dumps(neighbours))
     return environment(
