@@ -71,8 +71,10 @@ def test_a_signal_leaves_no_process_and_no_file(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
     """Ctrl-C, and a supervisor's SIGTERM, clean up everything."""
+    # Where the tests run in a shell's background, SIGINT is ignored by all that they start.
+    heeding = ("env", "--default-signal=INT")
     demo = subprocess.Popen(
-        [sys.executable, "-m", "kubenurse_otel", "demo", "--port", str(choose_port(0))],
+        [*heeding, sys.executable, "-m", "kubenurse_otel", "demo", "--port", str(choose_port(0))],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -311,7 +311,8 @@ async def test_a_clock_step_falls_back_to_our_own_marks(
     assert checked.attributes[semconv.TIMING_FALLBACK_REASON] == "clock_step"
     assert split.request is not None
     assert split.own_delay is not None
-    assert 19 * MS <= split.request <= checked.elapsed
+    # Our own mark of the sending may be late, by what is then own delay.
+    assert 19 * MS <= split.request + split.own_delay
     assert parts(split) + split.own_delay <= checked.elapsed
     span = checked.client_span
     assert span.start_time is not None

@@ -173,6 +173,7 @@ def proof_killed(scene: Scene) -> None:
         f'process_start_time_seconds{{node="{node}"}}',
         lambda value: value > scene.began_at - 1,
         what=f"process_start_time_seconds of {node} is new",
+        within=90,  # After the third kill it is in back-off.
     )
     scene.wait(30)
     scene.stays(
