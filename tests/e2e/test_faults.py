@@ -11,6 +11,7 @@ from e2e.faults import all_faults, report, run
 if TYPE_CHECKING:
     from e2e.cluster.cluster import Cluster
 
+TRIES: Final = 2
 CHOSEN: Final = (
     "node-link-down",
     "loss-to-node-30",
@@ -32,9 +33,18 @@ def agents(cluster: Cluster) -> Cluster:
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_fault_is_seen(agents: Cluster, name: str) -> None:
-    """What the fault's row in docs/faults.md says is seen, and nothing else."""
-    (result,) = run.run(agents, [all_faults.by_name()[name]])
-    assert result.passed, result.problem
+    """What the fault's row in docs/faults.md says is seen, and nothing else.
+
+    Once more where it was not: two cores carry four clusters here, and a check that no core was
+    left for fails as well. Both problems are told.
+    """
+    fault = all_faults.by_name()[name]
+    problems = []
+    for result in run.run(agents, [fault] * TRIES):
+        if result.passed:
+            break
+        problems.append(result.problem)
+    assert len(problems) < TRIES, "\n".join(problems)
 
 
 def test_the_page_has_every_fault() -> None:
