@@ -96,9 +96,10 @@ class Checker:
         )
         try:
             response = await self._transport.handle_async_request(request)
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             if probe.failure is None:
                 raise  # the transport owes us the reason
+            errors.without_frames(error)  # the instrumentation's frame keeps it, too
             return 0
         return response.status_code
 

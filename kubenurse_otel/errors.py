@@ -11,11 +11,13 @@ import socket
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Failure, Phase
+
+AnyError = TypeVar("AnyError", bound=BaseException)
 
 
 class ErrorType(StrEnum):
@@ -301,6 +303,16 @@ def status_failure(status_code: int, *, target: str) -> Failure:
             target=where(target), detail=f"status {status_code}"
         ),
     )
+
+
+def without_frames(error: AnyError) -> AnyError:
+    """Forget, in place, where ``error`` was raised and which other errors led to it; return it.
+
+    Whoever keeps an error keeps every frame that it went through, and they keep it, as a rule: a
+    ring, which stays in memory until the garbage collector looks for it.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def code(error: BaseException) -> int | None:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 
-from kubenurse_otel.errors import ClosedEarlyError, MalformedResponseError, ProxyRefusedError
+from kubenurse_otel.errors import (
+    ClosedEarlyError,
+    MalformedResponseError,
+    ProxyRefusedError,
+    without_frames,
+)
 
 if TYPE_CHECKING:
     from kubenurse_otel.transport.marks import Received
@@ -101,7 +106,8 @@ class Exchange:
         while True:
             try:
                 event = self._protocol.next_event()
-            except h11.RemoteProtocolError:
+            except h11.RemoteProtocolError as error:
+                without_frames(error)  # h11 raises it as itself: it is in its own frames
                 if self._protocol.trailing_data[1]:  # the peer closed
                     raise ClosedEarlyError("in the middle of its answer") from None
                 raise MalformedResponseError("not HTTP/1.1, or a head over 16 KiB") from None

@@ -82,7 +82,7 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         try:
             reply = await course.run()
         except (OSError, UnicodeError, errors.CheckError) as raised:
-            error = raised
+            error = errors.without_frames(raised)
         course.marks.ended = self._means.clocks()
         course.marks.failed = error is not None
         course.finish(reply)
@@ -93,7 +93,7 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         story = spans.Story(course.host, course.port, probe, marks, timeline)
         spans.describe(span, self._tracer, story)
         if probe.failure is not None:
-            raise _httpx_error(probe.failure, request) from error
+            raise _httpx_error(probe.failure, request)
         assert reply is not None
         return httpx.Response(
             reply.status_code,

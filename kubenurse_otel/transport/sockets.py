@@ -13,6 +13,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from kubenurse_otel import errors
 from kubenurse_otel.transport import kernel
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 from kubenurse_otel.transport.resolve import DeadlineExceededError
@@ -80,7 +81,7 @@ class _Race:
 
     def _judge(self, outcome: socket.socket | BaseException) -> None:
         if isinstance(outcome, BaseException):
-            self.error = outcome
+            self.error = errors.without_frames(outcome)
         else:
             self.winner = outcome
 

@@ -29,7 +29,8 @@ VALUES: dict[str, Any] = {
     "trace_ratio": 0.2,
     "otel": {"endpoint": "http://10.90.0.2:4318", "metricsExporter": "prometheus"},
 }
-ERRORS = "sum(kubenurse_errors_total) or vector(0)"
+CHECKS = {"api_server_direct", "api_server_dns", "me_ingress", "me_service"}
+"""Of every agent; a path check for each of the other nodes comes on top."""
 
 
 def through_ingress(cluster: Cluster, path: str) -> tuple[int, str]:
@@ -76,14 +77,17 @@ def restarts(cluster: Cluster) -> list[int]:
     ]
 
 
-def every_agent_checks_every_other(cluster: Cluster) -> bool | str:
-    """All series of path_<node> are there; else which agent lacks what."""
+def every_check_was_made(cluster: Cluster) -> bool | str:
+    """Each agent has figures of every type of check; else which agent lacks what.
+
+    Path checks are not the last ones: an agent whose own address the Service or the ingress did
+    not have yet when it became Ready checks these two later (kubenurse_otel/publication.py).
+    """
     nodes = set(cluster.nodes)
     for node in sorted(nodes):
         page = agent_page(cluster, node, "/metrics")
-        lacking = [
-            other for other in nodes - {node} if f'_count{{type="path_{other}"}}' not in page
-        ]
+        types = CHECKS | {f"path_{other}" for other in nodes - {node}}
+        lacking = sorted(one for one in types if f'_count{{type="{one}"}}' not in page)
         if lacking:
             return f"{node} has no figures of {lacking}"
     return True
@@ -95,7 +99,7 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     cluster.install(VALUES)
     cluster.kubectl("rollout", "restart", f"--namespace={NAMESPACE}", "daemonset/kubenurse")
     cluster.wait_for_rollout()
-    wait_for(lambda: every_agent_checks_every_other(cluster), seconds=60, what="all checks")
+    wait_for(lambda: every_check_was_made(cluster), seconds=60, what="all checks")
     return cluster
 
 
@@ -145,9 +149,7 @@ def test_alive_through_the_ingress(installed: Cluster) -> None:
     assert 200 == status
     assert '"neighbourhood_state": "ok"' in text
     found = json.loads(text)["last_check_result"]
-    assert ["ok"] * 4 == [
-        found[name] for name in ("api_server_direct", "api_server_dns", "me_ingress", "me_service")
-    ]
+    assert dict.fromkeys(CHECKS, "ok") == {name: found.get(name) for name in CHECKS}
     own = json.loads(text)["details"]["node_name"]
     listed = {one["NodeName"] for one in found["neighbourhood"]}
     assert set(installed.nodes) - {own} == listed
@@ -201,16 +203,12 @@ def test_default_ingress_publishes_one_path(installed: Cluster) -> None:
     assert 404 == through_ingress(installed, "/alive")[0]
 
 
-def failed_checks_of(cluster: Cluster) -> float:
-    return sum(sample.value for sample in Prometheus().query("kubenurse_errors_total"))
-
-
 def test_upgrade_counts_no_error(installed: Cluster) -> None:
     """New values roll over all nodes, and no agent counts a failed check meanwhile."""
     before = {pod["metadata"]["uid"] for pod in installed.agents().values()}
     began = time.time()
     installed.install({**VALUES, "check_interval": "500ms", "log_format": "json"})
-    wait_for(lambda: every_agent_checks_every_other(installed), seconds=60, what="all checks")
+    wait_for(lambda: every_check_was_made(installed), seconds=60, what="all checks")
     after = {pod["metadata"]["uid"] for pod in installed.agents().values()}
     assert not before & after
     assert [0] * len(installed.nodes) == restarts(installed)
@@ -219,7 +217,6 @@ def test_upgrade_counts_no_error(installed: Cluster) -> None:
     since = f"{time.time() - began + 5:.0f}s"
     failed = prometheus.query(f"max_over_time(kubenurse_errors_total[{since}]) > 0")
     assert [] == failed
-    assert [] == prometheus.query(f"max_over_time(kubenurse_check_missed_total[{since}]) > 0")
     for log in agent_logs(installed).values():
         levels = {json.loads(line)["severity"] for line in log.splitlines()}
         assert {"INFO"} == levels, log
@@ -269,7 +266,7 @@ def test_network_policy_allows_every_flow(installed: Cluster) -> None:
         "GET", f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies/{RELEASE}"
     )["spec"]
     assert {"Ingress", "Egress"} == set(spec["policyTypes"])
-    wait_for(lambda: every_agent_checks_every_other(installed), seconds=60, what="all checks")
+    wait_for(lambda: every_check_was_made(installed), seconds=60, what="all checks")
     seen = flows.of_pods(installed, {pod["status"]["podIP"] for pod in installed.agents().values()})
     # DNS, API server, neighbours and Service, ingress, OTLP: each was really there.
     ports = {(flow.protocol, flow.port) for flow in seen if flow.leaves}

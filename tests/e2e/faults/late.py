@@ -51,14 +51,14 @@ def proof_delayed(scene: Scene) -> None:
     out = f'type=~"path_.+", node="{node}"'
     scene.wait(_MEAN_SECONDS)
     for checks in (into, out):
-        for metric, more, what in (
-            ("network_round_trip_seconds", "", "network_round_trip_seconds"),
-            ("check_phase_duration_seconds", ', phase="connect"', "phase connect"),
+        for metric, labels in (
+            ("network_round_trip_seconds", checks),
+            ("check_phase_duration_seconds", f'{checks}, phase="connect"'),
         ):
             scene.shows(
-                _mean_expression(metric, checks + more),
+                _mean_expression(metric, labels),
                 _is_the_delay,
-                what=f"kubenurse_{what} of {checks} is 20 ms and little more",
+                what=f"kubenurse_{metric} of {labels} is 20 ms and little more",
                 within=45,
             )
     scene.trace(
