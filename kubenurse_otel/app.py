@@ -149,7 +149,7 @@ class App:
         else:
             self._publication.publish()
         self._replan()
-        # What stands now stays, and what checks leave is rarely a cycle: look less often.
+        # What stands now stays, and checks leave no cycle, good or failed: look less often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)

@@ -36,17 +36,13 @@ class Standing:
 
 
 class Results:
-    """Standings by ``Target.key``, for the current targets only.
-
-    ``revision`` grows with every change, so that what is made from the results can be kept.
-    """
+    """Standings by ``Target.key``, for the current targets only."""
 
     def __init__(self) -> None:
         self._targets: dict[str, Target] = {}
         self._latest: dict[str, Standing] = {}
         self._failures: deque[CheckResult] = deque(maxlen=MAX_RECENT_FAILURES)
         self._skipped: tuple[str, ...] = ()
-        self.revision = 0
 
     @property
     def latest(self) -> Mapping[str, Standing]:
@@ -75,7 +71,6 @@ class Results:
         self._latest = {k: s for k, s in self._latest.items() if k in self._targets}
         kept = (failure for failure in self._failures if failure.target.key in self._targets)
         self._failures = deque(kept, maxlen=MAX_RECENT_FAILURES)
-        self.revision += 1
 
     def record(self, result: CheckResult) -> None:
         """Take in a check's result; ignored when its target is gone meanwhile."""
@@ -97,7 +92,6 @@ class Results:
             else 0,
             last_failure=result if failed else before.last_failure if before else None,
         )
-        self.revision += 1
 
     def all_good(self) -> bool:
         """Whether at least one check has run and the last one of every target was good."""

@@ -30,7 +30,6 @@ class Origin(StrEnum):
 class Use(StrEnum):
     """What becomes of a variable that is set."""
 
-    USED = "used"
     REFUSED = "refused"
     """It would break what the agent promises: overridden, and said once in the log. Or exit 2."""
     IGNORED = "ignored"

@@ -41,13 +41,12 @@ class Reply:
 
 
 class Exchange:
-    """Sends one request and reads its answer; ``writing`` and ``head_read`` say how far it came."""
+    """Sends one request and reads its answer; ``writing`` says how far it came."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self.writing = False
-        self.head_read = False
         self._start = b""
         self._received = 0
 
@@ -55,7 +54,6 @@ class Exchange:
         """Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError."""
         await self._send(method, target, headers)
         response = await self._head()
-        self.head_read = True
         whole = await self._body()
         return Reply(
             status_code=response.status_code,

@@ -12,6 +12,8 @@ from kubenurse_otel.config.table import UNREAD, VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
+PAGES = "\n".join(page() for page in reference.PAGES.values())
+
 
 @pytest.mark.parametrize("file_name", reference.PAGES)
 def test_a_page_is_what_the_code_says(file_name: str) -> None:
@@ -71,6 +73,18 @@ def test_every_metric_and_every_name_is_in_the_reference() -> None:
     assert public - named <= {"check ", "round_trip_error", "status_code_"}
     assert "check <kind>" in named
     assert not re.search(r"\|  \|$", traces, re.MULTILINE), "a name without a docstring in semconv"
+
+
+def test_the_code_uses_every_name_that_is_documented() -> None:
+    """A span attribute that nothing sets would be a sentence of docs/traces.md that is not true."""
+    package = Path(semconv.__file__).parent
+    sources = [file for file in package.rglob("*.py") if file.name != "semconv.py"]
+    code = "\n".join(file.read_text(encoding="utf-8") for file in sources)
+    used = set(re.findall(r"\bsemconv\.([A-Z][A-Z0-9_]*)\b", code))
+    named = {name for name, value in vars(semconv).items() if isinstance(value, str)}
+    documented = {name for name in named if name.isupper() and vars(semconv)[name] in PAGES}
+    assert len(documented) > 80
+    assert not documented - used
 
 
 def test_checking_and_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

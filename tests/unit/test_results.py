@@ -121,12 +121,3 @@ def test_two_keys_of_one_type_are_summed_up() -> None:
     results.record(result(B, 1))
     assert results.success_by_type() == {"path_a": False, "path_b": True}
     assert results.certificate_expiry_by_type() == {"path_a": 200}
-
-
-def test_the_revision_moves_with_every_change() -> None:
-    """Who keeps something made of the results can tell when it is old."""
-    results = Results()
-    results.set_targets([A])
-    before = results.revision
-    results.record(result(A, 1))
-    assert results.revision > before

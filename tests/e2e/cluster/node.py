@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from e2e.cluster import image_store, images, programs
@@ -82,11 +81,6 @@ class Node:
             ),
             seconds=_START_SECONDS,
             what=f"containerd of {self.name} (containerd.log)",
-        )
-
-    def import_image(self, archive: Path) -> None:
-        self.machine.run(
-            "ctr", f"--address={SOCKET}", "-n=k8s.io", "images", "import", str(archive)
         )
 
     def start_kubelet(self, credentials: Credentials) -> None:
