@@ -111,7 +111,7 @@ METRICS_EXPORTER: Final = _otel(
     "OTEL_METRICS_EXPORTER",
     _exporters("prometheus", "otlp", "both", "console", "none"),
     "prometheus",
-    "How metrics leave: /metrics, OTLP, both, standard output, or not at all.",
+    "How metrics leave: /metrics (else 404), OTLP, both, standard output, or not at all.",
     "telemetry.prometheus, telemetry.otlp_metrics, telemetry.console_metrics",
     example="prometheus,otlp",
 )

@@ -163,6 +163,7 @@ class SpanLimitsConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
     prometheus: bool = True
+    """/metrics is served."""
     otlp_metrics: OtlpConfig | None = None
     otlp_traces: OtlpConfig | None = None
     console_traces: bool = False

@@ -78,7 +78,9 @@ class Server:
             bad_status=self._config.alive_status or 500,
         )
         admin: dict[bytes, routes.Handler] = {
-            routes.METRICS: routes.Metrics(render),
+            routes.METRICS: (
+                routes.Metrics(render) if config.telemetry.prometheus else routes.no_metrics
+            ),
             routes.ALIVE: alive,
             routes.ROOT: routes.redirect,
         }

@@ -80,6 +80,11 @@ class Metrics:
         return Response(headers=tuple(headers), body=rendered.body)
 
 
+def no_metrics(_: Request) -> Response:
+    """/metrics where prometheus is no exporter: 404, as for any target that Prometheus lacks."""
+    return text(404, "not served: OTEL_METRICS_EXPORTER is set, and prometheus is not in it")
+
+
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the header allows gzip: named or ``*``, and not with q=0 (RFC 9110, 12.5.3)."""
     allowed: dict[str, bool] = {}

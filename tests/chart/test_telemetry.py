@@ -77,7 +77,14 @@ def test_monitor_takes_its_settings() -> None:
         ({"collector": COLLECTOR}, "prometheus", False),
         ({"collector": COLLECTOR, "monitor": "none"}, "otlp", False),
         ({"otel": {"endpoint": "http://a:4318"}, "monitor": "none"}, "otlp", False),
-        ({"otel": {"endpoint": "http://a:4318", "metricsExporter": "otlp"}}, "otlp", True),
+        (
+            {"otel": {"endpoint": "http://a:4318", "metricsExporter": "otlp"}},
+            "prometheus,otlp",
+            True,
+        ),
+        ({"otel": {"metricsExporter": "otlp"}, "monitor": "none"}, "otlp", False),
+        ({"otel": {"metricsExporter": "otlp"}, "monitor": "service"}, "prometheus,otlp", True),
+        ({"otel": {"metricsExporter": "console"}}, "prometheus,console", False),
         ({"otel": {"metricsExporter": "prometheus,otlp"}}, "prometheus,otlp", True),
     ],
 )
@@ -87,6 +94,37 @@ def test_metrics_leave_once(
     """Metrics are scraped, or pushed where nothing scrapes; doing both is warned of."""
     assert exporter == helm.environment(helm.render(given))["OTEL_METRICS_EXPORTER"]
     assert warned == ("WARNING: metrics are pushed" in notes(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "Metrics: /metrics of each pod; Prometheus has to follow"),
+        (
+            {"monitor": "none"},
+            "Metrics: /metrics of each pod, for a scrape configuration of your own",
+        ),
+        ({"monitor": "none", "collector": COLLECTOR}, "Metrics: pushed over OTLP."),
+        ({"monitor": "pod"}, "Metrics: by the PodMonitor"),
+        ({"otel": {"metricsExporter": "none"}}, "Metrics: none leave the agents"),
+    ],
+)
+def test_notes_say_where_metrics_go(
+    given: dict[str, Any], said: str, notes: Callable[..., str]
+) -> None:
+    """In one line."""
+    (line,) = [line for line in notes(given).splitlines() if line.startswith("Metrics:")]
+    assert line.startswith(said)
+
+
+@pytest.mark.parametrize("monitor", ["annotations", "service", "pod", "none"])
+def test_without_metrics_nothing_is_scraped(monitor: str) -> None:
+    """The agent answers 404 then: a target for it would be down for ever."""
+    rendered = helm.render({"otel": {"metricsExporter": "none"}, "monitor": monitor})
+    assert "none" == helm.environment(rendered)["OTEL_METRICS_EXPORTER"]
+    assert not [one for one in rendered if one["kind"] in MONITORS.values()]
+    annotations = helm.pod(rendered)["metadata"].get("annotations", {})
+    assert not [name for name in annotations if name.startswith("prometheus.io/")]
 
 
 @pytest.mark.parametrize("native", [False, True])

@@ -166,6 +166,28 @@ def test_dead_neighbours_delay_nobody_else(tmp_path: Path, neighbours: Path, por
             server.close()
 
 
+@pytest.mark.parametrize(
+    ("exporters", "more"),
+    [("none", {}), ("otlp", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})],
+)
+def test_metrics_are_served_only_where_prometheus_is_an_exporter(
+    tmp_path: Path, neighbours: Path, port: int, exporters: str, more: dict[str, str]
+) -> None:
+    """A scrape of an agent that only pushes fails, and says why: nothing is stored twice."""
+    environ = environment(
+        "127.0.1.1",
+        "node-a",
+        port,
+        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        OTEL_METRICS_EXPORTER=exporters,
+        **more,
+    )
+    with running([environ], tmp_path) as (agent,):
+        answer = agent.get("/metrics")
+        assert (answer.status, b"OTEL_METRICS_EXPORTER" in answer.body) == (404, True)
+        assert agent.get("/alwayshappy").status == 200
+
+
 def test_sigterm_stops_checks_at_once_and_answering_later(
     tmp_path: Path, neighbours: Path, port: int
 ) -> None:

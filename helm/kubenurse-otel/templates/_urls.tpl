@@ -53,7 +53,10 @@ https://{{ first .Values.httpRoute.hostnames }}
 
 {{/* none, service, pod or annotations. */}}
 {{- define "kubenurse-otel.monitor" -}}
+{{- if eq .Values.otel.metricsExporter "none" -}}none
+{{- else -}}
 {{- include "kubenurse-otel.isTrue" .Values.serviceMonitor.enabled | empty | ternary .Values.monitor "service" -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether a collector runs beside each agent. */}}
@@ -61,13 +64,18 @@ https://{{ first .Values.httpRoute.hostnames }}
 {{- if or .Values.collector.endpoint .Values.collector.config }}true{{ end -}}
 {{- end -}}
 
-{{/* Where the agent's metrics go: OTEL_METRICS_EXPORTER. */}}
+{{/* Where the agent's metrics go: OTEL_METRICS_EXPORTER. What is scraped has to be served. */}}
 {{- define "kubenurse-otel.metricsExporter" -}}
-{{- $own := "prometheus" -}}
-{{- if and (eq (include "kubenurse-otel.monitor" .) "none") (or .Values.otel.endpoint (include "kubenurse-otel.hasCollector" .)) -}}
-{{- $own = "otlp" -}}
+{{- $given := .Values.otel.metricsExporter -}}
+{{- $scraped := ne (include "kubenurse-otel.monitor" .) "none" -}}
+{{- if not $given -}}
+{{- $pushes := or .Values.otel.endpoint (include "kubenurse-otel.hasCollector" .) -}}
+{{- if and $pushes (not $scraped) }}otlp{{ else }}prometheus{{ end -}}
+{{- else if and $scraped (not (contains "prometheus" $given)) -}}
+prometheus,{{ $given }}
+{{- else -}}
+{{- $given -}}
 {{- end -}}
-{{- default $own .Values.otel.metricsExporter -}}
 {{- end -}}
 
 {{/* terminationGracePeriodSeconds: shutdown_duration (Go's syntax, as 1m30s) and 10 s. */}}
