@@ -175,7 +175,6 @@ def _checks(reader: Reader) -> ChecksConfig:
         path_tls=path_tls,
         tls_server_name=_tls_server_name(reader, service_url),
         proxy=_proxy(reader),
-        slow_threshold_seconds=reader.required(v.SLOW_THRESHOLD),
     )
 
 
@@ -247,7 +246,6 @@ def _server(reader: Reader) -> ServerConfig:
         admin_port=admin_port,
         alive_status=200 if reader.required(v.ALIVE_STATUS) == "200" else None,
         shutdown_seconds=reader.required(v.SHUTDOWN_DURATION),
-        slow_threshold_seconds=reader.required(v.SLOW_THRESHOLD),
     )
 
 

@@ -91,7 +91,6 @@ class ChecksConfig:
     path_tls: bool = False
     tls_server_name: str = ""
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
-    slow_threshold_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,6 @@ class ServerConfig:
     alive_status: int | None = None
     """200: /alive answers 200 even when a check is bad."""
     shutdown_seconds: float = 5.0
-    slow_threshold_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

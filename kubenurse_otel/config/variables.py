@@ -194,7 +194,6 @@ SLOW_THRESHOLD: Final = Variable(
     duration("1us"),
     "1s",
     "A check or an answer of ours that takes longer is slow: its trace is kept.",
-    "checks.slow_threshold_seconds, server.slow_threshold_seconds, "
     "telemetry.slow_threshold_seconds",
     example="250ms",
 )

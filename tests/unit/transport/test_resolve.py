@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,11 +77,25 @@ async def test_a_name_that_is_none_is_an_error_not_a_crash() -> None:
     assert caught.value.started_ns <= caught.value.ended_ns
 
 
-async def test_a_deadline_that_has_passed_leaves_the_thread_behind() -> None:
+async def test_a_deadline_that_has_passed_leaves_the_thread_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The await ends in time; the look-up's late answer goes nowhere."""
+    late, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        late.wait(20)
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
     resolve = ThreadResolver()
     with pytest.raises(DeadlineExceededError):
         await resolve("localhost", deadline=asyncio.get_running_loop().time() - 1)
+    assert resolve._running
+    late.set()
+    async with asyncio.timeout(20):
+        while resolve._running:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_name_with_its_share_of_threads_is_joined() -> None:
