@@ -7,6 +7,7 @@ oauthlib, pydantic); these three modules cost 1.6. Measured in docs/scale.md.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,9 +27,11 @@ MODULES: Final = (
 )
 
 
+@cache
 def load() -> dict[str, Any]:
     """Return MODULES by name, imported past the packages' own __init__ where that can be done.
 
+    Once: as sys.modules does not keep them, each time would make them anew (70 KiB in rings).
     Leaves nothing half-made in sys.modules: a later `import kubernetes` gets the real one. A
     version of the package that is laid out otherwise is imported in full.
     """

@@ -16,6 +16,8 @@ LEAN = "from kubenurse_otel.discovery import lean; import sys; modules = lean.lo
         # Few modules, nothing half-made left behind, and the classes work.
         LEAN + "assert not [n for n in sys.modules if n.startswith(('kubernetes.', 'pydantic'))]",
         LEAN + "modules['kubernetes.client.configuration'].Configuration()",
+        # Once: a watch that breaks off asks for them again, every few seconds on a bad day.
+        LEAN + "again = lean.load(); assert all(again[name] is modules[name] for name in modules)",
         LEAN + "import kubernetes; kubernetes.client.CoreV1Api; kubernetes.config.load_kube_config",
         # Whoever has the package already shares it.
         "import kubernetes;" + LEAN + "assert sys.modules['kubernetes'] is kubernetes;"
