@@ -175,10 +175,14 @@ def proof_killed(scene: Scene) -> None:
         what=f"process_start_time_seconds of {node} is new",
         within=90,  # After the third kill it is in back-off.
     )
-    scene.wait(30)
-    scene.stays(
-        f'kubenurse_check_success{{type="{path}"}}', lambda value: value == 1, what="success again"
+    # Back-off again, and then neighbours have to hear that it has started.
+    scene.shows(
+        f'count(kubenurse_check_success{{type="{path}"}} == 1)',
+        lambda value: value == len(scene.others),
+        what=f"kubenurse_check_success type={path} is 1 at every other node",
+        within=90,
     )
+    scene.wait(30)
     for other in scene.others:
         scene.unmoved(
             f'kubenurse_errors_total{{type="{path}", node="{other}"}}',

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from e2e.cluster import polling
 from e2e.cluster.observability import Jaeger, Prometheus
 
 if TYPE_CHECKING:
@@ -196,9 +197,16 @@ class Scene:
         self.seen.unmoved.append(what)
 
     def stays(self, expression: str, condition: Callable[[float], bool], *, what: str) -> None:
-        """Every sample of ``expression`` holds now; there is at least one."""
-        found = self.prometheus.query(expression)
-        assert found, f"{what}: nothing matches {expression}"
+        """Every sample of ``expression`` holds now; there is at least one.
+
+        A rate over seconds has none while an agent was away: it is waited for, its value is not.
+        """
+        found, _ = polling.until(
+            lambda: self.prometheus.query(expression),
+            bool,
+            seconds=_PASSING_SECONDS,
+            what=f"{what}: something that matches {expression}",
+        )
         wrong = [one for one in found if not condition(one.value)]
         assert not wrong, f"{what}: {wrong[:5]}"
         self.seen.unmoved.append(what)
