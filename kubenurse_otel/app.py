@@ -7,7 +7,6 @@ telemetry. Only this module knows more than one of them.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from kubenurse_otel import __version__, semconv
 from kubenurse_otel.bridge import Bridge
 from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import Config, DiscoverySource
+from kubenurse_otel.garbage import Garbage
 from kubenurse_otel.gauges import state_gauges
 from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.log import OutcomeLog
@@ -110,11 +110,12 @@ class App:
             self._check,
             on_missed=self._missed,
             node=config.identity.node_name or config.identity.pod_name,
-            on_quiet=telemetry.refresh,
+            on_quiet=self._in_a_quiet_moment,
         )
         self._discovery = _discovery(config, self)
         self._publication = Publication(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments)
+        self._garbage = Garbage()
 
         # What others ask of us.
         serving: TracerProvider = NoOpTracerProvider()
@@ -149,12 +150,7 @@ class App:
         else:
             self._publication.publish()
         self._replan()
-        # What stands now stays, and checks leave no cycle, good or failed: look less often. What
-        # does leave some are OTLP exporters whose collector is dead.
-        gc.collect()
-        gc.freeze()
-        gc.collect()  # Full collections wait for a quarter more of what the last one saw: nothing.
-        gc.set_threshold(10_000, 5, 5)
+        self._garbage.start()
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(self._discovery.run()),
@@ -163,6 +159,10 @@ class App:
             checking = group.create_task(self._schedule.run())
             group.create_task(self._stop_when_told(background, checking))
         _log.info("gone")
+
+    def _in_a_quiet_moment(self) -> None:
+        if not self._telemetry.refresh():
+            self._garbage.quiet()
 
     async def _stop_when_told(
         self, background: list[asyncio.Task[None]], checking: asyncio.Task[None]
