@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +56,8 @@ class Row:
     far_end_told: float | None = None
     """What the answering agent says that it took."""
     own_delay: float | None = None
+    checked_at: float = 0.0
+    """When the check began, Unix seconds; 0 before the first one."""
 
     @property
     def slow(self) -> bool:
@@ -173,6 +176,9 @@ def _row(node: str, key: str, about: Mapping[str, Any]) -> Row:
         far_end=phases.get("far_end"),
         far_end_told=sum(told) if told else None,
         own_delay=phases.get("own_delay"),
+        checked_at=datetime.fromisoformat(at).timestamp()
+        if (at := about.get("checked_at"))
+        else 0.0,
     )
 
 

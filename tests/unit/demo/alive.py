@@ -6,6 +6,7 @@ from typing import Any
 
 GOOD: dict[str, Any] = {
     "outcome": "ok",
+    "checked_at": "1970-01-01T00:01:40.500Z",
     "duration_seconds": 0.002,
     "phases": {
         "dns": 0.0002,

@@ -24,6 +24,7 @@ def test_a_row_holds_what_the_agent_measured() -> None:
         "own delay": "1.50 ms",
     }
     assert row.far_end_told == pytest.approx(0.0003)
+    assert row.checked_at == 100.5
 
 
 @pytest.mark.parametrize(
