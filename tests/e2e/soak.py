@@ -64,6 +64,8 @@ class Sample:
     series: int
     checks: float
     missed: float
+    starved_seconds: float
+    """For how long its threads that are there now were ready to run and had no core."""
 
 
 def measure(cluster: Cluster, prometheus: Prometheus, node: str, began: float) -> Sample:
@@ -85,7 +87,17 @@ def measure(cluster: Cluster, prometheus: Prometheus, node: str, began: float) -
         series=int(value(f"last_over_time(scrape_samples_scraped{own}[30s])")),
         checks=value(f"last_over_time(kubenurse_httpclient_requests_total{own}[30s])"),
         missed=value(f"last_over_time(kubenurse_missed_checks_total{own}[30s])"),
+        starved_seconds=starved_seconds(pid),
     )
+
+
+def starved_seconds(pid: int) -> float:
+    """The kernel's word, of all threads (Documentation/scheduler/sched-stats.rst, schedstat)."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # A thread that has ended.
+            total += int((task / "schedstat").read_text().split()[1])
+    return total / 1e9
 
 
 # --- what comes and goes ------------------------------------------------------------------------
@@ -126,6 +138,20 @@ def growth(samples: Sequence[Sample], node: str, name: str) -> tuple[float, floa
     return statistics.median(own[quarter : 2 * quarter]), statistics.median(own[-quarter:])
 
 
+def missed_unstarved(samples: Sequence[Sample], node: str) -> float:
+    """Ticks that were missed while the agent had a core, more or less, when it wanted one.
+
+    A check is over 0.5 s before the next one's tick at the latest (VALUES): to miss that, an agent
+    must have been kept waiting for as long, in the seconds up to the scrape that told.
+    """
+    own = [one for one in samples if one.node == node]
+    return sum(
+        now.missed - last.missed
+        for before, last, now in zip(own, own[1:], own[2:], strict=False)
+        if now.missed > last.missed and now.starved_seconds - before.starved_seconds < 0.5
+    )
+
+
 def report(samples: Sequence[Sample]) -> str:
     lines = [
         "| agent | figure | second quarter | last quarter | highest |",
@@ -138,6 +164,9 @@ def report(samples: Sequence[Sample]) -> str:
             lines.append(f"| {node} | {name} | {early:g} | {late:g} | {highest:g} |")
         last = [one for one in samples if one.node == node][-1]
         lines.append(f"| {node} | checks, missed | | {last.checks:.0f}, {last.missed:.0f} | |")
+        unstarved = missed_unstarved(samples, node)
+        lines.append(f"| {node} | missed, with a core at hand | | {unstarved:.0f} | |")
+        lines.append(f"| {node} | seconds without a core | | {last.starved_seconds:.1f} | |")
     return "\n".join(lines)
 
 
