@@ -59,7 +59,11 @@ async def test_a_slow_far_end_is_far_end(
     """80 ms of thinking are far end, and neither network nor ours."""
     server = serve(answer(delay_seconds=80 * MS), tls=certificates.context() if encrypted else None)
 
-    checked = await best_of(lambda: prober.check(server.url()), lambda split: split.far_end)
+    # Of several: a busy machine adds to both of them by itself.
+    checked = await best_of(
+        lambda: prober.check(server.url()),
+        lambda split: (split.far_end or 0.0) + (split.own_delay or 0.0),
+    )
 
     measured, split = checked.measured, checked.measured.split
     assert measured.timing_source is TimingSource.KERNEL
