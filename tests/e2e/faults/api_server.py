@@ -125,12 +125,15 @@ def proof_stopped(scene: Scene) -> None:
 
 
 def proof_restarted(scene: Scene) -> None:
-    # It is back within a second or two: then it refuses, resets, or has no roles yet (403).
-    how = "connection_refused|connection_reset|tls_handshake_failed|http_status"
+    # The port is closed for 0.1 s; then it takes connections and answers after a second or two:
+    # it refuses, resets, lets the handshake wait, or has no roles yet (403).
+    how = (
+        "connection_refused|connection_reset|tls_handshake_failed|tls_handshake_timeout|http_status"
+    )
     scene.counts(
         f'kubenurse_check_failures_total{{type=~"{"|".join(TYPES)}", error_type=~"{how}"}}',
         what="kubenurse_check_failures_total type=api_server_* error_type=connection_refused, "
-        "connection_reset or http_status",
+        "connection_reset, tls_handshake_timeout or http_status",
     )
     neighbours_stay(scene)
     all_is_well(scene)
