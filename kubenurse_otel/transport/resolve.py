@@ -11,7 +11,9 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from kubenurse_otel.errors import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,11 @@ class LookUpError(Exception):
         self.error = error
         self.started_ns = started_ns
         self.ended_ns = ended_ns
+
+
+# A failure is its result, never its exception: a future that raises is held by the frame which it
+# raises in, and holds that frame by the exception's traceback.
+_LookUp: TypeAlias = "asyncio.Future[Answer | LookUpError]"
 
 
 class Resolve(Protocol):
@@ -87,7 +94,7 @@ class ThreadResolver:
     """
 
     def __init__(self) -> None:
-        self._running: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._running: dict[str, list[_LookUp]] = {}
 
     async def __call__(self, host: str, *, deadline: float) -> Answer:
         loop = asyncio.get_running_loop()
@@ -102,19 +109,18 @@ class ThreadResolver:
             expiry.cancel()
         if not look_up.done():
             raise DeadlineExceededError(asked_ns)
-        try:
-            answer = look_up.result()
-        except LookUpError as failed:
-            raise LookUpError(failed.error, failed.started_ns, failed.ended_ns) from None
+        answer = look_up.result()
+        if isinstance(answer, LookUpError):
+            raise LookUpError(answer.error, answer.started_ns, answer.ended_ns)
         # One that was joined took only as long as it was waited for.
         started_ns = max(asked_ns, answer.started_ns)
         return Answer(answer.addresses, started_ns, max(started_ns, answer.ended_ns))
 
-    def _look_up(self, host: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Answer]:
+    def _look_up(self, host: str, loop: asyncio.AbstractEventLoop) -> _LookUp:
         running = self._running.get(host, [])
         if len(running) >= MAX_THREADS_PER_HOST:
             return running[-1]
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: _LookUp = loop.create_future()
         if sum(map(len, self._running.values())) >= MAX_THREADS:
             return future  # nothing will answer it but the deadline
         self._running[host] = [*running, future]
@@ -123,27 +129,21 @@ class ThreadResolver:
         ).start()
         return future
 
-    def _finished(
-        self, host: str, future: asyncio.Future[Answer], result: Answer | LookUpError
-    ) -> None:
+    def _finished(self, host: str, future: _LookUp, result: Answer | LookUpError) -> None:
         """On the loop, when a thread is done."""
         left = [other for other in self._running[host] if other is not future]
         if left:
             self._running[host] = left
         else:
             del self._running[host]
-        if isinstance(result, Answer):
-            future.set_result(result)
-        else:
-            future.set_exception(result)
-            future.exception()  # seen: those who asked may have gone
+        future.set_result(result)
 
 
 def _ask(
     host: str,
     loop: asyncio.AbstractEventLoop,
-    future: asyncio.Future[Answer],
-    finished: Callable[[str, asyncio.Future[Answer], Answer | LookUpError], None],
+    future: _LookUp,
+    finished: Callable[[str, _LookUp, Answer | LookUpError], None],
 ) -> None:
     """In a thread: look up, and time it here, around the call itself."""
     result: Answer | LookUpError
@@ -154,7 +154,7 @@ def _ask(
         addresses = interleave([(family, str(at[0])) for family, _, _, _, at in found])
         result = Answer(addresses, started_ns, ended_ns)
     except (OSError, UnicodeError) as error:
-        result = LookUpError(error, started_ns, time.monotonic_ns())
+        result = LookUpError(without_frames(error), started_ns, time.monotonic_ns())
     try:
         loop.call_soon_threadsafe(finished, host, future, result)
     except RuntimeError:  # the loop is closed: nobody waits any more

@@ -7,6 +7,7 @@ collection frees. At twenty failing checks a second that is memory that grows un
 from __future__ import annotations
 
 import gc
+import socket
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Auth, Outcome, Probe, Target, TargetKind, Trust
 from kubenurse_otel.transport.http import KernelTimedTransport
 from kubenurse_otel.transport.marks import Attempt
-from kubenurse_otel.transport.resolve import ThreadResolver
+from kubenurse_otel.transport.resolve import LookUpError, ThreadResolver
 from kubenurse_otel.transport.sockets import Connection
 from kubenurse_otel.transport.trust import TrustStore
 
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
 
     from servers import Certificates, FaultServer
 
-OF_A_CHECK = (Probe, Attempt, Connection, httpx.Request, httpx.TransportError)
+OF_A_CHECK = (
+    Probe,
+    Attempt,
+    Connection,
+    httpx.Request,
+    httpx.TransportError,
+    LookUpError,
+    socket.gaierror,
+)
 SOON = 0.3
 
 
