@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from e2e.cluster.cluster import NAMESPACE, RELEASE
+from e2e.cluster.errors import ClusterError
 from e2e.cluster.machine import CGROUPS
 from e2e.cluster.waiting import wait_for
 from e2e.faults import api_server, mounted, run
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from e2e.cluster.cluster import Cluster
     from e2e.cluster.jaeger_api import Trace
+    from e2e.cluster.machine import Machine
     from e2e.faults.scene import Scene
 
 CPU_SHARE: Final = 0.05
@@ -32,6 +34,9 @@ STOPPED_SECONDS: Final = 3.0
 PULSE_SECONDS: Final = (0.3, 0.2)
 """Stopped, running, and again; each by up to a half more or less, or checks would keep step."""
 SLOW_SECONDS: Final = 1.0
+_MOST_SECONDS: Final = SLOW_SECONDS + 0.4
+"""A busy server may take longer than it should: then the check would fail by its own time-out."""
+_STOPS: Final = 10
 _OWN_TIMEOUT: Final = "own_timeout"
 STEP_SECONDS: Final = 60.0
 _PERIOD_US: Final = 100_000
@@ -66,20 +71,50 @@ def _cpu_cgroup(pid: int) -> Path:
 
 @contextmanager
 def stopped(cluster: Cluster, node: str) -> Iterator[None]:
-    """In the middle of two checks, for which the API server takes a second."""
+    """In the middle of a check, for which the API server takes a second."""
     pid, pod = cluster.agent_pid(node), cluster.agents()[node]["status"]["podIP"]
     with api_server.slow(SLOW_SECONDS, cluster, node):
-        wait_for(
-            lambda: slow_api.clients(cluster.control).count(pod) >= len(api_server.TYPES),
-            seconds=20,
-            what="checks under way",
-        )
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            time.sleep(STOPPED_SECONDS)
-        finally:
-            os.kill(pid, signal.SIGCONT)
+        for _ in range(_STOPS):
+            if _stopped_over_a_check(cluster.control, pid, pod):
+                break
+        else:
+            raise ClusterError(f"of {_STOPS} stops of {pid} none was over a check")
     yield
+
+
+def _stopped_over_a_check(control: Machine, pid: int, pod: str) -> bool:
+    """Stop it while a check's request lies at the server; whether it was so, the server says.
+
+    Not its connection: a watch has one, too, and a check has one before its request and after its
+    answer. Nor our speed: a busy machine may have sent the answer before the agent stood still.
+    """
+    before = len(slow_api.asked(control))
+
+    def requests() -> list[slow_api.Asked]:
+        new = slow_api.asked(control)[before:]
+        return [one for one in new if one.client == pod and _is_direct_check(one)]
+
+    wait_for(lambda: bool(requests()), seconds=20, what="a check's request at the API server")
+    request = requests()[-1]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: _stands_still(pid), seconds=20, what=f"every thread of {pid} stopped")
+        if slow_api.answered_after(control, request) is not None:
+            return False
+        time.sleep(STOPPED_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    took = slow_api.answered_after(control, request)
+    return took is not None and took < _MOST_SECONDS
+
+
+def _is_direct_check(request: slow_api.Asked) -> bool:
+    return request.line.startswith("GET /version ") and not request.host.startswith("kubernetes.")
+
+
+def _stands_still(pid: int) -> bool:
+    stats = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(") ")[2][0] == "T" for stat in stats)
 
 
 @contextmanager

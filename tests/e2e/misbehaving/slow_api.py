@@ -9,6 +9,8 @@ import argparse
 import signal
 import socket
 import ssl
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from servers import Behaviour, Connection, FaultServer
@@ -25,6 +27,18 @@ _NAME: Final = "slow-api"
 _API_PORT: Final = 6443
 _CONNECT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
+_ASKED: Final = "asked"
+_ANSWERED: Final = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that the server has read. ``read_at`` (time.monotonic()) tells them apart."""
+
+    client: str
+    line: str
+    host: str
+    read_at: float
 
 
 def insert(control: Machine, *, pods: str, pki: Path, seconds: float) -> None:
@@ -43,10 +57,20 @@ def remove(control: Machine) -> None:
         control.end(_NAME)
 
 
-def clients(control: Machine) -> list[str]:
-    """The addresses that wait for an answer now, one for each connection."""
-    listed = control.net("ss", "-Htn", "state", "established", "sport", "=", f":{PORT}")
-    return [line.split()[3].rpartition(":")[0] for line in listed.splitlines()]
+def asked(control: Machine) -> list[Asked]:
+    """The requests that it has read so far, answered or not; all its runs together."""
+    facts = program.facts(control, _NAME, _ASKED)
+    return [
+        Asked(**{key: value for key, value in fact.items() if key != "event"}) for fact in facts
+    ]
+
+
+def answered_after(control: Machine, request: Asked) -> float | None:
+    """Seconds from a request to its answer's first byte; None while no byte has been sent."""
+    for fact in program.facts(control, _NAME, _ANSWERED):
+        if fact["read_at"] == request.read_at:
+            return float(fact["seconds"])
+    return None
 
 
 def late(upstream: ssl.SSLContext, seconds: float) -> Behaviour:
@@ -54,7 +78,12 @@ def late(upstream: ssl.SSLContext, seconds: float) -> Behaviour:
 
     def behave(connection: Connection) -> None:
         request = connection.read_request()
-        if request is None or not connection.sleep(seconds):
+        if request is None:
+            return
+        host = request.headers.get("host", "")
+        about = {"client": request.peer[0], "line": request.line, "host": host}
+        program.say(_ASKED, **about, read_at=request.read_at)
+        if not connection.sleep(seconds):
             return
         with (
             socket.create_connection(("127.0.0.1", _API_PORT), timeout=_CONNECT_SECONDS) as plain,
@@ -63,6 +92,7 @@ def late(upstream: ssl.SSLContext, seconds: float) -> Behaviour:
             fields = [one for one in request.raw.split(b"\r\n") if not _is_connection(one)]
             onward.sendall(b"\r\n".join([*fields, b"Connection: close", b"", b""]))
             onward.settimeout(_LOOK_SECONDS)
+            begun = False
             while not connection.server.stopping.is_set():
                 try:
                     piece = onward.recv(65536)
@@ -70,6 +100,10 @@ def late(upstream: ssl.SSLContext, seconds: float) -> Behaviour:
                     continue
                 if not piece:
                     break
+                if not begun:  # Said before it is done: who reads nothing of it has no byte yet.
+                    begun = True
+                    waited = time.monotonic() - request.read_at
+                    program.say(_ANSWERED, read_at=request.read_at, seconds=waited)
                 connection.send(piece)
 
     return behave
