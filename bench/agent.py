@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import trustme
 
 from bench.network import BenchError, Network, inside, stop
+from bench.server import node_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,10 +56,15 @@ class Place:
 
 
 def neighbours(addresses: Sequence[str]) -> str:
-    """A neighbours' file."""
+    """A neighbours' file, whose far ends are bench.server's."""
     return json.dumps(
         [
-            {"podName": f"pod-{n}", "nodeName": f"node-{n}", "podIP": address, "port": FAR_PORT}
+            {
+                "podName": f"pod-{n}",
+                "nodeName": node_name(address),
+                "podIP": address,
+                "port": FAR_PORT,
+            }
             for n, address in enumerate(addresses)
         ]
     )

@@ -1,7 +1,7 @@
 """An API server's stand-in (tests/apiserver) with so many DaemonSet pods, in a process of its own.
 
 ``python -m bench.pods DIRECTORY COUNT`` writes ca.crt and token there, says its port and serves
-until it is terminated. The pods' addresses are loopback's, where the agent answers itself.
+until it is terminated. The pods' addresses are loopback's, where bench.scale puts far ends.
 """
 
 from __future__ import annotations

@@ -12,13 +12,16 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from bench.agent import agent, place
+from bench.agent import PORT, agent, place
 from bench.network import NEEDED, BenchError, Network, require, stop
 from bench.pods import OWN_POD
 from bench.tables import Table, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.agent import Agent, Place
 
 SIZES: Final = (50, 500, 5000)
@@ -69,6 +72,7 @@ def _row(where: Place, size: int, seconds: float) -> tuple[str, ...]:
         "KUBENURSE_NEIGHBOUR_FILTER": "app.kubernetes.io/name=kubenurse",
         "KUBENURSE_POD_NAME": OWN_POD,
         "KUBENURSE_NODE_NAME": "",
+        "KUBENURSE_LISTEN_ADDRESS": where.address,  # the neighbours' are the far ends'
         "KUBENURSE_CHECK_API_SERVER_DIRECT": "false",  # the stand-in has no /version
         "KUBENURSE_CHECK_API_SERVER_DNS": "false",
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
@@ -80,8 +84,9 @@ def _row(where: Place, size: int, seconds: float) -> tuple[str, ...]:
     )
     try:
         with network.rules(rules), agent(where, extra=extra) as one:
-            _wait_for_neighbours(one)
+            neighbours = _wait_for_neighbours(one)
             at_start, cpu = _bytes(network), one.cpu_seconds()
+            far = _far_ends(where, neighbours)
             time.sleep(5)
             requests = "kubenurse_httpclient_requests_total"
             before, spent = one.total(requests), one.cpu_seconds()
@@ -90,6 +95,7 @@ def _row(where: Place, size: int, seconds: float) -> tuple[str, ...]:
             checks = one.total(requests) - before
             more = _bytes(network) - at_start
             rss, peak = one.memory_mib()["Rss"], _peak_mib(one)
+            stop(far)
     finally:
         stop(server)
     return (
@@ -103,12 +109,34 @@ def _row(where: Place, size: int, seconds: float) -> tuple[str, ...]:
     )
 
 
-def _wait_for_neighbours(one: Agent) -> None:
+def _wait_for_neighbours(one: Agent) -> dict[str, str]:
+    """The address of each neighbour that it checks, by node."""
     ends = time.monotonic() + _START_SECONDS
-    while not json.loads(one.get("/alive"))["last_check_result"].get("neighbourhood"):
+    while True:
+        targets = json.loads(one.get("/alive"))["details"]["targets"]
+        found = {
+            key.removeprefix("path_"): str(urlsplit(target["url"]).hostname)
+            for key, target in targets.items()
+            if key.startswith("path_")
+        }
+        if found:
+            return found
         if time.monotonic() > ends:
             raise BenchError("the agent found no neighbours")
         time.sleep(0.25)
+
+
+def _far_ends(where: Place, neighbours: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Each answers as the agent of its node: who answers as another is no good check."""
+    bindings = [f"{address}={node}" for node, address in neighbours.items()]
+    far = where.network.start(
+        where.namespace,
+        (sys.executable, "-m", "bench.server", "--bind", *bindings, "--port", str(PORT)),
+    )
+    assert far.stdout is not None
+    if not far.stdout.readline():
+        raise BenchError("the far ends did not start")
+    return far
 
 
 def _bytes(network: Network) -> int:

@@ -1,7 +1,8 @@
 """The bench's far end: answers every request at once with the same bytes, in a process of its own.
 
 ``python -m bench.server --bind ADDRESS... --port N`` says "ready" and serves until terminated.
-Answers like an agent does (node name, Server-Timing) and closes when it is asked to.
+Answers like an agent does (node name, Server-Timing) and closes when it is asked to. An address may
+have the name of its node beside it (ADDRESS=NODE), else it is `node_name` of the address.
 """
 
 from __future__ import annotations
@@ -10,15 +11,25 @@ import argparse
 import asyncio
 import re
 import ssl
+from functools import partial
 from pathlib import Path
 
 from bench.wire import RESPONSE_BYTES
 
 _BODY = b"x" * RESPONSE_BYTES
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nkubenurse-node-name: bench\r\nserver-timing: wait;dur=0, app;dur=0\r\n"
-    b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
+
+
+def node_name(address: str) -> str:
+    """The node that answers at an address of the bench."""
+    return f"node-{address.replace('.', '-')}"
+
+
+def _answer(node: str) -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\nkubenurse-node-name: %b\r\nserver-timing: wait;dur=0, app;dur=0\r\n"
+        b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
+        % (node.encode("ascii"), len(_BODY), _BODY)
+    )
 
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -29,6 +40,9 @@ class _Answering(asyncio.Protocol):
     """One answer a request (after its body, if it says how long that is)."""
 
     delay_seconds = 0.0
+
+    def __init__(self, answer: bytes = b"") -> None:
+        self._answer_bytes = answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -55,7 +69,7 @@ class _Answering(asyncio.Protocol):
         """A whole request is there."""
 
     def _answer(self, closes: bool) -> None:  # noqa: FBT001 - a callback's argument
-        self._transport.write(ANSWER)
+        self._transport.write(self._answer_bytes)
         if closes:
             self._transport.close()
 
@@ -78,14 +92,17 @@ class _Sink(_Answering):
 async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     _Answering.delay_seconds = arguments.delay_ms / 1000
-    for address in arguments.bind:
-        await loop.create_server(_Answering, address, arguments.port, backlog=4096)
+    for binding in arguments.bind:
+        address, _, node = binding.partition("=")
+        answering = partial(_Answering, _answer(node or node_name(address)))
+        await loop.create_server(answering, address, arguments.port, backlog=4096)
     if arguments.bind_tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate)
         for address in arguments.bind_tls:
+            answering = partial(_Answering, _answer(node_name(address)))
             await loop.create_server(
-                _Answering, address, arguments.tls_port, ssl=context, backlog=4096
+                answering, address, arguments.tls_port, ssl=context, backlog=4096
             )
     if arguments.sink:
         _Sink.directory = arguments.keep

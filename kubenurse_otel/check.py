@@ -1,8 +1,8 @@
 """One Target -> one root span and one CheckResult, through httpx and its instrumentation.
 
-Owns the root span and the verdict over the status. Measures nothing: times and network failures
-come from the transport, in the Probe that travels with the request. Goes without httpx's client:
-redirects, cookies, proxies and decoding are not switched off but absent.
+Owns the root span and the verdict over the answer (its node, its status). Measures nothing: times
+and network failures come from the transport, in the Probe that travels with the request. Goes
+without httpx's client: redirects, cookies, proxies and decoding are not switched off but absent.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class Checker:
             set_status_on_exception=False,
         ) as span:
             status_code = await self._exchange(probe)
-            failure = probe.failure
-            if failure is None and not _expected(status_code, target):
-                failure = errors.status_failure(status_code, target=target.url)
+            failure = probe.failure or _verdict(status_code, probe)
             code = semconv.EVENT_ROUND_TRIP_ERROR if probe.failure else str(status_code)
             _conclude(span, code, failure)
             context = span.get_span_context()
@@ -128,9 +126,22 @@ def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:
     return attributes
 
 
-def _expected(status_code: int, target: Target) -> bool:
+def _verdict(status_code: int, probe: Probe) -> Failure | None:
+    """What is wrong with a whole answer: who gave it, then its status.
+
+    A neighbour is asked at an address, and its answer names its node. One that names none
+    (kubenurse, an agent without KUBENURSE_NODE_NAME) is taken as it is.
+    """
+    target, measured = probe.target, probe.measurement
+    answered = measured.answering_node if measured is not None else ""
+    if target.neighbour is not None and answered not in ("", target.neighbour.node_name):
+        return errors.wrong_peer_failure(
+            expected=target.neighbour.node_name, answered=answered, target=target.url
+        )
     lowest, highest = target.expect
-    return lowest <= status_code <= highest
+    if not lowest <= status_code <= highest:
+        return errors.status_failure(status_code, target=target.url)
+    return None
 
 
 def _conclude(span: Span, code: str, failure: Failure | None) -> None:

@@ -43,6 +43,7 @@ class ErrorType(StrEnum):
     CONNECTION_CLOSED_EARLY = "connection_closed_early"
     MALFORMED_RESPONSE = "malformed_response"
     HTTP_STATUS = "http_status"
+    WRONG_PEER = "wrong_peer"
     OWN_TIMEOUT = "own_timeout"
     OTHER = "_OTHER"
 
@@ -238,6 +239,9 @@ SENTENCES: Final = {
     ErrorType.MALFORMED_RESPONSE: "{target} answered something that is not sound HTTP/1.1{detail}: "
     "look at what listens there",
     ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
+    ErrorType.WRONG_PEER: "another node's agent answered at {target} ({detail}): an address is "
+    "given twice (IPAM, pod CIDRs), a route or NAT rule leads elsewhere, or a static neighbour's "
+    "nodeName is not its KUBENURSE_NODE_NAME",
     ErrorType.OWN_TIMEOUT: "this agent was too slow itself to finish the check of {target}"
     "{detail}: look at its CPU limit and its node's load",
     ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error without a word "
@@ -301,6 +305,18 @@ def status_failure(status_code: int, *, target: str) -> Failure:
         event=f"{semconv.EVENT_STATUS_CODE_PREFIX}{status_code}",
         message=SENTENCES[ErrorType.HTTP_STATUS].format(
             target=where(target), detail=f"status {status_code}"
+        ),
+    )
+
+
+def wrong_peer_failure(*, expected: str, answered: str, target: str) -> Failure:
+    """Say that another node's agent answered. ``expected`` and ``answered`` are node names."""
+    return Failure(
+        error_type=ErrorType.WRONG_PEER,
+        phase=Phase.STATUS,
+        event=semconv.EVENT_ROUND_TRIP_ERROR,
+        message=SENTENCES[ErrorType.WRONG_PEER].format(
+            target=where(target), detail=f"expected node {expected}, answered node {answered}"
         ),
     )
 

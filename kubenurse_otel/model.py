@@ -55,7 +55,7 @@ class Phase(StrEnum):
     REQUEST = "request"
     RECEIVE = "receive"
     STATUS = "status"
-    """Only of a failure: the exchange was whole, its status was not the expected one."""
+    """Only of a failure: the exchange was whole, and its answer (status, node) not the expected."""
 
 
 class NodeState(StrEnum):

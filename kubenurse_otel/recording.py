@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
+from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
 from kubenurse_otel.semconv import Metric, MetricKind
 
@@ -175,7 +176,9 @@ def record(
     holds = {
         When.ALWAYS: True,
         When.KERNEL: kernel,
-        When.NETWORK: kernel and not client.get(semconv.INTERCEPTED),
+        When.NETWORK: kernel
+        and not client.get(semconv.INTERCEPTED)
+        and root.get(semconv.FAILURE_ERROR_TYPE) != ErrorType.WRONG_PEER,
     }
     for row in ROWS:
         attributes = root if row.span is _ROOT else client

@@ -308,7 +308,8 @@ and our own.
 {own}
 
 Network figures (phases, round trip, far end, loss) come from checks alone that the kernel timed.
-Of an intercepted check, which ends at a proxy, there is no connect, round trip, far end and loss.
+Of an intercepted check, which ends at a proxy, and of one that another node's agent answers
+(`wrong_peer`) there is no connect, round trip, far end and loss.
 
 ## The process
 

@@ -347,8 +347,8 @@ NEIGHBOURS_FILE: Final = Variable(
     "KUBENURSE_NEIGHBOURS_FILE",
     PATH,
     None,
-    "A YAML or JSON list of podName, nodeName, podIP, and optionally hostIP, port, zone; reread "
-    "when it changes.",
+    "A YAML or JSON list of podName, nodeName (that agent's KUBENURSE_NODE_NAME), podIP, and "
+    "optionally hostIP, port, zone; reread when it changes.",
     "discovery.neighbours_file",
     absent="required by KUBENURSE_DISCOVERY=static",
     example="/etc/kubenurse/neighbours.yaml",

@@ -194,6 +194,7 @@ _SLOW: Final = {
 _FAILED: Final = {
     "connection_refused": "Not the network: the far node itself said no, so nothing runs there.",
     "tls_certificate_expired": "Not the network, not the application: who renews that certificate?",
+    "wrong_peer": "Another node's agent answers at its address: look at IPAM and routes.",
     "own_timeout": "Not the network: this machine is too busy.",
 }
 _FAILED_IN: Final = {

@@ -127,6 +127,37 @@ def test_a_stopped_neighbour_is_one_error_a_check(
         assert agent.log().count("path_node-b is bad") == 1
 
 
+def test_another_agent_at_a_neighbours_address_is_no_good_check(
+    tmp_path: Path, neighbours: Path, port: int
+) -> None:
+    """Node c's agent has node b's address: wrong_peer, with both names; a Service may be anyone."""
+    write_neighbours(neighbours, {"node-b": NODES["node-c"]})
+    of_a = environment(
+        NODES["node-a"],
+        "node-a",
+        port,
+        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        KUBENURSE_SERVICE_URL=f"http://{NODES['node-c']}:{port}",
+    )
+    (tmp_path / "none.yaml").write_text("[]")
+    of_c = environment(
+        NODES["node-c"], "node-c", port, KUBENURSE_NEIGHBOURS_FILE=str(tmp_path / "none.yaml")
+    )
+    failed = (
+        'kubenurse_check_failures_total{type="path_node-b",error_type="wrong_peer",phase="status"}'
+    )
+    with running([of_c, of_a], tmp_path) as (_, agent):
+        wait_for(lambda: failed in agent.metrics(), seconds=10, what="a wrong peer")
+        results = checked(agent, "path_node-b", "me_service")
+        assert "expected node node-b, answered node node-c" in results["path_node-b"]
+        assert results["me_service"] == "ok"
+        assert agent.get("/alive").status == 500
+        metrics = agent.metrics()
+        good = 'kubenurse_check_success{type="path_node-b"}'
+        assert (metrics[good], metrics[good.replace("path_node-b", "me_service")]) == (0, 1)
+        assert not [s for s in metrics if "round_trip_seconds" in s and "node-b" in s]
+
+
 def test_dead_neighbours_delay_nobody_else(tmp_path: Path, neighbours: Path, port: int) -> None:
     """Ten peers that never answer: the one that does misses no tick, theirs are counted."""
     silent = [socket.create_server((f"127.0.2.{n}", port), backlog=1) for n in range(1, 11)]

@@ -88,6 +88,7 @@ class Script:
     attributes: dict[str, Any] = field(default_factory=lambda: dict(GOOD))
     offsets: dict[str, float] = field(default_factory=lambda: dict(OFFSETS))
     failure: Failure | None = None
+    answering_node: str = ""
     raises: type[Exception] | None = None
     sub_spans: int = 2
     before: Callable[[httpx.Request], Any] | None = None
@@ -110,7 +111,9 @@ class ScriptedTransport(httpx.AsyncBaseTransport):
             self._tracer.start_span(semconv.SPAN_SOCKET_CONNECT).end()
         if script.before is not None:
             await script.before(request)
-        probe.measurement = Measurement(split=Split(), status_code=script.status)
+        probe.measurement = Measurement(
+            split=Split(), status_code=script.status, answering_node=script.answering_node
+        )
         probe.failure = script.failure
         span.set_attributes({semconv.TYPE: probe.target.type, **script.attributes})
         for name, offset in script.offsets.items():

@@ -200,6 +200,19 @@ async def test_a_connect_to_an_interceptor_is_no_figure_of_the_path(
     assert recorder.points(semconv.INTERCEPTED_CHECKS) == {("path_b",): 1}
 
 
+async def test_what_another_node_answers_is_no_figure_of_the_network(
+    recorder: MeterRecorder,
+) -> None:
+    """It counts as one failure and has kubenurse's duration; the way to the node was not taken."""
+    await check(recorder, Script(answering_node="c"))
+
+    assert not recorder.names() & NETWORK_ONLY
+    assert {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)} == {"request"}
+    assert recorder.points(semconv.CHECK_FAILURES) == {("path_b", "wrong_peer", "status"): 1}
+    assert recorder.points(semconv.ERRORS) == {("path_b", "round_trip_error"): 1}
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "200", "GET"): 1}
+
+
 async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecorder) -> None:
     """Each failed address by its family, each segment that was sent again."""
     attributes = {

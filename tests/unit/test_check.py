@@ -104,6 +104,29 @@ async def test_started_at_is_the_wall_clock_before_the_request(rig: Rig) -> None
 
 
 @pytest.mark.parametrize(
+    ("answering", "neighbour", "status", "error_type"),
+    [
+        ("b", True, 200, None),
+        ("", True, 200, None),
+        ("c", True, 200, "wrong_peer"),
+        ("c", True, 503, "wrong_peer"),
+        ("b", True, 503, "http_status"),
+        ("c", False, 200, None),
+    ],
+)
+async def test_a_neighbours_answer_comes_from_its_node(
+    rig: Rig, answering: str, neighbour: bool, status: int, error_type: str | None
+) -> None:
+    """A name that is another's is a failure of its own kind; no name, or no neighbour, is none."""
+    rig.transport.script.answering_node = answering
+    rig.transport.script.status = status
+
+    result = await rig.checker.check(target() if neighbour else target(neighbour=None))
+
+    assert (result.failure.error_type if result.failure else None) == error_type
+
+
+@pytest.mark.parametrize(
     ("status", "expect", "good"),
     [
         (200, (200, 200), True),

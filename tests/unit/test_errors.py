@@ -141,6 +141,17 @@ def test_a_status_is_a_failure_of_its_own_event() -> None:
     assert failure.message.startswith("10.0.0.7:8080 answered with status 503:")
 
 
+def test_a_wrong_peer_is_told_by_both_names() -> None:
+    """Who was expected and who answered stand in the message; the event is one of kubenurse's."""
+    failure = errors.wrong_peer_failure(
+        expected="node-b", answered="node-c", target="http://10.0.0.7:8080/alwayshappy"
+    )
+
+    assert failure.error_type == ErrorType.WRONG_PEER
+    assert (failure.phase, failure.event) == (Phase.STATUS, "round_trip_error")
+    assert "10.0.0.7:8080 (expected node node-b, answered node node-c)" in failure.message
+
+
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
