@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.network import ROOT
 
-PACKAGES: Final = ("httpx", "h11", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx")
+PACKAGES: Final = ("httpx", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx")
 
 
 def describe() -> str:

@@ -30,7 +30,7 @@ PARTS: Final = (
     ("spans of an exchange", r"transport/spans\.py"),
     ("TLS", r"/ssl\.py|transport/(trust)\.py|sockets\.py:Connection\.start_tls"),
     ("phases", r"transport/(phases|findings|agent_headers)\.py"),
-    ("h11", r"/h11/|transport/exchange\.py"),
+    ("HTTP", r"transport/(exchange|answer|body|buffer|fields)\.py"),
     ("sockets, stamps", r"transport/(sockets|kernel|marks)\.py"),
     ("name look-up", r"transport/resolve\.py|/socket\.py:getaddrinfo"),
     ("transport, the rest", r"kubenurse_otel/transport/"),
@@ -120,7 +120,6 @@ print(json.dumps(found))
 IMPORTS: Final = (
     "asyncio",
     "ssl",
-    "h11",
     "httpx",
     "msgspec",
     "opentelemetry.sdk.trace",

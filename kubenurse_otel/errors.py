@@ -42,6 +42,7 @@ class ErrorType(StrEnum):
     RESPONSE_TIMEOUT = "response_timeout"
     CONNECTION_CLOSED_EARLY = "connection_closed_early"
     MALFORMED_RESPONSE = "malformed_response"
+    RESPONSE_HEAD_TOO_LARGE = "response_head_too_large"
     HTTP_STATUS = "http_status"
     WRONG_PEER = "wrong_peer"
     OWN_TIMEOUT = "own_timeout"
@@ -51,7 +52,8 @@ class ErrorType(StrEnum):
 class CheckError(Exception):
     """A way to fail that Python has no exception for.
 
-    Its text goes into the message: written by us, never copied from the network or from a URL.
+    Its text goes into the message: written by us, never copied from a URL. What it quotes of an
+    answer is a few bytes of text.printable, and never where our own request may be echoed.
     """
 
 
@@ -68,7 +70,11 @@ class ClosedEarlyError(CheckError):
 
 
 class MalformedResponseError(CheckError):
-    """What came is not HTTP/1.1, or exceeds the bounds that we set for its head."""
+    """What came is not HTTP/1.1."""
+
+
+class ResponseHeadTooLargeError(CheckError):
+    """The answer's status line and headers go on beyond the bound that we set for them."""
 
 
 class OwnTimeoutError(CheckError):
@@ -135,6 +141,7 @@ RULES: Final = (
     Rule(ProxyRefusedError, ErrorType.PROXY_ERROR),
     Rule(CredentialsMissingError, ErrorType.CREDENTIALS_MISSING),
     Rule(MalformedResponseError, ErrorType.MALFORMED_RESPONSE),
+    Rule(ResponseHeadTooLargeError, ErrorType.RESPONSE_HEAD_TOO_LARGE),
     Rule(ClosedEarlyError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
     Rule(ClosedEarlyError, ErrorType.CONNECTION_CLOSED_EARLY),
     # Time. ETIMEDOUT of the kernel is a TimeoutError too.
@@ -238,6 +245,8 @@ SENTENCES: Final = {
     "at its log, at its restarts and at the proxies on the way",
     ErrorType.MALFORMED_RESPONSE: "{target} answered something that is not sound HTTP/1.1{detail}: "
     "look at what listens there",
+    ErrorType.RESPONSE_HEAD_TOO_LARGE: "the head of the answer of {target} is too large{detail}: "
+    "look at its cookies and other headers, and at what a proxy on the way adds",
     ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
     ErrorType.WRONG_PEER: "another node's agent answered at {target} ({detail}): an address is "
     "given twice (IPAM, pod CIDRs), a route or NAT rule leads elsewhere, or a static neighbour's "

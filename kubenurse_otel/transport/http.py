@@ -19,7 +19,7 @@ from opentelemetry import trace
 from kubenurse_otel import __version__, errors
 from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Target
 from kubenurse_otel.transport import kernel, phases, sockets, spans
-from kubenurse_otel.transport.exchange import Exchange, Headers, Reply
+from kubenurse_otel.transport.exchange import Exchange, Reply
 from kubenurse_otel.transport.findings import measurement
 from kubenurse_otel.transport.marks import Marks, Stage
 from kubenurse_otel.transport.resolve import (
@@ -34,6 +34,7 @@ from kubenurse_otel.transport.sockets import Connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from kubenurse_otel.transport.fields import Headers
     from kubenurse_otel.transport.trust import TrustStore
 
 _NOT_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
@@ -327,7 +328,11 @@ _TIMEOUTS: Final = frozenset(
     }
 )
 _PROTOCOL: Final = frozenset(
-    {errors.ErrorType.CONNECTION_CLOSED_EARLY, errors.ErrorType.MALFORMED_RESPONSE}
+    {
+        errors.ErrorType.CONNECTION_CLOSED_EARLY,
+        errors.ErrorType.MALFORMED_RESPONSE,
+        errors.ErrorType.RESPONSE_HEAD_TOO_LARGE,
+    }
 )
 
 

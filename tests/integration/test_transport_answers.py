@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers import BEHAVIOURS, answer, answer_bytes, tunnel
+from probing import until
+from servers import BEHAVIOURS, answer, answer_bytes, speaks_first, tunnel
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from probing import Prober
     from servers import FaultServer
 
+LENIENT = {
+    "two spaces in the status line": b"HTTP/1.1  200 OK\r\nContent-Length: 3\r\n\r\nok\n",
+    "a space after a name": b"HTTP/1.1 200 OK\r\nServer : x\r\nContent-Length: 3\r\n\r\nok\n",
+    "a space before a later name": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX: a\r\n Server: x\r\n\r\nok\n"
+    ),
+    "obs-fold": b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length: 3\r\n\r\nok\n",
+    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 3\n\nok\n",
+    "no reason": b"HTTP/1.1 200\r\nContent-Length: 3\r\n\r\nok\n",
+}
 NODE = semconv.HEADER_NODE
 TIMING = semconv.HEADER_SERVER_TIMING
 
@@ -94,7 +105,7 @@ async def test_a_body_of_tiny_chunks_costs_no_more_than_its_bytes() -> None:
 
     assert reply.status_code == 200
     assert not reply.reusable
-    assert connection.reads <= 1 + 5 + 1
+    assert connection.reads <= 1 + 8 + 1
 
 
 async def test_a_body_of_64_kib_is_whole(serve: Callable[..., FaultServer], prober: Prober) -> None:
@@ -108,27 +119,69 @@ async def test_a_body_of_64_kib_is_whole(serve: Callable[..., FaultServer], prob
     assert server.accepted == 1
 
 
-@pytest.mark.parametrize("size", [1_000, 12_000])
+@pytest.mark.parametrize("size", [1_000, 20_000, 65_000])
+@pytest.mark.parametrize("piece", [1_448, 100_000])
 async def test_headers_of_a_usual_size_pass(
-    serve: Callable[..., FaultServer], prober: Prober, size: int
+    serve: Callable[..., FaultServer], prober: Prober, size: int, piece: int
 ) -> None:
-    """Cookies and policies of a real ingress fit."""
-    server = serve(answer(headers=[("X-Policy", "x" * size)]))
+    """Cookies and policies of a real ingress fit, however TCP cuts them."""
+    server = serve(answer(headers=[("X-Policy", "x" * size)], piece_bytes=piece))
 
     assert (await prober.check(server.url())).probe.failure is None
 
 
-@pytest.mark.parametrize("size", [40_000, 1_000_000])
+@pytest.mark.parametrize("size", [66_000, 1_000_000])
+@pytest.mark.parametrize("piece", [1_448, 100_000])
 async def test_a_header_that_is_too_large(
-    serve: Callable[..., FaultServer], prober: Prober, size: int
+    serve: Callable[..., FaultServer], prober: Prober, size: int, piece: int
 ) -> None:
-    """A head beyond the bound is malformed, and not kept in memory."""
-    server = serve(answer(headers=[("X-Policy", "x" * size)]))
+    """A head beyond the bound has a word of its own, and is not kept in memory."""
+    server = serve(answer(headers=[("X-Policy", "x" * size)], piece_bytes=piece))
 
     checked = await prober.check(server.url())
 
     assert checked.probe.failure is not None
-    assert checked.probe.failure.error_type == ErrorType.MALFORMED_RESPONSE
+    assert checked.probe.failure.error_type == ErrorType.RESPONSE_HEAD_TOO_LARGE
+    assert "too large (over 64 KiB)" in checked.probe.failure.message
+
+
+@pytest.mark.parametrize("name", sorted(LENIENT))
+async def test_what_go_reads_is_good(
+    serve: Callable[..., FaultServer], prober: Prober, name: str
+) -> None:
+    """A server that Go's clients get on with is no failure of the network."""
+    server = serve(answer_bytes(LENIENT[name]))
+
+    checked = await prober.check(server.url())
+
+    assert checked.probe.failure is None
+    assert checked.measured.status_code == 200
+
+
+async def test_switching_protocols_is_a_status(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """A 101 that nobody asked for is the last answer, and its connection is not used again."""
+    server = serve(answer_bytes(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"))
+
+    checked = await prober.check(server.url(), reuse_connection=True)
+
+    assert checked.measured.status_code == 101
+    assert server.accepted == 1
+    await until(lambda: server.open_connections == 0)
+
+
+async def test_what_is_no_answer_is_quoted(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """Whoever is on call sees what listens there, without its control characters."""
+    server = serve(speaks_first(b"220 mail.example \x1b[31mESMTP\r\n"))
+
+    checked = await prober.check(server.url())
+
+    assert checked.probe.failure is not None
+    assert r"it begins with '220 mail.example \x1b[31mESMTP\r\n'" in checked.probe.failure.message
+    assert checked.probe.failure.message.isprintable()
 
 
 async def test_a_compressed_body_is_not_unpacked(

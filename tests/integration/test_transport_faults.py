@@ -37,7 +37,7 @@ PLAIN = [
     ("silent", ErrorType.RESPONSE_TIMEOUT, Phase.REQUEST, SOON),
     ("dribble_head", ErrorType.RESPONSE_TIMEOUT, Phase.RECEIVE, SOON),
     ("dribble_body", ErrorType.RESPONSE_TIMEOUT, Phase.RECEIVE, SOON),
-    ("endless_head", ErrorType.MALFORMED_RESPONSE, Phase.RECEIVE, 10),
+    ("endless_head", ErrorType.RESPONSE_HEAD_TOO_LARGE, Phase.RECEIVE, 10),
     ("endless_interim", ErrorType.MALFORMED_RESPONSE, Phase.RECEIVE, 10),
     *(
         (name, ErrorType.MALFORMED_RESPONSE, Phase.RECEIVE, 10)

@@ -29,15 +29,20 @@ def answer(
     headers: Iterable[Header] = (),
     delay_seconds: float = 0.0,
     requests: int | None = None,
+    piece_bytes: int | None = None,
 ) -> Behaviour:
-    """Answer soundly, ``delay_seconds`` after the request; close after ``requests`` answers."""
+    """Answer soundly, ``delay_seconds`` after the request; close after ``requests`` answers.
+
+    With ``piece_bytes`` the answer leaves in pieces, each a segment of its own at the least.
+    """
     response = head(status, [("Content-Length", str(len(body))), *headers]) + body
 
     def behave(connection: Connection) -> None:
         for _ in itertools.count() if requests is None else range(requests):
             if connection.read_request() is None or not connection.sleep(delay_seconds):
                 return
-            connection.send(response)
+            for start in range(0, len(response), piece_bytes or len(response)):
+                connection.send(response[start : start + (piece_bytes or len(response))])
 
     return behave
 
@@ -252,7 +257,6 @@ GARBAGE: Final = {
     "two_lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
     "bad_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
     "bad_header": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
-    "switching": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
 }
 
 BEHAVIOURS: Final[dict[str, Behaviour]] = {

@@ -1,0 +1,80 @@
+"""The header lines of a head, or the trailers of a body, as Go's net/http takes them.
+
+Owns what a line may hold. Knows no bound: whoever feeds the lines counts their bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kubenurse_otel.errors import MalformedResponseError
+from kubenurse_otel.text import printable
+
+Headers = list[tuple[bytes, bytes]]
+
+_SPACE: Final = b" \t"
+_NAME: Final = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~ -]+").fullmatch
+"""A token (RFC 9110 section 5.6.2), and spaces, which Go keeps as part of the name."""
+_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
+_MAX_QUOTED: Final = 40
+
+
+class FieldLines:
+    """Takes a block's lines one by one, without their ends and without the empty one at its end."""
+
+    __slots__ = ("_fields", "_name", "_value")
+
+    def __init__(self) -> None:
+        self._fields: Headers = []
+        self._name = b""
+        self._value = bytearray()
+
+    def add(self, line: bytes) -> None:
+        """Raises MalformedResponseError. After a space the line before goes on (obs-fold)."""
+        if line[0] in _SPACE:
+            if not self._name:
+                raise MalformedResponseError("a space before the name of its first header")
+            more = line.strip(_SPACE)
+            if not _VALUE(more):
+                raise _bad_value(self._name)
+            self._value += b" " + more
+            return
+        name, colon, value = line.rstrip(_SPACE).partition(b":")
+        if not colon:
+            raise MalformedResponseError(f"a header line without a colon: {quoted(line)}")
+        if not _NAME(name):
+            raise MalformedResponseError(f"not a header's name: {quoted(name)}")
+        if not _VALUE(value):
+            raise _bad_value(name)
+        self._finish()
+        self._name, self._value = name, bytearray(value)
+
+    def take(self) -> Headers:
+        """All fields so far, names in lower case; then it is empty again."""
+        self._finish()
+        fields, self._fields, self._name = self._fields, [], b""
+        return fields
+
+    def _finish(self) -> None:
+        if self._name:
+            self._fields.append((self._name.lower(), bytes(self._value).lstrip(_SPACE)))
+
+
+def values(fields: Headers, name: bytes) -> list[bytes]:
+    """Each line's value. A name with a space in it is no name that anybody asks for, as in Go."""
+    return [value for key, value in fields if key == name]
+
+
+def elements(lines: list[bytes]) -> list[bytes]:
+    """The members of a comma-separated list over all its lines, in lower case."""
+    return [one.strip(_SPACE).lower() for line in lines for one in line.split(b",")]
+
+
+def quoted(data: bytes) -> str:
+    """The first bytes of what came, so that a person can tell what it is."""
+    return f"'{printable(data.decode('latin-1'), _MAX_QUOTED)}'"
+
+
+def _bad_value(name: bytes) -> MalformedResponseError:
+    return MalformedResponseError(f"a control character in the value of {quoted(name)}")
