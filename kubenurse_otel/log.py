@@ -1,12 +1,14 @@
 """Log lines: one format for machines, one for people, and the story of each target's outcome.
 
-Owns formatting and what is worth a line: a change of outcome, and a summary while it stays bad.
+Owns formatting (no control character leaves, whoever wrote the text) and what is worth a line: a
+change of outcome, and a summary while it stays bad.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -26,6 +28,11 @@ _log = logging.getLogger("kubenurse_otel.check")
 SUMMARY_SECONDS: Final = 300.0
 """How often a target that stays bad is mentioned again."""
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal or a reader of lines obeys rather than shows, and halves of characters."""
 
 
 def set_up(config: LogConfig, *, stream: TextIO = sys.stderr) -> None:
@@ -60,9 +67,11 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z"
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
-        line = f"{moment} {record.levelname} {record.getMessage()}{fields}"
+        line = _escaped(f"{moment} {record.levelname} {record.getMessage()}{fields}")
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # Indented, so that no line of an exception's text passes for one of ours.
+            stack = self.formatException(record.exc_info).split("\n")
+            line += "".join(f"\n    {_escaped(part)}" for part in stack)
         return line
 
 
@@ -80,7 +89,12 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception.stacktrace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _escaped(json.dumps(line, default=str, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` on one line, its control characters as JSON writes them."""
+    return _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -83,6 +83,28 @@ def test_an_exception_keeps_its_stack(lines: io.StringIO, style: LogFormat) -> N
     assert "ValueError: boom" in lines.getvalue()
 
 
+CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0xD800)))
+
+
+@pytest.mark.parametrize("style", list(LogFormat))
+def test_no_line_holds_a_control_character(lines: io.StringIO, style: LogFormat) -> None:
+    """Whoever wrote the text: it is escaped, in the message, in a field and in an exception."""
+    log.set_up(LogConfig(format=style), stream=lines)
+    forged = f"b{CONTROLS}\n2026-01-01T00:00:00.000Z ERROR forged"
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        logging.getLogger("x").exception("a%s", forged, extra={"field": forged, "other": CONTROLS})
+    written = lines.getvalue().split("\n")
+    assert written.pop() == ""
+    assert not [one for line in written for one in line if one in CONTROLS]
+    assert [line[:4].strip() for line in written[1:]] == [""] * (len(written) - 1)
+    if style is LogFormat.JSON:
+        (line,) = map(json.loads, written)
+        assert line["body"] == f"a{forged}"
+        assert line["field"] == forged
+
+
 def test_the_level_holds_and_libraries_are_quiet(lines: io.StringIO) -> None:
     """httpx's line a request holds whole URLs."""
     log.set_up(LogConfig(level="DEBUG"), stream=lines)
