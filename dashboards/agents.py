@@ -228,6 +228,14 @@ def build() -> Dashboard:
             )
         )
         .with_panel(
+            time_series(
+                "What clients sent and the agents' servers did not take",
+                "By reason; see kubenurse_http_refused_total in docs/metrics.md.",
+                [Query(f"sum by (reason) ({rate('kubenurse_http_refused_total')})", "{{reason}}")],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
             table(
                 "Versions",
                 "What runs, and on how many nodes.",

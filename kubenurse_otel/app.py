@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.propagate import set_global_textmap
@@ -66,6 +67,7 @@ class App:
         # What is known, for /alive and the gauges.
         self._results = Results()
         self._incoming = Incoming()
+        self._refusals = Counter[semconv.Refusal]()
         self._outcomes = OutcomeLog()
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
@@ -74,6 +76,7 @@ class App:
             gauges=state_gauges(
                 results=self._results,
                 incoming=self._incoming,
+                refusals=self._refusals,
                 neighbourhood=lambda: self._neighbourhood,
                 targets=lambda: self._plan.targets,
                 not_ready=self._not_ready,
@@ -133,6 +136,7 @@ class App:
             config,
             results=self._results,
             incoming=self._incoming,
+            refusals=self._refusals,
             neighbourhood=lambda: self._neighbourhood,
             render=telemetry.render,
             tracer=serving.get_tracer("kubenurse_otel.server", __version__),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from kubenurse_otel import __version__, semconv
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from kubenurse_otel.incoming import Incoming
     from kubenurse_otel.model import Neighbourhood, Target
     from kubenurse_otel.results import Results
@@ -25,6 +27,7 @@ def state_gauges(
     *,
     results: Results,
     incoming: Incoming,
+    refusals: Counter[semconv.Refusal],
     neighbourhood: Callable[[], Neighbourhood],
     targets: Callable[[], Iterable[Target]],
     not_ready: Callable[[], str | None],
@@ -72,6 +75,9 @@ def state_gauges(
         semconv.CERTIFICATE_EXPIRY_TIME: certificate_expiry,
         semconv.INCOMING_CHECKS: lambda: [(incoming.count(), ())],
         semconv.INVALID_ORIGINS: lambda: [(incoming.invalid, ())],
+        semconv.HTTP_REFUSED: lambda: [
+            (refusals[reason], (reason.value,)) for reason in semconv.Refusal
+        ],
         semconv.DISCOVERY_AGE: discovery_age,
         semconv.NEIGHBOURS: neighbours,
         semconv.READY: ready,

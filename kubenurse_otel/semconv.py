@@ -201,6 +201,15 @@ class Kept(StrEnum):
     """SERVER spans: whoever asked sampled the trace."""
 
 
+class Refusal(StrEnum):
+    """Why our server did not take something: the ``reason`` of kubenurse_http_refused_total."""
+
+    TRACEPARENT = "traceparent"
+    """It is none, or too long: the request is answered and no trace continued."""
+    TRACESTATE = "tracestate"
+    """It is none, or too long: the trace is continued without it."""
+
+
 DURATION: Final = "kubenurse.duration"
 """CLIENT, seconds: dns + connect + tls + request; absent without a whole answer."""
 PHASE_DNS: Final = "kubenurse.phase.dns"
@@ -521,6 +530,13 @@ INVALID_ORIGINS: Final = Metric(
     (),
     "Requests whose origin header was no DNS name, or came while 10,000 were held.",
 )
+HTTP_REFUSED: Final = Metric(
+    "kubenurse_http_refused_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "{refusal}",
+    ("reason",),
+    "What clients of our server sent and it did not take, by reason.",
+)
 PROCESS_CPU: Final = Metric(
     "process_cpu_seconds_total",
     MetricKind.OBSERVABLE_COUNTER,
@@ -584,6 +600,7 @@ METRICS: Final = (
     SPANS_DROPPED,
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,
+    HTTP_REFUSED,
     PROCESS_CPU,
     PROCESS_RSS,
     PROCESS_OPEN_FDS,

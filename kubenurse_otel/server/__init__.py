@@ -20,6 +20,7 @@ from kubenurse_otel.server.tls import Certificate
 
 if TYPE_CHECKING:
     import socket
+    from collections import Counter
     from collections.abc import Callable
 
     from opentelemetry.trace import Tracer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.incoming import Incoming
     from kubenurse_otel.model import Neighbourhood
     from kubenurse_otel.results import Results
+    from kubenurse_otel.semconv import Refusal
 
 __all__ = ["Ports", "Server", "ServerError"]
 
@@ -55,6 +57,7 @@ class Server:
         *,
         results: Results,
         incoming: Incoming,
+        refusals: Counter[Refusal],
         neighbourhood: Callable[[], Neighbourhood],
         render: routes.Render,
         tracer: Tracer,
@@ -68,7 +71,9 @@ class Server:
             return config.identity.node_name or neighbourhood().own_node_name
 
         probes: dict[bytes, routes.Handler] = {
-            routes.ALWAYSHAPPY: AlwaysHappy(node_name=node_name, incoming=incoming, tracer=tracer),
+            routes.ALWAYSHAPPY: AlwaysHappy(
+                node_name=node_name, incoming=incoming, tracer=tracer, refusals=refusals
+            ),
             routes.READY: routes.Ready(ready),
         }
         alive = Alive(

@@ -66,7 +66,6 @@ class Alive:
             status=200 if self._results.all_good() else self._bad_status,
             headers=(
                 (b"Content-Type", b"application/json"),
-                (b"Cache-Control", b"no-store"),
                 (b"X-Content-Type-Options", b"nosniff"),  # it echoes what the caller sent
             ),
             body=msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n",

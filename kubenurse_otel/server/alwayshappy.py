@@ -11,14 +11,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, get_current_span
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.server.message import Response
+from kubenurse_otel.server.trace_context import continued
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from opentelemetry.trace import Tracer
@@ -40,19 +40,24 @@ _TIMING: Final = ", ".join(
 _SYNACK: Final = f", {semconv.SERVER_TIMING_SYNACK};dur=%d".encode("ascii")
 _HEADER_ORIGIN: Final = semconv.HEADER_ORIGIN.lower().encode("ascii")
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
-_MAX_TRACESTATE: Final = 512
-"""W3C Trace Context, 3.3.1.5: what a vendor must at least pass on; longer ones are dropped."""
 _MAX_ATTRIBUTE: Final = 256
 
 
 class AlwaysHappy:
     """The handler. Always 200 with an empty body, as kubenurse's."""
 
-    def __init__(self, *, node_name: Callable[[], str], incoming: Incoming, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        *,
+        node_name: Callable[[], str],
+        incoming: Incoming,
+        tracer: Tracer,
+        refusals: Counter[semconv.Refusal],
+    ) -> None:
         self._node_name = node_name
         self._incoming = incoming
         self._tracer = tracer
-        self._propagator = TraceContextTextMapPropagator()
+        self._refusals = refusals
         self._node: tuple[str, tuple[tuple[bytes, bytes], ...]] = ("", ())
 
     def __call__(self, request: Request) -> Response:
@@ -80,15 +85,10 @@ class AlwaysHappy:
         origin = request.header(_HEADER_ORIGIN)
         if origin:
             self._incoming.seen(origin)
-        traceparent = request.header(b"traceparent")
-        if traceparent is None:
-            return
-        carrier = {"traceparent": traceparent}
-        tracestate = request.header(b"tracestate")
-        if tracestate is not None and len(tracestate) <= _MAX_TRACESTATE:
-            carrier["tracestate"] = tracestate
-        context = self._propagator.extract(carrier, context=Context())
-        if not get_current_span(context).get_span_context().is_valid:
+        context = continued(
+            request.header(b"traceparent"), request.header(b"tracestate"), self._refusals
+        )
+        if context is None:
             return
         self._tracer.start_span(
             semconv.SPAN_SERVER,

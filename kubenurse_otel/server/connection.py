@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.server import arrival, message
 from kubenurse_otel.server.connections import Stage
-from kubenurse_otel.server.reader import MAX_HEAD_BYTES, Reader
+from kubenurse_otel.server.reader import MAX_HEAD_BYTES, MAX_HEADERS, Reader
 from kubenurse_otel.server.tls import Channel
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ MAX_LINGER_BYTES: Final = 1_048_576
 _EMPTY: Final = memoryview(b"")
 _REFUSALS: Final = {
     400: "not a valid HTTP/1.1 request",
-    405: "only GET and HEAD",
+    405: "only GET, HEAD and OPTIONS",
     413: "requests have no body here",
-    431: f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
+    431: f"the request's head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers",
+    501: "no method that is known here",
     505: "only HTTP/1.1",
 }
-_ALLOW: Final = (b"Allow", b"GET, HEAD")
 
 
 class Connection:
@@ -153,7 +153,7 @@ class Connection:
             self._send(self._channel.outgoing.read())
         self._reader.feed(plain, arrived, self._synack_retransmits)
         self._answer_next()
-        if ended and not self._unsent and not self._reader.queue:
+        if ended and not self._unsent and not self._paused:
             self.abort()
 
     def _pause(self) -> None:
@@ -168,20 +168,24 @@ class Connection:
 
     # --- answering -------------------------------------------------------------------------------
 
-    def _answer_next(self) -> None:
-        """Answer one request. Others that came with it wait their turn on the event loop."""
-        if not self._reader.queue:
-            return
-        request = self._reader.queue.popleft()
+    def _answer_next(self) -> bool:
+        """Answer one request, if one is whole. Others that came with it wait their turn."""
+        request = self._reader.next()
+        if request is None:
+            return False
         if isinstance(request, int):
             self._close_after = True
-            headers = (_ALLOW,) if request == 405 else ()
-            response, with_body = message.text(request, _REFUSALS[request], *headers), True
+            headers = (message.ALLOW,) if request == 405 else ()
+            response = message.text(request, _REFUSALS[request], *headers)
+            with_body, connection = True, b"close"
         else:
             self._close_after = self._close_after or not request.keep_alive
             response, with_body = self._handle(request), request.method != b"HEAD"
+            # HTTP/1.0 closes unless it is told that it need not (RFC 9112, 9.3 and C.2.2).
+            granted = b"keep-alive" if request.http_version == "1.0" else b""
+            connection = b"close" if self._close_after else granted
         self._told_close = self._close_after
-        data = message.encode(response, with_body=with_body, close=self._told_close)
+        data = message.encode(response, with_body=with_body, connection=connection)
         if self._channel is not None:
             self._channel.encrypt(data)
             data = self._channel.outgoing.read()
@@ -190,6 +194,17 @@ class Connection:
             self._answered()
         if response.sent is not None:
             response.sent()
+        return True
+
+    def _go_on(self) -> None:
+        """Answer what came together with the request before, or await the rest of it."""
+        if self.stage is not None and not self._answer_next():
+            self._await_request()
+
+    def _await_request(self) -> None:
+        half_way = self._reader.half_way
+        self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
+        self._resume()
 
     def _handle(self, request: message.Request) -> message.Response:
         try:
@@ -202,17 +217,15 @@ class Connection:
         """What we had to send is with the kernel: go on, wait, or end."""
         if self.stage is None:
             return
-        if self._reader.refused and not self._reader.queue:
+        if self._reader.refused:
             self._linger()
         elif self._told_close:
             self._end()
-        elif self._reader.queue:
+        elif self._reader.held_bytes:
             self._pause()
-            self._loop.call_soon(self._answer_next)
+            self._loop.call_soon(self._go_on)
         else:
-            half_way = self._reader.half_way
-            self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
-            self._resume()
+            self._await_request()
 
     # --- sending ---------------------------------------------------------------------------------
 

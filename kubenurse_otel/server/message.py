@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.server.arrival import Arrival
 
+METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
@@ -95,14 +97,19 @@ class _Date:
 _date = _Date()
 
 
-def encode(response: Response, *, with_body: bool = True, close: bool = False) -> bytes:
-    """Return the response's bytes. Without body (HEAD) the head is the same."""
+def encode(response: Response, *, with_body: bool = True, connection: bytes = b"") -> bytes:
+    """Return the response's bytes. Without body (HEAD) the head is the same.
+
+    ``connection`` is that header's value, left out where it is empty. Everything here is true for
+    this moment alone, and no cache may keep it (RFC 9111, 5.2.2.5): Varnish's default keeps
+    what says nothing about it for 120 s.
+    """
     parts = [b"HTTP/1.1 %d " % response.status, _REASONS[response.status], _date.line()]
     for name, value in response.headers:
         parts += (b"\r\n", name, b": ", value)
-    parts.append(b"\r\nContent-Length: %d" % len(response.body))
-    if close:
-        parts.append(b"\r\nConnection: close")
+    parts.append(b"\r\nCache-Control: no-store\r\nContent-Length: %d" % len(response.body))
+    if connection:
+        parts += (b"\r\nConnection: ", connection)
     parts.append(b"\r\n\r\n")
     if with_body:
         parts.append(response.body)

@@ -1,129 +1,201 @@
-"""The bytes of one connection to requests, by llhttp (httptools), within bounds.
+"""The bytes of one connection to requests, one at a time, within bounds.
 
-Owns what is refused and with which status; no socket, and nothing of how it is answered.
+Owns what is refused and with which status; no socket, and nothing of how it is answered. Bytes are
+kept as they came until a head is whole (so a head that never ends costs its bytes and no more),
+then llhttp (httptools) reads it at once.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import re
 from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from kubenurse_otel.server.message import Request
+from kubenurse_otel.server.message import METHODS, Request
 
 if TYPE_CHECKING:
     from kubenurse_otel.server.arrival import Arrival
     from kubenurse_otel.server.message import Peer
 
 MAX_HEAD_BYTES: Final = 16_384
-_METHODS: Final = frozenset((b"GET", b"HEAD"))
+MAX_HEADERS: Final = 128
+_NOT_ALLOWED: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"))
+"""RFC 9110, 9.1: methods that are known and mean nothing here (405); others are unknown (501)."""
+_VERSIONS: Final = frozenset((b"1.0", b"1.1"))
+_END: Final = b"\r\n\r\n"
+_TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"
+_BEGINNING: Final = re.compile(_TOKEN + rb"(?:\Z| )")
+_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/(\d\.\d)\r\n")
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Za-z:.%~_-]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+)
+"""RFC 9112, 3.2: uri-host [":" port] (RFC 3986, 3.2.2); empty where the target has no host."""
 
 
 class Reader:
-    """Feeds what it reads into ``queue``: requests in order, and at most one refusal, the last.
-
-    A refusal is its status as an int. At most as many requests as fit in one feed are queued
-    when the queue is emptied before the next.
-    """
+    """``feed`` what was read, then ask for the ``next`` request until there is none."""
 
     __slots__ = (
         "_arrival",
-        "_current",
-        "_head_bytes",
-        "_parser",
+        "_body_at",
+        "_held",
         "_peer",
         "_served",
         "_synack_retransmits",
-        "queue",
         "refused",
     )
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._current: Request | None = None
+        self._held = b""
+        self._body_at = 0
+        """Where in ``_held`` a chunked body begins whose end is awaited; 0: there is none."""
         self._arrival: Arrival | None = None
         self._synack_retransmits = 0
-        self._head_bytes = 0
         self._served = 0
-        self.queue: deque[Request | int] = deque()
         self.refused = False
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of further requests is here."""
+        return len(self._held)
 
     @property
     def half_way(self) -> bool:
         """Whether a request is awaited: the connection's first, or the rest of one."""
-        return self._current is not None or not self._served
+        return bool(self._held) or not self._served
 
     def feed(self, data: memoryview | bytes, arrival: Arrival, synack_retransmits: int) -> None:
-        """Take in ``data``. After a refusal nothing more is read."""
-        if self._parser is None or self.refused:
-            return  # closed meanwhile, or what comes is thrown away
+        """Take in ``data``. After a refusal nothing more is kept."""
+        if self.refused:
+            return
         self._arrival = arrival
         self._synack_retransmits = synack_retransmits
-        self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as if nothing had been asked for; keep_alive is off, so it ends there
-        except httptools.HttpParserError:
-            self._refuse(400)
-        if self._current is not None and self._head_bytes >= MAX_HEAD_BYTES:
-            self._refuse(431)
+        self._held += data
+
+    def next(self) -> Request | int | None:
+        """Return the next request, the status of a refusal (the last), or None: not yet whole."""
+        # RFC 9112, 2.2: empty lines before a request are no mistake.
+        held = self._held = self._held if self._body_at else self._held.lstrip(b"\r\n")
+        while held and not self.refused:
+            end = held.find(_END, self._body_at) + len(_END)
+            whole = end >= len(_END)
+            if refusal := _judge(held, self._body_at, end if whole else None):
+                return self._refuse(refusal)
+            if not whole:
+                break
+            message = _Message(Request(self._peer))
+            if refusal := message.read(held[:end]):
+                return self._refuse(refusal)
+            if message.whole:
+                self._held, self._body_at = held[end:], 0
+                return self._finished(message.request)
+            self._body_at = end
+        return None
 
     def close(self) -> None:
-        """Forget everything; the parser holds our callbacks, so that we hold each other."""
-        self._parser = self._current = None
-        self.queue.clear()
+        """Forget everything."""
+        self._held = b""
 
-    # --- llhttp's callbacks ----------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._current = Request(self._peer)
-
-    def on_url(self, url: bytes) -> None:
-        if self._current is not None:
-            self._current.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._current is not None:
-            self._current.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        request, parser = self._current, self._parser
-        if request is None or parser is None:
-            return
-        request.method = parser.get_method()
-        request.http_version = parser.get_http_version()
-        request.keep_alive = (
-            request.http_version == "1.1"
-            and parser.should_keep_alive()
-            and not parser.should_upgrade()
-        )
-        body = request.header(b"content-length") or "0"
-        if request.method not in _METHODS:
-            self._refuse(405)
-        elif body.strip("0") or request.header(b"transfer-encoding") is not None:
-            self._refuse(413)
-        elif request.http_version not in ("1.0", "1.1"):
-            self._refuse(505)
-        elif request.http_version == "1.1" and request.header(b"host") is None:
-            self._refuse(400)  # RFC 9112, 3.2
-
-    def on_message_complete(self) -> None:
-        request = self._current
-        if request is None or self.refused:
-            return
-        self._current = None
-        self._head_bytes = 0
+    def _finished(self, request: Request) -> Request:
         request.arrival = self._arrival
         if not self._served:
             request.synack_retransmits = self._synack_retransmits
         self._served += 1
-        self.queue.append(request)
+        return request
 
-    def _refuse(self, status: int) -> None:
-        if not self.refused:
-            self.refused = True
-            self._current = None
-            self.queue.append(status)
+    def _refuse(self, status: int) -> int:
+        self.refused = True
+        self._held = b""
+        return status
+
+
+def _judge(held: bytes, body_at: int, end: int | None) -> int:
+    """Return why what begins with ``held`` will be no request, as a status; 0 where it may be.
+
+    ``end`` is where its head (or, from ``body_at`` on, its body) ends, None while it does not.
+    """
+    too_long = len(held) >= MAX_HEAD_BYTES if end is None else end > MAX_HEAD_BYTES
+    if body_at:
+        # RFC 9112, 7.1: the last chunk is the one of no bytes, and here it is the first.
+        return 413 if too_long or held[body_at : body_at + 1] not in (b"", b"0") else 0
+    return _judge_request_line(held) or (431 if too_long else 0)
+
+
+def _judge_request_line(held: bytes) -> int:
+    if b"\n" not in held:
+        return 0 if _BEGINNING.match(held) else 400
+    line = _REQUEST_LINE.match(held)
+    if line is None:
+        return 400
+    method, _, version = line.groups()
+    if version not in _VERSIONS:
+        return 505
+    if method in METHODS:
+        return 0
+    return 405 if method in _NOT_ALLOWED else 501
+
+
+class _Message:
+    """One request as llhttp reads it: its callbacks, and what they leave."""
+
+    __slots__ = ("in_head", "request", "too_many", "whole", "with_body")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.in_head = True
+        self.too_many = self.with_body = self.whole = False
+
+    def read(self, data: bytes) -> int:
+        """Read a head, or a head with its body; return the status of a refusal or 0."""
+        request = self.request
+        upgraded = False
+        try:
+            httptools.HttpRequestParser(self).feed_data(data)
+        except httptools.HttpParserUpgrade:
+            upgraded = True  # answered as if nothing had been asked for, then closed
+        except httptools.HttpParserError:
+            return 431 if self.too_many else 400
+        line = _REQUEST_LINE.match(data)
+        assert line is not None
+        request.method, version = line[1], line[3]
+        request.http_version = version.decode("ascii")
+        length, coding = request.header(b"content-length"), request.header(b"transfer-encoding")
+        if self.with_body or (length or "0").strip("0"):
+            return 413
+        hosts = [value for name, value in request.headers if name == b"host"]
+        if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)):
+            return 400
+        if version == b"1.1" and not hosts:
+            return 400
+        wanted = {one.strip() for one in (request.header(b"connection") or "").lower().split(",")}
+        request.keep_alive = (
+            not upgraded
+            and "close" not in wanted
+            and (version == b"1.1" or ("keep-alive" in wanted and coding is None))
+        )
+        return 0
+
+    # --- llhttp's callbacks ----------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self.request.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        headers = self.request.headers
+        if not self.in_head:
+            return  # a trailer is no header (RFC 9110, 6.5.1)
+        if len(headers) == MAX_HEADERS:
+            self.too_many = True
+            raise ValueError("too many headers")
+        headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.in_head = False
+
+    def on_body(self, _: bytes) -> None:
+        self.with_body = True
+
+    def on_message_complete(self) -> None:
+        self.whole = True

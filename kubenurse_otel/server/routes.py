@@ -1,6 +1,6 @@
 """Which path is answered by whom, and the answers that need no module of their own.
 
-Owns /ready, /metrics, the redirect and 404; methods were judged before.
+Owns /ready, /metrics, the redirect, 404 and OPTIONS; other methods were judged before.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kubenurse_otel.server.message import Request, Response, text
+from kubenurse_otel.server.message import ALLOW, Request, Response, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,12 +39,18 @@ class Render(Protocol):
 
 
 class Routes:
-    """A handler by path; everything else is 404."""
+    """A handler by path; everything else is 404.
+
+    OPTIONS is answered by the server whatever the path (RFC 9110, 9.3.7): `option httpchk`,
+    HAProxy's default health check, is OPTIONS /.
+    """
 
     def __init__(self, handlers: Mapping[bytes, Handler]) -> None:
         self._handlers = handlers
 
     def __call__(self, request: Request) -> Response:
+        if request.method == b"OPTIONS":
+            return Response(headers=(ALLOW,))
         handler = self._handlers.get(request.path)
         return handler(request) if handler is not None else text(404, "not found")
 

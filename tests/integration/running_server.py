@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from gzip import compress
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from kubenurse_otel.config import Config, IdentityConfig, ServerConfig
 from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.model import Neighbourhood
 from kubenurse_otel.results import Results
+from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import Server
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Surroundings:
 
     results: Results = field(default_factory=Results)
     incoming: Incoming = field(default_factory=Incoming)
+    refusals: Counter[Refusal] = field(default_factory=Counter)
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
     reason: str | None = None
     exposition: bytes | None = b"# TYPE a gauge\na 1\n"
@@ -78,6 +81,7 @@ async def running(
         Config(identity=IdentityConfig(node_name="node-1"), server=settings),
         results=around.results,
         incoming=around.incoming,
+        refusals=around.refusals,
         neighbourhood=lambda: around.neighbourhood,
         render=around.render,
         tracer=tracer or NoOpTracer(),

@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -158,17 +159,21 @@ async def test_metrics_by_accept_and_accept_encoding() -> None:
         ("/alive", "HEAD", 500),
         ("/alwayshappy", "POST", 405),
         ("/alwayshappy", "DELETE", 405),
-        ("/nothing", "OPTIONS", 405),
         ("http://agent/ready", "GET", 200),
-        ("*", "OPTIONS", 405),
+        ("/", "OPTIONS", 200),
+        ("/alive", "OPTIONS", 200),
+        ("*", "OPTIONS", 200),
+        ("/alive", "PURGE", 501),
     ],
 )
 async def test_paths_and_methods(path: str, method: str, status: int) -> None:
-    """Only GET and HEAD, only the known paths; / leads to /alive."""
+    """Only GET, HEAD and OPTIONS, only the known paths; / leads to /alive; no cache keeps it."""
     async with running() as here:
         answer = await ask(here.port, path, method=method)
         assert answer.status == status
-        assert answer.headers.get("allow") == ("GET, HEAD" if status == 405 else None)
+        tells = status == 405 or method == "OPTIONS"
+        assert answer.headers.get("allow") == ("GET, HEAD, OPTIONS" if tells else None)
+        assert answer.headers["cache-control"] == "no-store"
         assert answer.headers.get("location") == ("/alive" if status == 301 else None)
 
 
@@ -200,6 +205,7 @@ async def test_the_node_name_is_discoverys_when_nobody_told_us() -> None:
         Config(server=ServerConfig(listen_address=LOOPBACK, port=0)),
         results=Results(),
         incoming=Incoming(),
+        refusals=Counter(),
         neighbourhood=lambda: names[0],
         render=Surroundings().render,
         tracer=NoOpTracer(),
@@ -215,6 +221,26 @@ async def test_the_node_name_is_discoverys_when_nobody_told_us() -> None:
         assert told == [None, "node-9", None]
     finally:
         await server.stop()
+
+
+async def test_haproxys_health_check() -> None:
+    """OPTIONS / in HTTP/1.0 without Host, as `option httpchk` asks: 200, and on the probe port."""
+    async with running(admin_port=0) as here, client(here.port) as connection:
+        connection.send(b"OPTIONS / HTTP/1.0\r\n\r\n")
+        answer = await connection.answer()
+        assert (answer.status, answer.body) == (200, b"")
+        assert await connection.ended() == b""
+
+
+async def test_http_1_0_keeps_its_connection_where_it_asks_to() -> None:
+    """A granted keep-alive says so, and the next request is answered."""
+    async with running() as here, client(here.port) as connection:
+        for path in ("/alive", "/ready", "/alwayshappy"):
+            connection.send(get(path, "Connection: keep-alive", version="1.0"))
+            assert (await connection.answer()).headers["connection"] == "keep-alive"
+        connection.send(get("/ready", version="1.0"))
+        assert (await connection.answer()).headers["connection"] == "close"
+        assert await connection.ended() == b""
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])

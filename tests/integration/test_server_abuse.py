@@ -34,12 +34,16 @@ def connections(server: Server) -> int:
     [
         (b"garbage\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         (b"GET /ready HTTP/1.1\r\n\r\n", 400),
         (b"GET /ready HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         (b"GET /ready HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
         (b"GET /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 413),
-        (b"GET /ready HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413),
+        (b"GET /ready HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
+        (b"GET /ready HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx", 413),
+        (b"GET /ready HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /ready HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        (b"BREW /ready HTTP/1.1\r\nHost: a\r\n\r\n", 501),
         (b"POST /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 405),
         (b"CONNECT agent:443 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
         (b"GET /" + b"a" * 20_000, 431),
@@ -203,7 +207,7 @@ async def test_who_reads_nothing_is_not_read_either() -> None:
                 await asyncio.sleep(0)
             (connection,) = waiting
             assert isinstance(connection, Connection)
-            assert not connection._reader.queue
+            assert not connection._reader.held_bytes
             with pytest.raises(BlockingIOError):
                 slow.send(flood)
 

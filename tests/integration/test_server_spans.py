@@ -13,6 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from running_server import ask, client, get, running
 
+from kubenurse_otel.semconv import Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -96,6 +98,25 @@ async def test_without_a_valid_traceparent_there_is_no_span(
 ) -> None:
     """No header, or none that can be read: answered, and no trace is begun."""
     assert await spans_of(provider, *lines) == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (("traceparent: " + "0" * 600,), Refusal.TRACEPARENT),
+        ((TRACEPARENT, "tracestate: a=\x9b31mred"), Refusal.TRACESTATE),
+        ((TRACEPARENT, "tracestate: " + "a=b," * 40), Refusal.TRACESTATE),
+    ],
+)
+async def test_what_no_trace_context_is_is_counted_and_not_logged(
+    lines: tuple[str, ...], reason: Refusal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many requests bring what cannot be read, the log holds no line of it."""
+    async with running() as here:
+        for _ in range(3):
+            assert (await ask(here.port, "/alwayshappy", *lines)).status == 200
+        assert dict(here.around.refusals) == {reason: 3}
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("path", ["/ready", "/alive", "/metrics", "/"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,7 @@ class State:
     def __init__(self) -> None:
         self.results = Results()
         self.incoming = Incoming()
+        self.refusals = Counter[semconv.Refusal]()
         self.neighbourhood = Neighbourhood(own_node_name="node-a", own_zone="z1")
         self.targets: tuple[Target, ...] = (PATH, SERVICE)
         self.not_ready: str | None = None
@@ -55,6 +57,7 @@ class State:
         self.sources = state_gauges(
             results=self.results,
             incoming=self.incoming,
+            refusals=self.refusals,
             neighbourhood=lambda: self.neighbourhood,
             targets=lambda: self.targets,
             not_ready=lambda: self.not_ready,
@@ -145,3 +148,11 @@ def test_neighbours_and_callers_are_counted(state: State) -> None:
     assert state.read(semconv.NEIGHBOURS) == [(2, ("known",)), (1, ("chosen",))]
     assert state.read(semconv.INCOMING_CHECKS) == [(1, ())]
     assert state.read(semconv.INVALID_ORIGINS) == [(1, ())]
+
+
+def test_what_the_server_refused_is_counted_from_nought(state: State) -> None:
+    """Each reason is there before it happens, so that a rate sees its first time."""
+    state.refusals[semconv.Refusal.TRACESTATE] += 2
+    counted = {labels[0]: count for count, labels in state.read(semconv.HTTP_REFUSED)}
+    assert counted.pop("tracestate") == 2
+    assert set(counted.values()) == {0}

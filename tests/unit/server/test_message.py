@@ -36,15 +36,20 @@ def test_headers_of_one_name_are_joined() -> None:
 def test_a_response_in_bytes() -> None:
     """The head names length and date; HEAD gets the same head without the body."""
     response = Response(status=503, headers=((b"X", b"y"),), body=b"no\n")
-    whole = encode(response, close=True)
+    whole = encode(response, connection=b"close")
     head, _, body = whole.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
     assert lines[1].startswith(b"Date: ")
     assert lines[1].endswith(b" GMT")
-    assert lines[2:] == [b"X: y", b"Content-Length: 3", b"Connection: close"]
+    assert lines[2:] == [
+        b"X: y",
+        b"Cache-Control: no-store",
+        b"Content-Length: 3",
+        b"Connection: close",
+    ]
     assert body == b"no\n"
-    assert encode(response, with_body=False, close=True) == head + b"\r\n\r\n"
+    assert encode(response, with_body=False, connection=b"close") == head + b"\r\n\r\n"
 
 
 def test_a_line_of_text() -> None:
