@@ -1,4 +1,4 @@
-# kubenurse-otel. `make help` lists what there is; `make demo` and `make test` need Python 3.11+ only.
+# kubenurse-otel. `make help` lists what there is; `make demo` and `make test` need Python 3.11+ and get the rest.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,11 +10,12 @@ ARGS ?=
 .PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults package lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.demo: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) tests/system_programs.py venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@
 
@@ -25,25 +26,20 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo ## run a little cluster on loopback and break it: make demo ARGS="--seconds 30"
 	@$(BIN)/kubenurse-otel demo $(ARGS)
 
-test: $(VENV)/.dev $(CACHE)/dnsmasq ## unit, property and integration tests, with coverage
+test: $(VENV)/.dev ## unit, property and integration tests, with coverage
+	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
-# A real DNS server for the DNS tests; installed where it is missing and we may.
-$(CACHE)/dnsmasq:
-	@mkdir -p $(CACHE)
-	@PATH="$$PATH:/usr/sbin" command -v dnsmasq >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ]; then apt=apt-get; else apt='sudo apt-get'; fi; \
-	  $$apt update -qq && $$apt install -y -qq dnsmasq-base >/dev/null; } || { \
-	  echo "the DNS tests need dnsmasq: install your distribution's package of it"; exit 1; }
-	@touch $@
-
 test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver and etcd (builds it once)
+	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/apiserver $(ARGS)
 
 chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server
+	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/chart $(ARGS)
 
 dashboards: $(VENV)/.dev ## rules by promtool, every expression on a real Prometheus with real agents
+	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest -n 2 tests/dashboards $(ARGS)
 
 collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger behind real agents
@@ -62,9 +58,10 @@ cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, 
 faults: $(VENV)/.dev ## every fault there is, on two clusters; writes docs/faults.md (root, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.faults --jobs 2 --write $(ARGS)
 
-package: $(VENV)/.dev ## the wheel and the chart, into dist/
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+package: $(VENV)/.dev ## the wheel, its source and the chart, into dist/; and tries them without a checkout
+	$(BIN)/python -m hatchling build --directory dist
 	$(BIN)/python -c 'from tests.chart import helm; print(helm.run("package", "helm/kubenurse-otel", "--destination", "dist"), end="")'
+	$(BIN)/python -m pytest tests/package $(ARGS)
 
 lock: $(VENV)/.dev ## requirements.lock, the image's dependencies with hashes
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --output-file requirements.lock

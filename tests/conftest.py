@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from servers import Behaviour, Certificates, FaultServer
 from servers.nameserver import RESOLV_CONF
-from servers.namespace import run_in_namespace
+from servers.namespace import LackingError, run_in_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from probing import Prober
 
@@ -24,6 +24,26 @@ settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any_machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nothing-lacking",
+        action="store_true",
+        help="a test for which this machine lacks a program fails, and is not skipped",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """--nothing-lacking"""
+    report = yield
+    lacks = call.excinfo is not None and isinstance(call.excinfo.value, LackingError)
+    if lacks and item.config.getoption("--nothing-lacking"):
+        report.outcome, report.longrepr = "failed", str(call.excinfo.value)
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +85,11 @@ def namespace_checks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     """What checks told in a network of their own: {"dns": {case: ...}, "network": {...}}."""
     script = Path(__file__).parent / "integration" / "namespace_checks.py"
     directory = tmp_path_factory.mktemp("namespace")
-    found = run_in_namespace(script, directory=directory, resolv_conf=RESOLV_CONF)
+    found = run_in_namespace(
+        script,
+        directory=directory,
+        resolv_conf=RESOLV_CONF,
+        programs=("dnsmasq", "ip", "nft"),
+    )
     assert isinstance(found, dict)
     return found

@@ -12,12 +12,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from system_programs import find
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ADDRESS: Final = "127.0.0.53"
 RESOLV_CONF: Final = f"nameserver {ADDRESS}\noptions timeout:1 attempts:1\n"
-DNSMASQ: Final = "/usr/sbin/dnsmasq"
 
 BOTH: Final = "both.test"
 """::1 and 127.0.0.1"""
@@ -47,7 +48,7 @@ def name_server() -> Iterator[None]:
             SLOW: stack.enter_context(_upstream(delay_seconds=SLOW_SECONDS)),
         }
         command = [
-            DNSMASQ,
+            find("dnsmasq") or "dnsmasq",
             # Debug mode stays in front and does not try to change its user: a namespace has one.
             *("--no-daemon", "--conf-file=/dev/null", "--pid-file="),
             *("--port=53", f"--listen-address={ADDRESS}", "--bind-interfaces"),

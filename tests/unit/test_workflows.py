@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,20 @@ def test_every_make_target_exists(workflow: Path) -> None:
     assert called
 
 
+def test_the_gate_installs_nothing_before_the_two_commands() -> None:
+    """make demo and make test run on a machine that has Python and make alone."""
+    gate = (ROOT / ".ci" / "run").read_text()
+    before, found, _ = gate.partition(
+        "'make demo ARGS=\"--seconds 30\" && make test ARGS=--nothing-lacking'"
+    )
+    assert found
+    assert re.findall(r"apt-get install (.*?)(?: >|$)", before, re.MULTILINE) == [
+        "-y -qq debootstrap"
+    ]
+    assert before.rstrip().endswith(".ci/minimal-root sh -c")
+    assert "--include=python3,make " in (ROOT / ".ci" / "minimal-root").read_text()
+
+
 def test_checks_run_what_the_gate_runs() -> None:
     """Each target of .ci/run that GitHub's machines can run is a job, too."""
     gate = set(_MAKE.findall((ROOT / ".ci" / "run").read_text()))
@@ -58,6 +73,31 @@ def test_checks_run_what_the_gate_runs() -> None:
     assert set() == gate - needs_cgroup_v1 - {
         name for job in checks.values() for name in _called(job)
     }
+
+
+def test_every_python_that_we_name_is_run() -> None:
+    """pyproject.toml, the checks, the image and docs/compatibility.md agree on the Pythons."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert project["requires-python"] == f">={named[0]}"
+    matrix = _read(ROOT / ".github" / "workflows" / "checks.yaml")["jobs"]["make"]["strategy"][
+        "matrix"
+    ]
+    more = [one["python"] for one in matrix["include"] if one["target"] == "test"]
+    assert named == [*matrix["python"], *more]
+    image = re.search(r"/python:(3\.\d+)-", (ROOT / "Dockerfile").read_text())
+    assert image is not None
+    assert image[1] in named
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    row = re.search(r"^\| Python \|.*$", page, re.MULTILINE)
+    assert row is not None
+    assert named == sorted(set(re.findall(r"\b3\.1\d\b", row[0])))
+
+
+def test_nothing_is_renewed_on_the_day_it_comes_out() -> None:
+    """Dependabot waits a week: what is withdrawn is withdrawn within days."""
+    content = yaml.safe_load((ROOT / ".github" / "dependabot.yaml").read_text())
+    assert all(one["cooldown"]["default-days"] >= 7 for one in content["updates"])
 
 
 @each_workflow
