@@ -19,10 +19,11 @@ RUN cd /opt/kubenurse-otel \
  && rm -rf bin kubernetes/aio aio* frozenlist* multidict* propcache* yarl*
 COPY kubenurse_otel /opt/kubenurse-otel/kubenurse_otel
 # Bytecode of everything but kubernetes' models and API classes, which the agent reads past. Unchecked:
-# the files never change, so nothing is asked of the file system.
+# the files never change, so nothing is asked of the file system. Isolated (-I): PYTHONPATH and the
+# like of a pod, which injectors of instrumentation set, put no code into the agent.
 RUN mkdir bin \
- && printf '#!%s -P\nimport sys\n\nfrom kubenurse_otel.cli import main\n\nsys.exit(main())\n' \
-      "$(command -v python3)" >bin/kubenurse-otel \
+ && printf '#!%s -IBu\nimport sys\n\nsys.path.insert(0, "%s")\n\nfrom kubenurse_otel.cli import main\n\nsys.exit(main())\n' \
+      "$(command -v python3)" /opt/kubenurse-otel >bin/kubenurse-otel \
  && chmod -R a=rX,u+w /opt/kubenurse-otel && chmod 0755 bin/kubenurse-otel \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x 'kubernetes/client/(models|api)/' \
       /opt/kubenurse-otel
@@ -40,11 +41,8 @@ COPY --from=build /opt/kubenurse-otel /opt/kubenurse-otel
 COPY --from=build /build/bin/kubenurse-otel /usr/local/bin/kubenurse-otel
 COPY LICENSE /opt/kubenurse-otel/
 # One malloc arena: each thread's own would grow by what others freed (docs/scale.md has the figures).
-ENV PYTHONPATH=/opt/kubenurse-otel \
-    MALLOC_ARENA_MAX=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+ENV MALLOC_ARENA_MAX=1
 # Any uid will do; this one is what runAsNonRoot is checked against where none is given.
 USER 65532:65532
 EXPOSE 8080
-ENTRYPOINT ["kubenurse-otel"]
+ENTRYPOINT ["/usr/local/bin/kubenurse-otel"]

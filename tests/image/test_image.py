@@ -23,6 +23,7 @@ from apiserver.stand_in import stand_in
 from image import building, container
 
 ADDRESS = "127.0.7.1"
+ENTRY_POINT = "/usr/local/bin/kubenurse-otel"
 MEBIBYTE = 2**20
 STARTUP_PROBE_SECONDS = 2 * 60
 """periodSeconds * failureThreshold of the chart."""
@@ -91,7 +92,7 @@ def agent(root: Path, folder: Path, **limits: Any) -> Iterator[Agent]:
         with closing(socket.create_server((ADDRESS, 0))) as free:
             port = free.getsockname()[1]
         api_server = stack.enter_context(stand_in(folder))
-        # The neighbour's agent is the agent itself.
+        # The neighbour's agent is the agent itself: a wrong peer, which nothing here is about.
         api_server.put(*(objects.node(name) for name in ("node-a", "node-b")))
         api_server.put(*(objects.pod(name, ADDRESS) for name in ("node-a", "node-b")))
         one_target = stack.enter_context(target())
@@ -119,7 +120,7 @@ def agent(root: Path, folder: Path, **limits: Any) -> Iterator[Agent]:
             container.running(
                 root,
                 folder,
-                ["kubenurse-otel"],
+                [ENTRY_POINT],
                 environ,
                 binds={SERVICE_ACCOUNT: account},
                 **limits,
@@ -220,9 +221,34 @@ def test_it_starts_within_50m_cpu_and_64_mebibytes(root: Path, tmp_path: Path) -
 def test_bad_configuration_is_said_with_exit_code_2(root: Path, tmp_path: Path) -> None:
     """The message is in the log and the container ends."""
     environ = image_environment(root) | {"KUBENURSE_PORT": "none"}
-    with container.running(root, tmp_path, ["kubenurse-otel"], environ) as one:
+    with container.running(root, tmp_path, [ENTRY_POINT], environ) as one:
         wait_for(lambda: one.state() == "stopped", seconds=20, what="its end")
         assert "KUBENURSE_PORT: got 'none'" in one.log
+
+
+def test_the_pods_environment_brings_no_code_into_it(root: Path, tmp_path: Path) -> None:
+    """Neither by PYTHONPATH, which injectors set, nor by PATH, PYTHONHOME and the like."""
+    injected = "/otel-auto-instrumentation-python"
+    folder = tmp_path / "injected"
+    (folder / "kubenurse_otel").mkdir(parents=True)
+    for name in ("sitecustomize.py", "kubenurse_otel/__init__.py", "opentelemetry.py"):
+        (folder / name).write_text("raise SystemExit('injected')\n")
+    environ = image_environment(root) | {
+        "PYTHONPATH": f"{injected}/opentelemetry:{injected}",
+        "PYTHONHOME": injected,
+        "PYTHONSTARTUP": f"{injected}/sitecustomize.py",
+        "PYTHONPLATLIBDIR": "nowhere",
+        "PYTHONWARNINGS": "error",
+        "PATH": injected,
+        "KUBENURSE_NODE_NAME": "node-a",
+    }
+    (root / injected[1:]).mkdir(exist_ok=True)
+    command = [ENTRY_POINT, "config"]
+    with container.running(root, tmp_path, command, environ, binds={injected: folder}) as one:
+        wait_for(lambda: one.state() == "stopped", seconds=20, what="its end")
+        assert re.search(r"KUBENURSE_NODE_NAME +node-a", one.log), one.log
+        assert "injected" not in one.log
+        assert "Traceback" not in one.log
 
 
 def test_nothing_that_builds_is_in_it(root: Path) -> None:
@@ -268,7 +294,7 @@ def test_its_labels_user_and_entry_point(image: str) -> None:
     assert user.isdecimal()
     assert int(user) > 0
     assert int(group) > 0
-    assert found["Entrypoint"] == ["kubenurse-otel"]
+    assert found["Entrypoint"] == [ENTRY_POINT]
 
 
 EM_X86_64, EM_AARCH64 = 62, 183
