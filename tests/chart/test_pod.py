@@ -139,6 +139,22 @@ def test_meshes_are_kept_away() -> None:
     assert "linkerd" not in helm.template({"mesh": {"optOut": False}})
 
 
+@pytest.mark.parametrize("opt_out", [True, False])
+def test_opentelemetrys_operator_is_kept_away(*, opt_out: bool) -> None:
+    """No pod gets its libraries or sidecar, whatever its namespace asks for; podAnnotations win."""
+    languages = ("apache-httpd", "dotnet", "go", "java", "nginx", "nodejs", "python", "sdk")
+    refused = {f"instrumentation.opentelemetry.io/inject-{one}": "false" for one in languages}
+    refused["sidecar.opentelemetry.io/inject"] = "false"
+    manifests = helm.render({"mesh": {"optOut": opt_out}})
+    for metadata in (helm.pod(manifests)["metadata"], helm.one(manifests, "Pod")["metadata"]):
+        assert refused.items() <= metadata["annotations"].items()
+    asked = {"sidecar.opentelemetry.io/inject": "mine"}
+    annotations = helm.pod(helm.render({"daemonset": {"podAnnotations": asked}}))["metadata"][
+        "annotations"
+    ]
+    assert asked.items() <= annotations.items()
+
+
 def test_node_network() -> None:
     """hostNetwork sets the DNS policy that goes with it; ports can be moved out of the way."""
     given = {"daemonset": {"hostNetwork": True}, "ports": {"http": 18080, "admin": 18090}}

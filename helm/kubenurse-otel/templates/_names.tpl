@@ -40,10 +40,18 @@ istio.io/dataplane-mode: none
 {{- end -}}
 {{- end -}}
 
-{{- define "kubenurse-otel.meshAnnotations" -}}
+{{/*
+The same, and keeps the OpenTelemetry operator's libraries and sidecars away, which a namespace may ask
+for: in the agent they would be measured as its own delay, or break it.
+*/}}
+{{- define "kubenurse-otel.optOutAnnotations" -}}
 {{- if .Values.mesh.optOut -}}
 sidecar.istio.io/inject: "false"
 linkerd.io/inject: disabled
+{{ end -}}
+sidecar.opentelemetry.io/inject: "false"
+{{- range list "apache-httpd" "dotnet" "go" "java" "nginx" "nodejs" "python" "sdk" }}
+instrumentation.opentelemetry.io/inject-{{ . }}: "false"
 {{- end -}}
 {{- end -}}
 
@@ -58,7 +66,7 @@ linkerd.io/inject: disabled
 {{- end -}}
 
 {{- define "kubenurse-otel.podAnnotations" -}}
-{{- $annotations := include "kubenurse-otel.meshAnnotations" . | fromYaml -}}
+{{- $annotations := include "kubenurse-otel.optOutAnnotations" . | fromYaml -}}
 {{- $_ := set $annotations "kubectl.kubernetes.io/default-container" (include "kubenurse-otel.name" .) -}}
 {{- if eq (include "kubenurse-otel.monitor" .) "annotations" -}}
 {{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
