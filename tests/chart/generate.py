@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from . import schema
-from .values import CHART, Value, leaves, read
+from .values import CHART, Value, leaves, read, sections
 
 ROOT: Final = Path(__file__).parents[2]
 _MADE: Final = "# Made by `python -m tests.chart.generate --write`; do not edit.\n"
@@ -29,7 +29,7 @@ def made_from_values() -> dict[Path, str]:
     readme = CHART / "README.md"
     return {
         CHART / "values.schema.json": _json(schema.make(values)),
-        CHART / "files" / "defaults.yaml": _defaults(leaves(values)),
+        CHART / "files" / "defaults.yaml": _defaults(values),
         readme: _TABLE.sub(lambda _: _table(values), readme.read_text()),
     }
 
@@ -75,12 +75,19 @@ def _json(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _defaults(values: list[Value]) -> str:
-    """Return what _defaults.tpl reads: our keys' defaults, and kubenurse's maps that are not {}."""
-    absent = [one for one in values if not one.is_kubenurse]
-    empty = [one for one in values if one.is_kubenurse and isinstance(one.default, dict)]
+def _defaults(values: tuple[Value, ...]) -> str:
+    """Return what _defaults.tpl reads: each default, under what makes it hold.
+
+    sections: a map of keys that is none, or left empty. absent: a key of ours, or a list, that is
+    not there. empty: a map of kubenurse's that is not there or {}.
+    """
+    every = leaves(values)
+    lists = [one for one in every if isinstance(one.default, list) and one.default]
+    absent = [one for one in every if not one.is_kubenurse or one in lists]
+    empty = [one for one in every if one.is_kubenurse and isinstance(one.default, dict)]
     content: dict[str, Any] = {
-        "repository": next(one.default for one in values if one.name.endswith("image.repository")),
+        "repository": next(one.default for one in every if one.name.endswith("image.repository")),
+        "sections": [{"path": one.name, "value": one.default} for one in sections(values)],
         "absent": [{"path": one.name, "value": one.default} for one in absent],
         "empty": [{"path": one.name, "value": one.default} for one in empty if one.default],
     }

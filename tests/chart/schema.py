@@ -167,6 +167,44 @@ OWN_FILTER: Final = (
 )
 
 
+# Keys that kubenurse's chart had and dropped; it ignores them in the values that still have them.
+STALE: Final[Schema] = {
+    **{
+        f"check_api_me_{name}": {
+            "type": ["boolean", "string", "null"],
+            "pattern": "^(true|false)?$",
+            "description": f"kubenurse's name of check_me_{name} before v1.14.1; false counts.",
+        }
+        for name in ("ingress", "service")
+    },
+    "namespace": {
+        "type": ["string", "null"],
+        "description": "kubenurse's v1.7.0; not used: everything is in the release's namespace.",
+    },
+    "rbac": {
+        "type": ["object", "array", "null"],
+        "maxItems": 0,
+        "description": "kubenurse's v1.7.0; enabled: false is taken for allow_unschedulable.",
+        "additionalProperties": False,
+        "properties": {
+            "allow_unschedulable": {
+                "type": ["object", "array", "null"],
+                "maxItems": 0,
+                "description": "Rights on nodes.",
+                "additionalProperties": False,
+                "properties": {
+                    "enabled": {
+                        "type": ["boolean", "string", "null"],
+                        "pattern": "^(true|false)?$",
+                        "description": "Give them.",
+                    }
+                },
+            }
+        },
+    },
+}
+
+
 def make(values: tuple[Value, ...]) -> Schema:
     """Return the whole schema."""
     root = _structure(values)
@@ -176,6 +214,7 @@ def make(values: tuple[Value, ...]) -> Schema:
             "type": "boolean",
             "description": "For a chart that has this one as a dependency with a condition.",
         },
+        **STALE,
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

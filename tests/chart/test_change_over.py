@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import helm, kubenurse
-from .values import leaves, read
+from .values import leaves, read, sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 Notes = Callable[..., str]
 KEYS = kubenurse.leaves(kubenurse.DEFAULTS) | kubenurse.leaves(kubenurse.NAMED)
 MAPS = [path for path, value in KEYS.items() if value == {}]
+STRUCTURES = [
+    *(one.path for one in sections(read())),
+    *(one.path for one in leaves(read()) if isinstance(one.default, dict)),
+    *(one.path for one in leaves(read()) if isinstance(one.default, list) and one.default),
+]
+"""Every map of ours, and every list that has something in it."""
 
 
 def names(path: tuple[str, ...]) -> str:
@@ -96,6 +102,46 @@ def test_every_section_accepts_null(path: tuple[str, ...]) -> None:
         assert helm.render(kubenurse.nested(path, nothing))
 
 
+@pytest.mark.parametrize("path", STRUCTURES, ids=names)
+def test_what_is_left_empty_keeps_its_defaults(path: tuple[str, ...]) -> None:
+    """`daemonset:` with nothing below it, and the like of every map, loses nothing in silence."""
+    assert helm.render() == helm.render(kubenurse.nested(path, None))
+
+
+def test_an_empty_list_is_a_list_without_items() -> None:
+    """`tolerations: []` is how to have none."""
+    assert "tolerations" not in helm.pod(helm.render({"daemonset": {"tolerations": []}}))["spec"]
+
+
+# What each stale key of kubenurse's chart means today, and the warning that names it.
+STALE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"check_api_me_ingress": True}, {}, ""),
+    ({"check_api_me_service": None}, {}, ""),
+    ({"check_api_me_ingress": False}, {"check_me_ingress": False}, "check_api_me_ingress was"),
+    ({"check_api_me_service": "false"}, {"check_me_service": False}, "check_api_me_service was"),
+    ({"namespace": "monitoring"}, {}, ""),
+    ({"namespace": "kube-system"}, {}, "namespace kube-system"),
+    ({"rbac": {"allow_unschedulable": {"enabled": True}}}, {}, ""),
+    (
+        {"rbac": {"allow_unschedulable": {"enabled": False}}},
+        {"allow_unschedulable": True},
+        "rbac.allow_unschedulable.enabled",
+    ),
+    ({"rbac": {"allow_unschedulable": None}}, {}, ""),
+    ({"rbac": []}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("given", "meant", "noted"), STALE)
+def test_keys_that_kubenurses_chart_dropped(
+    given: dict[str, Any], meant: dict[str, Any], noted: str, notes: Notes
+) -> None:
+    """kubenurse ignores them: here they mean what they meant, and NOTES names what is not so."""
+    assert helm.render(meant) == helm.render(given)
+    said = notes(given)
+    assert (noted in said) if noted else ("WARNING" not in said)
+
+
 @pytest.mark.parametrize("path", MAPS, ids=names)
 def test_every_map_accepts_an_empty_list(path: tuple[str, ...]) -> None:
     """A map of kubenurse's may be written [], which means the same as {}."""
@@ -156,6 +202,13 @@ def test_image(image: dict[str, str], runs: str, notes: Notes, *, noted: bool) -
             ["nurse.example.org"],
         ),
         ({"url": "nurse.example.org", "enabled": False}, "https://nurse.example.org", []),
+        ({"url": "Nurse.Example.ORG"}, "https://nurse.example.org", ["nurse.example.org"]),
+        (
+            {"url": "http://Nurse.example.org.:80/A/"},
+            "http://nurse.example.org:80/A",
+            ["nurse.example.org"],
+        ),
+        ({"url": "nurse_1.example.org", "enabled": False}, "https://nurse_1.example.org", []),
     ],
 )
 def test_ingress(given: dict[str, Any], url: str | None, hosts: list[str]) -> None:
@@ -168,6 +221,37 @@ def test_ingress(given: dict[str, Any], url: str | None, hosts: list[str]) -> No
         (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
         assert ("/alwayshappy", "Exact") == (path["path"], path["pathType"])
         assert ("tls" in ingress["spec"]) == str(url).startswith("https://")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "nurse_1.example.org",
+        "nurse.example.org..",
+        "nurse..org",
+        "nurse-.org",
+        "192.0.2.1",
+        "a" * 64,
+    ],
+)
+def test_a_host_that_no_ingress_takes_is_refused(host: str) -> None:
+    """The API server would refuse it after everything else was installed."""
+    with pytest.raises(helm.HelmError, match=r"ingress\.url: an Ingress takes no host"):
+        helm.render({"ingress": {"url": f"https://{host}/"}})
+
+
+def test_hosts_of_a_route_are_mended_or_refused() -> None:
+    """Lower case and without a dot at the end; a wildcard is published, and not checked."""
+    route = {
+        "parentRefs": [{"name": "gateway"}],
+        "hostnames": ["*.Example.org", "Nurse.Example.org."],
+    }
+    manifests = helm.render({"httpRoute": route})
+    hostnames = helm.one(manifests, "HTTPRoute")["spec"]["hostnames"]
+    assert ["*.example.org", "nurse.example.org"] == hostnames
+    assert "https://nurse.example.org" == helm.environment(manifests)["KUBENURSE_INGRESS_URL"]
+    with pytest.raises(helm.HelmError, match="/httpRoute/hostnames/0"):
+        helm.render({"httpRoute": route | {"hostnames": ["nurse_1.example.org"]}})
 
 
 def test_dns_names_follow_the_cluster_domain() -> None:

@@ -57,13 +57,16 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 
 
-def as_the_kubelet_does(manifests: list[helm.Manifest]) -> dict[str, str]:
-    """Return the environment that the agent's process gets."""
+def as_the_kubelet_does(
+    manifests: list[helm.Manifest], *, host_ip: str = PLACES["status.hostIP"]
+) -> dict[str, str]:
+    """Return the environment that the agent's process gets on a node with this address."""
+    places = PLACES | {"status.hostIP": host_ip}
     environ: dict[str, str] = {}
     for variable in helm.agent(manifests)["env"]:
         source = variable.get("valueFrom", {})
         if "fieldRef" in source:
-            value = PLACES[source["fieldRef"]["fieldPath"]]
+            value = places[source["fieldRef"]["fieldPath"]]
         elif "secretKeyRef" in source:
             value = "authorization=secret"
         else:
@@ -128,6 +131,33 @@ def test_host_address_comes_first() -> None:
     environ = as_the_kubelet_does(helm.render({"otel": {"endpoint": "http://$(HOST_IP):4318"}}))
     assert "http://192.0.2.1:4318" == environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert "HOST_IP" == next(iter(environ))
+
+
+@pytest.mark.parametrize(
+    ("otel", "endpoint"),
+    [
+        ({"endpoint": "http://$(HOST_IP):4318"}, "http://{}:4318/v1/traces"),
+        ({"endpoint": "http://$(HOST_IP):4318/base"}, "http://{}:4318/base/v1/traces"),
+        ({"endpoint": "$(HOST_IP):4317", "protocol": "grpc"}, "{}:4317"),
+        ({"endpoint": "http://$(HOST_IP):4317", "protocol": "grpc"}, "{}:4317"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("host_ip", "host"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("fd00::5", "[fd00::5]"),
+        ("2001:db8:1:2:3:4:5:6", "[2001:db8:1:2:3:4:5:6]"),
+    ],
+)
+def test_the_nodes_collector_is_found_on_both_families(
+    otel: dict[str, Any], endpoint: str, host_ip: str, host: str
+) -> None:
+    """$(HOST_IP) is the node's address as Kubernetes writes it; the agent reads it with a port."""
+    loaded = load(as_the_kubelet_does(helm.render({"otel": otel}), host_ip=host_ip))
+    exported = loaded.config.telemetry.otlp_traces
+    assert exported is not None
+    assert endpoint.format(host) == exported.endpoint
 
 
 @pytest.mark.parametrize(

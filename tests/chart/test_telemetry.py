@@ -240,10 +240,62 @@ def test_collector_speaks_tls_unless_told_not_to(
     assert (endpoint, tls) == (exporter["endpoint"], exporter.get("tls"))
 
 
+@pytest.mark.parametrize(
+    ("given", "protocol", "endpoint"),
+    [
+        ("fd00::5:4317", "grpc", "[fd00::5]:4317"),
+        ("[fd00::5]:4317", "grpc", "[fd00::5]:4317"),
+        ("fd00::5:4318", "http/protobuf", "https://[fd00::5]:4318"),
+        ("http://fd00:1:2:3:4:5:6:7:80/a", "http/protobuf", "http://[fd00:1:2:3:4:5:6:7]:80/a"),
+        ("https://fd00::ab", "http/protobuf", "https://[fd00::ab]"),
+        ("192.0.2.1:4317", "grpc", "192.0.2.1:4317"),
+        ("$(HOST_IP):4317", "grpc", "[${env:HOST_IP}]:4317"),
+        ("http://${env:HOST_IP}:4317", "grpc", "http://[${env:HOST_IP}]:4317"),
+        ("[${HOST_IP}]:4317", "grpc", "[${env:HOST_IP}]:4317"),
+        ("http://$(HOST_IP):4318", "http/protobuf", "http://${env:HOST_IP}:4318"),
+        ("http://[$(HOST_IP)]:4318", "http/protobuf", "http://[${env:HOST_IP}]:4318"),
+    ],
+)
+def test_collectors_endpoint_may_be_an_ipv6_address(
+    given: str, protocol: str, endpoint: str
+) -> None:
+    """It reaches the collector in brackets; by gRPC the node's address does, of either family."""
+    config = collector_config({"collector": {"endpoint": given, "protocol": protocol}})
+    (exporter,) = config["exporters"].values()
+    assert endpoint == exporter["endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol"),
+    [("fd00::5:317", "grpc"), ("fd00::5:317", "http/protobuf"), ("fd00::ab", "grpc")],
+)
+def test_collectors_endpoint_has_one_reading(endpoint: str, protocol: str) -> None:
+    """An IPv6 address whose end may be a port or not is refused before anything is installed."""
+    with pytest.raises(helm.HelmError, match=r"written \[fd00::5\]:4317"):
+        helm.render({"collector": {"endpoint": endpoint, "protocol": protocol}})
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://fd00::5:9999", "HTTP://[fd00::5]:9999/", "fd00::5:9999", "a:9999"]
+)
+def test_egress_knows_the_port_of_an_ipv6_address(endpoint: str) -> None:
+    """The policy lets out what goes to the endpoint's port."""
+    policy = {"enabled": True, "egress": True}
+    manifests = helm.render({"otel": {"endpoint": endpoint}, "networkPolicy": policy})
+    egress = helm.one(manifests, "NetworkPolicy")["spec"]["egress"]
+    ports = {one["port"] for rule in egress for one in rule["ports"]}
+    assert 9999 in ports
+    assert 80 not in ports
+
+
 @pytest.mark.skipif(not COLLECTORS, reason="no collector was built (tests/collector does)")
+@pytest.mark.parametrize("host_ip", ["192.0.2.1", "fd00::5"])
 @pytest.mark.parametrize(
     "given",
     [
+        {"endpoint": "$(HOST_IP):4317"},
+        {"endpoint": "http://$(HOST_IP):4317"},
+        {"endpoint": "fd00::5:4318", "protocol": "http/protobuf"},
         {"endpoint": "a:4317"},
         {"endpoint": "a:4318", "protocol": "http/protobuf"},
         {
@@ -253,14 +305,16 @@ def test_collector_speaks_tls_unless_told_not_to(
         },
     ],
 )
-def test_real_collector_takes_the_configuration(given: dict[str, Any], tmp_path: Path) -> None:
-    """`otelcol validate` has no complaint about what the chart renders."""
+def test_real_collector_takes_the_configuration(
+    given: dict[str, Any], host_ip: str, tmp_path: Path
+) -> None:
+    """`otelcol validate` has no complaint about what the chart renders, on a node of any family."""
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(collector_config({"collector": given})))
     command = [str(COLLECTORS[-1]), "validate", f"--config={config}"]
     done = subprocess.run(
         command,
-        env={"OTLP_HEADER_0": "secret"},
+        env={"OTLP_HEADER_0": "secret", "HOST_IP": host_ip},
         capture_output=True,
         text=True,
         check=False,

@@ -51,6 +51,15 @@ def leaves(values: tuple[Value, ...]) -> list[Value]:
     return [leaf for value in values for leaf in value.leaves()]
 
 
+def sections(values: tuple[Value, ...]) -> list[Value]:
+    """Return the maps of keys, each before those in it."""
+    found: list[Value] = []
+    for value in values:
+        if value.is_structure:
+            found += [value, *sections(value.parts)]
+    return found
+
+
 def _parts(
     node: yaml.MappingNode, data: dict[str, Any], lines: list[str], path: tuple[str, ...]
 ) -> tuple[Value, ...]:

@@ -8,8 +8,8 @@
 {{- else -}}
 {{- $config := .Files.Get "files/sidecar.yaml" | fromYaml -}}
 {{- $exporter := values $config.exporters | first -}}
-{{- $isPlain := or $v.tls.insecure (hasPrefix "http://" $v.endpoint) -}}
-{{- $endpoint := $v.endpoint -}}
+{{- $isPlain := or $v.tls.insecure (hasPrefix "http://" (lower $v.endpoint)) -}}
+{{- $endpoint := include "kubenurse-otel.collectorEndpoint" . -}}
 {{- if and (ne $v.protocol "grpc") (not (contains "://" $endpoint)) -}}
 {{- $endpoint = printf "%s://%s" (ternary "http" "https" $isPlain) $endpoint -}}
 {{- end -}}
@@ -34,6 +34,17 @@
 {{- range $config.service.pipelines }}{{ $_ := set . "exporters" (list $name) }}{{ end -}}
 {{ toYaml $config }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+collector.endpoint as the collector takes it. The node's address, $(HOST_IP), is in brackets for gRPC,
+which takes an IPv4 address in them, too. Go's HTTP does not: there it is as it was written.
+*/}}
+{{- define "kubenurse-otel.collectorEndpoint" -}}
+{{- $v := .Values.collector -}}
+{{- $hostIp := eq $v.protocol "grpc" | ternary "[$${env:HOST_IP}]" "${1}$${env:HOST_IP}${2}" -}}
+{{- $endpoint := regexReplaceAll "(\\[?)(?:\\$\\(HOST_IP\\)|\\$\\{(?:env:)?HOST_IP\\})(\\]?)" $v.endpoint $hostIp -}}
+{{- include "kubenurse-otel.bracketed" $endpoint -}}
 {{- end -}}
 
 {{- define "kubenurse-otel.collectorContainer" -}}

@@ -7,11 +7,20 @@
 {{- if and (include "kubenurse-otel.isTrue" $v.serviceMonitor.enabled) (has $v.monitor (list "pod" "none")) -}}
 {{- $problems = append $problems (printf "monitor is %s and serviceMonitor.enabled is true: choose one" $v.monitor) -}}
 {{- end -}}
+{{- $host := include "kubenurse-otel.ingressHost" . -}}
+{{- $isName := and (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$" $host) (not (regexMatch "^[0-9.]+$" $host)) -}}
+{{- if and $host (include "kubenurse-otel.isTrue" $v.ingress.enabled) (not $isName) -}}
+{{- $problems = append $problems (printf "ingress.url: an Ingress takes no host %s: a-z, 0-9, - and . make a DNS name. To check an ingress that you made yourself, set ingress.enabled to false" $host) -}}
+{{- end -}}
 {{- if and $v.daemonset.hostNetwork $collector -}}
 {{- $problems = append $problems "daemonset.hostNetwork and a collector beside the agent: on the node's network anybody could use it; set otel.endpoint in place of collector.endpoint" -}}
 {{- end -}}
 {{- if and $collector $v.otel.endpoint -}}
 {{- $problems = append $problems "otel.endpoint and collector.endpoint (or collector.config): the agent sends to one of them" -}}
+{{- end -}}
+{{- $endpoint := include "kubenurse-otel.collectorEndpoint" . -}}
+{{- if and (ne $endpoint $v.collector.endpoint) (regexMatch "\\]/?$" $endpoint) (or (eq $v.collector.protocol "grpc") (regexMatch ":[0-9]{1,3}\\]" $endpoint)) -}}
+{{- $problems = append $problems (printf "collector.endpoint %s has no port; an IPv6 address with one is written [fd00::5]:4317" $v.collector.endpoint) -}}
 {{- end -}}
 {{- if and $v.collector.tls.clientCertificate (not $v.collector.tls.secretName) -}}
 {{- $problems = append $problems "collector.tls.clientCertificate needs collector.tls.secretName" -}}
@@ -82,6 +91,17 @@ WARNING: daemonset.image is kubenurse's own image; {{ include "kubenurse-otel.im
 WARNING: daemonset.image.tag {{ .Values.daemonset.image.tag }} is a version of kubenurse's; {{ include "kubenurse-otel.image" . }} runs. Take the tag out of your values.
 {{- else if regexMatch "/kubenurse$" (toString .Values.daemonset.image.repository) }}
 WARNING: daemonset.image.repository {{ .Values.daemonset.image.repository }} looks like a copy of kubenurse's image; this chart needs kubenurse-otel's.
+{{- end }}
+{{- range $old, $new := dict "check_api_me_ingress" "check_me_ingress" "check_api_me_service" "check_me_service" }}
+{{- if eq (get $.Values $old | toString) "false" }}
+WARNING: {{ $old }} was the name of {{ $new }} in kubenurse's chart before v1.14.1, and is taken for it: false. Rename it.
+{{- end }}
+{{- end }}
+{{- if eq (((.Values.rbac | default dict).allow_unschedulable | default dict).enabled | toString) "false" }}
+WARNING: rbac.allow_unschedulable.enabled of kubenurse's chart v1.7.0 is false, no rights on nodes: it is taken for allow_unschedulable: true. Rename it.
+{{- end }}
+{{- if and .Values.namespace (ne (toString .Values.namespace) .Release.Namespace) }}
+WARNING: namespace {{ .Values.namespace }} of kubenurse's chart v1.7.0 is not used, as by its later ones: everything is in {{ .Release.Namespace }}, the release's namespace.
 {{- end }}
 {{- if include "kubenurse-otel.isTrue" .Values.insecure }}
 WARNING: insecure is true: certificates of ingress, Service, neighbours and extra checks are not verified. That was kubenurse's default; false is ours.

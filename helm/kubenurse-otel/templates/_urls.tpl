@@ -1,18 +1,26 @@
 {{/* Where things are: hosts, URLs, ports, and which way telemetry goes. */}}
 
+{{/* A host as Kubernetes takes one in an Ingress or HTTPRoute: lower case, no dot at its end. */}}
+{{- define "kubenurse-otel.host" -}}
+{{- . | lower | trimSuffix "." -}}
+{{- end -}}
+
 {{/* The ingress' host; empty while there is none. kubenurse's chart has a dummy as its default. */}}
 {{- define "kubenurse-otel.ingressHost" -}}
-{{- $host := regexReplaceAll "^https?://" (.Values.ingress.url | default "") "" | regexFind "^[^/:]+" -}}
+{{- $host := regexReplaceAll "^https?://" (.Values.ingress.url | default "") "" | regexFind "^[^/:]+" | include "kubenurse-otel.host" -}}
 {{- if ne $host "dummy-kubenurse.example.com" }}{{ $host }}{{ end -}}
 {{- end -}}
 
 {{/* KUBENURSE_INGRESS_URL; empty while there is neither a real ingress.url nor an HTTPRoute's host. */}}
 {{- define "kubenurse-otel.ingressUrl" -}}
-{{- if include "kubenurse-otel.ingressHost" . -}}
-{{- $url := trimSuffix "/" .Values.ingress.url -}}
-{{- regexMatch "^https?://" $url | ternary $url (printf "https://%s" $url) -}}
-{{- else if and .Values.httpRoute.parentRefs .Values.httpRoute.hostnames -}}
-https://{{ first .Values.httpRoute.hostnames }}
+{{- $host := include "kubenurse-otel.ingressHost" . -}}
+{{- if $host -}}
+{{- $scheme := regexFind "^https?://" .Values.ingress.url | default "https://" -}}
+{{- $rest := regexReplaceAll "^(https?://)?[^/:]+" .Values.ingress.url "" -}}
+{{- printf "%s%s%s" $scheme $host (trimSuffix "/" $rest) -}}
+{{- else if .Values.httpRoute.parentRefs -}}
+{{- range .Values.httpRoute.hostnames | uniq | reverse }}{{ if not (hasPrefix "*" .) }}{{ $host = include "kubenurse-otel.host" . }}{{ end }}{{ end -}}
+{{- with $host }}https://{{ . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
@@ -40,14 +48,31 @@ https://{{ first .Values.httpRoute.hostnames }}
 {{- default $own .Values.neighbour_filter -}}
 {{- end -}}
 
+{{/*
+A URL or host:port, with an IPv6 address in brackets (RFC 3986 section 3.2.2). Without them, as
+http://$(HOST_IP):4318 becomes on an IPv6 node, 80, 443 and four digits or more at the end are a port.
+*/}}
+{{- define "kubenurse-otel.bracketed" -}}
+{{- $scheme := regexFind "^[A-Za-z][A-Za-z0-9+.-]*://" . -}}
+{{- $rest := trimPrefix $scheme . -}}
+{{- $authority := regexFind "^[^/?#]*" $rest -}}
+{{- $path := trimPrefix $authority $rest -}}
+{{- if regexMatch "^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*$" $authority -}}
+{{- $port := regexFind ":([0-9]{4,5}|80|443)$" $authority -}}
+{{- $authority = printf "[%s]%s" (trimSuffix $port $authority) $port -}}
+{{- end -}}
+{{ $scheme }}{{ $authority }}{{ $path }}
+{{- end -}}
+
 {{/* The port of a URL, or of host:port; else that of its scheme, else the given `default`. */}}
 {{- define "kubenurse-otel.port" -}}
-{{- $authority := regexReplaceAll "^[a-z]+://" .url "" | regexFind "^(\\[[^\\]]*\\]|[^/:?;|]*)(:[0-9]+)?" -}}
+{{- $url := include "kubenurse-otel.bracketed" .url | lower -}}
+{{- $authority := regexReplaceAll "^[a-z]+://" $url "" | regexFind "^(\\[[^\\]]*\\]|[^/:?;|]*)(:[0-9]+)?" -}}
 {{- $port := regexFind ":[0-9]+$" $authority | trimPrefix ":" -}}
 {{- if $port -}}{{ $port }}
 {{- else if .default -}}{{ .default }}
-{{- else if hasPrefix "https://" .url -}}443
-{{- else if hasPrefix "http://" .url -}}80
+{{- else if hasPrefix "https://" $url -}}443
+{{- else if hasPrefix "http://" $url -}}80
 {{- end -}}
 {{- end -}}
 
