@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from kubenurse_otel.transport import kernel
 from kubenurse_otel.transport.kernel import Stamp, TcpInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMESTAMPS = struct.pack("qqqqqq", 1_790_000_000, 123_456_789, 0, 0, 0, 0)
 AT_NS = 1_790_000_000_123_456_789
@@ -89,6 +93,21 @@ def test_tcp_info_fields_stand_where_linux_tcp_h_has_them() -> None:
     assert older.dsacks == 0
 
 
+@pytest.fixture
+def stamping() -> Iterator[None]:
+    """The kernel stamps what comes: it switches over lazily, in a worker of its own."""
+    held = kernel.keep_receive_timestamps_on()
+    assert held is not None
+    with held, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        held.bind(("127.0.0.1", 0))
+        stamp = None
+        while stamp is None:
+            sender.sendto(b"?", held.getsockname())
+            _, stamp = kernel.receive(held, 1)
+        yield
+
+
+@pytest.mark.usefixtures("stamping")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_real_socket_gives_send_acknowledge_and_receive_stamps(host: str) -> None:
     """On loopback, without privilege, all three lie between our own marks."""
