@@ -43,6 +43,7 @@ class ErrorType(StrEnum):
     CONNECTION_CLOSED_EARLY = "connection_closed_early"
     MALFORMED_RESPONSE = "malformed_response"
     RESPONSE_HEAD_TOO_LARGE = "response_head_too_large"
+    RESPONSE_TOO_COSTLY = "response_too_costly"
     HTTP_STATUS = "http_status"
     WRONG_PEER = "wrong_peer"
     OWN_TIMEOUT = "own_timeout"
@@ -75,6 +76,10 @@ class MalformedResponseError(CheckError):
 
 class ResponseHeadTooLargeError(CheckError):
     """The answer's status line and headers go on beyond the bound that we set for them."""
+
+
+class TooCostlyError(CheckError):
+    """What the far end sends is made of so many pieces that reading on would hold up others."""
 
 
 class OwnTimeoutError(CheckError):
@@ -142,6 +147,7 @@ RULES: Final = (
     Rule(CredentialsMissingError, ErrorType.CREDENTIALS_MISSING),
     Rule(MalformedResponseError, ErrorType.MALFORMED_RESPONSE),
     Rule(ResponseHeadTooLargeError, ErrorType.RESPONSE_HEAD_TOO_LARGE),
+    Rule(TooCostlyError, ErrorType.RESPONSE_TOO_COSTLY),
     Rule(ClosedEarlyError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
     Rule(ClosedEarlyError, ErrorType.CONNECTION_CLOSED_EARLY),
     # Time. ETIMEDOUT of the kernel is a TimeoutError too.
@@ -247,6 +253,8 @@ SENTENCES: Final = {
     "look at what listens there",
     ErrorType.RESPONSE_HEAD_TOO_LARGE: "the head of the answer of {target} is too large{detail}: "
     "look at its cookies and other headers, and at what a proxy on the way adds",
+    ErrorType.RESPONSE_TOO_COSTLY: "{target} sends what takes this agent too much work to read"
+    "{detail}: look at what listens there, no sound server does so",
     ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
     ErrorType.WRONG_PEER: "another node's agent answered at {target} ({detail}): an address is "
     "given twice (IPAM, pod CIDRs), a route or NAT rule leads elsewhere, or a static neighbour's "

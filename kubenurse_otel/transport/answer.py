@@ -19,7 +19,7 @@ the network, so that Go's reader is the measure, in both directions. No library 
 
 A space before the first header's name is refused by Go, too; before a later one's it is obs-fold.
 Not as Go: a status is three digits (it reads `+20`), ten interim answers are enough, a head ends
-within 64 KiB (Go: 10 MB), and a body is read no further than its bound.
+within 64 KiB and 1,024 lines (Go: 10 MB), and a body is read no further than its bound.
 The verdict depends on the bytes alone, never on how they were cut.
 """
 
@@ -39,6 +39,7 @@ from kubenurse_otel.transport.fields import FieldLines, Headers, elements, quote
 
 MAX_HEAD_BYTES: Final = 65_536
 """Status line and headers, those of interim answers before it included."""
+MAX_HEAD_LINES: Final = 1024
 MAX_INTERIM_RESPONSES: Final = 10
 
 _PROTOCOL: Final = b"HTTP/"
@@ -60,6 +61,7 @@ class Answer:
         "_buffer",
         "_fields",
         "_head_bytes",
+        "_head_lines",
         "_interim",
         "_method",
         "_status",
@@ -82,7 +84,7 @@ class Answer:
         self._fields = FieldLines()
         self._status: int | None = None
         """Of the head that is being read, once its first line is there."""
-        self._head_bytes = self._interim = 0
+        self._head_bytes = self._head_lines = self._interim = 0
         self._body: SizedBody | None = None
 
     @property
@@ -99,6 +101,11 @@ class Answer:
     def content_bytes(self) -> int:
         """How much of its content was read."""
         return self._body.content_bytes if self._body is not None else 0
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks it came in."""
+        return self._body.chunks if self._body is not None else 0
 
     @property
     def reusable(self) -> bool:
@@ -140,7 +147,12 @@ class Answer:
         self._head_bytes += len(line or b"")
         if self._head_bytes + (len(self._buffer) if line is None else 0) > MAX_HEAD_BYTES:
             raise ResponseHeadTooLargeError(f"over {MAX_HEAD_BYTES // 1024} KiB")
-        return None if line is None else without_end(line)
+        if line is None:
+            return None
+        self._head_lines += 1
+        if self._head_lines > MAX_HEAD_LINES:
+            raise ResponseHeadTooLargeError(f"over {MAX_HEAD_LINES} lines")
+        return without_end(line)
 
     def _beginning(self) -> str:
         """What came instead. Not our own request sent back: it can hold secrets."""

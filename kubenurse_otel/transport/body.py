@@ -31,12 +31,13 @@ _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}").fullmatch
 class SizedBody:
     """As long as Content-Length says; also the one that is not there, of 0 bytes."""
 
-    __slots__ = ("_buffer", "_left", "content_bytes", "finished", "whole")
+    __slots__ = ("_buffer", "_left", "chunks", "content_bytes", "finished", "whole")
 
     def __init__(self, buffer: Buffer, length: int) -> None:
         self._buffer = buffer
         self._left = length
         self.content_bytes = 0
+        self.chunks = 0
         self.finished = self.whole = length == 0
         """Nothing more of it is wanted; it came to its end."""
 
@@ -96,7 +97,7 @@ class ChunkedBody(SizedBody):
         return more and not self.finished
 
     def _chunk_line(self) -> bool:
-        if b"\n" not in self._buffer.peek(MAX_CHUNK_LINE_BYTES):
+        if not self._buffer.has_line(within=MAX_CHUNK_LINE_BYTES):
             if len(self._buffer) >= MAX_CHUNK_LINE_BYTES:
                 raise MalformedResponseError("a chunk's size and extensions over 4 KiB")
             return False
@@ -110,6 +111,7 @@ class ChunkedBody(SizedBody):
         size = line[:-2].rstrip(b" \t").partition(b";")[0]
         if not _CHUNK_SIZE(size):
             raise MalformedResponseError(f"not a chunk's size: {quoted(size)}")
+        self.chunks += 1
         self._left = int(size, 16)
         self._excess_bytes = max(0, self._excess_bytes + len(line) - 16 - 2 * self._left)
         self._in_chunk = self._left > 0

@@ -25,6 +25,10 @@ class Buffer:
         """At most ``size`` bytes, which stay."""
         return bytes(self._data[self._at : self._at + size])
 
+    def has_line(self, *, within: int) -> bool:
+        """Whether a line ends in the next bytes."""
+        return self._data.find(b"\n", self._at, self._at + within) >= 0
+
     def skip(self, size: int) -> None:
         self._at += size
         self._scanned = max(self._scanned, self._at)

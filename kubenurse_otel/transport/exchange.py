@@ -41,7 +41,7 @@ class Exchange:
 
     async def run(self, method: bytes, target: bytes, headers: Headers) -> Reply:
         """Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
-        ResponseHeadTooLargeError.
+        ResponseHeadTooLargeError, TooCostlyError.
         """
         await self._send(method, target, headers)
         answer = await self._answer(method)
@@ -71,7 +71,9 @@ class Exchange:
             if received is not None:
                 self._mark(received)
             if data:
+                before = answer.chunks
                 answer.feed(data)
+                self._connection.effort.add(answer.chunks - before)
             else:
                 answer.end()
         return answer

@@ -332,6 +332,7 @@ _PROTOCOL: Final = frozenset(
         errors.ErrorType.CONNECTION_CLOSED_EARLY,
         errors.ErrorType.MALFORMED_RESPONSE,
         errors.ErrorType.RESPONSE_HEAD_TOO_LARGE,
+        errors.ErrorType.RESPONSE_TOO_COSTLY,
     }
 )
 

@@ -182,6 +182,8 @@ class _Figures:
     tls: int | None = None
     tls_waited: int = 0
     request: int | None = None
+    unanswered: int = 0
+    """Waited since the request left, where no byte of an answer has come."""
     receive: int | None = None
     request_loss: int = 0
     loss: int = 0
@@ -225,7 +227,7 @@ def own_delay_so_far_ns(marks: Marks, now_ns: int, waiting_since_ns: int) -> int
         (figures.dns or 0)
         + (figures.connect or 0)
         + figures.tls_waited
-        + (figures.request or 0)
+        + (figures.request or figures.unanswered)
         + (figures.receive or 0)
         if figures
         else elapsed
@@ -327,7 +329,8 @@ def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
 
 
 def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line: _Line) -> None:
-    if marks.first_byte is None:
+    if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
+        figures.unanswered, _ = _waited(marks, Stage.REQUEST, times)
         return
     first_sent, last_sent = times.sent(request)
     first_byte = times.received(marks.first_byte)

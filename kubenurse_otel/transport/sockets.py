@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel import errors
 from kubenurse_otel.transport import kernel
+from kubenurse_otel.transport.effort import Effort
+from kubenurse_otel.transport.hello import refuse_large_groups
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 from kubenurse_otel.transport.resolve import DeadlineExceededError
 
@@ -167,6 +169,7 @@ class Connection:
         self.marks = marks
         self.stage = Stage.REQUEST
         self.deadline = 0.0
+        self.effort = Effort()
         self.ssl_object: ssl.SSLObject | None = None
         self._sock = sock
         self._sent_bytes = 0
@@ -213,6 +216,7 @@ class Connection:
         """Begin another exchange on it, with marks of its own."""
         self.marks = marks
         self.stage = Stage.REQUEST
+        self.effort = Effort()
         marks.reused = True
         marks.encrypted = self.ssl_object is not None
         marks.timestamps_enabled = self.timestamps_enabled
@@ -220,7 +224,7 @@ class Connection:
         marks.retransmits_before = info.retransmits if info is not None else 0
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
-        """Shake hands. Raises ssl.SSLError, OSError or DeadlineExceededError."""
+        """Shake hands. Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError."""
         self.marks.tls_started_ns = time.monotonic_ns()
         self.marks.encrypted = True
         self.stage = Stage.TLS
@@ -232,8 +236,11 @@ class Connection:
             try:
                 self.ssl_object.do_handshake()
             except ssl.SSLWantReadError:
-                await self._flush()
-                await self._feed()
+                flight = self._outgoing.read()
+                refuse_large_groups(flight)
+                if flight:
+                    await self._send(flight)
+                self.effort.handshake(await self._feed())
             except ssl.SSLError:
                 with contextlib.suppress(OSError):  # the alert that says why is a courtesy
                     await self._flush()
@@ -255,18 +262,22 @@ class Connection:
     async def receive(self) -> tuple[bytes, Received | None]:
         """Read some plain bytes, with the read that brought (the last of) them; b"" at the end.
 
-        Raises OSError, ssl.SSLError or DeadlineExceededError.
+        Raises OSError, ssl.SSLError, TooCostlyError or DeadlineExceededError.
         """
         if self.ssl_object is None:
             return await self._receive()
         while True:
+            if self.effort.turn_is_due:
+                await self._turn(time.monotonic_ns())
             try:
                 data = self.ssl_object.read(READ_BYTES)
             except ssl.SSLWantReadError:
-                await self._feed()
+                self.effort.silent(await self._feed())
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b"", None
             else:
+                self.effort.add(1)
+                self.effort.silent(-len(data))
                 if self._outgoing is not None and self._outgoing.pending:
                     await self._flush()  # the answer to a TLS 1.3 key update
                 # b"" is a close_notify: what was read last brought no byte of an answer.
@@ -283,13 +294,15 @@ class Connection:
     def _last_received(self) -> Received | None:
         return next((s for s in reversed(self.marks.steps) if isinstance(s, Received)), None)
 
-    async def _feed(self) -> None:
+    async def _feed(self) -> int:
+        """Hand TLS what came; how much it was."""
         assert self._incoming is not None
         data, _ = await self._receive()
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+        return len(data)
 
     async def _flush(self) -> None:
         assert self._outgoing is not None
@@ -341,7 +354,7 @@ class Connection:
 
     async def _receive(self) -> tuple[bytes, Received | None]:
         waiting_since_ns = time.monotonic_ns()
-        expired = False
+        waited = expired = False
         while True:
             try:
                 data, kernel_ns = kernel.receive(self._sock, READ_BYTES)
@@ -350,11 +363,22 @@ class Connection:
                 self.drain_stamps()
                 if expired:
                     raise DeadlineExceededError(waiting_since_ns) from None
-                expired = not await self._readable()
+                waited, expired = True, not await self._readable()
+                self.effort.turned()
             else:
                 break
         if not data:
             return b"", None
         received = Received(self.stage, time.monotonic_ns(), kernel_ns)
         self.marks.steps.append(received)
+        self.effort.read(waited=waited)
+        if self.effort.turn_is_due:
+            await self._turn(waiting_since_ns)
         return data, received
+
+    async def _turn(self, waiting_since_ns: int) -> None:
+        """Let everybody else on the loop have their turn. Raises DeadlineExceededError."""
+        await asyncio.sleep(0)
+        self.effort.turned()
+        if asyncio.get_running_loop().time() >= self.deadline:
+            raise DeadlineExceededError(waiting_since_ns)

@@ -13,9 +13,6 @@ from servers import BEHAVIOURS, answer, answer_bytes, speaks_first, tunnel
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.transport.agent_headers import is_proxied, node_name, server_timing
-from kubenurse_otel.transport.exchange import Exchange
-from kubenurse_otel.transport.kernel import read_clocks
-from kubenurse_otel.transport.marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,34 +75,6 @@ async def test_a_huge_body_is_not_read(
     assert checked.measured.status_code == 200
     assert checked.response is not None
     assert checked.response.content == b""
-
-
-class EndlessTinyChunks:
-    """A connection on which chunks of one byte come for ever; counts the reads."""
-
-    def __init__(self) -> None:
-        self.marks = Marks(started=read_clocks())
-        self.reads = 0
-
-    async def send(self, data: bytes) -> None:
-        assert data.startswith(b"GET ")
-
-    async def receive(self) -> tuple[bytes, None]:
-        self.reads += 1
-        if self.reads == 1:
-            return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", None
-        return b"1\r\nx\r\n" * 2730, None  # 16 KiB
-
-
-async def test_a_body_of_tiny_chunks_costs_no_more_than_its_bytes() -> None:
-    """The bound is on what we read, framing included: no far end can keep our loop busy."""
-    connection = EndlessTinyChunks()
-
-    reply = await Exchange(connection).run(b"GET", b"/", [(b"Host", b"x")])  # type: ignore[arg-type]
-
-    assert reply.status_code == 200
-    assert not reply.reusable
-    assert connection.reads <= 1 + 8 + 1
 
 
 async def test_a_body_of_64_kib_is_whole(serve: Callable[..., FaultServer], prober: Prober) -> None:

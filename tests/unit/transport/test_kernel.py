@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,8 +101,8 @@ def stamping() -> Iterator[None]:
     assert held is not None
     with held, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         held.bind(("127.0.0.1", 0))
-        stamp = None
-        while stamp is None:
+        stamp, give_up = None, time.monotonic() + 10
+        while stamp is None and time.monotonic() < give_up:
             sender.sendto(b"?", held.getsockname())
             _, stamp = kernel.receive(held, 1)
         yield

@@ -1,0 +1,64 @@
+"""What the far end of one check may cost us: counted, bounded, and never in one go.
+
+Time alone is no bound: a far end whose bytes are always there already never makes us wait.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kubenurse_otel.errors import TooCostlyError
+
+MAX_PIECES: Final = 4096
+"""Reads of the socket, TLS records with plain text, chunks: each costs up to 10 us of CPU."""
+MAX_HANDSHAKE_BYTES: Final = 131_072
+"""OpenSSL takes 100 KiB of certificates."""
+MAX_SILENT_BYTES: Final = 65_536
+"""TLS after its handshake, without the plain text in it: session tickets (up to 15 us for each 18
+bytes), key updates, framing.
+"""
+PIECES_A_TURN: Final = 256
+"""After so many others have their turn; and after each read of the socket that had not to wait."""
+
+
+class Effort:
+    """The cost of one exchange so far. Everything that adds to it raises TooCostlyError."""
+
+    __slots__ = ("_handshake_bytes", "_hurried", "_pieces", "_pieces_at_turn", "_silent_bytes")
+
+    def __init__(self) -> None:
+        self._pieces = self._pieces_at_turn = 0
+        self._hurried = False
+        self._handshake_bytes = self._silent_bytes = 0
+
+    @property
+    def turn_is_due(self) -> bool:
+        """Go on only when the event loop has been round."""
+        return self._hurried or self._pieces - self._pieces_at_turn >= PIECES_A_TURN
+
+    def turned(self) -> None:
+        """The event loop has been round."""
+        self._hurried, self._pieces_at_turn = False, self._pieces
+
+    def read(self, *, waited: bool) -> None:
+        """Bytes were read from the socket."""
+        self._hurried = not waited
+        self.add(1)
+
+    def add(self, pieces: int) -> None:
+        """Records or chunks were taken out of what was read."""
+        self._pieces += pieces
+        if self._pieces > MAX_PIECES:
+            raise TooCostlyError(f"in over {MAX_PIECES} reads, TLS records and chunks")
+
+    def handshake(self, size: int) -> None:
+        """Bytes of a TLS handshake came."""
+        self._handshake_bytes += size
+        if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
+            raise TooCostlyError(f"over {MAX_HANDSHAKE_BYTES // 1024} KiB of TLS handshake")
+
+    def silent(self, size: int) -> None:
+        """Bytes of TLS came; negative: so many of them were plain text."""
+        self._silent_bytes += size
+        if self._silent_bytes > MAX_SILENT_BYTES:
+            raise TooCostlyError(f"over {MAX_SILENT_BYTES // 1024} KiB of TLS without plain text")
