@@ -7,7 +7,7 @@ CACHE := .cache
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults package lock clean
+.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, 
 
 faults: $(VENV)/.dev ## every fault there is, on two clusters; writes docs/faults.md (root, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.faults --jobs 2 --write $(ARGS)
+
+hostile: $(VENV)/.dev ## attack an agent at 160 MiB in every way: an hour; ARGS="--gate --seconds 10" a few (root)
+	@PYTHONPATH=tests $(BIN)/python -m hostile $(ARGS)
 
 package: $(VENV)/.dev ## the wheel, its source and the chart, into dist/; and tries them without a checkout
 	$(BIN)/python -m hatchling build --directory dist

@@ -1,0 +1,308 @@
+"""Clients of the agent's ports: from one pod, or from many."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from typing import Final
+
+from hostile.agent import TLS_PORT
+from hostile.attack import Attack, Group
+from hostile.crowd import Connection, crowd
+
+
+def get(path: str, *headers: str) -> bytes:
+    return "\r\n".join((f"GET {path} HTTP/1.1", "Host: agent", *headers, "", "")).encode()
+
+
+HAPPY: Final = get("/alwayshappy")
+SMALL: Final = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def _client_hello() -> bytes:
+    """A whole ClientHello of this Python, and nothing after it."""
+    outgoing = ssl.MemoryBIO()
+    session = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a")
+    try:
+        session.do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise AssertionError("a handshake without a peer")
+
+
+CLIENT_HELLO: Final = _client_hello()
+
+
+async def pipelining(connection: Connection) -> None:
+    while True:
+        await connection.send(SMALL * 600)
+        for _ in range(10):
+            await connection.read()
+
+
+async def pipelining_unread(connection: Connection) -> None:
+    await connection.send(SMALL * 600)
+    await connection.stay()
+
+
+async def unfinished_head(connection: Connection) -> None:
+    await connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:b\r\n" * 3_200)
+    await connection.stay()
+
+
+async def never_reading(connection: Connection) -> None:
+    await connection.send(get("/alive"))
+    await connection.stay()
+
+
+async def reading_slowly(connection: Connection) -> None:
+    await connection.send(get("/alive"))
+    while True:
+        await connection.read(1)
+        await asyncio.sleep(0.5)
+
+
+async def asking_for_alive(connection: Connection) -> None:
+    while True:
+        await connection.send(get("/alive"))
+        await connection.read()
+
+
+async def scraping(connection: Connection) -> None:
+    await connection.send(
+        get("/metrics", "Accept: application/openmetrics-text", "Connection: close")
+    )
+    await connection.read_all()
+
+
+async def idle(connection: Connection) -> None:
+    await connection.stay()
+
+
+async def idle_after_an_answer(connection: Connection) -> None:
+    await connection.send(HAPPY)
+    await connection.stay()
+
+
+async def head_by_bytes(connection: Connection) -> None:
+    for byte in get("/alwayshappy", *(f"X-{number}: y" for number in range(100))):
+        await connection.send(bytes([byte]))
+        await asyncio.sleep(1.0)
+
+
+async def body_by_bytes(connection: Connection) -> None:
+    await connection.send(b"POST /alive HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n")
+    while True:
+        await connection.send(b"x")
+        await asyncio.sleep(0.5)
+
+
+async def body_without_end(connection: Connection) -> None:
+    await connection.send(b"POST /alive HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await connection.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+
+
+async def garbage(connection: Connection) -> None:
+    await connection.send(random.randbytes(2_000))
+    await connection.read_all()
+
+
+async def ending_at_once(connection: Connection) -> None:
+    await connection.send(HAPPY)
+
+
+async def asking_as_agents_do(connection: Connection) -> None:
+    await connection.send(get("/alwayshappy", "Connection: close"))
+    await connection.read_all()
+
+
+async def unfinished_handshake(connection: Connection) -> None:
+    await connection.send(CLIENT_HELLO)
+    await connection.stay()
+
+
+async def handshakes(connection: Connection) -> None:
+    await connection.send(CLIENT_HELLO)
+    await connection.read()
+
+
+MIXED: Final = (
+    pipelining,
+    pipelining_unread,
+    unfinished_head,
+    never_reading,
+    reading_slowly,
+    asking_for_alive,
+    scraping,
+    idle,
+    idle_after_an_answer,
+    head_by_bytes,
+    body_by_bytes,
+    body_without_end,
+    garbage,
+    ending_at_once,
+)
+
+ATTACKS: Final = (
+    Attack(
+        "mixed",
+        Group.CLIENTS,
+        "every kind of client below that needs no TLS, at once",
+        "as below",
+        crowd(*MIXED),
+        connections=5_000,
+        addresses=32,
+        seconds=120,
+    ),
+    Attack(
+        "pipelined",
+        Group.CLIENTS,
+        "small requests in one segment after the other, answers read",
+        "600 requests, 16 KB, again and again",
+        crowd(pipelining),
+        connections=1_500,
+    ),
+    Attack(
+        "pipelined-unread",
+        Group.CLIENTS,
+        "small requests in one segment, answers never read",
+        "600 requests, 16 KB",
+        crowd(pipelining_unread),
+        connections=1_500,
+    ),
+    Attack(
+        "unfinished-heads",
+        Group.CLIENTS,
+        "requests whose head never ends",
+        "3,200 headers of 5 B",
+        crowd(unfinished_head),
+        connections=1_500,
+    ),
+    Attack(
+        "never-reading",
+        Group.CLIENTS,
+        "/alive asked for and not read",
+        "an answer of 0.2 MB",
+        crowd(never_reading, small_buffers=False),
+        connections=1_500,
+    ),
+    Attack(
+        "never-reading-many",
+        Group.CLIENTS,
+        "the same from 32 addresses",
+        "an answer of 0.2 MB",
+        crowd(never_reading, small_buffers=False),
+        connections=1_500,
+        addresses=32,
+    ),
+    Attack(
+        "slow-readers",
+        Group.CLIENTS,
+        "/alive read by a byte every half second",
+        "an answer of 0.2 MB",
+        crowd(reading_slowly),
+        connections=500,
+    ),
+    Attack(
+        "alive-flood",
+        Group.CLIENTS,
+        "/alive asked for and read, without a pause",
+        "answers of 0.2 MB",
+        crowd(asking_for_alive),
+        connections=1_000,
+    ),
+    Attack(
+        "scrapers",
+        Group.CLIENTS,
+        "/metrics asked for on connection after connection",
+        "answers of 60 KB",
+        crowd(scraping),
+        connections=200,
+        addresses=8,
+    ),
+    Attack(
+        "idle",
+        Group.CLIENTS,
+        "connections that say nothing",
+        "nothing",
+        crowd(idle),
+        connections=5_000,
+    ),
+    Attack(
+        "idle-after-an-answer",
+        Group.CLIENTS,
+        "connections that ask once and stay",
+        "one request",
+        crowd(idle_after_an_answer),
+        connections=5_000,
+    ),
+    Attack(
+        "slow-heads",
+        Group.CLIENTS,
+        "heads by a byte a second",
+        "1 B/s",
+        crowd(head_by_bytes),
+        connections=1_500,
+    ),
+    Attack(
+        "slow-bodies",
+        Group.CLIENTS,
+        "a body of 1 GB promised, sent by bytes",
+        "2 B/s",
+        crowd(body_by_bytes),
+        connections=1_500,
+    ),
+    Attack(
+        "endless-bodies",
+        Group.CLIENTS,
+        "a chunked body without an end",
+        "as fast as it is taken",
+        crowd(body_without_end),
+        connections=100,
+    ),
+    Attack(
+        "garbage",
+        Group.CLIENTS,
+        "random bytes",
+        "2,000 B",
+        crowd(garbage),
+        connections=200,
+    ),
+    Attack(
+        "ending-at-once",
+        Group.CLIENTS,
+        "clients that are gone before their answer",
+        "one request",
+        crowd(ending_at_once),
+        connections=100,
+    ),
+    Attack(
+        "crowd",
+        Group.CLIENTS,
+        "/alwayshappy asked for as agents do, by too many",
+        "one request a connection",
+        crowd(asking_as_agents_do),
+        connections=100,
+        addresses=32,
+    ),
+    Attack(
+        "unfinished-handshakes",
+        Group.CLIENTS,
+        "a ClientHello and no more",
+        "0.5 KB",
+        crowd(unfinished_handshake, port=TLS_PORT),
+        connections=1_500,
+        tls=True,
+    ),
+    Attack(
+        "handshakes",
+        Group.CLIENTS,
+        "handshakes ended after the server's part",
+        "0.5 KB again and again",
+        crowd(handshakes, port=TLS_PORT),
+        connections=50,
+        tls=True,
+    ),
+)

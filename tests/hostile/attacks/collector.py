@@ -1,0 +1,145 @@
+"""A collector that takes every export and answers it badly. Harmless bytes: zeros and blanks."""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from servers.behaviours import head
+
+from hostile import network
+from hostile.attack import Attack, Group
+from hostile.serving import grpc_answering, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers import Behaviour
+    from servers.fault_server import Connection
+
+    from hostile.agent import Agent
+
+PORT: Final = 4318
+ENVIRONMENT: Final = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{network.COLLECTOR}:{PORT}",
+    "OTEL_METRICS_EXPORTER": "prometheus,otlp",
+    "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2000",
+    "OTEL_BSP_SCHEDULE_DELAY": "1000",
+    "KUBENURSE_TRACE_RATIO": "1",
+}
+
+
+@functools.cache
+def bomb() -> bytes:
+    """400 KB that unpack to 400 MB of zeros."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join(packer.compress(bytes(1_000_000)) for _ in range(400)) + packer.flush()
+
+
+def endless_answer(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(head(200, [("Content-Type", "application/x-protobuf")]))
+    while not connection.server.stopping.is_set():
+        connection.socket.sendall(bytes(65_536))
+
+
+def endless_headers(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(b"HTTP/1.1 200 OK\r\n")
+    while not connection.server.stopping.is_set():
+        connection.socket.sendall(b"a:b\r\n" * 4_096)
+
+
+def endless_header(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+    while not connection.server.stopping.is_set():
+        connection.socket.sendall(b"y" * 65_536)
+
+
+def gzip_bomb(connection: Connection) -> None:
+    connection.read_request()
+    headers = [
+        ("Content-Type", "application/x-protobuf"),
+        ("Content-Encoding", "gzip"),
+        ("Content-Length", str(len(bomb()))),
+    ]
+    connection.send(head(200, headers) + bomb())
+    connection.hold()
+
+
+def trickle(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(head(200, [("Content-Length", "100000")]))
+    while connection.sleep(1.0):
+        connection.send(b"\0")
+
+
+def redirect_loop(connection: Connection) -> None:
+    location = f"http://{network.COLLECTOR}:{PORT}/v1/metrics"
+    while connection.read_request() is not None:
+        connection.send(head(307, [("Location", location), ("Content-Length", "0")]))
+
+
+def retry_later(connection: Connection) -> None:
+    while connection.read_request() is not None:
+        connection.send(head(503, [("Retry-After", "3153600000"), ("Content-Length", "0")]))
+
+
+def silent(connection: Connection) -> None:
+    connection.read_request()
+    connection.hold()
+
+
+def exports_are_given_up(agent: Agent) -> Callable[[], str]:
+    """An export that ends neither well nor badly is counted nowhere and holds all that follow."""
+
+    def failures() -> float:
+        return agent.total("kubenurse_telemetry_exports_total", 'result="failure"')
+
+    before = failures()
+    return lambda: "" if failures() > before else "no export counted as failed"
+
+
+def _attack(name: str, what: str, load: str, behaviour: Behaviour) -> Attack:
+    return Attack(
+        f"collector-{name}",
+        Group.COLLECTOR,
+        what,
+        load,
+        serving(behaviour, network.COLLECTOR, PORT),
+        environment=ENVIRONMENT,
+        judge=exports_are_given_up,
+        seconds=25,
+    )
+
+
+ATTACKS: Final = (
+    _attack("endless-answer", "an answer without an end", "as fast as it is taken", endless_answer),
+    _attack(
+        "endless-headers",
+        "headers without an end",
+        "5 B each, as fast as they are taken",
+        endless_headers,
+    ),
+    _attack(
+        "endless-header", "one header without an end", "as fast as it is taken", endless_header
+    ),
+    _attack("gzip-bomb", "a packed answer", "400 KB that unpack to 400 MB", gzip_bomb),
+    _attack("trickle", "an answer by bytes", "1 B/s", trickle),
+    _attack("redirect-loop", "a redirect to itself", "one a request", redirect_loop),
+    _attack("retry-later", "503, to be tried again in 100 years", "one a request", retry_later),
+    _attack("silent", "takes everything, answers nothing", "nothing", silent),
+    Attack(
+        "collector-grpc-large",
+        Group.COLLECTOR,
+        "a gRPC answer of 64 MiB",
+        "64 MiB",
+        grpc_answering(network.COLLECTOR, PORT, size=64 * 1024 * 1024),
+        environment={**ENVIRONMENT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        judge=exports_are_given_up,
+        seconds=25,
+    ),
+)

@@ -1,0 +1,154 @@
+"""Far ends of checks whose answers cost the agent memory, CPU or series."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from servers.behaviours import BEHAVIOURS, answer, big_body, head
+
+from hostile import network, scene
+from hostile.attack import Attack, Group
+from hostile.serving import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers import Behaviour
+    from servers.fault_server import Connection
+
+    from hostile.agent import Agent
+    from hostile.attack import Target
+
+PORT: Final = 9_000
+TICKETS: Final = 400_000
+REGISTERED_STATUSES: Final = 64
+"""About as many as IANA's registry has."""
+
+
+def environment(scheme: str, *, interval: str = "500ms") -> dict[str, str]:
+    """An extra check of the hostile far end beside the honest one."""
+    return {
+        "KUBENURSE_EXTRA_CHECKS": f"{scene.HONEST}|hostile:{scheme}://{network.FAR_END}:{PORT}/",
+        "KUBENURSE_CHECK_INTERVAL_EXTRA": interval,
+    }
+
+
+def many_tickets(target: Target) -> ssl.SSLContext:
+    """A context that sends 400,000 session tickets (RFC 8446 4.6.1) after the handshake."""
+    context = scene.server_context(target.folder)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = TICKETS
+    return context
+
+
+def records_of_a_byte(target: Target) -> Behaviour:
+    """A sound answer, each byte of it a TLS record of its own, sent many at a time."""
+    context = scene.server_context(target.folder)
+
+    def behave(connection: Connection) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def until_it_has_enough(step: Callable[[], object]) -> None:
+            while True:
+                try:
+                    step()
+                except ssl.SSLWantReadError:
+                    connection.socket.sendall(outgoing.read())
+                    incoming.write(connection.socket.recv(65_536))
+                else:
+                    connection.socket.sendall(outgoing.read())
+                    return
+
+        until_it_has_enough(session.do_handshake)
+        until_it_has_enough(lambda: session.read(65_536))
+        session.write(head(200, [("Content-Length", "1000000")]))
+        while not connection.server.stopping.is_set():
+            for _ in range(4_096):
+                session.write(b"x")
+            connection.socket.sendall(outgoing.read())
+
+    return behave
+
+
+def tiny_records(target: Target) -> None:
+    serving(records_of_a_byte(target), network.FAR_END, PORT)(target)
+
+
+def random_statuses(connection: Connection) -> None:
+    answer(random.randrange(200, 1_000), requests=1)(connection)
+
+
+def random_names(connection: Connection) -> None:
+    """A new name for itself in every answer, as a node or a proxy would tell."""
+    name = f"node-{random.randrange(10**9)}"
+    answer(headers=[("KUBENURSE-NODE-NAME", name), ("Via", f"1.1 {name}")], requests=1)(connection)
+
+
+def no_new_series(agent: Agent) -> Callable[[], str]:
+    def judge() -> str:
+        for name in ("kubenurse_httpclient_requests_total", "kubenurse_errors_total"):
+            found = sum('type="hostile"' in labels for labels in agent.series(name))
+            if found > REGISTERED_STATUSES + 1:
+                return f"{found} series of {name}"
+        return ""
+
+    return judge
+
+
+def _plain(name: str, what: str, load: str, behaviour: Behaviour) -> Attack:
+    return Attack(
+        f"far-end-{name}",
+        Group.FAR_END,
+        what,
+        load,
+        serving(behaviour, network.FAR_END, PORT),
+        environment=environment("http"),
+    )
+
+
+ATTACKS: Final = (
+    Attack(
+        "far-end-session-tickets",
+        Group.FAR_END,
+        "TLS 1.3 session tickets sent ahead of everything",
+        f"{TICKETS:,} tickets a connection",
+        serving(BEHAVIOURS["ok"], network.FAR_END, PORT, tls=many_tickets),
+        environment=environment("https"),
+    ),
+    Attack(
+        "far-end-tiny-records",
+        Group.FAR_END,
+        "TLS records of one byte",
+        "as fast as they are taken",
+        tiny_records,
+        environment=environment("https"),
+    ),
+    _plain("tiny-chunks", "chunks of one byte", "1,000,000 chunks", BEHAVIOURS["tiny_chunks"]),
+    _plain(
+        "endless-head",
+        "headers without an end",
+        "1 KB each, as fast as taken",
+        BEHAVIOURS["endless_head"],
+    ),
+    _plain(
+        "endless-interim",
+        "103 Early Hints without an end",
+        "1,000 a second",
+        BEHAVIOURS["endless_interim"],
+    ),
+    _plain("large-body", "a body of 4 GB", "as fast as it is taken", big_body(2**32)),
+    _plain("slow-body", "a body by bytes", "50 B/s", BEHAVIOURS["dribble_body"]),
+    _plain("random-names", "a new node's name in each answer", "one a check", random_names),
+    Attack(
+        "far-end-random-statuses",
+        Group.FAR_END,
+        "a random status from 200 to 999",
+        "50 checks a second",
+        serving(random_statuses, network.FAR_END, PORT),
+        environment=environment("http", interval="20ms"),
+        judge=no_new_series,
+    ),
+)

@@ -1,0 +1,67 @@
+"""The machine around the agent: what reads its log, what /proc says, how many files it may open."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Final
+
+from servers.behaviours import answer
+
+from hostile import network
+from hostile.attack import Attack, Group
+from hostile.attacks import clients, far_end
+from hostile.crowd import crowd
+from hostile.serving import serving
+
+if TYPE_CHECKING:
+    from servers.fault_server import Connection
+
+    from hostile.attack import Target
+
+_statuses = itertools.cycle((200, 503))
+
+
+def flapping(connection: Connection) -> None:
+    """Good and bad in turn: each change is a line of the agent's log."""
+    answer(next(_statuses), requests=1)(connection)
+
+
+def nothing(target: Target) -> None:
+    time.sleep(max(0.0, target.seconds_left()))
+
+
+ATTACKS: Final = (
+    Attack(
+        "stderr-unread",
+        Group.MACHINE,
+        "stderr is a pipe that nobody reads",
+        "50 lines a second",
+        serving(flapping, network.FAR_END, far_end.PORT),
+        environment={
+            **far_end.environment("http", interval="20ms"),
+            "KUBENURSE_LOG_LEVEL": "debug",
+        },
+        unread_stderr=True,
+        seconds=20,
+    ),
+    Attack(
+        "garbled-proc",
+        Group.MACHINE,
+        "files of /proc and the cgroup hold garbage",
+        "from before the start",
+        nothing,
+        wrapper="for name in stat loadavg meminfo $$/stat $$/statm $$/cgroup $$/limits; "
+        "do mount --bind {folder}/garbage /proc/$name; done; "
+        "mount --bind {folder} /sys/fs/cgroup",
+    ),
+    Attack(
+        "few-files",
+        Group.MACHINE,
+        "256 open files allowed, and idle connections",
+        "nothing",
+        crowd(clients.idle),
+        connections=1_000,
+        wrapper="ulimit -n 256",
+    ),
+)
