@@ -95,10 +95,10 @@ class Agent:
         try:
             status = (proc / "status").read_text()
             files = len(list((proc / "fd").iterdir()))
+            sockets = self.group.socket_bytes() / MIB if self.group else 0.0
         except OSError:
             return Footprint()
         rss = _kib(status, "VmRSS") / 1024
-        sockets = self.group.socket_bytes() / MIB if self.group else 0.0
         return Footprint(rss, sockets, rss + sockets, files, _kib(status, "Threads"))
 
     def start_watching(self) -> None:

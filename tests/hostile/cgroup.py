@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from typing import Final
 _ROOT: Final = Path("/sys/fs/cgroup")
 _PREFIX: Final = "kubenurse-hostile-"
 _NO_LIMIT: Final = 2**40
+_STALE_SECONDS: Final = 600.0
+"""A younger one may be that of a run beside this one, whose agent is about to enter it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +89,5 @@ def _sweep(parent: Path) -> None:
     """Remove what a run that was killed left behind; one with processes in it stays."""
     for left in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            left.rmdir()
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.rmdir()
