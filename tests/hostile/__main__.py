@@ -95,7 +95,8 @@ def _attack_all(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 
 def _line(label: str, outcome: Outcome, words: Sequence[str]) -> str:
     told = (
-        f"peak {outcome.peak_mib:.0f} MiB (RSS {outcome.peak_rss_mib:.0f},"
+        f"{outcome.opened:,} connections,"
+        f" peak {outcome.peak_mib:.0f} MiB (RSS {outcome.peak_rss_mib:.0f},"
         f" sockets {outcome.peak_sockets_mib:.0f}),"
         f" p99 {outcome.p99_seconds * 1e3:.1f} ms"
         f" (neighbour {outcome.neighbour_p99_seconds * 1e3:.1f}),"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from multiprocessing import Value
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from multiprocessing.sharedctypes import Synchronized
     from pathlib import Path
 
     from hostile.agent import Agent
@@ -38,9 +40,16 @@ class Target:
     addresses: int
     pause_seconds: float
     """How long a client waits before it comes again."""
+    opened: Synchronized[int] = field(default_factory=lambda: Value("q", 0))
+    """How many connections there were, across processes."""
 
     def over(self) -> bool:
         return self.seconds_left() <= 0
+
+    def count(self) -> None:
+        """Note that a connection to the agent, or from it, was made."""
+        with self.opened.get_lock():
+            self.opened.value += 1
 
     def seconds_left(self) -> float:
         return self.ends_at - time.monotonic()

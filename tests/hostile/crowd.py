@@ -116,5 +116,6 @@ async def _again_and_again(target: Target, client: Client, source: str, way: _Wa
         with contextlib.suppress(OSError, TimeoutError), way.socket(source) as sock:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await loop.sock_connect(sock, (target.address, way.port))
+            target.count()
             await client(Connection(sock, target))
         await asyncio.sleep(target.pause_seconds)

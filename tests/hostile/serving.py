@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servers import Behaviour
+    from servers.fault_server import Connection
 
     from hostile.attack import Target
 
@@ -29,7 +30,12 @@ def serving(
 
     def run(target: Target) -> None:
         context = tls(target) if tls is not None else None
-        with FaultServer(behaviour, host, port, context):
+
+        def counted(connection: Connection) -> None:
+            target.count()
+            behaviour(connection)
+
+        with FaultServer(counted, host, port, context):
             time.sleep(max(0.0, target.seconds_left()))
 
     return run
@@ -40,7 +46,12 @@ def grpc_answering(host: str, port: int, *, size: int) -> Callable[[Target], Non
 
     def run(target: Target) -> None:
         answer = bytes(size)
-        handler = grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
+
+        def behave(_request: bytes, _context: object) -> bytes:
+            target.count()
+            return answer
+
+        handler = grpc.unary_unary_rpc_method_handler(behave)
 
         class Any(grpc.GenericRpcHandler):
             def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:

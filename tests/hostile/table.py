@@ -24,6 +24,7 @@ _BEGIN: Final = (
 )
 _NOT_RUN: Final = "-"
 _COLUMNS: Final[dict[str, Callable[[Outcome], str]]] = {
+    "connections there were": lambda one: f"{one.opened:,}",
     "peak MiB (RSS, sockets)": lambda one: (
         f"{_figure(one.peak_mib)} ({_figure(one.peak_rss_mib)}, {_figure(one.peak_sockets_mib)})"
     ),
@@ -45,7 +46,7 @@ def render(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     )
     lines: list[str] = []
     for group in Group:
-        head = ("attack", "connections, each with", *_COLUMNS, "what fell")
+        head = ("attack", "at once, each with", *_COLUMNS, "what fell")
         lines += [f"### {group}", "", _row(head), _row("---" for _ in head)]
         for attack in ATTACKS.values():
             if attack.group is group:

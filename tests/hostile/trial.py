@@ -55,6 +55,8 @@ class Outcome:
 
     attack: str
     ended: str = ""
+    opened: int = 0
+    """Connections that there were between attacker and agent."""
     wrong: str = ""
     """The attack's own word of what went wrong."""
     peak_rss_mib: float = math.nan
@@ -151,8 +153,7 @@ def _observe(attack: Attack, plan: Plan, agent: Agent, neighbour: Agent) -> Outc
     before = agent.footprint()
     agent.start_watching()
     with Witness() as witness:
-        with _running_attack(attack, plan, agent):
-            pass
+        opened = _play(attack, plan, agent)
         seen = witness.testify()
     peak = agent.peak
     wrong = _patiently(judge)
@@ -162,6 +163,7 @@ def _observe(attack: Attack, plan: Plan, agent: Agent, neighbour: Agent) -> Outc
     return Outcome(
         attack.name,
         ended="does not answer any more" if hangs else _ended(agent),
+        opened=opened,
         wrong=wrong or "",
         peak_rss_mib=peak.rss_mib,
         peak_sockets_mib=peak.sockets_mib,
@@ -237,9 +239,11 @@ def _warm_up(agent: Agent) -> None:
         time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def _running_attack(attack: Attack, plan: Plan, agent: Agent) -> Iterator[None]:
-    """The attack's process, from its start to its end; killed where it does not end itself."""
+def _play(attack: Attack, plan: Plan, agent: Agent) -> int:
+    """Play the attack in a process of its own to its end; returns how many connections it had.
+
+    Raises AssertionError where it is the attack that failed.
+    """
     seconds = max(plan.seconds, attack.seconds if plan.seconds >= 10 else 0.0)
     target = Target(
         address=agent.address,
@@ -251,15 +255,17 @@ def _running_attack(attack: Attack, plan: Plan, agent: Agent) -> Iterator[None]:
     )
     process = _FORK.Process(target=play, args=(attack, target), daemon=True)
     process.start()
-    try:
-        yield
-        process.join(seconds + _GIVE_UP_SECONDS)
-    finally:
+    process.join(seconds + _GIVE_UP_SECONDS)
+    if process.exitcode is None:
         process.kill()
         process.join()
+    else:
+        assert process.exitcode == 0, f"the attack {attack.name} itself failed"
+    return target.opened.value
 
 
 def play(attack: Attack, target: Target) -> None:
+    """The whole life of an attack's process."""
     os.nice(5)  # It stands for other machines: it gets what the agents and the witness leave.
     attack.run(target)
     os._exit(0)  # Threads that still serve are nobody's any more.

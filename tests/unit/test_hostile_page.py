@@ -14,6 +14,7 @@ from hostile.trial import Outcome
 
 HELD = Outcome(
     "idle",
+    opened=12_345,
     peak_rss_mib=60.0,
     peak_sockets_mib=10.0,
     peak_mib=70.0,
@@ -65,7 +66,7 @@ def test_what_is_written_is_read_again() -> None:
     assert found["p99_seconds"] is None
     assert str(outcome) == str(Outcome.from_json(found))
     page = table.place(table.PAGE.read_text(), {"now": {"idle": HELD.to_json()}})
-    assert "| 70 (60, 10) | 20 | 44, 45 | 20 of 20, 0.10 | nothing |" in page
+    assert "| 12,345 | 70 (60, 10) | 20 | 44, 45 | 20 of 20, 0.10 | nothing |" in page
     assert page == table.place(page, {"now": {"idle": HELD.to_json()}})
 
 
