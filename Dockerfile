@@ -1,7 +1,5 @@
-# The agent's image. BASE_IMAGE has python3 (3.11 or 3.12) and ca-certificates; BUILD_IMAGE also pip.
-# Python 3.13 and later verify with VERIFY_X509_STRICT, which CAs of clusters without key identifiers
-# do not pass.
-ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
+# The agent's image. BASE_IMAGE has python3 (3.11 to 3.14) and ca-certificates; BUILD_IMAGE also pip.
+ARG BASE_IMAGE=docker.io/library/python:3.14-slim-trixie
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 # Runs on the builder's architecture: the wheels are picked for the target's, nothing is emulated.
