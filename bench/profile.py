@@ -129,8 +129,9 @@ IMPORTS: Final = (
     "kubenurse_otel.bridge",
     "kubenurse_otel.server",
     "kubenurse_otel.app",
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.common.trace_encoder",
+    "opentelemetry.exporter.otlp.proto.common.metrics_encoder",
+    "kubenurse_otel.telemetry.otlp_http",
 )
 
 

@@ -193,12 +193,17 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Spans dropped, series beyond a limit",
-                "Spans worth keeping that were not exported, by reason; label sets too many.",
+                "Spans dropped, items rejected, series beyond a limit",
+                "Spans worth keeping that were not exported, by reason; spans and points that a "
+                "collector rejected; label sets too many.",
                 [
                     Query(
                         f"sum by (reason) ({rate('kubenurse_telemetry_spans_dropped_total')})",
                         "spans: {{reason}}",
+                    ),
+                    Query(
+                        f"sum by (signal) ({rate('kubenurse_telemetry_rejected_items_total')})",
+                        "rejected: {{signal}}",
                     ),
                     Query(
                         or_zero(f"sum({rate('kubenurse_telemetry_series_overflowed_total')})"),

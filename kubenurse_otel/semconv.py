@@ -507,7 +507,14 @@ TELEMETRY_EXPORTS: Final = Metric(
     MetricKind.COUNTER,
     "{export}",
     ("signal", "result"),
-    "OTLP exports by signal (traces, metrics) and result (success, failure).",
+    "OTLP exports by signal (traces, metrics) and result (success, partial, failure).",
+)
+TELEMETRY_REJECTED_ITEMS: Final = Metric(
+    "kubenurse_telemetry_rejected_items_total",
+    MetricKind.COUNTER,
+    "{item}",
+    ("signal",),
+    "Spans and data points in exports that a collector took, and of which it rejected these.",
 )
 SPANS_DROPPED: Final = Metric(
     "kubenurse_telemetry_spans_dropped_total",
@@ -597,6 +604,7 @@ METRICS: Final = (
     READY,
     BUILD_INFO,
     TELEMETRY_EXPORTS,
+    TELEMETRY_REJECTED_ITEMS,
     SPANS_DROPPED,
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,

@@ -1,6 +1,7 @@
 """A collector for tests: takes OTLP by http/protobuf or grpc on a real socket and decodes it.
 
-Behaves as told: answers, refuses with a status, is slow, or hangs. `with` closes everything.
+Behaves as told: answers, takes a part, refuses with a status, is slow, or hangs. `with` closes
+everything.
 """
 
 from __future__ import annotations
@@ -33,7 +34,22 @@ class Received:
     refused: int = 0
     endpoint: str = ""
     status: int = 200
-    """Of http; for grpc anything but 200 is UNAVAILABLE (503) or PERMISSION_DENIED."""
+    """Of http; for grpc anything but 200 is UNAVAILABLE (503), RESOURCE_EXHAUSTED
+    (429) or PERMISSION_DENIED."""
+    rejected: int = 0
+    """In the answer's partial_success; what came is kept all the same."""
+    message: str = ""
+    """The answer's error_message."""
+    answer_status: int = 200
+    """Of http, where it takes what comes."""
+    close_after_answer: bool = False
+    """Of http: without a word of it before."""
+    peers: list[tuple[str, int]] = field(default_factory=list)
+    """Of http: where each request came from."""
+    body: bytes | None = None
+    """Of http: instead of the answer that is due."""
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    """Of http: over those that are due; of grpc: trailing metadata where it refuses."""
     release: threading.Event = field(default_factory=threading.Event)
     """Answers wait for it; set unless the test hangs the receiver."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -64,6 +80,20 @@ class Received:
         """Wait until ``condition`` holds, looked at whenever something came in."""
         with self._changed:
             return self._changed.wait_for(condition, seconds)
+
+    def answer(self, kind: str) -> Any:
+        """The answer that is due, as a message."""
+        response: Any
+        if kind == "metrics":
+            response = metrics_service_pb2.ExportMetricsServiceResponse()
+            response.partial_success.rejected_data_points = self.rejected
+        else:
+            response = trace_service_pb2.ExportTraceServiceResponse()
+            response.partial_success.rejected_spans = self.rejected
+        response.partial_success.error_message = self.message
+        if not (self.rejected or self.message):
+            response.ClearField("partial_success")
+        return response
 
     # --- views of what came in
 
@@ -114,9 +144,16 @@ def http_receiver(
             kind = "metrics" if self.path.endswith("metrics") else "traces"
             headers = {name.lower(): value for name, value in self.headers.items()}
             good = received.take(kind, body, headers, self.path)
-            self.send_response(200 if good else received.status)
-            self.send_header("Content-Length", "0")
+            answer = received.answer(kind).SerializeToString() if good else b""
+            answer = answer if received.body is None else received.body
+            due = {"Content-Length": str(len(answer)), "Content-Type": "application/x-protobuf"}
+            received.peers.append(self.client_address)
+            self.send_response(received.answer_status if good else received.status)
+            for name, value in (due | received.answer_headers).items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(answer)
+            self.close_connection |= received.close_after_answer
 
         def log_message(self, *_arguments: Any) -> None:
             pass
@@ -151,28 +188,23 @@ def grpc_receiver(
     """OTLP grpc; ``endpoint`` is http(s)://...:port. ``client_ca``: clients show theirs."""
     received = Received()
 
-    def answer(kind: str, request: Any, context: grpc.ServicerContext, response: Any) -> Any:
+    def answer(kind: str, request: Any, context: grpc.ServicerContext) -> Any:
         headers = {pair.key: str(pair.value) for pair in context.invocation_metadata()}
         if not received.take(kind, request.SerializeToString(), headers, kind):
-            code = (
-                grpc.StatusCode.UNAVAILABLE
-                if received.status == 503
-                else grpc.StatusCode.PERMISSION_DENIED
+            code = {503: grpc.StatusCode.UNAVAILABLE, 429: grpc.StatusCode.RESOURCE_EXHAUSTED}.get(
+                received.status, grpc.StatusCode.PERMISSION_DENIED
             )
-            context.abort(code, "refused by the test")
-        return response
+            context.set_trailing_metadata(tuple(received.answer_headers.items()))
+            context.abort(code, received.message or "refused by the test")
+        return received.answer(kind)
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
-            return answer(
-                "metrics", request, context, metrics_service_pb2.ExportMetricsServiceResponse()
-            )
+            return answer("metrics", request, context)
 
     class Traces(trace_service_pb2_grpc.TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
-            return answer(
-                "traces", request, context, trace_service_pb2.ExportTraceServiceResponse()
-            )
+            return answer("traces", request, context)
 
     server = grpc.server(ThreadPoolExecutor(4))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)

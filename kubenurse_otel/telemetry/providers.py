@@ -15,12 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tra
 
 from kubenurse_otel import semconv
 from kubenurse_otel.telemetry.collection import Collection
-from kubenurse_otel.telemetry.exporters import (
-    ExportHealth,
-    make_metric_exporter,
-    make_span_exporter,
-    quieten_exporters,
-)
+from kubenurse_otel.telemetry.delivery import Delivery
+from kubenurse_otel.telemetry.exporters import make_metric_exporter, make_span_exporter
 from kubenurse_otel.telemetry.exposition import Exposition, Rendered
 from kubenurse_otel.telemetry.identity import make_resource
 from kubenurse_otel.telemetry.instruments import (
@@ -129,8 +125,12 @@ class Telemetry:
         )
         queues = [
             TraceQueue(
-                partial(make_span_exporter, otlp),
-                ExportHealth("traces", otlp, instruments),
+                Delivery(
+                    partial(make_span_exporter, otlp),
+                    signal="traces",
+                    otlp=otlp,
+                    instruments=instruments,
+                ),
                 instruments,
                 queue_size=telemetry.bsp_queue_size,
                 batch_size=telemetry.bsp_batch_size,
@@ -140,17 +140,19 @@ class Telemetry:
         ]
         pushes = [
             MetricPush(
-                partial(make_metric_exporter, otlp),
+                Delivery(
+                    partial(make_metric_exporter, otlp),
+                    signal="metrics",
+                    otlp=otlp,
+                    instruments=instruments,
+                ),
                 Points(store, resource=resource, temporality=telemetry.temporality, number=number),
-                ExportHealth("metrics", otlp, instruments),
                 await_fresh=collection.await_fresh,
                 interval_seconds=telemetry.metric_interval_seconds,
                 timeout_seconds=telemetry.metric_timeout_seconds,
             )
             for number, otlp in enumerate(exporters.metrics)
         ]
-        if queues or pushes:
-            quieten_exporters()
         parts: list[TraceQueue | MetricPush] = [*queues, *pushes]
         for part in parts:
             part.start()

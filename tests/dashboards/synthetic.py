@@ -80,6 +80,8 @@ class Moment:
     discovery_age: float = 20.0
     without_neighbours: frozenset[str] = NOBODY
     exports_fail: frozenset[str] = NOBODY
+    rejected_a_check: float = 0.0
+    """Spans of each agent that the collector rejects, in exports that it takes."""
     certificate_seconds: Mapping[str, float] = field(default_factory=dict)
     """Type to the life that its certificate has left at time 0."""
 
@@ -183,6 +185,8 @@ class _Agent:
         failing = failing or self.node in moment.isolated
         self.count(exports, self.checks / 3 * (not failing), signal="traces", result="success")
         self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
+        rejected = moment.rejected_a_check * self.checks
+        self.count("kubenurse_telemetry_rejected_items_total", rejected, signal="traces")
 
     def path(self, target: str) -> None:
         moment, type_ = self.moment, f"path_{target}"

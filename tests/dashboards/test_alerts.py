@@ -319,6 +319,12 @@ def isolated_source(now: float) -> Moment:
             1200,
             id="the collector is dead",
         ),
+        pytest.param(
+            after(FAULT_AT, Moment(rejected_a_check=0.05)),
+            named("KubenurseExportsFailing", signal="traces"),
+            1200,
+            id="the collector rejects a part",
+        ),
     ],
 )
 def test_each_fault_is_one_alert(
@@ -499,6 +505,10 @@ def short_outage(now: float) -> Moment:
     return Moment(dead=frozenset({SIX})) if FAULT_AT <= now < FAULT_AT + 100 else CALM
 
 
+def rejected_for_a_minute(now: float) -> Moment:
+    return Moment(rejected_a_check=1) if FAULT_AT <= now < FAULT_AT + 60 else CALM
+
+
 def api_server_restarts(now: float) -> Moment:
     return DEAD_API_SERVER if FAULT_AT <= now < FAULT_AT + 60 else CALM
 
@@ -517,6 +527,7 @@ def api_server_restarts(now: float) -> Moment:
         all_but_one_cordoned,
         short_outage,
         api_server_restarts,
+        rejected_for_a_minute,
         pytest.param(after(FAULT_AT, Moment(loss={SIX: 0.003})), id="a packet in a thousand"),
         pytest.param(after(FAULT_AT, Moment(bad_pairs=frozenset({(ONE, TWO)}))), id="one pair"),
         pytest.param(

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import otlp_receiver
+import otlp_telemetry
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from otlp_receiver import Received
+from otlp_telemetry import a_trace, exports, push, wait_until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import Config, OtlpConfig, OtlpProtocol, TelemetryConfig, Temporality
@@ -79,29 +79,7 @@ def at_root() -> Iterator[AtRoot]:
 
 
 def otlp(received: Received, protocol: OtlpProtocol, signal: str, **options: Any) -> OtlpConfig:
-    http = protocol is OtlpProtocol.HTTP_PROTOBUF
-    endpoint = f"{received.endpoint}/v1/{signal}" if http else received.endpoint
-    return OtlpConfig(**({"endpoint": endpoint, "protocol": protocol} | options))
-
-
-def push(telemetry: Telemetry) -> None:
-    """One round of the metrics thread's, at once and here."""
-    telemetry._collection.collect_now()
-    telemetry._pushes[0]._push(time.monotonic() + 30)
-
-
-def a_trace(telemetry: Telemetry, name: str = "check path") -> list[ReadableSpan]:
-    spans: list[ReadableSpan] = []
-
-    class Keep(SpanProcessor):
-        def on_end(self, span: ReadableSpan) -> None:
-            spans.append(span)
-
-    tracer = telemetry.tracer_provider(sampler=ALWAYS_ON, processor=Keep()).get_tracer("test")
-    with tracer.start_as_current_span(name), tracer.start_as_current_span("GET") as client:
-        client.set_attribute(semconv.TYPE, "path_node-1")
-        client.add_event(semconv.EVENT_GOT_CONN, {semconv.OFFSET: 0.001})
-    return spans
+    return otlp_telemetry.otlp(received.endpoint, protocol, signal, **options)
 
 
 def in_trace(trace_id: int) -> Any:
@@ -109,23 +87,10 @@ def in_trace(trace_id: int) -> Any:
     return set_span_in_context(NonRecordingSpan(context))
 
 
-def exports(telemetry: Telemetry) -> dict[tuple[str, str], float]:
-    telemetry._collection.collect_now()
-    family = telemetry._store.families[semconv.TELEMETRY_EXPORTS.name]
-    return {key: series.value for key, series in family.series.items()}  # type: ignore[misc]
-
-
 def dropped(telemetry: Telemetry) -> dict[str, float]:
     telemetry._collection.collect_now()
     family = telemetry._store.families[semconv.SPANS_DROPPED.name]
     return {key[0]: series.value for key, series in family.series.items()}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def test_cumulative_metrics_arrive_with_their_start_times(
@@ -480,7 +445,7 @@ def test_a_missing_certificate_file_is_looked_for_again(
         assert str(missing) in caplog.text
         missing.write_bytes(certificates.ca_file.read_bytes())
         push(telemetry)  # the file is there now; that the far end speaks no TLS is another matter
-        assert telemetry._pushes[0]._exporter is not None
+        assert str(missing) not in caplog.text.rpartition("cannot export metrics")[2]
 
 
 @contextlib.contextmanager
@@ -570,8 +535,8 @@ def test_a_bad_collector_costs_bounded_memory_and_time(
         assert time.monotonic() - before < 2.0  # a bound that a hang would break, no speed
         for signal in ("traces", "metrics"):
             assert caplog.text.count(f"cannot export {signal}") == 1
-        # nothing of the exporters' own lines, which repeat at every failure, reaches the root
-        assert {"kubenurse_otel.telemetry.exporters", "kubenurse_otel.telemetry.providers"} >= {
+        # no library has lines of its own, which would repeat at every failure
+        assert {"kubenurse_otel.telemetry.delivery", "kubenurse_otel.telemetry.providers"} >= {
             record.name for record in at_root.records
         }
         assert len(at_root.records) <= 3
@@ -582,7 +547,7 @@ def test_a_collector_that_comes_back_gets_what_waits(
 ) -> None:
     """The batch that failed is tried again, and the log says that it works again."""
     with otlp_receiver.http_receiver() as received:
-        received.status = 500
+        received.status = 503
         telemetry = start(otlp_traces=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "traces"))
         telemetry.offer(a_trace(telemetry))
         assert received.wait_for(lambda: received.refused > 0)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from kubenurse_otel import semconv
-from kubenurse_otel.telemetry.exporters import ExportHealth
+from kubenurse_otel.telemetry.answers import Answer, Result, failure
+from kubenurse_otel.telemetry.delivery import Delivery
 from kubenurse_otel.telemetry.traces import TraceQueue
 
 if TYPE_CHECKING:
@@ -33,24 +33,28 @@ class Counts:
         self.sums[key] = self.sums.get(key, 0) + value
 
 
-class Exporter(SpanExporter):
-    """Answers as told; ``hold`` keeps an export hanging until `shutdown`."""
+TAKEN = Answer(result=Result.SUCCESS)
+REFUSED = failure("HTTP 503", "HTTP 503 Service Unavailable", retryable=True)
+
+
+class Exporter:
+    """Answers as told; ``hold`` keeps an export hanging until `close`."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
-        self.results: list[SpanExportResult] = []
+        self.results: list[Answer] = []
         self.arrived = threading.Semaphore(0)
         self.hold = threading.Event()
         self.hold.set()
         self.closed = threading.Event()
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan], *, deadline: float) -> Answer:  # noqa: ARG002 - an Exporter's
         self.batches.append([span.name for span in spans])
         self.arrived.release()
         self.hold.wait(30)
-        return self.results.pop(0) if self.results else SpanExportResult.SUCCESS
+        return self.results.pop(0) if self.results else TAKEN
 
-    def shutdown(self) -> None:
+    def close(self) -> None:
         self.closed.set()
         self.hold.set()
 
@@ -72,10 +76,14 @@ def make_queue(exporter: Exporter, counts: Counts) -> Iterator[Callable[..., Tra
     def make(make_exporter: Any = None, **options: Any) -> TraceQueue:
         settings: dict[str, Any] = {"queue_size": 20, "batch_size": 6, "delay_seconds": 0.0}
         queue = TraceQueue(
-            make_exporter or (lambda: exporter),
-            ExportHealth("traces", None, counts),  # type: ignore[arg-type]
+            Delivery(
+                make_exporter or (lambda: exporter),
+                signal="traces",
+                otlp=None,
+                instruments=counts,  # type: ignore[arg-type]
+                backoff_seconds=(0.0, 0.0),
+            ),
             counts,  # type: ignore[arg-type]
-            backoff_seconds=(0.0, 0.0),
             **(settings | options),
         )
         made.append(queue)
@@ -164,7 +172,7 @@ def test_a_failed_batch_is_tried_three_times(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A collector that comes back loses nothing; one that does not, costs the batch and a count."""
-    exporter.results = [SpanExportResult.FAILURE] * 5
+    exporter.results = [REFUSED] * 5
     queue = make_queue()
     queue.start()
     queue.offer(trace("a", 6))
@@ -185,7 +193,7 @@ def test_an_exporter_that_cannot_be_made_counts_as_failing(
 ) -> None:
     """A missing certificate is a reason in the log and a failure, and is looked for again."""
 
-    def missing() -> SpanExporter:
+    def missing() -> Exporter:
         raise FileNotFoundError(2, "No such file or directory", "/certs/ca.crt")
 
     queue = make_queue(missing)
@@ -200,7 +208,7 @@ def test_at_shutdown_a_dead_collector_is_tried_once(
     make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
 ) -> None:
     """After the first failure the rest is dropped at once, and counted."""
-    exporter.results = [SpanExportResult.FAILURE] * 9
+    exporter.results = [REFUSED] * 9
     queue = make_queue()
     queue.offer(trace("a", 6))
     queue.offer(trace("b", 6))

@@ -1,0 +1,92 @@
+"""The two signals in OTLP: how each is encoded, where it goes, and what its answer is called.
+
+OpenTelemetry's own encoder does the work (opentelemetry-exporter-otlp-proto-common). Its exporters
+are not used: they tell success from failure alone, and take a redirect, a web page and a partial
+success for success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal(Generic[T]):
+    """One signal; making it imports protobuf, which is megabytes."""
+
+    name: str
+    """The label `signal` of our metrics."""
+    items: str
+    """What one item is called, in the plural."""
+    grpc_method: str
+    """opentelemetry/proto/collector/*/v1/*_service.proto."""
+    rejected_field: str
+    """In the answer's partial_success."""
+    new_response: Callable[[], Any]
+    encode: Callable[[T], bytes]
+    """Raises what protobuf raises for a value that it cannot hold."""
+    count: Callable[[T], int]
+
+
+def traces() -> Signal[Sequence[ReadableSpan]]:
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import (  # noqa: PLC0415 - lazy
+        encode_spans,
+    )
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - lazy
+        ExportTraceServiceResponse,
+    )
+
+    def encode(spans: Sequence[ReadableSpan]) -> bytes:
+        message: bytes = encode_spans(spans).SerializePartialToString()
+        return message
+
+    return Signal(
+        "traces",
+        "spans",
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        "rejected_spans",
+        ExportTraceServiceResponse,
+        encode,
+        len,
+    )
+
+
+def metrics() -> Signal[MetricsData]:
+    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import (  # noqa: PLC0415 - lazy
+        encode_metrics,
+    )
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - lazy
+        ExportMetricsServiceResponse,
+    )
+
+    def encode(data: MetricsData) -> bytes:
+        message: bytes = encode_metrics(data).SerializePartialToString()
+        return message
+
+    return Signal(
+        "metrics",
+        "data points",
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        "rejected_data_points",
+        ExportMetricsServiceResponse,
+        encode,
+        _count_points,
+    )
+
+
+def _count_points(data: MetricsData) -> int:
+    return sum(
+        len(metric.data.data_points)
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )
