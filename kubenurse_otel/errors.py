@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from kubenurse_otel import semconv
+from kubenurse_otel import semconv, verify_codes
 from kubenurse_otel.model import Failure, Phase
 
 AnyError = TypeVar("AnyError", bound=BaseException)
@@ -35,6 +35,7 @@ class ErrorType(StrEnum):
     TLS_CERTIFICATE_EXPIRED = "tls_certificate_expired"
     TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"
     TLS_CERTIFICATE_UNTRUSTED = "tls_certificate_untrusted"
+    TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"
     TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"
     TLS_HANDSHAKE_TIMEOUT = "tls_handshake_timeout"
     TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
@@ -114,11 +115,6 @@ _CONNECT: Final = frozenset({Phase.CONNECT})
 _TLS: Final = frozenset({Phase.TLS})
 _RECEIVE: Final = frozenset({Phase.RECEIVE})
 
-# openssl/x509_vfy.h: the codes that are not about trust.
-X509_NOT_YET_VALID: Final = frozenset({9})
-X509_HAS_EXPIRED: Final = frozenset({10})
-X509_NAME_MISMATCH: Final = frozenset({62, 64})  # the host name, the IP address
-
 # No look-up that took less can be a time-out: resolv.conf(5) counts `timeout` in whole seconds.
 _SHORTEST_RESOLVER_TIMEOUT_SECONDS: Final = 1.0
 
@@ -177,14 +173,28 @@ RULES: Final = (
     Rule(socket.gaierror, ErrorType.OTHER),
     Rule(UnicodeError, ErrorType.HOST_NOT_FOUND, phases=_DNS),  # a label over 63 bytes, or empty
     # Certificates, then the rest of TLS.
-    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_CERTIFICATE_EXPIRED, codes=X509_HAS_EXPIRED),
+    Rule(
+        ssl.SSLCertVerificationError,
+        ErrorType.TLS_CERTIFICATE_EXPIRED,
+        codes=verify_codes.HAS_EXPIRED,
+    ),
     Rule(
         ssl.SSLCertVerificationError,
         ErrorType.TLS_CERTIFICATE_NOT_YET_VALID,
-        codes=X509_NOT_YET_VALID,
+        codes=verify_codes.NOT_YET_VALID,
     ),
-    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_HOSTNAME_MISMATCH, codes=X509_NAME_MISMATCH),
-    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_CERTIFICATE_UNTRUSTED),
+    Rule(
+        ssl.SSLCertVerificationError,
+        ErrorType.TLS_HOSTNAME_MISMATCH,
+        codes=verify_codes.NAME_MISMATCH,
+    ),
+    Rule(
+        ssl.SSLCertVerificationError,
+        ErrorType.TLS_CERTIFICATE_UNTRUSTED,
+        codes=verify_codes.UNTRUSTED,
+    ),
+    Rule(ssl.SSLCertVerificationError, ErrorType.OTHER, codes=verify_codes.OWN_TROUBLE),
+    Rule(ssl.SSLCertVerificationError, ErrorType.TLS_CERTIFICATE_INVALID),
     Rule(ssl.SSLEOFError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
     Rule(ssl.SSLZeroReturnError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
     Rule(ssl.SSLEOFError, ErrorType.CONNECTION_CLOSED_EARLY),
@@ -231,14 +241,16 @@ SENTENCES: Final = {
     "far end's process died or refused, or something in between cut it",
     ErrorType.PROXY_ERROR: "the proxy on the way to {target} did not open a tunnel{detail}: look "
     "at the proxy's log and rules",
-    ErrorType.TLS_CERTIFICATE_EXPIRED: "the certificate of {target} has expired{detail}: renew it, "
-    "and look at why its renewal did not happen",
+    ErrorType.TLS_CERTIFICATE_EXPIRED: "the certificate of {target} has expired, or its CA's"
+    "{detail}: renew it, and look at why its renewal did not happen",
     ErrorType.TLS_CERTIFICATE_NOT_YET_VALID: "the certificate of {target} is not valid yet"
     "{detail}: compare the clocks of this node and of the issuer",
     ErrorType.TLS_CERTIFICATE_UNTRUSTED: "the certificate of {target} is not trusted{detail}: its "
     "CA must be in the system's bundle, in ca.crt or in KUBENURSE_EXTRA_CA",
+    ErrorType.TLS_CERTIFICATE_INVALID: "the certificate of {target}, or its CA's, is not acceptable"
+    "{detail}: issue it anew, no trusted CA would mend it",
     ErrorType.TLS_HOSTNAME_MISMATCH: "the certificate of {target} is for another name{detail}: "
-    "look at its subject alternative names",
+    "look at its subject alternative names (its common name does not count)",
     ErrorType.TLS_HANDSHAKE_TIMEOUT: "{target} accepted the connection and did not finish the TLS "
     "handshake in time{detail}: its process hangs, or large packets are lost (MTU)",
     ErrorType.TLS_HANDSHAKE_FAILED: "the TLS handshake with {target} failed{detail}: look at "
@@ -386,7 +398,8 @@ def _detail(error: BaseException, retransmits: int) -> str:
         case CheckError():
             detail = str(error)
         case ssl.SSLCertVerificationError():
-            detail = str(getattr(error, "verify_message", ""))
+            words = getattr(error, "verify_message", ""), verify_codes.ADVICE.get(code(error) or 0)
+            detail = "; ".join(str(word) for word in words if word)
         case ssl.SSLError():
             detail = str(getattr(error, "reason", None) or type(error).__name__)
         case socket.gaierror():

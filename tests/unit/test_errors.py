@@ -66,10 +66,10 @@ CASES = [
     (verification_error(18), Phase.TLS, "tls_certificate_untrusted"),
     (verification_error(19), Phase.TLS, "tls_certificate_untrusted"),
     (verification_error(20), Phase.TLS, "tls_certificate_untrusted"),
-    (verification_error(23), Phase.TLS, "tls_certificate_untrusted"),
+    (verification_error(23), Phase.TLS, "tls_certificate_invalid"),
     (verification_error(62), Phase.TLS, "tls_hostname_mismatch"),
     (verification_error(64), Phase.TLS, "tls_hostname_mismatch"),
-    (ssl.SSLCertVerificationError("no code"), Phase.TLS, "tls_certificate_untrusted"),
+    (ssl.SSLCertVerificationError("no code"), Phase.TLS, "tls_certificate_invalid"),
     (TimeoutError(), Phase.TLS, "tls_handshake_timeout"),
     (ssl.SSLEOFError(8, "x"), Phase.TLS, "tls_handshake_failed"),
     (ssl.SSLZeroReturnError(6, "x"), Phase.TLS, "tls_handshake_failed"),
@@ -194,8 +194,8 @@ def test_where_is_host_and_port_only(target: str, expected: str) -> None:
             verification_error(10, "certificate has expired"),
             Phase.TLS,
             (
-                "the certificate of 10.0.0.7:8080 has expired (certificate has expired): renew it, "
-                "and look at why its renewal did not happen"
+                "the certificate of 10.0.0.7:8080 has expired, or its CA's (certificate has "
+                "expired): renew it, and look at why its renewal did not happen"
             ),
         ),
         (
