@@ -14,7 +14,7 @@ from hostile.attacks import ATTACKS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hostile.trial import Outcome
+    from hostile.outcome import Outcome
 
 ROOT: Final = Path(__file__).parents[2]
 GATE: Final = (

@@ -150,7 +150,10 @@ def _serve(certificates: Certificates) -> None:
 
 def _sample(agent: Agent, seconds: float, path: Path | None) -> list[Sample]:
     clients = itertools.cycle(
-        one for one in ATTACKS.values() if one.group is Group.CLIENTS and not one.tls
+        # One client is of one kind, so the mixture is none.
+        one
+        for one in ATTACKS.values()
+        if one.group is Group.CLIENTS and not one.tls and one.name != "mixed"
     )
     samples: list[Sample] = []
     began = time.monotonic()

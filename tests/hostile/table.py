@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hostile import agent, trial, verdict, witness
+from hostile import agent, outcome, verdict, witness
 from hostile.attack import Group
 from hostile.attacks import ATTACKS
-from hostile.trial import Outcome
+from hostile.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ FACTS: Final = {
     "limit": f"{agent.LIMIT_BYTES // agent.MIB} MiB",
     "pause": f"{PAUSE_SECONDS:g} s",
     "probes": f"every {witness.PROBE_EVERY_SECONDS * 1e3:g} ms",
-    "kept": f"{trial.RSS_MIB_MORE:g} MiB",
+    "kept": f"{outcome.RSS_MIB_MORE:g} MiB",
     "p99": f"{verdict.FULL.p99_seconds * 1e3:g} ms",
 }
 """What the page's text says of the way of measuring, by the code."""

@@ -11,13 +11,14 @@ import shutil
 import signal
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hostile import network, scene
 from hostile.agent import Agent, running
 from hostile.attack import Target
+from hostile.outcome import RSS_MIB_MORE, Outcome
 from hostile.witness import Witness
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RSS_MIB_MORE: Final = 8.0
-"""What an agent may keep of an attack."""
 _WARM_SECONDS: Final = 3.0
 _GIVE_UP_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 8.0
@@ -44,68 +43,6 @@ class Plan:
     seconds: float
     settle_seconds: float
     pause_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one attack did. ``ended``: how the attacked agent came to its end; empty, it lives.
-
-    NaN is what nobody could tell.
-    """
-
-    attack: str
-    ended: str = ""
-    opened: int = 0
-    """Connections that there were between attacker and agent."""
-    wrong: str = ""
-    """The attack's own word of what went wrong."""
-    peak_rss_mib: float = math.nan
-    peak_sockets_mib: float = math.nan
-    peak_mib: float = math.nan
-    """Of both together."""
-    p99_seconds: float = math.nan
-    slowest_probe_seconds: float = math.nan
-    neighbour_p99_seconds: float = math.nan
-    neighbour_failures: float = math.nan
-    """Failed checks of the attacked agent by its neighbour."""
-    own_failures: float = math.nan
-    """Failed checks of honest targets by the attacked agent."""
-    missed: float = math.nan
-    """Its missed ticks of honest targets."""
-    scrapes: int = 0
-    whole_scrapes: int = 0
-    slowest_scrape_seconds: float = math.nan
-    rss_before_mib: float = math.nan
-    rss_after_mib: float = math.nan
-    learnt_mib: float = 0.0
-    """What it may hold more, for what it was told (Attack.learns_mib)."""
-    settled_seconds: float = math.nan
-    """After how long RSS was back, or the last look at it."""
-    files_before: int = 0
-    files_after: int = 0
-    threads_before: int = 0
-    threads_after: int = 0
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        known = {field.name for field in fields(cls)}
-        return cls(
-            **{
-                name: math.nan if value is None else value
-                for name, value in found.items()
-                if name in known
-            }
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            name: None
-            if isinstance(value, float) and math.isnan(value)
-            else round(value, 4)
-            if isinstance(value, float)
-            else value
-            for name, value in asdict(self).items()
-        }
 
 
 def run(attack: Attack, plan: Plan) -> Outcome:

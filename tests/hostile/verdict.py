@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hostile.agent import LIMIT_BYTES, MIB
-from hostile.trial import RSS_MIB_MORE
+from hostile.outcome import RSS_MIB_MORE
 
 if TYPE_CHECKING:
-    from hostile.trial import Outcome
+    from hostile.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

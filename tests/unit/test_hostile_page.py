@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from hostile import __main__, soak, table, verdict, witness
 from hostile.attacks import ATTACKS
+from hostile.outcome import Outcome
 from hostile.soak import Sample
-from hostile.trial import Outcome
 
 HELD = Outcome(
     "idle",

@@ -7,9 +7,9 @@ import random
 import ssl
 from typing import Final
 
-from hostile.agent import TLS_PORT
+from hostile.agent import PORT, TLS_PORT
 from hostile.attack import Attack, Group
-from hostile.crowd import Connection, crowd
+from hostile.crowd import Client, Connection, crowd
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -145,163 +145,154 @@ MIXED: Final = (
     ending_at_once,
 )
 
-ATTACKS: Final = (
-    Attack(
-        "mixed",
+
+def _attack(
+    name: str,
+    what: str,
+    load: str,
+    *clients: Client,
+    connections: int,
+    addresses: int = 1,
+    seconds: float = 0.0,
+    small_buffers: bool = True,
+    tls: bool = False,
+) -> Attack:
+    port = TLS_PORT if tls else PORT
+    return Attack(
+        name,
         Group.CLIENTS,
+        what,
+        load,
+        crowd(*clients, port=port, small_buffers=small_buffers),
+        connections=connections,
+        addresses=addresses,
+        seconds=seconds,
+        tls=tls,
+    )
+
+
+ATTACKS: Final = (
+    _attack(
+        "mixed",
         "every kind of client below that needs no TLS, at once",
         "as below",
-        crowd(*MIXED),
+        *MIXED,
         connections=5_000,
         addresses=32,
         seconds=120,
     ),
-    Attack(
+    _attack(
         "pipelined",
-        Group.CLIENTS,
         "small requests in one segment after the other, answers read",
         "600 requests, 16 KB, again and again",
-        crowd(pipelining),
+        pipelining,
         connections=1_500,
     ),
-    Attack(
+    _attack(
         "pipelined-unread",
-        Group.CLIENTS,
         "small requests in one segment, answers never read",
         "600 requests, 16 KB",
-        crowd(pipelining_unread),
+        pipelining_unread,
         connections=1_500,
     ),
-    Attack(
+    _attack(
         "unfinished-heads",
-        Group.CLIENTS,
         "requests whose head never ends",
         "3,200 headers of 5 B",
-        crowd(unfinished_head),
+        unfinished_head,
         connections=1_500,
     ),
-    Attack(
+    _attack(
         "never-reading",
-        Group.CLIENTS,
         "/alive asked for and not read",
         "an answer of 0.2 MB",
-        crowd(never_reading, small_buffers=False),
+        never_reading,
+        small_buffers=False,
         connections=1_500,
     ),
-    Attack(
+    _attack(
         "never-reading-many",
-        Group.CLIENTS,
         "the same from 32 addresses",
         "an answer of 0.2 MB",
-        crowd(never_reading, small_buffers=False),
+        never_reading,
+        small_buffers=False,
         connections=1_500,
         addresses=32,
     ),
-    Attack(
+    _attack(
         "slow-readers",
-        Group.CLIENTS,
         "/alive read by a byte every half second",
         "an answer of 0.2 MB",
-        crowd(reading_slowly),
+        reading_slowly,
         connections=500,
     ),
-    Attack(
+    _attack(
         "alive-flood",
-        Group.CLIENTS,
         "/alive asked for and read, without a pause",
         "answers of 0.2 MB",
-        crowd(asking_for_alive),
+        asking_for_alive,
         connections=1_000,
     ),
-    Attack(
+    _attack(
         "scrapers",
-        Group.CLIENTS,
         "/metrics asked for on connection after connection",
         "answers of 60 KB",
-        crowd(scraping),
+        scraping,
         connections=200,
         addresses=8,
     ),
-    Attack(
-        "idle",
-        Group.CLIENTS,
-        "connections that say nothing",
-        "nothing",
-        crowd(idle),
-        connections=5_000,
-    ),
-    Attack(
+    _attack("idle", "connections that say nothing", "nothing", idle, connections=5_000),
+    _attack(
         "idle-after-an-answer",
-        Group.CLIENTS,
         "connections that ask once and stay",
         "one request",
-        crowd(idle_after_an_answer),
+        idle_after_an_answer,
         connections=5_000,
     ),
-    Attack(
-        "slow-heads",
-        Group.CLIENTS,
-        "heads by a byte a second",
-        "1 B/s",
-        crowd(head_by_bytes),
-        connections=1_500,
-    ),
-    Attack(
+    _attack("slow-heads", "heads by a byte a second", "1 B/s", head_by_bytes, connections=1_500),
+    _attack(
         "slow-bodies",
-        Group.CLIENTS,
         "a body of 1 GB promised, sent by bytes",
         "2 B/s",
-        crowd(body_by_bytes),
+        body_by_bytes,
         connections=1_500,
     ),
-    Attack(
+    _attack(
         "endless-bodies",
-        Group.CLIENTS,
         "a chunked body without an end",
         "as fast as it is taken",
-        crowd(body_without_end),
+        body_without_end,
         connections=100,
     ),
-    Attack(
-        "garbage",
-        Group.CLIENTS,
-        "random bytes",
-        "2,000 B",
-        crowd(garbage),
-        connections=200,
-    ),
-    Attack(
+    _attack("garbage", "random bytes", "2,000 B", garbage, connections=200),
+    _attack(
         "ending-at-once",
-        Group.CLIENTS,
         "clients that are gone before their answer",
         "one request",
-        crowd(ending_at_once),
+        ending_at_once,
         connections=100,
     ),
-    Attack(
+    _attack(
         "crowd",
-        Group.CLIENTS,
         "/alwayshappy asked for as agents do, by too many",
         "one request a connection",
-        crowd(asking_as_agents_do),
+        asking_as_agents_do,
         connections=100,
         addresses=32,
     ),
-    Attack(
+    _attack(
         "unfinished-handshakes",
-        Group.CLIENTS,
         "a ClientHello and no more",
         "0.5 KB",
-        crowd(unfinished_handshake, port=TLS_PORT),
+        unfinished_handshake,
         connections=1_500,
         tls=True,
     ),
-    Attack(
+    _attack(
         "handshakes",
-        Group.CLIENTS,
         "handshakes ended after the server's part",
         "0.5 KB again and again",
-        crowd(handshakes, port=TLS_PORT),
+        handshakes,
         connections=50,
         tls=True,
     ),
