@@ -93,7 +93,7 @@ def _observe(attack: Attack, plan: Plan, agent: Agent, neighbour: Agent) -> Outc
         opened = _play(attack, plan, agent)
         seen = witness.testify()
     peak = agent.peak
-    wrong = _patiently(judge)
+    wrong = _patiently(agent, judge)
     hangs = wrong is None and agent.process.poll() is None
     after, settled_seconds = _settle(agent, before.rss_mib + attack.learns_mib, plan.settle_seconds)
     neighbour_failures, own_failures, missed = honest.since()
@@ -143,26 +143,26 @@ class _Honest:
         path = f'type="path_{scene.NODES[network.AGENT]}"'
         failures, missed = "kubenurse_check_failures_total", "kubenurse_missed_checks_total"
         return (
-            _number(lambda: self._neighbour.total(failures, path)),
-            _number(lambda: sum(self._agent.total(failures, one) for one in own)),
-            _number(lambda: sum(self._agent.total(missed, one) for one in own)),
+            _number(self._neighbour, lambda: self._neighbour.total(failures, path)),
+            _number(self._agent, lambda: sum(self._agent.total(failures, one) for one in own)),
+            _number(self._agent, lambda: sum(self._agent.total(missed, one) for one in own)),
         )
 
 
-def _patiently(ask: Callable[[], T]) -> T | None:
-    """Ask again while it is busy; None where it does not answer."""
+def _patiently(agent: Agent, ask: Callable[[], T]) -> T | None:
+    """Ask again while the agent is busy; None where it does not answer, or is no more."""
     ends = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             return ask()
         except (OSError, http.client.HTTPException):
-            if time.monotonic() > ends:
+            if time.monotonic() > ends or agent.process.poll() is not None:
                 return None
             time.sleep(0.5)
 
 
-def _number(ask: Callable[[], float]) -> float:
-    found = _patiently(ask)
+def _number(agent: Agent, ask: Callable[[], float]) -> float:
+    found = _patiently(agent, ask)
     return math.nan if found is None else found
 
 
