@@ -76,8 +76,8 @@ class Attack:
     run: Callable[[Target], None]
     connections: int = 1
     addresses: int = 1
-    seconds: float = 0.0
-    """At least for so long, where it needs its time."""
+    times: float = 1.0
+    """How many times as long as others it takes."""
     environment: Mapping[str, str] = field(default_factory=dict)
     tls: bool = False
     """Both agents serve TLS and check each other over it."""

@@ -181,7 +181,7 @@ def _play(attack: Attack, plan: Plan, agent: Agent) -> int:
 
     Raises AssertionError where it is the attack that failed.
     """
-    seconds = max(plan.seconds, attack.seconds if plan.seconds >= 10 else 0.0)
+    seconds = plan.seconds * attack.times
     target = Target(
         address=agent.address,
         folder=agent.folder,

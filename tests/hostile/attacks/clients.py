@@ -153,7 +153,7 @@ def _attack(
     *clients: Client,
     connections: int,
     addresses: int = 1,
-    seconds: float = 0.0,
+    times: float = 1.0,
     small_buffers: bool = True,
     tls: bool = False,
 ) -> Attack:
@@ -166,7 +166,7 @@ def _attack(
         crowd(*clients, port=port, small_buffers=small_buffers),
         connections=connections,
         addresses=addresses,
-        seconds=seconds,
+        times=times,
         tls=tls,
     )
 
@@ -179,7 +179,7 @@ ATTACKS: Final = (
         *MIXED,
         connections=5_000,
         addresses=32,
-        seconds=120,
+        times=6,
     ),
     _attack(
         "pipelined",

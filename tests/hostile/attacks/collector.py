@@ -112,7 +112,6 @@ def _attack(name: str, what: str, load: str, behaviour: Behaviour) -> Attack:
         serving(behaviour, network.COLLECTOR, PORT),
         environment=ENVIRONMENT,
         judge=exports_are_given_up,
-        seconds=25,
     )
 
 
@@ -140,6 +139,5 @@ ATTACKS: Final = (
         grpc_answering(network.COLLECTOR, PORT, size=64 * 1024 * 1024),
         environment={**ENVIRONMENT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
         judge=exports_are_given_up,
-        seconds=25,
     ),
 )

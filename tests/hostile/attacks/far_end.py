@@ -137,7 +137,6 @@ ATTACKS: Final = (
         session_tickets,
         # Making the tickets takes the attacker seconds.
         environment={**environment("https"), "KUBENURSE_CHECK_TIMEOUT": "20s"},
-        seconds=20,
     ),
     Attack(
         "far-end-tiny-records",

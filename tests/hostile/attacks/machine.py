@@ -43,7 +43,6 @@ ATTACKS: Final = (
             "KUBENURSE_LOG_LEVEL": "debug",
         },
         unread_stderr=True,
-        seconds=20,
     ),
     Attack(
         "garbled-proc",
