@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := .cache
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+LOCKED := --require-hashes --only-binary=:all: --requirement
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -12,15 +15,16 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV)/.demo: pyproject.toml
+$(VENV)/.demo: pyproject.toml requirements-demo.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) tests/system_programs.py venv
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(INSTALL) $(LOCKED) requirements-demo.lock
+	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev,dashboards]'
+$(VENV)/.dev: $(VENV)/.demo requirements-dev.lock
+	$(INSTALL) $(LOCKED) requirements-dev.lock
 	touch $@
 
 demo: $(VENV)/.demo ## run a little cluster on loopback and break it: make demo ARGS="--seconds 30"
@@ -66,9 +70,11 @@ package: $(VENV)/.dev ## the wheel, its source and the chart, into dist/; and tr
 	$(BIN)/python -c 'from tests.chart import helm; print(helm.run("package", "helm/kubenurse-otel", "--destination", "dist"), end="")'
 	$(BIN)/python -m pytest tests/package $(ARGS)
 
-lock: $(VENV)/.dev ## requirements.lock, the image's dependencies with hashes
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --output-file requirements.lock
-	@sed -i "1i # The image's dependencies with hashes: made from pyproject.toml by \`make lock\`; do not edit." requirements.lock
+lock: $(VENV)/.dev ## dependencies with hashes, of the image, the demo, the tests; ARGS=--upgrade takes newer ones
+	$(COMPILE) $(ARGS) --output-file requirements.lock
+	$(COMPILE) $(ARGS) --group build --extra demo --constraint requirements.lock --output-file requirements-demo.lock
+	$(COMPILE) $(ARGS) --group build --extra demo --extra dev --extra dashboards --constraint requirements-demo.lock --output-file requirements-dev.lock
+	@sed -i '1i # With hashes: made from pyproject.toml by `make lock`; do not edit.' requirements*.lock
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
 	$(BIN)/ruff check .
