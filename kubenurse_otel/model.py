@@ -8,7 +8,7 @@ All durations are seconds (float) unless the name ends in ``_ns``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -136,6 +136,17 @@ class Neighbourhood:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy to go through; ``scheme`` is how it is spoken to itself (http or https)."""
+
+    scheme: str
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+    """Proxy-Authorization, for the proxy alone: a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One thing to check, complete: the transport needs nothing else to know how.
 
@@ -164,7 +175,7 @@ class Target:
     """path: nothing belongs in between. An answer without an agent's node name, with a proxy's
     marks, or from an agent that was asked from another port than ours, tells of something."""
     reuse_connection: bool = False
-    proxy_url: str | None = None
+    proxy: Proxy | None = None
     neighbour: Neighbour | None = None
 
 

@@ -153,8 +153,7 @@ def _unread(use: Use) -> str:
             fine = (
                 f" (Nothing is said about {_words(sorted(row.harmless))}.)" if row.harmless else ""
             )
-            end = " **Exit 2.**" if row.fatal else ""
-            rows.append((f"`{row.name}`", use.value, row.help + fine + end))
+            rows.append((f"`{row.name}`", use.value, row.help + fine))
     return _table(("variable", "", "why"), rows)
 
 
@@ -247,6 +246,20 @@ what they come to: each variable, its value, and where the value is from (`envir
   milliseconds.
 - kubenurse's booleans know the words `true` and `false`, exactly; anything else counts as not set,
   with a warning. All others accept nothing else.
+- `OTEL_*` may be set for a whole cluster, for others than us. So an unknown or invalid value of
+  theirs is a warning in the log, once at the start, and then as if it was not set, as
+  OpenTelemetry's specification has it: `http/json`, `zipkin`, `jaeger_remote`,
+  `OTEL_SDK_DISABLED=1`. Of a list, what is known is followed; a batch is at most the queue. With
+  `OTEL_SDK_DISABLED=true` none is looked at.
+- An IPv6 address in a URL may lack its brackets, as `http://$(HOST_IP):4318` makes it, where it can
+  be read in one way: `http://fd00::5:4318` is asked as `http://[fd00::5]:4318`. What ends in less
+  than four digits, other than 80 and 443, could be an address without a port: there the brackets
+  are wanted.
+- A proxy is `http://` or `https://` (TLS to the proxy, verified as the far ends are), with
+  `user:password@` where it wants them (Basic authentication, percent-encoded); they go to the
+  proxy alone and are shown nowhere. SOCKS is not spoken.
+- A file that a variable names must be a regular one, of at most 4 MiB. What is read again later
+  (certificates, neighbours) may be missing at first.
 - A `KUBENURSE_*` or `OTEL_*` variable that nobody knows is a warning that names the nearest one.
 - Kubernetes gives pods variables for each Service (`KUBENURSE_PORT=tcp://10.0.0.1:8080` for one
   that is called kubenurse). They are recognised by name and value together, and ignored.
@@ -280,8 +293,7 @@ endpoint is a base: `/v1/traces` and `/v1/metrics` are appended; a signal's own 
 
 ## OpenTelemetry: refused
 
-These would break what the agent promises. They are overridden, and the log says so once; where it
-says *exit 2*, the agent does not start.
+These would break what the agent promises. They are overridden, and the log says so once.
 
 {refused}
 

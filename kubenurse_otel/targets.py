@@ -17,11 +17,13 @@ from kubenurse_otel.model import (
     Auth,
     Neighbour,
     Neighbourhood,
+    Proxy,
     Target,
     TargetKind,
     Trust,
     is_dns_subdomain,
 )
+from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +98,7 @@ def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
         propagate=True,
         answered_by_agent=True,
         reuse_connection=checks.reuse_connections,
-        proxy_url=proxy_for(url, checks.proxy) if by_ingress else None,
+        proxy=proxy_for(url, checks.proxy) if by_ingress else None,
     )
 
 
@@ -111,7 +113,7 @@ def _extra(checks: ChecksConfig) -> Iterator[Target]:
             timeout_seconds=checks.timeout_seconds,
             expect=extra.expect,
             reuse_connection=checks.reuse_connections,
-            proxy_url=proxy_for(extra.url, checks.proxy),
+            proxy=proxy_for(extra.url, checks.proxy),
         )
 
 
@@ -131,7 +133,7 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
                 key=path_type + key_suffix,
                 type=path_type,
                 kind=TargetKind.PATH,
-                url=f"{scheme}://{_bracketed(address)}:{port}{ALWAYS_HAPPY}",
+                url=f"{scheme}://{host_port(address, port)}{ALWAYS_HAPPY}",
                 interval_seconds=_interval(checks, TargetKind.PATH),
                 timeout_seconds=checks.timeout_seconds,
                 server_name=(checks.tls_server_name or None) if checks.path_tls else None,
@@ -161,13 +163,8 @@ def _family(address: str) -> str:
     return "ipv6" if ":" in address else "ipv4"
 
 
-def _bracketed(host: str) -> str:
-    """Write an IPv6 literal as RFC 3986, 3.2.2 wants it, like kubenurse's net.JoinHostPort."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
 def _version_url(host: str, checks: ChecksConfig) -> str | None:
-    return f"https://{_bracketed(host)}:{checks.api_server_port}/version" if host else None
+    return f"https://{host_port(host, checks.api_server_port)}/version" if host else None
 
 
 def _always_happy(base: str | None) -> str | None:
@@ -181,7 +178,7 @@ def _interval(checks: ChecksConfig, kind: TargetKind) -> float:
 # --- the proxy, for extra checks and the ingress only -------------------------------------------
 
 
-def proxy_for(url: str, proxy: ProxyConfig) -> str | None:
+def proxy_for(url: str, proxy: ProxyConfig) -> Proxy | None:
     """Return the proxy for ``url``, or None: by its scheme, unless NO_PROXY or loopback.
 
     NO_PROXY as Go reads it (golang.org/x/net/http/httpproxy): host names with their subdomains,

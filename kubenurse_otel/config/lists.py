@@ -61,7 +61,7 @@ def _extra_check(entry: str) -> ExtraCheck:
     if expect is None or int(expect[1]) > int(expect[2] or expect[1]):
         raise InvalidTextError(f"with ;expect=200 or ;expect=200-399 at the end of {name}")
     try:
-        parse_url(url)
+        url = parse_url(url).text
     except InvalidTextError as error:
         raise InvalidTextError(f"with an http or https URL for {name} {error}".rstrip()) from None
     return ExtraCheck(name=name, url=url, expect=(int(expect[1]), int(expect[2] or expect[1])))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kubenurse_otel.config import variables as v
 from kubenurse_otel.config.reader import Reader, Setting
@@ -27,14 +27,18 @@ from kubenurse_otel.config.table import VARIABLES
 from kubenurse_otel.config.telemetry import read_telemetry
 from kubenurse_otel.config.unread import report_unread
 from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.config.values import ADDRESS, NAME, InvalidTextError, is_readable
+from kubenurse_otel.config.values import NAME, InvalidTextError
+from kubenurse_otel.files import is_readable, read
 from kubenurse_otel.model import TargetKind
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from kubenurse_otel.config.variable import Variable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,7 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
             level=reader.required(v.LOG_LEVEL).upper(), format=reader.required(v.LOG_FORMAT)
         ),
     )
-    report_unread(reader, environ)
+    report_unread(reader, environ, without_opentelemetry=config.telemetry.sdk_disabled)
     if reader.problems:
         raise ConfigError(tuple(reader.problems))
     order = {variable.name: place for place, variable in enumerate(VARIABLES)}
@@ -126,8 +130,8 @@ def _name_or_empty(text: str) -> str:
 
 def _namespace_of_service_account(trust: TrustConfig) -> str:
     try:
-        with (trust.token_file.parent / "namespace").open(encoding="utf-8") as file:
-            return _name_or_empty(file.read(300).strip())
+        text = read(trust.token_file.parent / "namespace", longest=300)
+        return _name_or_empty(text.decode("ascii").strip())
     except (OSError, ValueError):  # Not in a pod; or a file that is no text.
         return ""
 
@@ -183,12 +187,10 @@ def _tls_server_name(reader: Reader, service_url: str | None) -> str:
     if name is not None or service_url is None or reader.is_set(v.TLS_SERVER_NAME):
         return name or ""
     host = parse_url(service_url).host
-    try:
-        ADDRESS.parse(host)
-    except InvalidTextError:
-        reader.derived(v.TLS_SERVER_NAME, host, f"the host of {v.SERVICE_URL.name}")
-        return host
-    return ""
+    if is_address(host):
+        return ""
+    reader.derived(v.TLS_SERVER_NAME, host, f"the host of {v.SERVICE_URL.name}")
+    return host
 
 
 def _proxy(reader: Reader) -> ProxyConfig:
@@ -198,7 +200,7 @@ def _proxy(reader: Reader) -> ProxyConfig:
             reader.skip(variable, f"{v.USE_PROXY.name} is false")
         return ProxyConfig()
 
-    def either(variable: Variable[str]) -> str | None:
+    def either(variable: Variable[T]) -> T | None:
         value = reader.optional(variable)
         small = replace(variable, name=variable.name.lower())
         return reader.optional(small) if value is None and reader.is_set(small) else value

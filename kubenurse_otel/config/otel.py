@@ -13,10 +13,10 @@ from kubenurse_otel.config.lists import HEADERS, RESOURCE_ATTRIBUTES, hidden_hea
 from kubenurse_otel.config.settings import OtlpProtocol, Temporality
 from kubenurse_otel.config.urls import hidden
 from kubenurse_otel.config.values import (
-    FILE,
     MAX_MILLISECONDS,
     MILLISECONDS,
     OTEL_BOOLEAN,
+    PATH,
     RATIO,
     TIMEOUT,
     InvalidTextError,
@@ -69,7 +69,7 @@ SDK_DISABLED: Final = _otel(
     "OTEL_SDK_DISABLED",
     OTEL_BOOLEAN,
     "false",
-    "No traces and no OTLP. Checks, /alive and the scrape go on.",
+    "No traces and no OTLP, and no other OTEL_* is looked at. Checks, /alive and the scrape go on.",
     "telemetry.sdk_disabled",
     example="true",
 )
@@ -100,9 +100,10 @@ def _exporters(*known: str) -> Parser[frozenset[str]]:
             for item in comma_list(text.lower())
             for exporter in (("otlp", "prometheus") if item == "both" in known else (item,))
         )
-        if not names <= set(known) or ("none" in names and len(names) > 1):
-            raise InvalidTextError
-        return names - {"none"}
+        some = (names & set(known)) - {"none"}
+        if names in ({"none"}, some):
+            return some
+        raise InvalidTextError(known=some or None)
 
     return Parser(parse, f"{', '.join(known[:-1])} or {known[-1]}, or several with commas between")
 
@@ -258,7 +259,7 @@ def _otlp(signal: str) -> OtlpVariables:
         ),
         certificate=variable(
             "CERTIFICATE",
-            FILE,
+            PATH,
             None,
             "PEM file of the authorities that vouch for the collector.",
             "/etc/otel/ca.pem",
@@ -266,14 +267,14 @@ def _otlp(signal: str) -> OtlpVariables:
         ),
         client_key=variable(
             "CLIENT_KEY",
-            FILE,
+            PATH,
             None,
             "PEM file of our key for mutual TLS.",
             "/etc/otel/tls.key",
         ),
         client_certificate=variable(
             "CLIENT_CERTIFICATE",
-            FILE,
+            PATH,
             None,
             "PEM file of our certificate for mutual TLS.",
             "/etc/otel/tls.crt",
@@ -416,14 +417,12 @@ UNREAD: Final = (
     Unread(
         "OTEL_CONFIG_FILE",
         Use.REFUSED,
-        "Declarative configuration would take the place of everything here.",
-        fatal=True,
+        "The agent is configured by variables, not by a declarative configuration.",
     ),
     Unread(
         "OTEL_EXPERIMENTAL_CONFIG_FILE",
         Use.REFUSED,
         "As OTEL_CONFIG_FILE.",
-        fatal=True,
     ),
     Unread(
         "OTEL_PROPAGATORS",

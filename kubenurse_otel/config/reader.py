@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from kubenurse_otel.config.environment import is_service_link
-from kubenurse_otel.config.values import InvalidTextError, is_readable
+from kubenurse_otel.config.values import InvalidTextError
 from kubenurse_otel.config.variable import Origin, Variable
+from kubenurse_otel.files import is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 T = TypeVar("T")
+
+IGNORED: Final = "ignored, as if it was not set"
 
 
 class Source(StrEnum):
@@ -46,12 +49,15 @@ class Reader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._disregarded: dict[Origin, str] = {}
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.settings: dict[str, Setting] = {}
 
     def text(self, variable: Variable[T]) -> str:
         """What the environment says; empty is not set (also of kubenurse's)."""
+        if variable.origin in self._disregarded:
+            return ""
         text = self._environ.get(variable.name, "")
         if variable.lenient:
             return text  # kubenurse compares bytes: " true" is not true.
@@ -59,16 +65,30 @@ class Reader:
         return "" if _is_link(variable, text) else text
 
     def is_set(self, variable: Variable[T]) -> bool:
-        return self.text(variable) != ""
+        """Whether there is a value; what of OpenTelemetry's is none counts as not set."""
+        text = self.text(variable)
+        if text and variable.origin is Origin.OPENTELEMETRY:
+            try:
+                variable.parser.parse(text)
+            except InvalidTextError as error:
+                return error.known is not None
+        return text != ""
 
     def optional(self, variable: Variable[T]) -> T | None:
-        """The value, else the default, else None; a value that is none is a problem."""
+        """The value, else the default, else None; a value that is none is a problem.
+
+        Not so OpenTelemetry's, which may be set for a whole cluster: that is a warning and the
+        default (specification, "Environment Variable Specification", Parsing empty and invalid).
+        """
         text = self.text(variable)
         if text:
             try:
                 value = variable.parser.parse(text)
             except InvalidTextError as error:
-                self._invalid(variable, text, str(error))
+                self._invalid(variable, text, error)
+                if error.known is not None:
+                    self._set(variable, variable.shown(text), Source.ENVIRONMENT, "in part")
+                    return cast("T", error.known)
             else:
                 self._set(variable, variable.shown(text), Source.ENVIRONMENT)
                 return value
@@ -95,17 +115,28 @@ class Reader:
             current = self.settings[variable.name]
             self.settings[variable.name] = replace(current, source=Source.IGNORED, note=note)
 
+    def disregard(self, origin: Origin, note: str) -> None:
+        """From now on, variables of this origin count as not set; ``note`` says why."""
+        self._disregarded[origin] = note
+
     def skip(self, variable: Variable[T], note: str) -> None:
         """A variable that is not even judged."""
         text = self.text(variable)
         source = Source.IGNORED if text else Source.DEFAULT
         self._set(variable, variable.shown(text), source, note)
 
-    def problem(self, variable: Variable[T], wants: str) -> None:
-        """A value that is right by itself and wrong beside the others."""
+    def problem(self, variable: Variable[T], wants: str, *, taken: str = "") -> None:
+        """A value that is right by itself and wrong beside the others.
+
+        ``taken`` says what is done about it where that is no reason not to start.
+        """
         text = self.text(variable)
         got = f"got '{variable.shown(text)}'" if text else "not set"
-        self._add(self.problems, f"{variable.name}: {got}, wants {wants}")
+        message = f"{variable.name}: {got}, wants {wants}"
+        if taken:
+            self._add(self.warnings, f"{message}; {taken}")
+        else:
+            self._add(self.problems, message)
 
     def warn(self, sentence: str) -> None:
         self._add(self.warnings, sentence)
@@ -116,10 +147,13 @@ class Reader:
             text = variable.shown(self.text(variable))
             self.warn(f"{variable.name}: '{text}' cannot be read yet; it is tried again later")
 
-    def _invalid(self, variable: Variable[T], text: str, detail: str) -> None:
-        wants = variable.parser.wants + (f", {detail}" if detail else "")
+    def _invalid(self, variable: Variable[T], text: str, error: InvalidTextError) -> None:
+        wants = variable.parser.wants + (f", {error}" if str(error) else "")
         message = f"{variable.name}: got '{variable.shown(text)}', wants {wants}"
-        if not variable.lenient:
+        if variable.origin is Origin.OPENTELEMETRY:
+            known = "the rest of it is followed" if error.known is not None else IGNORED
+            self._add(self.warnings, f"{message}; {known}")
+        elif not variable.lenient:
             self._add(self.problems, message)
         elif variable.default is not None:
             self._add(self.warnings, f"{message}; taken as {variable.default}, as it is not set")
@@ -133,6 +167,10 @@ class Reader:
             )
 
     def _set(self, variable: Variable[T], text: str, source: Source, note: str = "") -> None:
+        found = self._environ.get(variable.name, "").strip()
+        if found and variable.origin in self._disregarded:
+            text, source = variable.shown(found), Source.IGNORED
+            note = self._disregarded[variable.origin]
         self.settings[variable.name] = Setting(
             name=variable.name, value=text, source=source, note=note
         )

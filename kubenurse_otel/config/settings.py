@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from kubenurse_otel.model import TargetKind
+from kubenurse_otel.model import Proxy, TargetKind
 
 
 class DiscoverySource(StrEnum):
@@ -67,8 +67,8 @@ class ExtraCheck:
 class ProxyConfig:
     """HTTP_PROXY, HTTPS_PROXY, NO_PROXY; only filled with KUBENURSE_USE_PROXY=true."""
 
-    http: str | None = None
-    https: str | None = None
+    http: Proxy | None = None
+    https: Proxy | None = None
     no_proxy: str = ""
 
 

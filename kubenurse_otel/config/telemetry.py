@@ -5,18 +5,22 @@ Owns how OpenTelemetry's variables and ours act together; the tables say what ea
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kubenurse_otel.config import otel
 from kubenurse_otel.config import variables as v
+from kubenurse_otel.config.reader import IGNORED
 from kubenurse_otel.config.settings import (
     OtlpConfig,
     OtlpProtocol,
     SpanLimitsConfig,
     TelemetryConfig,
 )
-from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.config.values import HOST, PORT, InvalidTextError
+from kubenurse_otel.config.urls import parse_url, split_host_port
+from kubenurse_otel.config.values import InvalidTextError
+from kubenurse_otel.config.variable import Origin
+from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from kubenurse_otel.config.otel import OtlpVariables
@@ -27,18 +31,24 @@ T = TypeVar("T")
 
 
 def read_telemetry(reader: Reader) -> TelemetryConfig:
-    """Every variable is read and judged, also of signals that are off."""
-    disabled = reader.required(otel.SDK_DISABLED)
+    """Every variable is read and judged, also of signals that are off; with the SDK disabled none
+    of OpenTelemetry's but the one that says so.
+    """
+    if reader.required(otel.SDK_DISABLED):
+        reader.disregard(Origin.OPENTELEMETRY, f"{otel.SDK_DISABLED.name} is true")
+        return replace(_read(reader), sdk_disabled=True)
+    return _read(reader)
+
+
+def _read(reader: Reader) -> TelemetryConfig:
     metrics = reader.required(otel.METRICS_EXPORTER)
-    traces = _trace_exporters(reader)
     ratio, exports_traces = _sampling(reader)
-    otlp_traces = _otlp(reader, otel.OTLP_TRACES, "v1/traces")
-    otlp_metrics = _otlp(reader, otel.OTLP_METRICS, "v1/metrics")
+    otlp_traces, traces_endpoint = _otlp(reader, otel.OTLP_TRACES, "v1/traces")
+    otlp_metrics, metrics_endpoint = _otlp(reader, otel.OTLP_METRICS, "v1/metrics")
+    traces = _trace_exporters(reader, with_endpoint=traces_endpoint)
     queue, batch = _batches(reader)
-    if disabled or not exports_traces:
+    if not exports_traces:
         traces = frozenset()
-    if disabled:
-        metrics &= {"prometheus"}
     buckets = reader.optional(v.HISTOGRAM_BUCKETS)
     victoriametrics = reader.required(v.VICTORIAMETRICS_HISTOGRAM)
     if buckets and victoriametrics:
@@ -46,17 +56,18 @@ def read_telemetry(reader: Reader) -> TelemetryConfig:
             v.HISTOGRAM_BUCKETS,
             f"nothing while {v.VICTORIAMETRICS_HISTOGRAM.name} is true: one excludes the other",
         )
-    for variables, otlp in ((otel.OTLP_TRACES, otlp_traces), (otel.OTLP_METRICS, otlp_metrics)):
-        exported = "otlp" in (traces if variables is otel.OTLP_TRACES else metrics)
-        if otlp and exported and not reader.is_set(variables.endpoint):
-            reader.derived(variables.endpoint, otlp.endpoint, "what is exported to")
+    for endpoint, otlp, exporters, is_set in (
+        (otel.OTLP_TRACES.endpoint, otlp_traces, traces, traces_endpoint),
+        (otel.OTLP_METRICS.endpoint, otlp_metrics, metrics, metrics_endpoint),
+    ):
+        if "otlp" in exporters and not (is_set and reader.is_set(endpoint)):
+            reader.derived(endpoint, otlp.endpoint, "what is exported to")
     return TelemetryConfig(
         prometheus="prometheus" in metrics,
         otlp_metrics=otlp_metrics if "otlp" in metrics else None,
         otlp_traces=otlp_traces if "otlp" in traces else None,
         console_traces="console" in traces,
         console_metrics="console" in metrics,
-        sdk_disabled=disabled,
         resource_attributes=_resource(reader),
         trace_ratio=ratio,
         trace_max_per_minute=reader.required(v.TRACE_MAX_PER_MINUTE),
@@ -77,11 +88,10 @@ def read_telemetry(reader: Reader) -> TelemetryConfig:
     )
 
 
-def _trace_exporters(reader: Reader) -> frozenset[str]:
+def _trace_exporters(reader: Reader, *, with_endpoint: bool) -> frozenset[str]:
     chosen = reader.optional(otel.TRACES_EXPORTER)
     if chosen is not None:
         return chosen
-    with_endpoint = reader.is_set(otel.OTLP.endpoint) or reader.is_set(otel.OTLP_TRACES.endpoint)
     reader.derived(
         otel.TRACES_EXPORTER,
         "otlp" if with_endpoint else "none",
@@ -94,10 +104,12 @@ def _sampling(reader: Reader) -> tuple[float, bool]:
     """The ratio, and whether any trace may be exported (always_off: none, whatever happened)."""
     ratio = reader.required(v.TRACE_RATIO)
     sampler = reader.optional(otel.SAMPLER)
-    argument = reader.required(otel.SAMPLER_ARG)
     kind = (sampler or "").removeprefix("parentbased_")
-    if kind != "traceidratio":
-        reader.without_effect(otel.SAMPLER_ARG, f"read only with {otel.SAMPLER.name}=traceidratio")
+    argument = 1.0
+    if kind == "traceidratio":
+        argument = reader.required(otel.SAMPLER_ARG)
+    else:  # Other samplers have arguments of another form.
+        reader.skip(otel.SAMPLER_ARG, f"read only with {otel.SAMPLER.name}=traceidratio")
     if sampler is None:
         return ratio, True
     if reader.is_set(v.TRACE_RATIO):
@@ -113,7 +125,9 @@ def _batches(reader: Reader) -> tuple[int, int]:
     queue = reader.required(otel.BSP_QUEUE)
     batch = reader.required(otel.BSP_BATCH)
     if batch > queue and reader.is_set(otel.BSP_BATCH):
-        reader.problem(otel.BSP_BATCH, f"at most {otel.BSP_QUEUE.name}, which is {queue}")
+        reader.problem(
+            otel.BSP_BATCH, f"at most {otel.BSP_QUEUE.name}", taken=f"taken as that, {queue}"
+        )
     elif batch > queue:
         reader.derived(otel.BSP_BATCH, str(queue), f"at most {otel.BSP_QUEUE.name}")
     return queue, min(batch, queue)
@@ -150,8 +164,8 @@ _DEFAULT_ENDPOINT: Final = {
 }
 
 
-def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> OtlpConfig | None:
-    """One signal's exporter; None only where a problem was reported."""
+def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> tuple[OtlpConfig, bool]:
+    """One signal's exporter, and whether a variable says where to."""
     protocol = _own_or_common(reader, own.protocol, otel.OTLP.protocol)
     insecure = _own_or_common(reader, own.insecure, otel.OTLP.insecure)
     headers = _own_or_common(reader, own.headers, otel.OTLP.headers)
@@ -162,35 +176,33 @@ def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> OtlpConfig | 
     client_certificate = _own_or_common(
         reader, own.client_certificate, otel.OTLP.client_certificate
     )
-    endpoint = _own_or_common(reader, own.endpoint, otel.OTLP.endpoint)
     assert protocol is not None
     assert timeout is not None
+    for file_variable, path in (
+        (_set_one(reader, own.certificate, otel.OTLP.certificate), certificate),
+        (_set_one(reader, own.client_key, otel.OTLP.client_key), client_key),
+        (
+            _set_one(reader, own.client_certificate, otel.OTLP.client_certificate),
+            client_certificate,
+        ),
+    ):
+        reader.warn_without_file(file_variable, path)
     if (client_key is None) != (client_certificate is None):
         key = _set_one(reader, own.client_key, otel.OTLP.client_key)
         certificate_of_it = _set_one(reader, own.client_certificate, otel.OTLP.client_certificate)
         missing, present = (
             (certificate_of_it, key) if client_certificate is None else (key, certificate_of_it)
         )
-        if not reader.is_set(missing):  # Set and invalid is a problem already.
-            reader.problem(
-                missing, f"a file beside {present.name}: key and certificate go together"
-            )
-    variable = _set_one(reader, own.endpoint, otel.OTLP.endpoint)
-    base = variable is otel.OTLP.endpoint
-    try:
-        if protocol is OtlpProtocol.GRPC:
-            address, plain = _grpc_address(
-                endpoint or _DEFAULT_ENDPOINT[protocol], insecure=bool(insecure)
-            )
-        else:
-            address = _http_endpoint(
-                endpoint or _DEFAULT_ENDPOINT[protocol], signal_path if base else ""
-            )
-            plain = address.lower().startswith("http://")
-    except InvalidTextError as error:
-        reader.problem(variable, f"{variable.parser.wants}, {error}".rstrip(", "))
-        return None
-    return OtlpConfig(
+        reader.problem(
+            missing,
+            f"a file beside {present.name}: key and certificate go together",
+            taken="both are ignored",
+        )
+        client_key = client_certificate = None
+    address, plain, is_set = _endpoint(
+        reader, own, signal_path, protocol=protocol, insecure=bool(insecure)
+    )
+    otlp = OtlpConfig(
         endpoint=address,
         protocol=protocol,
         headers=headers or (),
@@ -201,6 +213,34 @@ def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> OtlpConfig | 
         client_certificate=client_certificate,
         gzip=compression == "gzip",
     )
+    return otlp, is_set
+
+
+def _endpoint(
+    reader: Reader, own: OtlpVariables, signal_path: str, *, protocol: OtlpProtocol, insecure: bool
+) -> tuple[str, bool, bool]:
+    """(where to, in plain text, whether a variable says so): the signal's own, else the common one,
+    else the specification's default.
+    """
+
+    def address(text: str, path: str) -> tuple[str, bool]:
+        if protocol is OtlpProtocol.GRPC:
+            return _grpc_address(text, insecure=insecure)
+        url = _http_endpoint(text, path)
+        return url, url.lower().startswith("http://")
+
+    variables = ((own.endpoint, ""), (otel.OTLP.endpoint, signal_path))
+    texts = [reader.optional(variable) for variable, _ in variables]
+    for (variable, path), text in zip(variables, texts, strict=True):
+        if text is None:
+            continue
+        try:
+            return (*address(text, path), True)
+        except InvalidTextError as error:
+            wants = f"{variable.parser.wants}, {error}".rstrip(", ")
+            reader.problem(variable, wants, taken=IGNORED)
+            reader.without_effect(variable, f"no endpoint for {protocol}")
+    return (*address(_DEFAULT_ENDPOINT[protocol], signal_path), False)
 
 
 def _own_or_common(reader: Reader, own: Variable[T], common: Variable[T]) -> T | None:
@@ -233,12 +273,8 @@ def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
         return text, insecure
     if "://" in text:
         url = parse_url(text)
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        default_port = 80 if url.scheme == "http" else 443
-        return f"{host}:{url.port or default_port}", url.scheme == "http"
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
-        raise InvalidTextError
-    HOST.parse(host)
-    PORT.parse(port)
-    return text, insecure
+        return host_port(url.host, url.default_port), url.scheme == "http"
+    host, port = split_host_port(text)
+    if port is None:
+        raise InvalidTextError("with a port")
+    return host_port(host, port), insecure

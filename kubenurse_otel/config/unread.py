@@ -14,17 +14,25 @@ from kubenurse_otel.config.environment import is_service_link
 from kubenurse_otel.config.reader import Reader, Setting, Source
 from kubenurse_otel.config.table import BY_NAME, UNREAD
 from kubenurse_otel.config.variable import Unread, Use
+from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PREFIXES = ("KUBENURSE_", "OTEL_")
+_KUBENURSE = "KUBENURSE_"
+_OTEL = "OTEL_"
 
 
-def report_unread(reader: Reader, environ: Mapping[str, str]) -> None:
-    """Add a setting for each, a warning where something has no effect, a problem where it must."""
+def report_unread(
+    reader: Reader, environ: Mapping[str, str], *, without_opentelemetry: bool = False
+) -> None:
+    """Add a setting for each, a warning where something has no effect.
+
+    ``without_opentelemetry``: the SDK is disabled, and OTEL_* are not even looked at.
+    """
+    prefixes = (_KUBENURSE,) if without_opentelemetry else (_KUBENURSE, _OTEL)
     for name, text in sorted(environ.items()):
-        if not name.startswith(_PREFIXES) or name in BY_NAME or not text.strip():
+        if not name.startswith(prefixes) or name in BY_NAME or not text.strip():
             continue
         if is_service_link(name, text.strip()):
             note = "set by Kubernetes for a Service"
@@ -35,9 +43,9 @@ def report_unread(reader: Reader, environ: Mapping[str, str]) -> None:
             note = "not known"
             nearest = difflib.get_close_matches(name, BY_NAME, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            reader.warn(f"{_printable(name)}: not known, and without effect{hint}")
+            reader.warn(f"{printable(name, 100)}: not known, and without effect{hint}")
         reader.settings[name] = Setting(
-            name=_printable(name), value="***", source=Source.IGNORED, note=note
+            name=printable(name, 100), value="***", source=Source.IGNORED, note=note
         )
 
 
@@ -46,12 +54,5 @@ def _row(name: str) -> Unread | None:
 
 
 def _report(reader: Reader, row: Unread, name: str, text: str) -> None:
-    if row.fatal:
-        reader.problems.append(f"{name}: is set, wants to be unset. {row.help}")
-    elif row.use is Use.REFUSED and text.lower() not in row.harmless:
+    if row.use is Use.REFUSED and text.lower() not in row.harmless:
         reader.warn(f"{name}: overridden. {row.help}")
-
-
-def _printable(name: str) -> str:
-    shown = name if name.isprintable() else ascii(name)[1:-1]
-    return shown if len(shown) <= 100 else shown[:100] + "..."

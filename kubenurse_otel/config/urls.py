@@ -1,22 +1,31 @@
-"""URLs of checks and collectors: http or https, a host, never a password.
+"""The one parser of URLs: checks, collectors, proxies, the command line.
 
-Pure. Stricter than urllib on purpose: what passes here is a URL for httpx, too. ``hidden`` is how
-a URL that may hold a secret is shown.
+Pure. Stricter than urllib on purpose: what passes here can be asked. ``hidden`` is how a URL that
+may hold a secret is shown.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from kubenurse_otel.config.values import HOST, PORT, InvalidTextError, Parser
+from kubenurse_otel.model import Proxy
+from kubenurse_otel.text import bracketed, is_address
+
+_LONGEST: Final = 2000
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A URL in its parts; ``host`` has no brackets, ``port`` is None where the text has none."""
+    """A URL in its parts; ``host`` has no brackets, ``port`` is None where the text has none.
+
+    ``text`` is the whole as it is asked: an IPv6 address stands in brackets there.
+    """
 
     text: str
     scheme: str
@@ -25,33 +34,66 @@ class Url:
     path: str
     query: str
 
+    @property
+    def default_port(self) -> int:
+        return self.port or _DEFAULT_PORTS[self.scheme]
+
 
 def parse_url(text: str) -> Url:
     """Raise InvalidTextError for all that is no plain http(s) URL with a host."""
     # urlsplit drops line breaks and tabs silently, so they are refused before it.
-    if not re.fullmatch(r"[\x21-\x7e]{1,2000}", text) or "\\" in text:
+    if not re.fullmatch(rf"[\x21-\x7e]{{1,{_LONGEST}}}", text) or "\\" in text:
         raise InvalidTextError
     try:
         parts = urlsplit(text)
     except ValueError:
         raise InvalidTextError from None
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
         raise InvalidTextError
     if "@" in parts.netloc:
         raise InvalidTextError("without user and password")
     if "#" in text:
         raise InvalidTextError("without a #fragment")
-    authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", parts.netloc)
-    if authority is None:
-        raise InvalidTextError
+    host, port = split_host_port(parts.netloc)
+    authority = bracketed(host) if parts.netloc.count(":") > 1 else parts.netloc
+    if port is not None and authority is not parts.netloc:
+        authority += f":{port}"
     return Url(
-        text=text,
+        text=text.replace(parts.netloc, authority, 1),
         scheme=parts.scheme,
-        host=HOST.parse(authority[1]),
-        port=PORT.parse(authority[2]) if authority[2] else None,
+        host=host,
+        port=port,
         path=parts.path,
         query=parts.query,
     )
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """Host (without brackets) and port of ``host:port``. Raises InvalidTextError.
+
+    An IPv6 address may be without brackets where it can only be read in one way, as templates such
+    as ``http://$(HOST_IP):4318`` make it.
+    """
+    authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", text)
+    if authority is not None:
+        return HOST.parse(authority[1]), PORT.parse(authority[2]) if authority[2] else None
+    if "[" in text or "]" in text:
+        raise InvalidTextError
+    return _split_without_brackets(text)
+
+
+def _split_without_brackets(text: str) -> tuple[str, int | None]:
+    """``fd00::5:4318``: by its form either an address, or an address and a port.
+
+    It is the one that it can be. Where it can be both, four digits and more, 80 and 443 are a port:
+    whoever leaves out the brackets has put a port behind an address. Fewer digits are refused.
+    """
+    host, _, port = text.rpartition(":")
+    if not is_address(host) or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
+        return HOST.parse(text), None
+    if is_address(text) and len(port) < 4 and port not in ("80", "443"):
+        raise InvalidTextError("with the IPv6 address in brackets")
+    return HOST.parse(host), int(port)
 
 
 def _base_url(text: str) -> str:
@@ -60,21 +102,43 @@ def _base_url(text: str) -> str:
     return parse_url(text).text.rstrip("/")
 
 
-def _proxy_url(text: str) -> str:
-    """A plain HTTP proxy; http:// may be left out (as for Go and curl)."""
-    text = text if "://" in text else f"http://{text}"
-    url = parse_url(text)
-    if url.scheme != "http" or url.path not in ("", "/") or url.query:
-        raise InvalidTextError
-    return url.text
-
-
 BASE_URL: Final = Parser(
     _base_url, "a URL such as https://kubenurse.example.com, without user, query and fragment"
 )
 """A path is appended to it; slashes at its end are dropped."""
-PROXY_URL: Final = Parser(
-    _proxy_url, "an http URL such as http://proxy.example.com:3128, without user and path"
+
+
+def _proxy(text: str) -> Proxy:
+    """http:// may be left out (as for Go and curl); user and password are percent-decoded."""
+    scheme, colons, rest = text.partition("://")
+    if not colons:
+        scheme, rest = "http", text
+    if scheme.lower().startswith("socks"):
+        raise InvalidTextError("not a SOCKS proxy: only HTTP proxies (CONNECT) are spoken to")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    url = parse_url(f"{scheme}://{rest[len(user + at) :]}")
+    if url.path not in ("", "/") or url.query:
+        raise InvalidTextError
+    return Proxy(
+        scheme=url.scheme, host=url.host, port=url.default_port, authorization=_basic(user)
+    )
+
+
+def _basic(user: str) -> str:
+    """The header's value (RFC 7617 section 2) for ``user:password`` of a URL; empty for none."""
+    if not user:
+        return ""
+    name, _, password = user.partition(":")
+    try:
+        pair = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+    except UnicodeError:  # A value that is no UTF-8 in the environment.
+        raise InvalidTextError("with user and password percent-encoded") from None
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
+PROXY: Final = Parser(
+    _proxy, "an http or https URL such as http://user:password@proxy.example.com:3128, without path"
 )
 
 

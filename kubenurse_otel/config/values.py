@@ -7,14 +7,15 @@ itself, which may hold a secret); ``wants`` says to people what is right. Only F
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kubenurse_otel.files import is_readable
 from kubenurse_otel.model import is_dns_subdomain
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,14 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class InvalidTextError(ValueError):
-    """The text is not a value. The message completes "wants ...", and may be empty."""
+    """The text is not a value. The message completes "wants ...", and may be empty.
+
+    ``known`` is what of a list of OpenTelemetry's can be followed all the same; None: nothing.
+    """
+
+    def __init__(self, wants: str = "", *, known: object = None) -> None:
+        super().__init__(wants)
+        self.known = known
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +210,10 @@ def printable(longest: int) -> Parser[str]:
 
 def _address(text: str) -> str:
     bracketed = re.fullmatch(r"\[([^\]]*:[^\]]*)\]", text)
-    try:
-        address = ipaddress.ip_address(bracketed[1] if bracketed else text)
-    except ValueError:
-        raise InvalidTextError from None
-    if "%" in text:  # A zone belongs to one machine and to no URL.
+    address = bracketed[1] if bracketed else text
+    if not is_address(address):
         raise InvalidTextError
-    return str(address)
+    return str(ipaddress.ip_address(address))
 
 
 ADDRESS: Final = Parser(_address, "an IPv4 or IPv6 address")
@@ -235,13 +240,6 @@ def _path(text: str) -> Path:
 
 
 PATH: Final = Parser(_path, "the path of a file")
-
-
-def is_readable(path: Path) -> bool:
-    try:
-        return path.is_file() and os.access(path, os.R_OK)
-    except (OSError, ValueError):  # A name that is too long, or a directory we may not look into.
-        return False
 
 
 def _readable_file(text: str) -> Path:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from kubenurse_otel.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,7 @@ class Use(StrEnum):
     """What becomes of a variable that is set."""
 
     REFUSED = "refused"
-    """It would break what the agent promises: overridden, and said once in the log. Or exit 2."""
+    """It would break what the agent promises: overridden, and said once in the log."""
     IGNORED = "ignored"
     """It is about something that the agent does not have."""
 
@@ -61,8 +63,7 @@ class Variable(Generic[T_co]):
     def shown(self, text: str) -> str:
         """The text for people: secrets masked, bounded, on one line."""
         text = self.hidden(text) if self.hidden else text
-        text = text if len(text) <= 200 else text[:200] + "..."
-        return text if text.isprintable() else ascii(text)[1:-1]
+        return printable(text, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +77,3 @@ class Unread:
     use: Use
     help: str
     harmless: frozenset[str] = frozenset()
-    fatal: bool = False
-    """Set, the agent does not start."""

@@ -6,7 +6,7 @@ internal/servicecheck); ours are strict. Order is the reference's.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config.lists import (
     BUCKETS,
@@ -21,7 +21,7 @@ from kubenurse_otel.config.settings import (
     LogFormat,
     MetricsChoice,
 )
-from kubenurse_otel.config.urls import BASE_URL, PROXY_URL, hidden
+from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden
 from kubenurse_otel.config.values import (
     ADDRESS,
     BOOLEAN,
@@ -38,6 +38,9 @@ from kubenurse_otel.config.values import (
     word,
 )
 from kubenurse_otel.config.variable import Origin, Variable
+
+if TYPE_CHECKING:
+    from kubenurse_otel.model import Proxy
 
 _KUBENURSE: Final = Origin.KUBENURSE
 
@@ -556,10 +559,10 @@ HOST_NAME: Final = Variable(
 )
 
 
-def _proxy(name: str, of: str) -> Variable[str]:
+def _proxy(name: str, of: str) -> Variable[Proxy]:
     return Variable(
         name,
-        PROXY_URL,
+        PROXY,
         None,
         f"The proxy of {of} URLs (or {name.lower()}); only with KUBENURSE_USE_PROXY=true.",
         "checks.proxy",

@@ -16,7 +16,7 @@ from kubenurse_otel.config import (
     IpFamilies,
     ProxyConfig,
 )
-from kubenurse_otel.model import Auth, Neighbour, Neighbourhood, Target, TargetKind, Trust
+from kubenurse_otel.model import Auth, Neighbour, Neighbourhood, Proxy, Target, TargetKind, Trust
 from kubenurse_otel.targets import plan, proxy_for
 
 CHECKS = ChecksConfig(
@@ -70,7 +70,7 @@ def test_token_goes_to_the_api_server_alone() -> None:
         assert is_api_server == (target.trust is Trust.API_SERVER)
         if is_api_server:
             assert target.url.startswith("https://")
-            assert target.proxy_url is None
+            assert target.proxy is None
 
 
 def test_traceparent_goes_to_agents_alone() -> None:
@@ -200,50 +200,51 @@ def test_types_are_bounded(node_name: str) -> None:
             assert set(key[5:]) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
 
 
-PROXY = ProxyConfig(http="http://proxy:3128", https="http://proxy:3129")
+HTTP, HTTPS = (Proxy(scheme="http", host="proxy", port=port) for port in (3128, 3129))
+PROXY = ProxyConfig(http=HTTP, https=HTTPS)
 
 
 def test_proxies_are_for_extra_checks_and_ingress_alone() -> None:
     """Everything else is asked directly, whatever the proxy variables say."""
     targets = planned(replace(CHECKS, proxy=PROXY)).values()
-    assert {TargetKind.ME_INGRESS: "http://proxy:3129", TargetKind.EXTRA: "http://proxy:3129"} == {
-        target.kind: target.proxy_url for target in targets if target.proxy_url is not None
+    assert {TargetKind.ME_INGRESS: HTTPS, TargetKind.EXTRA: HTTPS} == {
+        target.kind: target.proxy for target in targets if target.proxy is not None
     }
 
 
 @pytest.mark.parametrize(
     ("url", "no_proxy", "expected"),
     [
-        ("http://a.example/", "", "http://proxy:3128"),
-        ("https://a.example/", "", "http://proxy:3129"),
+        ("http://a.example/", "", HTTP),
+        ("https://a.example/", "", HTTPS),
         ("https://a.example/", "*", None),
         ("https://a.example/", " , b.example,A.Example ", None),
         ("https://a.example/", "example", None),
         ("https://a.example/", ".example", None),
         ("https://a.example/", "*.example", None),
-        ("https://example/", ".example", "http://proxy:3129"),
-        ("https://aexample/", "example", "http://proxy:3129"),
+        ("https://example/", ".example", HTTPS),
+        ("https://aexample/", "example", HTTPS),
         ("https://a.example./", "a.example", None),
         ("https://a.example:8443/", "a.example:8443", None),
         ("https://a.example/", "a.example:443", None),
-        ("http://a.example/", "a.example:443", "http://proxy:3128"),
+        ("http://a.example/", "a.example:443", HTTP),
         ("http://10.1.2.3/", "10.0.0.0/8", None),
         ("http://10.1.2.3:80/", "10.1.2.3:80", None),
-        ("http://11.1.2.3/", "10.0.0.0/8", "http://proxy:3128"),
-        ("http://a.example/", "10.0.0.0/8", "http://proxy:3128"),
+        ("http://11.1.2.3/", "10.0.0.0/8", HTTP),
+        ("http://a.example/", "10.0.0.0/8", HTTP),
         ("http://[fd00::5]/", "fd00::/8", None),
         ("http://[fd00::5]/", "[fd00::5]:80", None),
-        ("http://[fd00::5]/", "10.0.0.0/8", "http://proxy:3128"),
+        ("http://[fd00::5]/", "10.0.0.0/8", HTTP),
         ("http://localhost/", "", None),
         ("http://127.0.0.2/", "", None),
         ("http://[::1]/", "", None),
     ],
 )
-def test_no_proxy(url: str, no_proxy: str, expected: str | None) -> None:
+def test_no_proxy(url: str, no_proxy: str, expected: Proxy | None) -> None:
     """NO_PROXY is read as Go reads it; loopback is never asked through a proxy."""
     assert expected == proxy_for(url, replace(PROXY, no_proxy=no_proxy))
 
 
 def test_without_a_proxy_for_the_scheme() -> None:
     """A proxy for https is none for http."""
-    assert proxy_for("http://a.example/", ProxyConfig(https="http://proxy:3129")) is None
+    assert proxy_for("http://a.example/", ProxyConfig(https=HTTPS)) is None
