@@ -7,7 +7,6 @@ Decides nothing about which spans leave; see sampling.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from kubenurse_otel import semconv
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def rebuild(span: ReadableSpan, limits: SpanLimitsConfig, kept: Kept | None = No
     url = attributes.get(semconv.URL_FULL)
     if isinstance(url, str):
         attributes[semconv.URL_FULL] = url.partition("?")[0]  # a query string may be a secret
-    if not _is_address(attributes.get(semconv.NETWORK_PEER_ADDRESS)):
+    if not is_address(str(attributes.get(semconv.NETWORK_PEER_ADDRESS))):
         # No peer: the instrumentation has put the URL's host and port there.
         attributes.pop(semconv.NETWORK_PEER_ADDRESS, None)
         attributes.pop(semconv.NETWORK_PEER_PORT, None)
@@ -74,14 +74,6 @@ def sampled(context: SpanContext | None) -> SpanContext | None:
         trace_flags=TraceFlags(context.trace_flags | TraceFlags.SAMPLED),
         trace_state=context.trace_state,
     )
-
-
-def _is_address(value: AnyValue) -> bool:
-    try:
-        ip_address(str(value))
-    except ValueError:
-        return False
-    return True
 
 
 def _status(span: ReadableSpan, attributes: Mapping[str, AnyValue]) -> Status:

@@ -143,12 +143,9 @@ class Prober:
         response: httpx.Response | None = None
         error: httpx.HTTPError | None = None
         started = time.perf_counter()
-        request = httpx.Request(
-            "GET",
-            request_url or url,
-            headers=list(probe.target.headers),
-            extensions={PROBE: probe},
-        )
+        request = check.make_request(probe)
+        if request_url:
+            request = httpx.Request("GET", request_url, extensions={PROBE: probe})
         with self._tracer.start_as_current_span("check", context=Context()) as root:
             try:
                 if self._follower is not None:

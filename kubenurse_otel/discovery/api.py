@@ -7,16 +7,18 @@ ApiError, with a sentence for people that names what was asked and holds no secr
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
 import urllib3
 
-from kubenurse_otel import __version__
+from kubenurse_otel import __version__, files
 from kubenurse_otel.discovery import lean
 
 if TYPE_CHECKING:
@@ -207,8 +209,11 @@ class ApiServer:
 
 def _connect(config: Config) -> tuple[Any, Any]:
     try:
-        if config.discovery.kubeconfig:
+        kubeconfig, trust = config.discovery.kubeconfig, config.trust
+        if kubeconfig:  # one file or several, as for kubectl
+            files.require(Path(one) for one in kubeconfig.split(os.pathsep) if one)
             return _by_kubeconfig(config)
+        files.require([trust.token_file, trust.ca_file])
         return _in_cluster(config)
     except Exception as error:  # noqa: BLE001 - the loaders raise ConfigException, OSError, yaml's, ...
         raise _no_credentials(error) from None
@@ -254,7 +259,7 @@ def _extra_ca(config: Config) -> str | None:
     if config.trust.extra_ca is None:
         return None
     try:
-        text = config.trust.extra_ca.read_text(encoding="ascii", errors="replace")
+        text = files.read(config.trust.extra_ca).decode("ascii", "replace")
     except OSError:
         return None
     return text if "-----BEGIN CERTIFICATE-----" in text else None

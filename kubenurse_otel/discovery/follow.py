@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
+from kubenurse_otel import unhandled
 from kubenurse_otel.discovery.api import Answer, ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, ListError, read_list
 from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -134,6 +136,15 @@ class Follower(Generic[Item]):
                     self._watch(self._version)
             except ApiError as error:
                 self._failed(error)
+            except Exception as error:  # noqa: BLE001 - the edge of one request: the items stay
+                unhandled.caught(Part.DISCOVERY, error, about=self._selection.name)
+                self._failed(
+                    ApiError(
+                        Problem.INVALID,
+                        f"following {self._selection.name} met a bug, {type(error).__name__}:"
+                        " see the agent's log",
+                    )
+                )
 
     def _note_size(self, size: int) -> None:
         """Choose between watching and listing; not to and fro at the border."""

@@ -14,9 +14,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import unhandled
 from kubenurse_otel.discovery.api import ApiServer
 from kubenurse_otel.discovery.survey import NO_NEIGHBOUR, Survey
 from kubenurse_otel.discovery.timings import Timings
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,17 +94,24 @@ class KubernetesDiscovery:
 
     def _survey_for_ever(self, survey: Survey, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
-            self._changed.clear()
-            with self._hints_lock:
-                hints, self._hints = self._hints, set()
-            started = time.thread_time()
-            neighbourhood, more = survey.take(hints)
-            if neighbourhood is not None and not self._stopping.is_set():
-                self._publish(neighbourhood, loop, is_new=survey.is_new())
-            busy = time.thread_time() - started
-            self._stopping.wait(max(self._timings.settle, busy / MAX_CPU_SHARE))
-            if not more:
-                self._changed.wait(self._timings.tick)
+            try:
+                self._survey(survey, loop)
+            except Exception as error:  # noqa: BLE001 - the edge of one round: the last neighbours stay
+                unhandled.caught(Part.DISCOVERY, error, about="the neighbours")
+                self._stopping.wait(self._timings.backoff)
+
+    def _survey(self, survey: Survey, loop: asyncio.AbstractEventLoop) -> None:
+        self._changed.clear()
+        with self._hints_lock:
+            hints, self._hints = self._hints, set()
+        started = time.thread_time()
+        neighbourhood, more = survey.take(hints)
+        if neighbourhood is not None and not self._stopping.is_set():
+            self._publish(neighbourhood, loop, is_new=survey.is_new())
+        busy = time.thread_time() - started
+        self._stopping.wait(max(self._timings.settle, busy / MAX_CPU_SHARE))
+        if not more:
+            self._changed.wait(self._timings.tick)
 
     def _publish(
         self, neighbourhood: Neighbourhood, loop: asyncio.AbstractEventLoop, *, is_new: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod
 from kubenurse_otel.discovery.selection import Candidate, candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -113,14 +113,6 @@ def agent_containers(pod: Pod, port: int) -> list[ContainerStatus]:
         for status in pod.status.container_statuses or ()
         if not names or status.name in names
     ]
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 GONE: Final = agent_pod(Pod(metadata=Metadata()), 0)

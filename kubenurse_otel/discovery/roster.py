@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.pods import AgentPod, is_address
+from kubenurse_otel.discovery.pods import AgentPod
 from kubenurse_otel.discovery.schema import ListMetadata, Struct
 from kubenurse_otel.discovery.selection import candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,14 +10,15 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import yaml
 
+from kubenurse_otel import files
 from kubenurse_otel.discovery.selection import candidate, choose, youngest
 from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,10 +110,8 @@ def _neighbour(number: int, content: object) -> Neighbour:
 
 
 def _require_address(number: int, address: str) -> None:
-    try:
-        ip_address(address)
-    except ValueError:
-        raise FileError(f"entry {number}: {_shown(address)} is no IP address") from None
+    if not is_address(address):
+        raise FileError(f"entry {number}: {_shown(address)} is no IP address (without a zone)")
 
 
 def _refuse_doubles(neighbours: tuple[Neighbour, ...]) -> None:
@@ -168,8 +167,7 @@ class StaticDiscovery:
             signature = _signature(path)
             if signature == self._signature:
                 return
-            with path.open("rb") as file:
-                text = file.read(MAX_BYTES + 1)
+            text = files.read(path, longest=MAX_BYTES)
             self._signature = signature
             self._listed = parse(text)
         except FileError as error:

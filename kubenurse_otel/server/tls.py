@@ -11,6 +11,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import files
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -77,6 +79,7 @@ class Certificate:
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def _load(self) -> ssl.SSLContext:
+        files.require(self._files)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION

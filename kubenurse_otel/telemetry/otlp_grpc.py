@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc  # type: ignore[import-untyped]
 
+from kubenurse_otel import files
 from kubenurse_otel.telemetry.answers import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -102,9 +103,9 @@ def _channel(otlp: OtlpConfig) -> Any:
     if parts.scheme == "http" or (not has_scheme and otlp.insecure):
         return grpc.insecure_channel(target, options=_OPTIONS, compression=compression)
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=otlp.certificate.read_bytes() if otlp.certificate else None,
-        private_key=otlp.client_key.read_bytes() if otlp.client_key else None,
-        certificate_chain=otlp.client_certificate.read_bytes() if otlp.client_certificate else None,
+        root_certificates=files.read(otlp.certificate) if otlp.certificate else None,
+        private_key=files.read(otlp.client_key) if otlp.client_key else None,
+        certificate_chain=files.read(otlp.client_certificate) if otlp.client_certificate else None,
     )
     return grpc.secure_channel(target, credentials, options=_OPTIONS, compression=compression)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from kubenurse_otel import __version__
+from kubenurse_otel import __version__, files
 from kubenurse_otel.telemetry.answers import MAX_ANSWER_BYTES, Answer, failure, of_http
 from kubenurse_otel.telemetry.exchange import Exchanges
 from kubenurse_otel.telemetry.look_up import LookUp
@@ -153,7 +153,7 @@ class HttpWire:
         otlp = self._otlp
         for path in (otlp.certificate, otlp.client_certificate, otlp.client_key):
             if path is not None:
-                path.read_bytes()  # OpenSSL's own error has no name in it
+                files.read(path)  # OpenSSL's own error has no name in it
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # An intermediate or a leaf in the file is as good as a root, as for Go and curl.

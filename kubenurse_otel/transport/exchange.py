@@ -52,9 +52,9 @@ class Exchange:
             reusable=answer.reusable,
         )
 
-    async def open_tunnel(self, authority: bytes) -> None:
+    async def open_tunnel(self, authority: bytes, headers: Headers) -> None:
         """CONNECT (RFC 9110 section 9.3.6). Raises ProxyRefusedError, and what ``run`` raises."""
-        await self._send(b"CONNECT", authority, [(b"Host", authority)])
+        await self._send(b"CONNECT", authority, [(b"Host", authority), *headers])
         status = (await self._answer(b"CONNECT")).status_code
         if not 200 <= status < 300:
             raise ProxyRefusedError(f"the proxy answered {status}")

@@ -11,13 +11,14 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 import httpx
 from opentelemetry import trace
 
 from kubenurse_otel import __version__, errors
-from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Target
+from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
+from kubenurse_otel.text import host_port, is_address
 from kubenurse_otel.transport import kernel, phases, sockets, spans
 from kubenurse_otel.transport.exchange import Exchange, Reply
 from kubenurse_otel.transport.findings import measurement
@@ -27,7 +28,6 @@ from kubenurse_otel.transport.resolve import (
     LookUpError,
     Resolve,
     ThreadResolver,
-    is_address,
 )
 from kubenurse_otel.transport.sockets import Connection
 
@@ -91,7 +91,14 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         timeline = phases.measure(marks)
         probe.failure = None if error is None else course.failure(error)
         probe.measurement = measurement(probe.target, marks, timeline, reply)
-        story = spans.Story(course.host, course.port, probe, marks, timeline)
+        story = spans.Story(
+            course.host,
+            course.port,
+            probe,
+            marks,
+            timeline,
+            host_rewritten=b"%" in request.url.raw_host,
+        )
         spans.describe(span, self._tracer, story)
         if probe.failure is not None:
             raise _httpx_error(probe.failure, request)
@@ -129,7 +136,7 @@ class _Course:
     """One request's way through its phases; ``phase`` says where it is."""
 
     def __init__(self, means: _Means, request: httpx.Request, target: Target) -> None:
-        self.host = request.url.raw_host.decode("ascii")
+        self.host = unquote(request.url.raw_host.decode("ascii"))  # see check.request_url
         self.port = request.url.port or (443 if request.url.scheme == "https" else 80)
         self.phase = Phase.REQUEST
         self._means = means
@@ -137,6 +144,8 @@ class _Course:
         self._target = target
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
+        self._at_proxy = target.proxy is not None
+        """Still on the way to it: what fails is the proxy's."""
         self._looked_up_ns: int | None = None
         """How long a look-up took that failed."""
         self._begin()
@@ -206,9 +215,10 @@ class _Course:
 
     def _where(self) -> str:
         """What a failure in this phase is about: the proxy, until there is a tunnel."""
-        if self._target.proxy_url and self.phase in {Phase.DNS, Phase.CONNECT}:
-            return self._target.proxy_url
-        return f"{self.host}:{self.port}" if ":" not in self.host else self._target.url
+        proxy = self._target.proxy
+        if proxy is not None and self._at_proxy:
+            return host_port(proxy.host, proxy.port)
+        return host_port(self.host, self.port)
 
     def _note_end(self, connection: Connection) -> None:
         connection.drain_stamps()
@@ -222,10 +232,8 @@ class _Course:
         return idle
 
     async def _connect(self) -> Connection:
-        proxy = urlsplit(self._target.proxy_url) if self._target.proxy_url else None
-        host, port = self.host, self.port
-        if proxy is not None:
-            host, port = proxy.hostname or "", proxy.port or 80
+        proxy = self._target.proxy
+        host, port = (self.host, self.port) if proxy is None else (proxy.host, proxy.port)
         self.phase = Phase.DNS
         addresses = await self._addresses(host)
         self.phase = Phase.CONNECT
@@ -233,15 +241,26 @@ class _Course:
         connection = self._connection = Connection(sock, self.marks)
         connection.deadline = self._deadline
         self.marks.peer = connection.peer
+        if proxy is not None:
+            connection.stage = Stage.PROXY
+            await self._pass(proxy, connection)
+            connection.stage = Stage.REQUEST
+            self.marks.first_byte = self.marks.last_byte = None
+        self._at_proxy = False
         if self._request.url.scheme == "https":
-            if proxy is not None:
-                connection.stage = Stage.PROXY
-                await Exchange(connection).open_tunnel(_authority(self.host, self.port))
-                connection.stage = Stage.REQUEST
-                self.marks.first_byte = self.marks.last_byte = None
             self.phase = Phase.TLS
             await self._shake_hands(connection)
         return connection
+
+    async def _pass(self, proxy: Proxy, connection: Connection) -> None:
+        """TLS to the proxy where it wants that, and a tunnel where TLS goes through it."""
+        if proxy.scheme == "https":
+            self.phase = Phase.TLS
+            await connection.start_proxy_tls(self._context(), proxy.host.rstrip("."))
+        if self._request.url.scheme == "https":
+            self.phase = Phase.CONNECT
+            authority = host_port(self.host, self.port).encode("ascii")
+            await Exchange(connection).open_tunnel(authority, _proxy_headers(proxy))
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
         if is_address(host):
@@ -257,13 +276,16 @@ class _Course:
         self.marks.dns_ended_ns = answer.ended_ns
         return answer.addresses
 
-    async def _shake_hands(self, connection: Connection) -> None:
+    def _context(self) -> ssl.SSLContext:
         try:
-            context = self._means.trust.context(self._target.trust)
+            return self._means.trust.context(self._target.trust)
         except OSError as error:
             raise errors.CredentialsMissingError(
                 f"no CA file to verify it with can be read: {type(error).__name__}"
             ) from None
+
+    async def _shake_hands(self, connection: Connection) -> None:
+        context = self._context()
         name = self._target.server_name or self.host.rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None
@@ -301,21 +323,27 @@ class _Course:
         # No "Connection: close", though we do close: the far end's FIN would follow its answer at
         # once, and the kernel merges both into one read with the FIN's later time stamp.
         # The token: below the instrumentation, so that no span and no log can ever hold it.
-        authorization = self._means.trust.authorization(target, str(self._request.url))
+        asked = f"{self._request.url.scheme}://{host_port(self.host, self.port)}"
+        authorization = self._means.trust.authorization(target, asked)
         if authorization is not None:
             headers.append((b"Authorization", authorization.encode("ascii")))
+        if target.proxy is not None and self._request.url.scheme == "http":
+            headers += _proxy_headers(target.proxy)
         return headers
 
     def _request_target(self) -> bytes:
         """Origin form; absolute form to a proxy that is to forward (RFC 9112 section 3.2)."""
         url = self._request.url
-        if self._target.proxy_url and url.scheme == "http":
-            return b"http://" + _authority(self.host, self.port) + url.raw_path
+        if self._target.proxy is not None and url.scheme == "http":
+            authority = host_port(self.host, self.port).encode("ascii")
+            return b"http://" + authority + url.raw_path
         return url.raw_path
 
 
-def _authority(host: str, port: int) -> bytes:
-    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
+def _proxy_headers(proxy: Proxy) -> Headers:
+    if not proxy.authorization:
+        return []
+    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))]
 
 
 _TIMEOUTS: Final = frozenset(

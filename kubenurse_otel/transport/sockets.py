@@ -18,6 +18,7 @@ from kubenurse_otel.transport import kernel
 from kubenurse_otel.transport.effort import Effort
 from kubenurse_otel.transport.hello import refuse_large_groups
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
+from kubenurse_otel.transport.proxy_tls import ProxyTls
 from kubenurse_otel.transport.resolve import DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class Connection:
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
         self._waiting: asyncio.Future[bool] | None = None
+        self._proxy_tls: ProxyTls | None = None
         self._watched = False
         """The loop watches the socket from the first wait on: it is cheaper than for each wait."""
         self.timestamps_enabled = kernel.enable_timestamps(sock)
@@ -222,6 +224,22 @@ class Connection:
         marks.timestamps_enabled = self.timestamps_enabled
         info = self.info()
         marks.retransmits_before = info.retransmits if info is not None else 0
+
+    async def start_proxy_tls(self, context: ssl.SSLContext, proxy_name: str) -> None:
+        """Shake hands with a proxy: all that follows is inside. Raises as ``start_tls`` does.
+
+        The far end's TLS, through it, is ``start_tls``'s, and only that one is TLS in the marks.
+        """
+        layer = ProxyTls(context, proxy_name)
+        while True:
+            try:
+                done = layer.shake_hands()
+            finally:  # the alert that says why, too
+                await self._send_bytes(layer.to_send())
+            if done:
+                break
+            layer.feed((await self._receive_bytes())[0])
+        self._proxy_tls = layer
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Shake hands. Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError."""
@@ -310,6 +328,18 @@ class Connection:
             await self._send(self._outgoing.read())
 
     async def _send(self, data: bytes) -> None:
+        await self._send_bytes(data if self._proxy_tls is None else self._proxy_tls.encrypt(data))
+
+    async def _receive(self) -> tuple[bytes, Received | None]:
+        if self._proxy_tls is None:
+            return await self._receive_bytes()
+        while (data := self._proxy_tls.decrypt()) is None:
+            self._proxy_tls.feed((await self._receive_bytes())[0])
+        return data, self._last_received() if data else None
+
+    async def _send_bytes(self, data: bytes) -> None:
+        if not data:
+            return
         started_ns = time.monotonic_ns()
         view = memoryview(data)
         expired = False
@@ -352,7 +382,7 @@ class Connection:
             self._watched = False
             asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
-    async def _receive(self) -> tuple[bytes, Received | None]:
+    async def _receive_bytes(self) -> tuple[bytes, Received | None]:
         waiting_since_ns = time.monotonic_ns()
         waited = expired = False
         while True:

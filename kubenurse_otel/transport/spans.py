@@ -34,6 +34,8 @@ class Story:
     probe: Probe
     marks: Marks
     timeline: Timeline
+    host_rewritten: bool = False
+    """The request's URL, of which the instrumentation tells, has the host in another spelling."""
 
 
 def describe(span: trace.Span, tracer: trace.Tracer | None, story: Story) -> None:
@@ -42,6 +44,14 @@ def describe(span: trace.Span, tracer: trace.Tracer | None, story: Story) -> Non
     if not span.is_recording() or probe.measurement is None:
         return
     span.set_attributes(attributes(probe.target.type, probe.measurement))
+    if story.host_rewritten:
+        # Not as check.request_url wrote the host for httpx.
+        span.set_attributes(
+            {
+                semconv.SERVER_ADDRESS: story.host,
+                semconv.URL_FULL: probe.target.url.partition("?")[0],
+            }
+        )
     if probe.failure is not None:
         span.set_attributes(failure_attributes(probe.failure))
     for (event, offset), at_ns in zip(timeline.offsets, timeline.event_times_ns, strict=True):

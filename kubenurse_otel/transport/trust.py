@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from kubenurse_otel import files
 from kubenurse_otel.errors import CredentialsMissingError
 from kubenurse_otel.model import Auth, Trust
 
@@ -70,6 +71,7 @@ class _Watched(Generic[T]):
         if self._value is not None and signature == self._signature:
             return self._value
         try:
+            files.require(self._paths)
             self._value = self._make()
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             if self._value is None:
@@ -126,8 +128,7 @@ class TrustStore:
         return f"Bearer {token}"
 
     def _read_token(self) -> str:
-        with self._config.token_file.open("rb") as file:
-            token = file.read(MAX_TOKEN_BYTES).decode("ascii").strip()
+        token = files.read(self._config.token_file, longest=MAX_TOKEN_BYTES).decode("ascii").strip()
         if not token or not token.isprintable() or " " in token:
             raise ValueError("not a token")
         return token

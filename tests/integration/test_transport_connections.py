@@ -1,4 +1,4 @@
-"""Addresses, families, reuse and proxies: which connection carries a check, and what is told."""
+"""Addresses, families and reuse: which connection carries a check, and what is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.trace import StatusCode
 from probing import Prober, open_files, until
-from servers import BEHAVIOURS, answer, full_backlog, http_proxy
+from servers import BEHAVIOURS, answer, full_backlog
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
@@ -367,76 +367,3 @@ async def test_the_transport_closes_what_it_kept(
         await until(lambda: server.open_connections == 1)
 
     await until(lambda: server.open_connections == 0)
-
-
-# --- proxies -------------------------------------------------------------------------------------
-
-
-async def test_http_through_a_proxy_is_in_absolute_form(
-    serve: Callable[..., FaultServer], prober: Prober
-) -> None:
-    """A proxy is asked for the whole URL, and is the peer."""
-    server, proxy = serve(answer()), serve(http_proxy())
-
-    checked = await prober.check(server.url("/a?b=c"), proxy_url=proxy.origin)
-
-    assert checked.probe.failure is None
-    assert proxy.requests[0].line == f"GET {server.origin}/a?b=c HTTP/1.1"
-    assert server.requests[0].headers["host"] == f"127.0.0.1:{server.port}"
-    assert checked.measured.peer_port == proxy.port
-
-
-async def test_https_through_a_proxy_is_in_a_tunnel(
-    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
-) -> None:
-    """CONNECT, then TLS with the real far end; the tunnel's time is in connect."""
-    server = serve(answer(), tls=certificates.context())
-    proxy = serve(http_proxy())
-
-    checked = await prober.check(server.url(), proxy_url=proxy.origin)
-
-    assert checked.probe.failure is None
-    assert proxy.requests[0].line == f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"
-    assert checked.measured.certificate_expiry == certificates.good_until.timestamp()
-    assert checked.events[-1] == "got_first_resp_byte"
-
-
-@pytest.mark.parametrize("status", [403, 407, 502])
-async def test_a_proxy_that_refuses(
-    serve: Callable[..., FaultServer], prober: Prober, status: int
-) -> None:
-    """A refused tunnel is the proxy's error, in the phase connect, with its status."""
-    proxy = serve(http_proxy(connect_status=status))
-
-    checked = await prober.check("https://127.0.0.1:1/", proxy_url=proxy.origin)
-
-    failure = checked.probe.failure
-    assert failure is not None
-    assert (failure.error_type, failure.phase) == (ErrorType.PROXY_ERROR, Phase.CONNECT)
-    assert failure.event == "connect_done"
-    assert str(status) in failure.message
-
-
-async def test_a_dead_proxy_is_named(closed_port: int, prober: Prober) -> None:
-    """What cannot be reached is the proxy, and the message says which."""
-    checked = await prober.check("http://192.0.2.1/", proxy_url=f"http://127.0.0.1:{closed_port}")
-
-    failure = checked.probe.failure
-    assert failure is not None
-    assert failure.error_type == ErrorType.CONNECTION_REFUSED
-    assert f"127.0.0.1:{closed_port}" in failure.message
-
-
-async def test_a_silent_proxy_is_a_connect_timeout(
-    serve: Callable[..., FaultServer], prober: Prober
-) -> None:
-    """A tunnel that never opens is a connection that never came."""
-    proxy = serve(BEHAVIOURS["silent"])
-
-    checked = await prober.check(
-        "https://127.0.0.1:1/", proxy_url=proxy.origin, timeout_seconds=1.0
-    )
-
-    failure = checked.probe.failure
-    assert failure is not None
-    assert (failure.error_type, failure.event) == (ErrorType.CONNECT_TIMEOUT, "connect_done")

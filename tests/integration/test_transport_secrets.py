@@ -11,6 +11,7 @@ from probing import Prober
 from servers import BEHAVIOURS, Kind, answer, http_proxy, redirect
 
 from kubenurse_otel.config import TrustConfig
+from kubenurse_otel.config.urls import PROXY
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Auth, Trust
 from kubenurse_otel.transport.trust import TrustStore
@@ -191,7 +192,7 @@ async def test_a_proxy_sees_no_token(
     server = serve(answer(), tls=certificates.context())
     proxy = serve(http_proxy())
 
-    checked = await agent.check_api_server(server.url("/version"), proxy_url=proxy.origin)
+    checked = await agent.check_api_server(server.url("/version"), proxy=PROXY.parse(proxy.origin))
 
     assert checked.probe.failure is None
     assert server.requests[0].headers["authorization"] == BEARER

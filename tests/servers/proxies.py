@@ -6,7 +6,9 @@ They pass bytes on and change none, but where a parameter says so.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -66,9 +68,23 @@ def http_proxy(*, connect_status: int = 200) -> Behaviour:
         with socket.create_connection(address, timeout=_CONNECT_SECONDS) as onward:
             onward.settimeout(None)
             onward.sendall(head + connection.take_buffer())
-            splice(connection, onward)
+            if isinstance(connection.socket, ssl.SSLSocket):
+                _splice_tls(connection.socket, onward)
+            else:
+                splice(connection, onward)
 
     return behave
+
+
+def _splice_tls(client: ssl.SSLSocket, onward: socket.socket) -> None:
+    """As ``splice``, in one thread: a TLS socket is not for two at a time."""
+    while True:
+        ready = [client] if client.pending() else select.select([client, onward], [], [])[0]
+        for source in ready:
+            piece = source.recv(65536)
+            if not piece:
+                return
+            (onward if source is client else client).sendall(piece)
 
 
 def splice(connection: Connection, onward: socket.socket, *, delay_seconds: float = 0.0) -> None:

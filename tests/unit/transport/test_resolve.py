@@ -20,7 +20,6 @@ from kubenurse_otel.transport.resolve import (
     LookUpError,
     ThreadResolver,
     interleave,
-    is_address,
 )
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -48,15 +47,6 @@ def test_no_address_is_lost_or_made_up(addresses: list[tuple[int, str]]) -> None
     found = interleave(addresses)
     assert len(found) == min(MAX_ADDRESSES, len(set(addresses)))
     assert set(found) <= {address for _, address in addresses}
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("10.0.0.1", True), ("fd00::1", True), ("localhost", False), ("10.0.0.1.example", False)],
-)
-def test_an_address_is_not_looked_up(host: str, *, expected: bool) -> None:
-    """Only what is no literal goes to DNS."""
-    assert is_address(host) is expected
 
 
 async def test_a_look_up_is_timed_in_its_thread() -> None:

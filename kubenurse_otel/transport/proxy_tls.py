@@ -1,0 +1,53 @@
+"""TLS to a proxy: the layer below a tunnel, between bytes and bytes.
+
+Owns its SSLObject; no socket, and no time: the far end's own TLS, inside, is the one that is
+measured.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+_READ_BYTES: Final = 16_384
+
+
+class ProxyTls:
+    """Plain bytes of a connection on one side, what the proxy sees on the other."""
+
+    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+
+    def shake_hands(self) -> bool:
+        """One step; whether it was the last. Raises ssl.SSLError."""
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def to_send(self) -> bytes:
+        """What waits to go to the proxy."""
+        return self._outgoing.read()
+
+    def feed(self, data: bytes) -> None:
+        """Take what came from the proxy; nothing is its end."""
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def encrypt(self, data: bytes) -> bytes:
+        if data:
+            self._ssl.write(data)
+        return self._outgoing.read()
+
+    def decrypt(self) -> bytes | None:
+        """Some plain bytes, b"" at the end, None where more must come. Raises ssl.SSLError."""
+        try:
+            return self._ssl.read(_READ_BYTES)
+        except ssl.SSLWantReadError:
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
