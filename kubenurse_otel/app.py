@@ -12,14 +12,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from kubenurse_otel import __version__, semconv
+from kubenurse_otel import __version__, errors, semconv, unhandled
 from kubenurse_otel.bridge import Bridge
 from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import Config, DiscoverySource
@@ -28,7 +29,7 @@ from kubenurse_otel.gauges import state_gauges
 from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.log import OutcomeLog
 from kubenurse_otel.loop_lag import LoopLag
-from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.publication import Publication
 from kubenurse_otel.results import Results
 from kubenurse_otel.sampling import CheckSampler, KeepPolicy, ServerSampler
@@ -39,6 +40,7 @@ from kubenurse_otel.targets import Plan, plan
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.transport.http import KernelTimedTransport
 from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from kubenurse_otel.discovery import Discovery
@@ -50,6 +52,7 @@ FLUSH_SECONDS: Final = 2.5
 OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
 """Checks that end at one of our own pods."""
 SWITCH_SECONDS: Final = 0.0005
+DISCOVER_AGAIN_SECONDS: Final = 5.0
 GONE_SECONDS: Final = 3.8
 """After answering has ended, the process is gone after this, whatever hangs."""
 
@@ -144,7 +147,11 @@ class App:
         )
 
     async def run(self) -> None:
-        """Raises ServerError where a listener cannot be had; a bug anywhere ends the agent."""
+        """Raises ServerError where a listener cannot be had.
+
+        A bug in one check, answer, round of discovery or export ends that one (unhandled.py); one
+        in what holds them together ends the agent.
+        """
         self._handle_signals()
         # A thread that encodes or decodes must not hold the interpreter for 5 ms of a check.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -155,9 +162,10 @@ class App:
             self._publication.publish()
         self._replan()
         self._garbage.start()
+        asyncio.get_running_loop().set_exception_handler(_bug_in_a_callback)
         async with asyncio.TaskGroup() as group:
             background = [
-                group.create_task(self._discovery.run()),
+                group.create_task(self._discover()),
                 group.create_task(self._lag.run()),
             ]
             checking = group.create_task(self._schedule.run())
@@ -165,8 +173,19 @@ class App:
         _log.info("gone")
 
     def _in_a_quiet_moment(self) -> None:
-        if not self._telemetry.refresh():
-            self._garbage.quiet()
+        try:
+            if not self._telemetry.refresh():
+                self._garbage.quiet()
+        except Exception as error:  # noqa: BLE001 - the edge of one collection of the metrics
+            unhandled.caught(Part.EXPORT, error, about="the metrics' collection")
+
+    async def _discover(self) -> None:
+        while True:
+            try:
+                await self._discovery.run()
+            except Exception as error:  # noqa: BLE001 - the edge of one round: the last neighbours stay
+                unhandled.caught(Part.DISCOVERY, error, about="the neighbours")
+            await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
 
     async def _stop_when_told(
         self, background: list[asyncio.Task[None]], checking: asyncio.Task[None]
@@ -187,7 +206,10 @@ class App:
     def neighbourhood_changed(self, neighbourhood: Neighbourhood) -> None:
         """Take what discovery found."""
         self._neighbourhood = neighbourhood
-        self._replan()
+        try:
+            self._replan()
+        except Exception as error:  # noqa: BLE001 - the edge of one round: the last targets stay
+            unhandled.caught(Part.DISCOVERY, error, about="the targets")
 
     def _replan(self) -> None:
         wanted = plan(self._config, self._neighbourhood)
@@ -209,9 +231,19 @@ class App:
         )
 
     async def _check(self, target: Target) -> None:
-        result = await self._checker.check(
-            target, sample_reason=self._bridge.sample_reason(target.key)
-        )
+        started_at = time.time()
+        try:
+            result = await self._checker.check(
+                target, sample_reason=self._bridge.sample_reason(target.key)
+            )
+        except Exception as error:  # noqa: BLE001 - the edge of one check: its spans and metrics, here
+            unhandled.caught(Part.CHECK, error, about=target.key)
+            result = CheckResult(
+                target=target,
+                outcome=Outcome.FAILED,
+                started_at=started_at,
+                failure=errors.unhandled_failure(error, target=target.url),
+            )
         self._results.record(result)
         self._outcomes.tell(result)
         if result.outcome is Outcome.FAILED and target.neighbour is not None:
@@ -244,6 +276,15 @@ class App:
             _log.warning("told to stop again: gone at once")
             os._exit(128 + number)
         self._stopping.set()
+
+
+def _bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What asyncio meets where nobody awaits: a callback's exception, or a forgotten task's."""
+    error = context.get("exception")
+    if isinstance(error, Exception):
+        unhandled.caught(Part.EVENT_LOOP, error, about=str(context.get("message")))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _discovery(config: Config, app: App) -> Discovery:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import httpx
 from opentelemetry.context import Context
@@ -26,8 +27,9 @@ from opentelemetry.trace import (
     format_trace_id,
 )
 
-from kubenurse_otel import __version__, errors, semconv
+from kubenurse_otel import __version__, errors, semconv, unhandled
 from kubenurse_otel.model import PROBE, CheckResult, Failure, Outcome, Probe, Target
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,26 @@ if TYPE_CHECKING:
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
 _HEADERS: Final = (("User-Agent", USER_AGENT), ("Accept", "*/*"))
 
-_parsed_url = lru_cache(maxsize=1024)(httpx.URL)
+
+@lru_cache(maxsize=1024)
+def request_url(url: str) -> httpx.URL:
+    """``url`` for httpx, which takes a host that begins with ``xn--`` for an IDNA2008 name and
+    raises when it is none. To DNS it is a name as any other: its first letter goes in
+    percent-encoded (the same host, RFC 3986 section 6.2.2.2), and the transport takes it back.
+    """
+    scheme, _, rest = url.partition("://")
+    if rest[:4].lower() == "xn--":
+        rest = f"%78{rest[1:]}"
+    return httpx.URL(f"{scheme}://{rest}")
+
+
+def make_request(probe: Probe) -> httpx.Request:
+    """The request of one check. Raises nothing for a URL of the configuration or of discovery."""
+    url = request_url(probe.target.url)
+    headers = [*_HEADERS, *probe.target.headers]
+    if url.raw_host.startswith(b"%"):  # httpx's own Host header would have it as it is written here
+        headers.insert(0, ("Host", unquote(url.netloc.decode("ascii"))))
+    return httpx.Request("GET", url, headers=headers, extensions={PROBE: probe})
 
 
 class Checker:
@@ -86,17 +107,13 @@ class Checker:
     async def _exchange(self, probe: Probe) -> int:
         """Return the answer's status; 0 if there was none (probe.failure then says why)."""
         target = probe.target
-        request = httpx.Request(
-            "GET",
-            _parsed_url(target.url),
-            headers=[*_HEADERS, *target.headers],
-            extensions={PROBE: probe},
-        )
         try:
+            request = make_request(probe)
             response = await self._transport.handle_async_request(request)
-        except httpx.TransportError as error:
-            if probe.failure is None:
-                raise  # the transport owes us the reason
+        except Exception as error:  # noqa: BLE001 - the edge of one check: a bug must not end others
+            if not isinstance(error, httpx.TransportError) or probe.failure is None:
+                unhandled.caught(Part.CHECK, error, about=target.key)
+                probe.failure = errors.unhandled_failure(error, target=target.url)
             errors.without_frames(error)  # the instrumentation's frame keeps it, too
             return 0
         return response.status_code

@@ -9,11 +9,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import re
 import sys
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from kubenurse_otel import __version__
 from kubenurse_otel.config import ConfigError, Loaded, load, take_environment
+from kubenurse_otel.config.urls import hidden, parse_url
+from kubenurse_otel.config.values import InvalidTextError, duration
+from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130
+TIMEOUT: Final = duration("1ms", "1h")
+MAX_MESSAGE: Final = 1000
 
 _EPILOG: Final = """\
 Without a command the agent runs. It is configured by environment variables (docs/configuration.md);
@@ -41,10 +49,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(parsed)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    finally:
+        _say()  # what argparse printed
+
+
+def _say(*lines: str, quiet: bool = False) -> None:
+    """Print, now. A reader that has had enough is no error; a full disk is one, if not ``quiet``:
+    exit 1.
+    """
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nothing more is written there, not by the interpreter at its end either.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not quiet and not isinstance(error, BrokenPipeError):
+            raise SystemExit(
+                _mistake(f"cannot write to standard output: {error.strerror}")
+            ) from None
+
+
+def _mistake(sentence: str) -> int:
+    print(f"kubenurse-otel: {sentence}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, with nothing of what was typed that acts on a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = printable(f"{self.prog}: {message} (see {self.prog} --help)", MAX_MESSAGE)
+        self.exit(EXIT_CONFIG, sentence + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kubenurse-otel",
         description="Checks a cluster's network from every node, and tells apart the network, "
         "the far end's application and its own delay.",
@@ -67,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("urls", nargs="+", metavar="URL", type=_url)
     check.add_argument("--json", action="store_true", help="one JSON object a URL, a line each")
     check.add_argument(
-        "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for all of it (5)"
+        "--timeout", type=_timeout, default=5.0, metavar="DURATION", help="for all of it (5s)"
     )
     check.add_argument(
         "--expect",
@@ -86,30 +129,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
-    return text
-
-
-def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0, up to 3600")
-    return seconds
+        return parse_url(text).text
+    except InvalidTextError as error:
+        wants = f"http:// or https:// URL that can be asked {error}".rstrip()
+        raise argparse.ArgumentTypeError(f"{hidden(text)!r} is no {wants}") from None
+
+
+def _timeout(text: str) -> float:
+    """As in the configuration; a bare number is seconds, as it always was here."""
+    if re.fullmatch(r"[0-9.]+", text):
+        text += "s"
+    try:
+        return TIMEOUT.parse(text)
+    except InvalidTextError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {TIMEOUT.wants}") from None
 
 
 def _statuses(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    try:
-        statuses = int(low), int(high or low)
-    except ValueError:
-        statuses = (0, 0)
-    if not 100 <= statuses[0] <= statuses[1] <= 599:
+    statuses = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", text)
+    if statuses is None or int(statuses[1]) > int(statuses[2] or statuses[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no status and no range like 200-399")
-    return statuses
+    return int(statuses[1]), int(statuses[2] or statuses[1])
 
 
 def _load() -> Loaded:
@@ -137,8 +178,9 @@ def _run(_: argparse.Namespace) -> int:
     try:
         asyncio.run(agent())
     except ServerError as error:
-        print(f"kubenurse-otel: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _mistake(str(error))
+    finally:
+        _say(quiet=True)  # what console exporters could not write is counted already
     return 0
 
 
@@ -151,19 +193,22 @@ def _check(parsed: argparse.Namespace) -> int:
     results = asyncio.run(once.check_once(wanted, config.trust))
     for result in results:
         if parsed.json:
-            print(json.dumps(waterfall.to_json(result)))
+            _say(json.dumps(waterfall.to_json(result)))
         else:
-            print("\n".join(waterfall.lines(result, encoding=sys.stdout.encoding)))
+            _say(*waterfall.lines(result, encoding=getattr(sys.stdout, "encoding", None)))
     return 0 if all(result.outcome is Outcome.OK for result in results) else EXIT_FAILED
 
 
 def _config(_: argparse.Namespace) -> int:
     loaded = _load()
-    print("\n".join(loaded.lines()))
+    _say(*(printable(line, MAX_MESSAGE) for line in loaded.lines()))
     return 0
 
 
 def _demo(arguments: list[str]) -> int:
     from kubenurse_otel.demo import main as demo  # noqa: PLC0415 - needs the demo's own packages
 
-    return demo(arguments)
+    try:
+        return demo(arguments)
+    except BrokenPipeError:  # its reader has had enough
+        return 0

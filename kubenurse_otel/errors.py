@@ -48,6 +48,8 @@ class ErrorType(StrEnum):
     HTTP_STATUS = "http_status"
     WRONG_PEER = "wrong_peer"
     OWN_TIMEOUT = "own_timeout"
+    UNHANDLED_EXCEPTION = "unhandled_exception"
+    """A bug of ours (unhandled.py): says nothing about the far end."""
     OTHER = "_OTHER"
 
 
@@ -273,6 +275,8 @@ SENTENCES: Final = {
     "nodeName is not its KUBENURSE_NODE_NAME",
     ErrorType.OWN_TIMEOUT: "this agent was too slow itself to finish the check of {target}"
     "{detail}: look at its CPU limit and its node's load",
+    ErrorType.UNHANDLED_EXCEPTION: "a bug of this agent ended the check of {target}{detail}: it "
+    "says nothing about the far end, and the traceback is in this agent's log",
     ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error without a word "
     "of its own, look at this agent's log",
 }
@@ -346,6 +350,18 @@ def wrong_peer_failure(*, expected: str, answered: str, target: str) -> Failure:
         event=semconv.EVENT_ROUND_TRIP_ERROR,
         message=SENTENCES[ErrorType.WRONG_PEER].format(
             target=where(target), detail=f"expected node {expected}, answered node {answered}"
+        ),
+    )
+
+
+def unhandled_failure(error: Exception, *, target: str) -> Failure:
+    """Say that a bug of ours ended the check, which says nothing about the far end."""
+    return Failure(
+        error_type=ErrorType.UNHANDLED_EXCEPTION,
+        phase=Phase.REQUEST,
+        event=semconv.EVENT_ROUND_TRIP_ERROR,
+        message=_sentence(
+            ErrorType.UNHANDLED_EXCEPTION, where(target), detail=type(error).__name__, doing=""
         ),
     )
 

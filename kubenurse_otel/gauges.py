@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kubenurse_otel import __version__, semconv
+from kubenurse_otel import __version__, semconv, unhandled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -77,6 +77,9 @@ def state_gauges(
         semconv.INVALID_ORIGINS: lambda: [(incoming.invalid, ())],
         semconv.HTTP_REFUSED: lambda: [
             (refusals[reason], (reason.value,)) for reason in semconv.Refusal
+        ],
+        semconv.UNHANDLED_EXCEPTIONS: lambda: [
+            (count, (part.value,)) for part, count in unhandled.counts().items()
         ],
         semconv.DISCOVERY_AGE: discovery_age,
         semconv.NEIGHBOURS: neighbours,

@@ -544,6 +544,13 @@ HTTP_REFUSED: Final = Metric(
     ("reason",),
     "What clients of our server sent and it did not take, by reason.",
 )
+UNHANDLED_EXCEPTIONS: Final = Metric(
+    "kubenurse_unhandled_exceptions_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "{exception}",
+    ("part",),
+    "Bugs: exceptions that nobody foresaw. Each ended one check, answer, round or export alone.",
+)
 PROCESS_CPU: Final = Metric(
     "process_cpu_seconds_total",
     MetricKind.OBSERVABLE_COUNTER,
@@ -609,6 +616,7 @@ METRICS: Final = (
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,
     HTTP_REFUSED,
+    UNHANDLED_EXCEPTIONS,
     PROCESS_CPU,
     PROCESS_RSS,
     PROCESS_OPEN_FDS,

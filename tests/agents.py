@@ -147,6 +147,8 @@ def running(environs: list[dict[str, str]], folder: Path) -> Iterator[list[Agent
             except subprocess.TimeoutExpired:
                 agent.process.kill()
                 agent.process.wait(10)
+    for agent in agents:
+        assert "kubenurse_unhandled_exceptions_total counts" not in agent.log(), agent.log()
 
 
 def _answers(agent: Agent) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,31 @@ def pytest_runtest_makereport(
     if lacks and item.config.getoption("--nothing-lacking"):
         report.outcome, report.longrepr = "failed", str(call.excinfo.value)
     return report
+
+
+class _Bugs(logging.Handler):
+    """Exceptions that the agent caught though nobody foresaw them (kubenurse_otel.unhandled)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record)
+
+
+@pytest.fixture(autouse=True)
+def _bugs_are_loud(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What ends one check alone in a cluster ends the test, unless it is marked ``makes_bugs``."""
+    bugs, logger = _Bugs(), logging.getLogger("kubenurse_otel.unhandled")
+    logger.addHandler(bugs)
+    try:
+        yield
+    finally:
+        logger.removeHandler(bugs)
+    if bugs.seen and request.node.get_closest_marker("makes_bugs") is None:
+        told = logging.Formatter()
+        pytest.fail("\n".join(told.format(record) for record in bugs.seen))
 
 
 @pytest.fixture(scope="session")

@@ -7,23 +7,22 @@ taken); what to answer is the handler's, how long it may take connections.py's.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import unhandled
 from kubenurse_otel.server import arrival, message
 from kubenurse_otel.server.connections import Stage
 from kubenurse_otel.server.reader import MAX_HEAD_BYTES, MAX_HEADERS, Reader
 from kubenurse_otel.server.tls import Channel
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from kubenurse_otel.server.connections import Connections
-
-_log = logging.getLogger(__name__)
 
 MAX_LINGER_BYTES: Final = 1_048_576
 _EMPTY: Final = memoryview(b"")
@@ -209,8 +208,8 @@ class Connection:
     def _handle(self, request: message.Request) -> message.Response:
         try:
             return self._handler(request)
-        except Exception:  # noqa: BLE001 - the edge: a bug in one answer must not end the others
-            _log.exception("Answering %r failed", request.path)
+        except Exception as error:  # noqa: BLE001 - the edge: a bug in one answer must not end the others
+            unhandled.caught(Part.ANSWER, error, about=request.path.decode("latin-1"))
             return message.text(500, "internal error, see the agent's log")
 
     def _answered(self) -> None:

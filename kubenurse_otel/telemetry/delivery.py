@@ -14,8 +14,9 @@ import time
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from kubenurse_otel import semconv
+from kubenurse_otel import semconv, unhandled
 from kubenurse_otel.telemetry.answers import Answer, Result, failure
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,11 +122,9 @@ class Delivery(Generic[T]):
             return failure(str(error), str(error))
         try:
             return exporter.export(data, deadline=deadline)
-        except Exception as error:  # noqa: BLE001 - the encoder's, or a bug: see below
-            # The thread must outlive it, or nothing is exported any more and nothing says so.
-            said = f"{type(error).__name__}: {error}"
-            if not self._telling.has_told(said):
-                _log.exception("an export of %s failed unexpectedly", self._signal)
+        except Exception as error:  # noqa: BLE001 - the edge of one export: the next one may be good
+            unhandled.caught(Part.EXPORT, error, about=self._signal)
+            said = f"a bug, {type(error).__name__}"
             return failure(said, said)
 
     def _count(self, answer: Answer) -> None:
@@ -147,9 +146,6 @@ class _Telling:
         self._clock = clock
         self._failures: set[str] = set()
         self._noted: dict[str, float] = {}
-
-    def has_told(self, cause: str) -> bool:
-        return cause in self._failures
 
     def tell(self, answer: Answer) -> None:
         if answer.result is Result.FAILURE:

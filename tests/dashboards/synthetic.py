@@ -82,6 +82,8 @@ class Moment:
     exports_fail: frozenset[str] = NOBODY
     rejected_a_check: float = 0.0
     """Spans of each agent that the collector rejects, in exports that it takes."""
+    bugs: frozenset[str] = NOBODY
+    """Agents of which an exception that nobody foresaw ends a check now and then."""
     certificate_seconds: Mapping[str, float] = field(default_factory=dict)
     """Type to the life that its certificate has left at time 0."""
 
@@ -187,6 +189,8 @@ class _Agent:
         self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
         rejected = moment.rejected_a_check * self.checks
         self.count("kubenurse_telemetry_rejected_items_total", rejected, signal="traces")
+        bug = self.node in moment.bugs and self.step % 10 == 0
+        self.count("kubenurse_unhandled_exceptions_total", bug, born=True, part="check")
 
     def path(self, target: str) -> None:
         moment, type_ = self.moment, f"path_{target}"

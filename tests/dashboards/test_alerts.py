@@ -325,6 +325,12 @@ def isolated_source(now: float) -> Moment:
             1200,
             id="the collector rejects a part",
         ),
+        pytest.param(
+            after(FAULT_AT, Moment(bugs=frozenset({SIX}))),
+            named("KubenurseUnhandledException"),
+            600,
+            id="a bug ends a check now and then",
+        ),
     ],
 )
 def test_each_fault_is_one_alert(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from agents import Agent, environment, launch, running, wait_for
+from agents import Agent, environment, inherited, launch, running, wait_for
+from servers import FaultServer, answer
 
 NODES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2", "node-c": "127.0.1.3"}
 
@@ -344,3 +348,75 @@ def test_a_dead_collector_costs_no_check_and_no_time_at_the_end(
             told = time.monotonic()
             assert agent.stop() == 0
             assert time.monotonic() - told < 0.5 + 4
+
+
+def test_nothing_that_a_person_configures_ends_the_agent(tmp_path: Path, port: int) -> None:
+    """A host that is no IDNA name, a CA without end, a token that nobody writes, a full disk."""
+    account = tmp_path / "account"
+    account.mkdir()
+    for name in ("token", "ca.crt", "namespace"):
+        os.mkfifo(account / name)
+    with FaultServer(answer()) as proxy:
+        environ = environment(
+            "127.0.1.1",
+            "node-a",
+            port,
+            KUBENURSE_NEIGHBOURS_FILE="/dev/zero",
+            KUBENURSE_EXTRA_CHECKS="poo:HTTP://XN--ls8h.localhost/|tls:https://127.0.0.1:1/"
+            f"|ca:{proxy.origin.replace('http', 'https')}/",
+            KUBENURSE_USE_PROXY="true",
+            HTTP_PROXY=f"user:s3cr3t@127.0.0.1:{proxy.port}",
+            KUBENURSE_EXTRA_CA="/dev/zero",
+            KUBENURSE_SERVICE_ACCOUNT_DIR=str(account),
+            KUBENURSE_CHECK_API_SERVER_DIRECT="true",
+            KUBERNETES_SERVICE_HOST="127.0.0.1",
+            KUBERNETES_SERVICE_PORT=str(proxy.port),
+            KUBENURSE_CHECK_TIMEOUT="1s",
+            OTEL_TRACES_EXPORTER="console,zipkin",
+            OTEL_TRACES_SAMPLER="jaeger_remote",
+            OTEL_BSP_SCHEDULE_DELAY="100",
+            OTEL_SDK_DISABLED="1",
+            KUBENURSE_TRACE_RATIO="1",
+        )
+        log_file = tmp_path / "node-a.log"
+        with log_file.open("wb") as log, Path("/dev/full").open("wb") as full:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kubenurse_otel"],
+                env=inherited() | environ,
+                stdout=full,
+                stderr=log,
+            )
+        agent = Agent(process, "127.0.1.1", port, log_file, environ)
+        try:
+            wait_for(lambda: answers(agent), seconds=20, what="its start")
+            results = checked(agent, "poo", "tls", "ca", "api_server_direct")
+            assert results["poo"] == "ok"
+            assert "EINVAL" not in results["tls"]
+            wait_for(
+                lambda: (
+                    agent.metrics().get(
+                        'kubenurse_telemetry_exports_total{signal="traces",result="failure"}', 0
+                    )
+                    > 0
+                ),
+                seconds=10,
+                what="an export to a full disk that is counted as failed",
+            )
+            resident = agent.metrics()["process_resident_memory_bytes"]
+            bugs = [v for k, v in agent.metrics().items() if k.startswith("kubenurse_unhandled")]
+        finally:
+            assert agent.stop() == 0, agent.log()
+    assert resident < 200e6
+    assert bugs
+    assert sum(bugs) == 0
+    assert proxy.requests[0].line == "GET http://xn--ls8h.localhost:80/ HTTP/1.1"
+    assert "s3cr3t" not in agent.log()
+    assert "Traceback" not in agent.log()
+
+
+def answers(agent: Agent) -> bool:
+    assert agent.process.poll() is None, agent.log()
+    try:
+        return agent.get("/ready").status == 200
+    except OSError:
+        return False

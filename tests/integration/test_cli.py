@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import pytest
 from agents import inherited
+from hypothesis import given
+from hypothesis import strategies as st
 from servers import FaultServer, answer
+
+from kubenurse_otel import cli
 
 Serve = Callable[..., FaultServer]
 
@@ -70,23 +79,118 @@ def test_a_check_that_gets_no_answer_fails_with_a_sentence(closed_port: int) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        ("check",),
-        ("check", "ftp://x"),
-        ("check", "--timeout", "0", "http://x"),
-        ("check", "--timeout", "soon", "http://x"),
-        ("check", "--expect", "20", "http://x"),
-        ("check", "--expect", "a-b", "http://x"),
-        ("check", "--expect", "300-200", "http://x"),
-        ("nonsense",),
+        (("check",), "URL"),
+        (("check", "ftp://x"), "'ftp://x' is no http:// or https:// URL"),
+        (("check", "http://[::1"), "is no http:// or https:// URL"),
+        (("check", "http://127.0.0.1:99999"), "is no http:// or https:// URL"),
+        (("check", "http://127.0.0.1:abc"), "is no http:// or https:// URL"),
+        (("check", "http://127.0.0.1:0"), "is no http:// or https:// URL"),
+        (("check", "http://\U0001f4a9.la"), "is no http:// or https:// URL"),
+        (("check", "http://user:hunter2@x"), "without user and password"),
+        (("check", "http://x\x1b[2J"), "\\x1b[2J"),
+        (("check", "http://fd00::1:5"), "in brackets"),
+        (("check", "--timeout", "0", "http://x"), "'0s' is not a duration"),
+        (("check", "--timeout", "soon", "http://x"), "'soon' is not a duration"),
+        (("check", "--timeout", "2h", "http://x"), "'2h' is not a duration"),
+        (("check", "--expect", "20", "http://x"), "'20' is no status"),
+        (("check", "--expect", "a-b", "http://x"), "'a-b' is no status"),
+        (("check", "--expect", "300-200", "http://x"), "'300-200' is no status"),
+        (("nonsense",), "nonsense"),
     ],
 )
-def test_wrong_usage_is_exit_2(arguments: tuple[str, ...]) -> None:
-    """With what is wrong, before anything is sent."""
+def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], says: str) -> None:
+    """One line with what is wrong, before anything is sent."""
     done = command(*arguments)
     assert done.returncode == 2
-    assert "usage:" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert says in line
+    assert line.isprintable()
+    assert "hunter2" not in line
+
+
+@given(
+    st.from_regex(r"(https?|HTTP|ftp)?:?/?/?[a-zA-Z0-9._@:\[\]%?#/\\ -]{0,40}", fullmatch=True)
+    | st.text(st.characters(exclude_categories=(), exclude_characters="\0"), max_size=40).map(
+        "http://".__add__
+    ),
+    st.sampled_from(["", "5", "5s", "1.5", "1m30s", "-1s", "1e3"]) | st.text(max_size=10),
+)
+def test_any_url_and_any_timeout_is_taken_or_one_line_and_exit_2(url: str, timeout: str) -> None:
+    """What a person typed makes no traceback, whatever it is."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = cli._parser().parse_args(["check", f"--timeout={timeout}", "--", url])
+    except SystemExit as exit_:
+        code = exit_.code
+    else:
+        assert 0 < parsed.timeout <= 3600
+        assert httpx.URL(parsed.urls[0]).raw_host
+        return
+    assert code == 2
+    assert said.getvalue().endswith("\n")
+    assert said.getvalue()[:-1].isprintable()
+
+
+def test_a_url_may_be_in_capitals_and_a_timeout_as_in_the_configuration(serve: Serve) -> None:
+    """One parser for all of them, the configuration's."""
+    url = serve(answer()).url()
+    for timeout in ("5", "1.5", "500ms", "1m30s"):
+        assert command("check", "--timeout", timeout, url.replace("http", "HTTP")).returncode == 0
+
+
+def test_a_reader_that_has_had_enough_is_no_error(serve: Serve) -> None:
+    """As with head -1: no traceback, and the exit code is the check's."""
+    url = serve(answer()).url()
+    for arguments, code in (
+        (["config"], 0),
+        (["--help"], 0),
+        (["check", "--json", url, url], 0),
+        (["check", "http://127.0.0.1:1/"], 1),
+    ):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as broken:
+            done = subprocess.run(
+                [sys.executable, "-m", "kubenurse_otel", *arguments],
+                stdout=broken,
+                stderr=subprocess.PIPE,
+                timeout=30,
+                check=False,
+                env=inherited(),
+            )
+        assert (done.returncode, done.stderr) == (code, b""), arguments
+
+
+@pytest.mark.parametrize("arguments", [("config",), ("--help",), ("check", "http://127.0.0.1:1/")])
+def test_a_full_disk_under_standard_output_is_one_line(arguments: tuple[str, ...]) -> None:
+    """And exit code 1; a closed one is nobody who listens."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kubenurse_otel", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+            env=inherited(),
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "kubenurse-otel: cannot write to standard output: No space left on device\n"
+    )
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m kubenurse_otel "$@" >&-', sys.executable, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+        env=inherited(),
+    )
+    assert closed.returncode == (arguments[0] == "check")
+    assert "Traceback" not in closed.stderr
 
 
 def test_config_shows_each_value_and_its_source_and_masks_secrets() -> None:

@@ -206,15 +206,20 @@ async def test_a_body_that_fails_after_a_200_is_a_round_trip_error(rig: Rig) -> 
     assert result.failure == found
 
 
+@pytest.mark.makes_bugs
 @pytest.mark.parametrize("error", [ZeroDivisionError, httpx.ReadError])
-async def test_a_bug_of_the_transport_propagates(rig: Rig, error: type[Exception]) -> None:
-    """What is no network condition, or has no reason, crashes; the root then has no outcome."""
+async def test_a_bug_of_the_transport_is_a_failed_check(rig: Rig, error: type[Exception]) -> None:
+    """What is no network condition, or has no reason, fails this check alone and says so."""
     rig.transport.script = Script(raises=error)
 
-    with pytest.raises(error):
-        await rig.checker.check(target())
+    result = await rig.checker.check(target())
 
-    assert semconv.OUTCOME not in (rig.root.attributes or {})
+    assert result.failure is not None
+    assert result.failure.error_type == "unhandled_exception"
+    attributes = dict(rig.root.attributes or {})
+    assert attributes[semconv.OUTCOME] == "failed"
+    assert attributes[semconv.FAILURE_ERROR_TYPE] == "unhandled_exception"
+    assert attributes[semconv.CODE] == "round_trip_error"
 
 
 async def test_a_cancelled_check_has_no_outcome(rig: Rig) -> None:
