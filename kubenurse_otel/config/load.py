@@ -9,6 +9,7 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kubenurse_otel.authorities import AuthoritiesError, check_authorities
 from kubenurse_otel.config import variables as v
 from kubenurse_otel.config.reader import Reader, Setting
 from kubenurse_otel.config.settings import (
@@ -93,6 +94,11 @@ def _trust(reader: Reader) -> TrustConfig:
     directory = reader.required(v.SERVICE_ACCOUNT_DIR)
     extra_ca = reader.optional(v.EXTRA_CA)
     reader.warn_without_file(v.EXTRA_CA, extra_ca)
+    if extra_ca is not None and is_readable(extra_ca):
+        try:
+            check_authorities(extra_ca)
+        except AuthoritiesError as error:
+            reader.problem(v.EXTRA_CA, f"a file of sound certificates: {error.reason}")
     return TrustConfig(
         insecure=reader.required(v.INSECURE),
         extra_ca=extra_ca,

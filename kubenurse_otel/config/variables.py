@@ -218,7 +218,8 @@ EXTRA_CA: Final = Variable(
     "KUBENURSE_EXTRA_CA",
     PATH,
     None,
-    "A PEM file of certificate authorities that are trusted, too; reread when it changes.",
+    "A PEM file of authorities (or servers' own certificates) that are trusted, too; reread when "
+    "it changes.",
     "trust.extra_ca",
     _KUBENURSE,
     absent="system's and cluster's authorities",

@@ -12,6 +12,7 @@ import socket
 import threading
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
@@ -19,10 +20,13 @@ from urllib.parse import urlencode
 import urllib3
 
 from kubenurse_otel import __version__, files
+from kubenurse_otel.authorities import AuthoritiesError, load_authorities
 from kubenurse_otel.discovery import lean
+from kubenurse_otel.verification import client_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from kubenurse_otel.config import Config
@@ -62,6 +66,26 @@ class ApiError(Exception):
         super().__init__(message)
         self.problem = problem
         self.retry_after_seconds = retry_after_seconds
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    """Has a TLS context for itself, since CA files are replaced while we run."""
+
+    def __init__(
+        self, *arguments: Any, make_context: Callable[[], ssl.SSLContext], **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._make_context = make_context
+
+    def connect(self) -> None:
+        self.ssl_context = self._make_context()
+        super().connect()
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    """Takes ``make_context`` for its connections, too."""
+
+    ConnectionCls = _Connection
 
 
 class Answer:
@@ -230,8 +254,16 @@ def _in_cluster(config: Config) -> tuple[Any, Any]:
             "KUBERNETES_SERVICE_PORT": str(config.checks.api_server_port),
         },
     ).load_and_set(configuration)
-    configuration.ca_cert_data = _extra_ca(config)
-    return configuration, _client(modules["kubernetes.client.rest"], configuration)
+    configuration.ssl_ca_cert = None  # ``context`` has it
+
+    def context() -> ssl.SSLContext:
+        context = client_context(config.trust.ca_file)
+        if config.trust.extra_ca is not None:
+            with suppress(OSError, AuthoritiesError):  # which the checks of the API server report
+                load_authorities(context, config.trust.extra_ca)
+        return context
+
+    return configuration, _client(modules["kubernetes.client.rest"], configuration, context)
 
 
 def _by_kubeconfig(config: Config) -> tuple[Any, Any]:
@@ -244,25 +276,26 @@ def _by_kubeconfig(config: Config) -> tuple[Any, Any]:
     load_kube_config(  # type: ignore[no-untyped-call]
         config_file=config.discovery.kubeconfig, client_configuration=configuration
     )
-    return configuration, _client(rest, configuration)
+
+    def context() -> ssl.SSLContext:  # urllib3 adds the files of the kubeconfig
+        context = client_context(system=not configuration.ssl_ca_cert)
+        if not configuration.verify_ssl:
+            context.check_hostname = False  # or urllib3 cannot switch verification off
+        return context
+
+    return configuration, _client(rest, configuration, context)
 
 
-def _client(rest: Any, configuration: Any) -> Any:
+def _client(rest: Any, configuration: Any, context: Callable[[], ssl.SSLContext]) -> Any:
     configuration.proxy = None  # Proxies are for extra checks and the ingress only.
     default = urllib3.connection.HTTPConnection.default_socket_options
     configuration.socket_options = [*default, *KEEPALIVE_OPTIONS]
-    return rest.RESTClientObject(configuration)
-
-
-def _extra_ca(config: Config) -> str | None:
-    """Return KUBENURSE_EXTRA_CA; a file without certificates is the transport's to report."""
-    if config.trust.extra_ca is None:
-        return None
-    try:
-        text = files.read(config.trust.extra_ca).decode("ascii", "replace")
-    except OSError:
-        return None
-    return text if "-----BEGIN CERTIFICATE-----" in text else None
+    client = rest.RESTClientObject(configuration)
+    client.pool_manager.pool_classes_by_scheme = {
+        "http": urllib3.HTTPConnectionPool,
+        "https": partial(_Pool, make_context=context),
+    }
+    return client
 
 
 def _no_credentials(error: Exception) -> ApiError:

@@ -19,6 +19,7 @@ from kubenurse_otel.telemetry.answers import MAX_ANSWER_BYTES, Answer, failure, 
 from kubenurse_otel.telemetry.exchange import Exchanges
 from kubenurse_otel.telemetry.look_up import LookUp
 from kubenurse_otel.telemetry.stream import Stream, TooLongError
+from kubenurse_otel.verification import client_context
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import OtlpConfig
@@ -151,18 +152,12 @@ class HttpWire:
     def _context(self) -> ssl.SSLContext:
         """Made anew for each connection, since certificates are replaced while we run."""
         otlp = self._otlp
-        for path in (otlp.certificate, otlp.client_certificate, otlp.client_key):
+        for path in (otlp.client_certificate, otlp.client_key):
             if path is not None:
                 files.read(path)  # OpenSSL's own error has no name in it
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # An intermediate or a leaf in the file is as good as a root, as for Go and curl.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        trusted = [otlp.certificate] if otlp.certificate is not None else []
+        context = client_context(*trusted, system=not trusted)
         context.set_alpn_protocols(["http/1.1"])
-        if otlp.certificate is not None:
-            context.load_verify_locations(otlp.certificate)
-        else:
-            context.load_default_certs()
         if otlp.client_certificate is not None:
             context.load_cert_chain(otlp.client_certificate, otlp.client_key)
         return context

@@ -17,6 +17,7 @@ import httpx
 from opentelemetry import trace
 
 from kubenurse_otel import __version__, errors
+from kubenurse_otel.authorities import AuthoritiesError
 from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
 from kubenurse_otel.text import host_port, is_address
 from kubenurse_otel.transport import kernel, phases, sockets, spans
@@ -279,14 +280,16 @@ class _Course:
     def _context(self) -> ssl.SSLContext:
         try:
             return self._means.trust.context(self._target.trust)
+        except AuthoritiesError as error:
+            raise errors.CredentialsMissingError(str(error)) from None
         except OSError as error:
-            raise errors.CredentialsMissingError(
-                f"no CA file to verify it with can be read: {type(error).__name__}"
-            ) from None
+            reason = error.strerror or type(error).__name__
+            raise errors.CredentialsMissingError(f"{reason}: {error.filename}") from None
 
     async def _shake_hands(self, connection: Connection) -> None:
         context = self._context()
-        name = self._target.server_name or self.host.rstrip(".")
+        # No certificate and no server name extension has the dot (RFC 6066 section 3).
+        name = (self._target.server_name or self.host).rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None
         cipher = connection.ssl_object.cipher()

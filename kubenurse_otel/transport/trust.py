@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from kubenurse_otel import files
+from kubenurse_otel.authorities import AuthoritiesError
 from kubenurse_otel.errors import CredentialsMissingError
 from kubenurse_otel.model import Auth, Trust
+from kubenurse_otel.verification import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ class _Watched(Generic[T]):
         self._value: T | None = None
 
     def get(self) -> T:
-        """Raises OSError, ssl.SSLError or ValueError only while there never was a good one."""
+        """Raises OSError or ValueError only while there never was a good one."""
         now = self._clock()
         if self._value is not None and now - self._looked_at < RECHECK_SECONDS:
             return self._value
@@ -73,15 +75,17 @@ class _Watched(Generic[T]):
         try:
             files.require(self._paths)
             self._value = self._make()
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        except (OSError, ValueError) as error:  # AuthoritiesError is a ValueError
             if self._value is None:
                 raise
             if signature != self._signature:
+                # Of a token's file never what was read.
+                reason = str(error) if isinstance(error, AuthoritiesError) else type(error).__name__
                 _log.warning(
                     "%s cannot be read (%s: %s): the one before stays in use",
                     self._what,
                     ", ".join(map(str, self._paths)),
-                    type(error).__name__,
+                    reason,
                 )
         self._signature = signature
         return self._value
@@ -103,7 +107,7 @@ class TrustStore:
     def context(self, trust: Trust) -> ssl.SSLContext:
         """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
 
-        Raises OSError or ssl.SSLError where the CA files never could be read.
+        Raises OSError or AuthoritiesError where the CA files never could be read.
         """
         return self._contexts[trust].get()
 
@@ -134,30 +138,22 @@ class TrustStore:
         return token
 
     def _api_server(self) -> ssl.SSLContext:
-        context = _client_context()
-        if not self._load(context):
-            context.load_default_certs()
-        return context
+        files = self._files()
+        return _http1(client_context(*files, system=self._config.ca_file not in files))
 
     def _workload(self) -> ssl.SSLContext:
-        context = _client_context()
         if self._config.insecure:
+            context = client_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            return context
-        context.load_default_certs()
-        self._load(context)
-        return context
+        else:
+            context = client_context(*self._files(), system=True)
+        return _http1(context)
 
-    def _load(self, context: ssl.SSLContext) -> bool:
-        """Load ca.crt (where there is one: not outside a cluster) and EXTRA_CA (which must be)."""
-        loaded = False
-        if self._config.ca_file.exists():
-            context.load_verify_locations(cafile=self._config.ca_file)
-            loaded = True
-        if self._config.extra_ca is not None:
-            context.load_verify_locations(cafile=self._config.extra_ca)
-        return loaded
+    def _files(self) -> list[Path]:
+        """List ca.crt (where there is one: not outside a cluster) and EXTRA_CA (which must be)."""
+        files = [self._config.ca_file] if self._config.ca_file.exists() else []
+        return files if self._config.extra_ca is None else [*files, self._config.extra_ca]
 
 
 def _origin(url: str) -> tuple[str, str | None, int]:
@@ -166,9 +162,7 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _client_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _http1(context: ssl.SSLContext) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     # As Go: what lets the far end make us compute. A finite-field prime of its own choice (TLS 1.2
     # has no bound below 10,000 bits: 175 ms in one call), and handshakes in an open connection.

@@ -17,6 +17,8 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from otlp_receiver import Received
 from otlp_telemetry import a_trace, exports, push, wait_until
+from verification.forms import FORMS
+from verification.showing import server_context
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import Config, OtlpConfig, OtlpProtocol, TelemetryConfig, Temporality
@@ -353,6 +355,25 @@ def test_headers_gzip_and_tls(
         if protocol is OtlpProtocol.HTTP_PROTOBUF:
             assert received.headers[0]["content-encoding"] == "gzip"
             assert received.paths == ["/v1/traces"]
+
+
+def test_an_intermediate_alone_vouches_for_a_collector(
+    start: START, protocol: OtlpProtocol, tmp_path: Path
+) -> None:
+    """Of a CA file any certificate is an end of a chain, as for Go and curl."""
+    form = FORMS["intermediate alone, IP address"]()
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(form.ca_file)
+    with contextlib.ExitStack() as stack:
+        if protocol is OtlpProtocol.HTTP_PROTOBUF:
+            context = server_context(form, tmp_path)
+            received = stack.enter_context(otlp_receiver.http_receiver(tls=context))
+        else:
+            pair = form.chain[0].key_pem, b"".join(one.pem for one in form.chain)
+            received = stack.enter_context(otlp_receiver.grpc_receiver(key_and_chain=pair))
+        telemetry = start(otlp_traces=otlp(received, protocol, "traces", certificate=ca_file))
+        telemetry.offer(a_trace(telemetry))
+        assert received.wait_for(lambda: len(received.spans()) == 2)
 
 
 def test_a_certificate_and_key_in_one_file_will_do(

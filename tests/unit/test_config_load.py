@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from verification.forms import broken, other_root, root
 
 from kubenurse_otel.config import (
     Config,
@@ -353,6 +354,20 @@ def test_ours_of_many_kinds() -> None:
         "KUBENURSE_EXTRA_CA",
         "KUBENURSE_NEIGHBOURS_FILE",
     ]
+
+
+def test_a_broken_file_of_authorities_is_one_problem(tmp_path: Path) -> None:
+    """It names file, block and line; a file that is missing may still come (a warning)."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(root().pem + broken(other_root().pem))
+    line = root().pem.count(b"\n") + 1
+
+    assert problems(KUBENURSE_EXTRA_CA=str(file)) == (
+        f"KUBENURSE_EXTRA_CA: got '{file}', wants a file of sound certificates: block 2 in line "
+        f"{line} is not base64",
+    )
+    file.write_text("")
+    assert "there is no PEM certificate" in problems(KUBENURSE_EXTRA_CA=str(file))[0]
 
 
 def test_who_we_are(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""Files of certificate authorities (PEM, RFC 7468): whether OpenSSL gets all that is in one.
+
+Owns naming what is broken by block and line. OpenSSL says only that something is, and passes over
+a block in silence when its BEGIN does not stand at the start of a line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import errno
+import re
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CERTIFICATES: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
+"""What OpenSSL takes for one; what stands after the certificate in a TRUSTED one is its own."""
+_BEGIN: Final = re.compile(rb"-----BEGIN ([^-]+)-----\s*")
+
+
+class AuthoritiesError(ValueError):
+    """No authorities can be had from this file. ``str()`` is a sentence that names the file.
+
+    ``reason`` is the same without the file: "block 2 in line 23 is not base64".
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
+def check_authorities(path: Path) -> None:
+    """Raise AuthoritiesError unless every block is sound and one is a certificate; or OSError."""
+    try:
+        data = files.read(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EFBIG):
+            raise
+        raise AuthoritiesError(path, f"it {error.strerror}") from None
+    certificates = 0
+    for number, (line, label, body) in enumerate(_blocks(data), start=1):
+        reason = body if isinstance(body, str) else _fault(body) if label in _CERTIFICATES else ""
+        if reason:
+            raise AuthoritiesError(path, f"block {number} in line {line} {reason}")
+        certificates += label in _CERTIFICATES
+    if not certificates:
+        der = data.startswith(b"\x30\x82")
+        raise AuthoritiesError(path, "there is no PEM certificate" + (" but DER" if der else ""))
+
+
+def load_authorities(context: ssl.SSLContext, path: Path) -> None:
+    """Trust what is in ``path``, too. Raises OSError or AuthoritiesError, with ``path`` in it."""
+    check_authorities(path)
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError as error:  # also a key or a CRL beside the certificates
+        raise AuthoritiesError(path, f"OpenSSL finds {error.reason or 'a fault'}") from None
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, bytes, bytes | str]]:
+    """Yield each block: its first line, its label, and its base64 or what is wrong with it."""
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    begin: tuple[int, bytes] | None = None
+    body: list[bytes] = []
+    for number, line in enumerate(lines, start=1):
+        starts = b"-----BEGIN " in line
+        if begin is not None and (starts or line.startswith(b"-----END ")):
+            first, label = begin
+            ended = line.rstrip() == b"-----END " + label + b"-----"
+            yield first, label, b"".join(body) if ended else "does not end with its END line"
+            begin = None
+        elif begin is not None:
+            body.append(line.strip())
+        if starts:
+            match = _BEGIN.fullmatch(line)
+            if match is None:
+                yield number, b"", "does not have its BEGIN line for itself"
+            else:
+                begin, body = (number, match[1]), []
+    if begin is not None:
+        yield begin[0], begin[1], "does not end with its END line"
+
+
+def _fault(text: bytes) -> str:
+    """Say what is wrong with a certificate in base64; nothing if OpenSSL can read it."""
+    try:
+        der = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return "is not base64"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_first_element(der))
+    except (ssl.SSLError, ValueError):
+        return "is no certificate"
+    return ""
+
+
+def _first_element(der: bytes) -> bytes:
+    """Cut off what follows the certificate: OpenSSL's trust settings in a TRUSTED one."""
+    if der[:1] != b"\x30" or len(der) < 4:
+        return der
+    length_bytes = der[1] & 0x7F if der[1] & 0x80 else 0
+    length = int.from_bytes(der[2 : 2 + length_bytes], "big") if length_bytes else der[1]
+    return der[: 2 + length_bytes + length]
