@@ -21,6 +21,7 @@ from kubenurse_otel.authorities import AuthoritiesError
 from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
 from kubenurse_otel.text import host_port, is_address
 from kubenurse_otel.transport import kernel, phases, sockets, spans
+from kubenurse_otel.transport.certificate import not_after
 from kubenurse_otel.transport.exchange import Exchange, Reply
 from kubenurse_otel.transport.findings import measurement
 from kubenurse_otel.transport.marks import Marks, Stage
@@ -295,10 +296,8 @@ class _Course:
         cipher = connection.ssl_object.cipher()
         self.marks.tls_version = connection.ssl_object.version() or ""
         self.marks.tls_cipher = cipher[0] if cipher else ""
-        certificate = connection.ssl_object.getpeercert() or {}
-        not_after = certificate.get("notAfter")
-        if isinstance(not_after, str):
-            self.marks.certificate_expiry = float(ssl.cert_time_to_seconds(not_after))
+        certificate = connection.ssl_object.getpeercert(binary_form=True)
+        self.marks.certificate_expiry = not_after(certificate or b"")
 
     async def _send(self, connection: Connection, headers: Headers) -> Reply:
         self._connection = connection

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 import urllib3
+from cryptography import x509
 from probing import Prober
-from servers import answer
+from servers import Kind, answer
 from verification.forms import BAD, FORMS, below
 from verification.showing import server_context
 
+from kubenurse_otel import semconv
 from kubenurse_otel.config import ChecksConfig, Config, DiscoveryConfig, TrustConfig
 from kubenurse_otel.discovery.api import ApiError, ApiServer
 from kubenurse_otel.model import Trust
@@ -171,3 +174,19 @@ async def test_the_dot_of_the_root_is_in_no_certificate(
     assert checked.probe.failure is None
     assert asked == ["agent.test"]
     assert server.requests[0].headers["host"] == f"{url_host}:{server.port}"
+
+
+@pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.UNTRUSTED, Kind.SELF_SIGNED, Kind.WRONG_NAME])
+async def test_insecure_knows_when_a_certificate_expires(
+    serve: Serve, certificates: Certificates, kind: Kind
+) -> None:
+    """What is not verified is read all the same: the expiry stands on the span."""
+    context = certificates.context(kind)
+    server = serve(answer(), tls=context)
+    shown = ssl.get_server_certificate((server.host, server.port))
+    expected = x509.load_pem_x509_certificate(shown.encode()).not_valid_after_utc.timestamp()
+
+    async with Prober(insecure=True) as prober:
+        checked = await prober.check(server.url())
+
+    assert checked.attributes[semconv.CERTIFICATE_EXPIRY] == expected
