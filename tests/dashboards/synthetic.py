@@ -57,6 +57,8 @@ class Moment:
     """Agents that answer while their metrics do not arrive."""
     unreachable: frozenset[str] = NOBODY
     """Agents that report while nobody reaches them."""
+    wrong_peers: frozenset[str] = NOBODY
+    """Agents that report while another node's agent answers at their address."""
     isolated: frozenset[str] = NOBODY
     """Agents that report while all their checks fail."""
     leaving: frozenset[str] = NOBODY
@@ -196,12 +198,14 @@ class _Agent:
         moment, type_ = self.moment, f"path_{target}"
         failed = (
             self.node in moment.isolated
-            or target in moment.dead | moment.unreachable | moment.starting
+            or target in moment.dead | moment.unreachable | moment.starting | moment.wrong_peers
             or (self.node, target) in moment.bad_pairs
         )
         state = "not_ready" if target in moment.not_ready else "ready"
         self.check(type_, target, _zone(self.nodes, target), state, failed=failed)
-        if failed:
+        if failed and target in moment.wrong_peers:
+            self.failure(type_, "wrong_peer", "status")
+        elif failed:
             self.failure(type_, "connect_timeout", "connect")
         else:
             round_trip = "kubenurse_network_round_trip_seconds"

@@ -581,23 +581,41 @@ def test_two_clusters_in_one_prometheus_are_kept_apart(tmp_path: Path) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
 
 
-def test_an_alert_reads_as_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cause", "more"),
+    [
+        ("dead", ""),
+        ("wrong_peers", " Another node's agent answers at its address (error_type wrong_peer)."),
+    ],
+)
+@pytest.mark.parametrize("cluster", ["", "b"])
+def test_an_alert_reads_as_a_sentence(tmp_path: Path, cause: str, more: str, cluster: str) -> None:
     """Labels, severity, summary and runbook of the most common one, as Alertmanager gets them."""
+    scene = dead_node if cause == "dead" else after(FAULT_AT, Moment(wrong_peers=frozenset({SIX})))
+    labels = {"severity": "critical", "node": SIX} | ({"cluster": cluster} if cluster else {})
     expected = {
         "eval_time": "480s",
         "alertname": "KubenurseNodeUnreachable",
         "exp_alerts": [
             {
-                "exp_labels": {"severity": "critical", "node": SIX},
+                "exp_labels": labels,
                 "exp_annotations": {
                     "summary": f"Node {SIX} cannot be reached from 100% of the nodes that check it",
                     "description": f"Checks of the agent on {SIX} fail from most other nodes,"
                     " and these reach the rest: the node, its network or its agent is down,"
-                    " not theirs.",
+                    f" not theirs.{more}",
                     "runbook_url": "https://github.com/kubenurse-otel/kubenurse-otel/blob/main/"
                     "docs/runbooks/KubenurseNodeUnreachable.md",
                 },
             }
         ],
     }
-    run(tmp_path, dead_node, {}, way=Way.SCRAPED, seconds=540, alert_tests=[expected])
+    run(
+        tmp_path,
+        scene,
+        {},
+        way=Way.SCRAPED,
+        seconds=540,
+        cluster=cluster,
+        alert_tests=[expected],
+    )
