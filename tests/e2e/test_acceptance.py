@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from e2e import flows
+from e2e.cluster import ingress
 from e2e.cluster.cluster import NAMESPACE, RELEASE, Cluster, is_ready
 from e2e.cluster.credentials import INGRESS_HOST
 from e2e.cluster.dns import INGRESS_ADDRESS
@@ -199,6 +200,7 @@ def test_default_ingress_publishes_one_path(installed: Cluster) -> None:
         seconds=20,
         what="404 for /metrics at the ingress",
     )
+    ingress.wait_until_reloaded(installed.edge)
     assert 200 == through_ingress(installed, "/alwayshappy")[0]
     assert 404 == through_ingress(installed, "/alive")[0]
 

@@ -39,7 +39,6 @@ NAMESPACE = "kubenurse"
 HOST = "kubenurse.example.test"
 PODS = [f"10.91.1.{number}" for number in range(1, 7)]
 PORT = 8080
-WORKER = "nginx: worker process\n"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 Object = dict[str, Any]
 
@@ -454,8 +453,7 @@ def setting(
     try:
         one.start()
         ingress.wait_until_serving(machine, host=HOST, path="/alwayshappy", status=200)
-        # After a reload the worker before it takes connections for a moment more.
-        eventually(lambda: machine.run("ps", "-A", "-o", "args").count(WORKER), 1)
+        ingress.wait_until_reloaded(machine)
         yield one
     finally:
         ingress.stop(machine)

@@ -46,6 +46,8 @@ POLL_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 0.2
 API_TIMEOUT_SECONDS: Final = 10.0
 START_SECONDS: Final = 10.0
+_LISTENING_WORKER: Final = "nginx: worker process"
+"""There is one (worker_processes 1), and during a reload one of each configuration."""
 ACCESS_LOG_BYTES: Final = 4 << 20
 """Then it is moved to access.log.1, of which there is one."""
 _log: Final = logging.getLogger(NAME)
@@ -572,6 +574,21 @@ def wait_until_serving(
         return True if status in {None, seen} else f"{seen}; its log: {machine.log(NAME)[-2000:]}"
 
     wait_for(answers, seconds=seconds, what=f"{host}{path} through the ingress")
+
+
+def wait_until_reloaded(machine: Machine, *, seconds: float = 20.0) -> None:
+    """Wait until every new connection meets the configuration that an answer has shown.
+
+    One answer says that a worker has it, and so do several: until the worker before it stops to
+    listen, the kernel may hand it the next connections, all of them. nginx renames it then
+    ("worker process is shutting down", ngx_worker_process_cycle). Raises ClusterError.
+    """
+
+    def one_worker_listens() -> bool | str:
+        running = machine.run("ps", "-A", "-o", "args")
+        return running.splitlines().count(_LISTENING_WORKER) == 1 or running
+
+    wait_for(one_worker_listens, seconds=seconds, what="one nginx worker that takes connections")
 
 
 def _status(host: str, path: str) -> int:
