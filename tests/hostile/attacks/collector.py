@@ -61,6 +61,20 @@ def endless_header(connection: Connection) -> None:
         connection.socket.sendall(b"y" * 65_536)
 
 
+def endless_interim(connection: Connection) -> None:
+    connection.read_request()
+    while not connection.server.stopping.is_set():
+        connection.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+
+
+def endless_trailers(connection: Connection) -> None:
+    """A sound answer in chunks, whose last one is followed by trailers (RFC 9112 7.1.2)."""
+    connection.read_request()
+    connection.send(head(200, [("Transfer-Encoding", "chunked")]) + b"0\r\n")
+    while not connection.server.stopping.is_set():
+        connection.socket.sendall(b"a:b\r\n" * 4_096)
+
+
 def gzip_bomb(connection: Connection) -> None:
     connection.read_request()
     headers = [
@@ -128,6 +142,15 @@ ATTACKS: Final = (
         "headers without an end",
         "5 B each, as fast as they are taken",
         endless_headers,
+    ),
+    _attack(
+        "endless-interim", "100 Continue without an end", "as fast as it is taken", endless_interim
+    ),
+    _attack(
+        "endless-trailers",
+        "trailers without an end",
+        "5 B each, as fast as taken",
+        endless_trailers,
     ),
     _attack(
         "endless-header", "one header without an end", "as fast as it is taken", endless_header
