@@ -27,6 +27,7 @@ from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.garbage import Garbage
 from kubenurse_otel.gauges import state_gauges
 from kubenurse_otel.incoming import Incoming
+from kubenurse_otel.known_agents import KnownAgents
 from kubenurse_otel.log import OutcomeLog
 from kubenurse_otel.loop_lag import LoopLag
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
@@ -69,9 +70,10 @@ class App:
 
         # What is known, for /alive and the gauges.
         self._results = Results()
-        self._incoming = Incoming()
+        self._incoming = Incoming(KnownAgents(lambda: self._neighbourhood))
         self._refusals = Counter[semconv.Refusal]()
         self._outcomes = OutcomeLog()
+        self._garbage = Garbage()
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
         telemetry = self._telemetry = Telemetry.start(
@@ -121,7 +123,6 @@ class App:
         self._discovery = _discovery(config, self)
         self._publication = Publication(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments)
-        self._garbage = Garbage()
 
         # What others ask of us.
         serving: TracerProvider = NoOpTracerProvider()
@@ -144,6 +145,7 @@ class App:
             render=telemetry.render,
             tracer=serving.get_tracer("kubenurse_otel.server", __version__),
             ready=self._asked_whether_ready,
+            on_crowd=self._garbage.trim_soon,
         )
 
     async def run(self) -> None:

@@ -1,12 +1,15 @@
-"""When Python's garbage collector looks: in full, between checks, and hardly ever by itself.
+"""When Python's garbage collector looks, in full, between checks, and what goes back to the kernel.
 
 Checks leave no cycles, good or failed; a dead collector's exporters leave some. What grows without
 any is the interpreter's free lists (up to 2,000 tuples of each size), which only a full collection
-empties. It takes 3 to 10 ms here, so it is not for the midst of a check.
+empties. It takes 3 to 10 ms here, so it is not for the midst of a check. After a crowd of clients
+the C library's free memory is given back, too: by itself it keeps it for the next crowd.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import time
 from typing import TYPE_CHECKING, Final
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 FULL_SECONDS: Final = 600.0
 THRESHOLDS: Final = (10_000, 5, 5)
 """For an agent that has no quiet moment, or much garbage: python/cpython Modules/gcmodule.c."""
+TRIM_SECONDS: Final = 5.0
+"""After the last sign of a crowd."""
 
 
 class Garbage:
@@ -25,6 +30,7 @@ class Garbage:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due = 0.0
+        self._trim_at: float | None = None
 
     def start(self) -> None:
         """Never look at what stands now again."""
@@ -36,7 +42,21 @@ class Garbage:
         self._due = self._clock() + FULL_SECONDS
 
     def quiet(self) -> None:
-        """Collect in full where it is time to."""
-        if self._clock() >= self._due:
+        """Collect in full, and trim, where it is time to."""
+        now = self._clock()
+        trims = self._trim_at is not None and now >= self._trim_at
+        if trims or now >= self._due:
             gc.collect()
-            self._due = self._clock() + FULL_SECONDS
+            self._due = now + FULL_SECONDS
+        if trims:
+            self._trim_at = None
+            _trim()
+
+    def trim_soon(self) -> None:
+        """Something was held that is not held for long: give its memory back when it is over."""
+        self._trim_at = self._clock() + TRIM_SECONDS
+
+
+def _trim() -> None:
+    with contextlib.suppress(AttributeError):  # a C library that is not glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,8 @@
 """Which neighbours asked us in the last minute.
 
 Owns the set of origins and what counts as one; knows nothing of HTTP. Bounded whatever
-the network says, unlike kubenurse's cache of callers.
+the network says, unlike kubenurse's cache of callers. Where discovery knows agents, an origin is
+the agent that has the caller's address, whatever its header says.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import re
 import time
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.known_agents import KnownAgents, is_own_host
+from kubenurse_otel.model import Neighbourhood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,16 +30,24 @@ class Incoming:
     """Unique origins of the last 60 seconds, at most 10,000.
 
     ``clock`` gives monotonic seconds. ``invalid`` counts what was ignored: no DNS name, longer
-    than 253 characters, or new while 10,000 are held.
+    than 253 characters, from an address that no known agent has, or new while 10,000 are held.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        agents: KnownAgents | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._agents = KnownAgents(Neighbourhood) if agents is None else agents
         self._clock = clock
         self._last_seen: dict[str, float] = {}  # the one seen longest ago comes first
         self.invalid = 0
 
-    def seen(self, origin: str) -> None:
-        """Note that ``origin`` (a pod's name, as its header has it) asked us just now."""
+    def seen(self, origin: str, address: str) -> None:
+        """Note that ``origin`` (a pod's name, as its header has it) asked us from ``address``."""
+        if self._agents and not is_own_host(address):
+            origin = self._agents.at(address) or ""
         if len(origin) > MAX_NAME_LENGTH or _NAME.fullmatch(origin) is None:
             self.invalid += 1
             return

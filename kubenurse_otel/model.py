@@ -128,6 +128,8 @@ class Neighbourhood:
 
     chosen: tuple[Neighbour, ...] = ()
     known: tuple[Neighbour, ...] = ()
+    agents: tuple[Neighbour, ...] = ()
+    """All that are listed but ourselves: also those that are leaving, or starting."""
     state: str = "discovery has not answered yet"
     own_node_name: str = ""
     own_zone: str = ""

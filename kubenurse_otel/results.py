@@ -43,6 +43,8 @@ class Results:
         self._latest: dict[str, Standing] = {}
         self._failures: deque[CheckResult] = deque(maxlen=MAX_RECENT_FAILURES)
         self._skipped: tuple[str, ...] = ()
+        self.changes = 0
+        """How often anything here was replaced: a document made of it is right until then."""
 
     @property
     def latest(self) -> Mapping[str, Standing]:
@@ -66,6 +68,7 @@ class Results:
 
     def set_targets(self, targets: Iterable[Target], skipped: Iterable[str] = ()) -> None:
         """Replace the targets; whatever is known of others is dropped."""
+        self.changes += 1
         self._targets = {target.key: target for target in targets}
         self._skipped = tuple(skipped)
         self._latest = {k: s for k, s in self._latest.items() if k in self._targets}
@@ -77,6 +80,7 @@ class Results:
         key = result.target.key
         if key not in self._targets:
             return
+        self.changes += 1
         before = self._latest.get(key)
         same = before is not None and before.result.outcome is result.outcome
         failed = result.outcome is Outcome.FAILED

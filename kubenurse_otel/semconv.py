@@ -208,6 +208,18 @@ class Refusal(StrEnum):
     """It is none, or too long: the request is answered and no trace continued."""
     TRACESTATE = "tracestate"
     """It is none, or too long: the trace is continued without it."""
+    REQUEST = "request"
+    """No request of ours, or no TLS: 4xx or 501, and the connection ends."""
+    RATE = "rate"
+    """/metrics or /alive asked for too often: 429."""
+    CONNECTIONS = "connections"
+    """More than a client's share, or all there may be: one of them is closed."""
+    BYTES = "bytes"
+    """More held for a client than its share, or for all than there may be: one is closed."""
+    HANDSHAKES = "handshakes"
+    """More TLS handshakes under way than a client's share, or all there may be: one is closed."""
+    SLOW = "slow"
+    """A request or a reader of an answer that did not get on: the connection is closed."""
 
 
 DURATION: Final = "kubenurse.duration"
@@ -535,7 +547,7 @@ INVALID_ORIGINS: Final = Metric(
     MetricKind.OBSERVABLE_COUNTER,
     "{request}",
     (),
-    "Requests whose origin header was no DNS name, or came while 10,000 were held.",
+    "Requests with an origin that is no DNS name, no known agent, or came while 10,000 were held.",
 )
 HTTP_REFUSED: Final = Metric(
     "kubenurse_http_refused_total",

@@ -1,7 +1,8 @@
 """Our answers to other agents as traces: which SERVER spans are exported.
 
-Owns their rate. They belong to a TracerProvider of their own: a check that our own pod answers
-shares its trace id, and must neither mix with nor end the check's spans in bridge.py.
+Owns their rate, of all and of each caller. They belong to a TracerProvider of their own: a check
+that our own pod answers shares its trace id, and must neither mix with nor end the check's spans in
+bridge.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import SpanLimitsConfig
+from kubenurse_otel.rate import Rate
 from kubenurse_otel.rebuild import rebuild
 from kubenurse_otel.semconv import Kept
 
@@ -31,6 +33,9 @@ class ServerSpanProcessor(SpanProcessor):
     """
 
     MAX_PER_SECOND: Final = 20
+    SHARE_PER_SECOND: Final = 2.0
+    """Of one address: whoever asks decides that a trace is kept, and must not own them all."""
+    SHARE_BURST: Final = 5.0
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class ServerSpanProcessor(SpanProcessor):
         self._slow_ns = slow_threshold_seconds * 1e9
         self._limits = limits or SpanLimitsConfig()
         self._clock = clock
+        self._shares = Rate(per_second=self.SHARE_PER_SECOND, burst=self.SHARE_BURST, clock=clock)
         self._exported_at: deque[float] = deque(maxlen=self.MAX_PER_SECOND)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -59,7 +65,9 @@ class ServerSpanProcessor(SpanProcessor):
         else:
             return
         now = self._clock()
-        if len(self._exported_at) == self.MAX_PER_SECOND and now - self._exported_at[0] < 1:
+        caller = str((span.attributes or {}).get(semconv.CLIENT_ADDRESS, ""))
+        full = len(self._exported_at) == self.MAX_PER_SECOND and now - self._exported_at[0] < 1
+        if full or not self._shares.allows(caller):
             self._instruments.add(semconv.SPANS_DROPPED, 1, {"reason": "rate_limited"})
             return
         self._exported_at.append(now)

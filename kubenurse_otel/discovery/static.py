@@ -208,6 +208,7 @@ class StaticDiscovery:
         return Neighbourhood(
             chosen=choose(candidates, own_node, discovery.neighbour_limit),
             known=tuple(one.neighbour for one in youngest(candidates)),
+            agents=tuple(one for one in listed if one.pod_name != identity.pod_name),
             state=self._problem or _state(own_node, candidates=len(candidates)),
             own_node_name=own_node,
             own_zone=own_zone,

@@ -110,6 +110,7 @@ class Survey:
         return Neighbourhood(
             chosen=choice.chosen,
             known=choice.known,
+            agents=tuple(pod.candidate.neighbour for pod in pods.items.values() if pod is not own),
             state=self._state(pods, own, own_node, bool(choice.known), node_problem),
             own_node_name=own_node,
             own_zone=own_view.zone,

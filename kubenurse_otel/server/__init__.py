@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from kubenurse_otel.rate import Rate
 from kubenurse_otel.server import routes
 from kubenurse_otel.server.alive import Alive
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
@@ -17,6 +18,7 @@ from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
 from kubenurse_otel.server.tls import Certificate
+from kubenurse_otel.server.wire import Wire
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +37,9 @@ __all__ = ["Ports", "Server", "ServerError"]
 
 STOP_SECONDS: Final = 1.0
 """For the answers that are under way when the server stops."""
+LARGE_PER_SECOND: Final = 5.0
+"""How often one client may ask for /metrics, and as often for /alive."""
+LARGE_BURST: Final = 10.0
 
 
 class Ports(NamedTuple):
@@ -49,6 +54,7 @@ class Server:
     """Serves from ``start`` to ``stop``. Everything it shows is asked for when it is asked.
 
     ``ready`` returns None, or the reason why not. ``render`` gets the Accept header's value.
+    ``on_crowd`` is called (often) while there are more clients than checks explain.
     """
 
     def __init__(
@@ -63,9 +69,16 @@ class Server:
         tracer: Tracer,
         ready: Callable[[], str | None],
         connection_limit: int | None = None,
+        on_crowd: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config.server
+        self._refusals = refusals
+        self._on_crowd = on_crowd
         self._connection_limit = connection_limit
+
+        def limited(handler: routes.Handler) -> routes.Handler:
+            rate = Rate(per_second=LARGE_PER_SECOND, burst=LARGE_BURST)
+            return routes.Limited(handler, rate, refusals)
 
         def node_name() -> str:
             return config.identity.node_name or neighbourhood().own_node_name
@@ -84,9 +97,11 @@ class Server:
         )
         admin: dict[bytes, routes.Handler] = {
             routes.METRICS: (
-                routes.Metrics(render) if config.telemetry.prometheus else routes.no_metrics
+                limited(routes.Metrics(render))
+                if config.telemetry.prometheus
+                else routes.no_metrics
             ),
-            routes.ALIVE: alive,
+            routes.ALIVE: limited(alive),
             routes.ROOT: routes.redirect,
         }
         apart = self._config.admin_port is not None
@@ -107,24 +122,35 @@ class Server:
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         config = self._config
-        connections = Connections(loop, limit=self._connection_limit)
+        connections = Connections(
+            loop,
+            refusals=self._refusals,
+            limit=self._connection_limit,
+            on_crowd=self._on_crowd,
+        )
         self._connections = connections
         certificate = self._load_certificate() if config.use_tls else None
 
         def listen(
             port: int, variable: str, handler: routes.Routes, certificate: Certificate | None = None
         ) -> int:
-            def welcome(accepted: socket.socket) -> None:
-                peer = _peer(accepted, secure=certificate is not None)
-                if peer is not None:
-                    Connection(
-                        accepted,
-                        peer,
-                        handler=handler,
-                        connections=connections,
-                        loop=loop,
-                        context=certificate.context() if certificate is not None else None,
-                    )
+            def welcome(accepted: socket.socket, far_end: tuple[Any, ...]) -> None:
+                client = connections.admit(far_end[0])
+                peer = None
+                if client is not None:
+                    peer = _peer(accepted, far_end, secure=certificate is not None)
+                if client is None or peer is None:
+                    connections.refused.hold(accepted)
+                    return
+                context = certificate.context() if certificate is not None else None
+                Connection(
+                    Wire(accepted, context=context, client=client, clients=connections.clients),
+                    peer,
+                    client=client,
+                    handler=handler,
+                    connections=connections,
+                    loop=loop,
+                )
 
             for bound in bind(config.listen_address, port, variable=variable):
                 listener = Listener(
@@ -166,17 +192,15 @@ class Server:
             await self._connections.close(STOP_SECONDS)
 
 
-def _peer(accepted: socket.socket, *, secure: bool) -> Peer | None:
-    """Return both ends of the connection; None when it is already gone (and closed here)."""
+def _peer(accepted: socket.socket, far_end: tuple[Any, ...], *, secure: bool) -> Peer | None:
+    """Return both ends of the connection; None when it is already gone."""
     try:
-        address, port = accepted.getpeername()[:2]
         local_address, local_port = accepted.getsockname()[:2]
     except OSError:
-        accepted.close()
         return None
     return Peer(
-        address=address,
-        port=port,
+        address=far_end[0],
+        port=far_end[1],
         local_address=local_address,
         local_port=local_port,
         secure=secure,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MAX_ECHOED_VALUE: Final = 1_024
 _SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"host"))
 """Never echoed; Host because Go keeps it out of a request's headers too."""
 _NEIGHBOURHOOD: Final = "neighbourhood"
+_OPENS: Final = b"{\n"
+_CLOSES: Final = b"\n}"
 _OK: Final = "ok"
 _SKIPPED: Final = "skipped"
 
@@ -51,25 +54,41 @@ class Alive:
         self._node_name = node_name
         self._bad_status = bad_status
         self._listed: tuple[Neighbourhood | None, msgspec.Raw] = (None, msgspec.Raw(b"[]"))
+        self._seen: Neighbourhood | None = None
+        self._changes = 0
+        self._kept = Kept(self._facts, version=self._version)
 
     def __call__(self, request: Request) -> Response:
-        document = {
+        asked = {
             "hostname": socket.gethostname(),
             "headers": _echo(request),
             "user_agent": (request.header(b"user-agent") or "")[:MAX_ECHOED_VALUE],
             "request_uri": request.target.decode("latin-1"),
             "remote_addr": _host_port(request.peer.address, request.peer.port),
-            "last_check_result": self._last_check_result(),
-            "details": self._details(),
         }
+        status, facts = self._kept.get()
         return Response(
-            status=200 if self._results.all_good() else self._bad_status,
+            status=status,
             headers=(
                 (b"Content-Type", b"application/json"),
                 (b"X-Content-Type-Options", b"nosniff"),  # it echoes what the caller sent
             ),
-            body=msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n",
+            body=_formatted(asked)[: -len(_CLOSES)] + b",\n",
+            tail=facts,
         )
+
+    def _facts(self) -> tuple[int, bytes]:
+        """Return the status, and of the document what is the same for all who ask, with its end."""
+        facts = {"last_check_result": self._last_check_result(), "details": self._details()}
+        status = 200 if self._results.all_good() else self._bad_status
+        return status, _formatted(facts)[len(_OPENS) :] + b"\n"
+
+    def _version(self) -> object:
+        neighbourhood = self._neighbourhood()
+        if neighbourhood is not self._seen:
+            self._seen = neighbourhood
+            self._changes += 1
+        return self._changes, self._results.changes, self._node_name()
 
     def _last_check_result(self) -> dict[str, Any]:
         """Return kubenurse's map: a word or a sentence by type, sorted as Go sorts it."""
@@ -116,6 +135,10 @@ class Alive:
                 for failure in self._results.recent_failures[-MAX_RECENT_FAILURES:]
             ],
         }
+
+
+def _formatted(document: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
 def _echo(request: Request) -> dict[str, list[str]]:

@@ -84,7 +84,7 @@ class AlwaysHappy:
         """After the write, so that nobody waits for it."""
         origin = request.header(_HEADER_ORIGIN)
         if origin:
-            self._incoming.seen(origin)
+            self._incoming.seen(origin, request.peer.address)
         context = continued(
             request.header(b"traceparent"), request.header(b"tracestate"), self._refusals
         )

@@ -1,31 +1,38 @@
 """One accepted connection: reads when it may, answers one request after the other, ends.
 
-Owns the socket and the order of things (the next request is read when the answer before it is
-taken); what to answer is the handler's, how long it may take connections.py's.
+Owns the order of things (the next request is looked at when the answer before it is taken, and in
+our client's turn); what to answer is the handler's, how long it may take connections.py's, how much
+it may hold clients.py's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
-from kubenurse_otel.server import arrival, message
+from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.server import message
 from kubenurse_otel.server.connections import Stage
 from kubenurse_otel.server.reader import MAX_HEAD_BYTES, MAX_HEADERS, Reader
-from kubenurse_otel.server.tls import Channel
+from kubenurse_otel.server.wire import NotWelcomeError
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from kubenurse_otel.server.clients import Client
     from kubenurse_otel.server.connections import Connections
+    from kubenurse_otel.server.wire import Wire
 
+CONNECTION_BYTES: Final = 4_096
+"""What a connection is charged for itself: objects of ours, and the kernel's."""
+PROGRESS_BYTES: Final = 32_768
+"""A reader that takes so much has its deadline set anew."""
 MAX_LINGER_BYTES: Final = 1_048_576
-_EMPTY: Final = memoryview(b"")
+_WAITS: Final = frozenset((Stage.READING, Stage.IDLE, Stage.LINGERING))
+"""For bytes, that is: in other stages nothing is read."""
 _REFUSALS: Final = {
     400: "not a valid HTTP/1.1 request",
     405: "only GET, HEAD and OPTIONS",
@@ -37,75 +44,80 @@ _REFUSALS: Final = {
 
 
 class Connection:
-    """Serves one socket until it is closed. Every callback runs on the event loop."""
+    """Serves one wire until it is closed. Every callback runs on the event loop."""
 
     __slots__ = (
-        "_channel",
+        "_charged",
         "_close_after",
         "_connections",
+        "_fd",
         "_handler",
         "_lingered",
         "_loop",
+        "_more",
         "_paused",
+        "_progress",
         "_reader",
-        "_socket",
+        "_resting",
         "_synack_retransmits",
         "_told_close",
-        "_unsent",
+        "_wire",
+        "client",
+        "entered_at",
         "stage",
     )
 
     def __init__(
         self,
-        connection: socket.socket,
+        wire: Wire,
         peer: message.Peer,
         *,
+        client: Client,
         handler: Callable[[message.Request], message.Response],
         connections: Connections,
         loop: asyncio.AbstractEventLoop,
-        context: ssl.SSLContext | None = None,
     ) -> None:
+        self.client = client
         self.stage: Stage | None = None
-        self._socket = connection
+        self.entered_at = 0.0
+        self._wire = wire
+        self._fd = wire.socket.fileno()  # asyncio writes its socket's whole name into a KeyError
         self._handler = handler
         self._connections = connections
         self._loop = loop
         self._reader = Reader(peer)
-        self._channel = Channel(context) if context is not None else None
-        self._unsent = _EMPTY
         self._synack_retransmits: int | None = None
-        self._lingered = 0
-        self._paused = False
-        self._close_after = False
-        self._told_close = False
+        self._charged = self._lingered = self._progress = 0
+        self._more = self._paused = self._resting = False
+        self._close_after = self._told_close = False
         connections.enter(self, Stage.READING)
-        loop.add_reader(connection, self._readable)
+        loop.add_reader(self._fd, self._readable)
+        self._charge()
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def abort(self) -> None:
+    def abort(self, reason: Refusal | None = None) -> None:
         """Close at once; what was not sent is lost. May be called at any time, also twice."""
         if self.stage is None:
             return
+        if reason is not None:
+            self._connections.refusals[reason] += 1
         self._connections.leave(self)
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self._socket.close()
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
         self._reader.close()
-        self._unsent = _EMPTY
+        self._wire.close()
+        self._charge()
 
     def finish(self) -> None:
         """The server is stopping: end after the request that is under way, if there is one."""
         self._close_after = True
-        if self.stage is Stage.IDLE:
+        if self.stage in (Stage.IDLE, Stage.RESTING):
             self._end()
 
     def _end(self) -> None:
         """Close properly: everything is sent."""
-        if self._channel is not None:
-            self._channel.close_notify()
-            with contextlib.suppress(OSError):  # the peer is gone, which is what was wanted
-                self._socket.send(self._channel.outgoing.read())
+        self._wire.goodbye()
         self.abort()
 
     def _linger(self) -> None:
@@ -113,66 +125,83 @@ class Connection:
         self._connections.enter(self, Stage.LINGERING)
         self._resume()
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self._wire.socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.abort()
+
+    def _charge(self) -> None:
+        """Tell what is held for this connection; one that may not have so much is closed."""
+        held = 0
+        if self.stage is not None:
+            held = CONNECTION_BYTES + self._reader.held_bytes + self._wire.held_bytes
+        more, self._charged = held - self._charged, held
+        if more and not self._connections.clients.hold(self, more):
+            self.abort(Refusal.BYTES)
 
     # --- reading ---------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        buffer = self._connections.buffer
+        self._connections.turns.ask(self)
+
+    def serve(self) -> None:
+        """It is our turn: answer the next of the requests that are here, or read."""
+        if self._more:
+            self._more = False
+            if not self._answer_next():
+                self._await_request()
+        elif self.stage in _WAITS:
+            self._read()
+            if self.stage in _WAITS and not self._more:
+                self._resume()
+        self._charge()
+
+    def _read(self) -> None:
         try:
-            size, arrived = arrival.receive(self._socket, buffer)
+            data, arrived = self._wire.receive(self._connections.buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.abort()
             return
-        if not size or self._lingered > MAX_LINGER_BYTES:
-            self.abort()
-        elif self.stage is Stage.LINGERING:
-            self._lingered += size
-        else:
-            self._received(buffer[:size], arrived)
-
-    def _received(self, data: memoryview, arrived: arrival.Arrival) -> None:
-        if self.stage is Stage.IDLE:
-            self._connections.enter(self, Stage.READING)
+        except NotWelcomeError as refused:
+            self.abort(refused.reason)
+            return
+        if self.stage is Stage.LINGERING:
+            self._lingered += len(data)
+            if self._wire.peer_ended or self._lingered > MAX_LINGER_BYTES:
+                self.abort()
+            return
         if self._synack_retransmits is None:
             self._synack_retransmits = arrived.retransmits
-        plain: memoryview | bytes = data
-        ended = False
-        if self._channel is not None:
-            try:
-                plain, ended = self._channel.decrypt(data)
-            except ssl.SSLError:
-                self._send(self._channel.outgoing.read())  # an alert that says why
-                self.abort()
-                return
-            self._send(self._channel.outgoing.read())
-        self._reader.feed(plain, arrived, self._synack_retransmits)
+        if data:
+            if self.stage is Stage.IDLE:
+                self._connections.enter(self, Stage.READING)
+            self._reader.feed(data, arrived, self._synack_retransmits)
+        self._send()  # what TLS has to say
         self._answer_next()
-        if ended and not self._unsent and not self._paused:
+        if self._wire.peer_ended and self.stage in _WAITS and not self._more:
             self.abort()
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Read nothing until served."""
         if not self._paused:
             self._paused = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._fd)
 
     def _resume(self) -> None:
-        if self._paused:
+        if self._paused and self.stage is not None:
             self._paused = False
-            self._loop.add_reader(self._socket, self._readable)
+            self._loop.add_reader(self._fd, self._readable)
 
     # --- answering -------------------------------------------------------------------------------
 
     def _answer_next(self) -> bool:
-        """Answer one request, if one is whole. Others that came with it wait their turn."""
+        """Answer one request, if one is whole. Others that came with it wait for their turn."""
         request = self._reader.next()
         if request is None:
             return False
         if isinstance(request, int):
+            self._connections.refusals[Refusal.REQUEST] += 1
             self._close_after = True
             headers = (message.ALLOW,) if request == 405 else ()
             response = message.text(request, _REFUSALS[request], *headers)
@@ -184,26 +213,13 @@ class Connection:
             granted = b"keep-alive" if request.http_version == "1.0" else b""
             connection = b"close" if self._close_after else granted
         self._told_close = self._close_after
-        data = message.encode(response, with_body=with_body, connection=connection)
-        if self._channel is not None:
-            self._channel.encrypt(data)
-            data = self._channel.outgoing.read()
-        self._send(data)
-        if not self._unsent:
+        self._resting = response.status == 429
+        self._wire.put(*message.encode(response, with_body=with_body, connection=connection))
+        if self._send():
             self._answered()
         if response.sent is not None:
             response.sent()
         return True
-
-    def _go_on(self) -> None:
-        """Answer what came together with the request before, or await the rest of it."""
-        if self.stage is not None and not self._answer_next():
-            self._await_request()
-
-    def _await_request(self) -> None:
-        half_way = self._reader.half_way
-        self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
-        self._resume()
 
     def _handle(self, request: message.Request) -> message.Response:
         try:
@@ -214,49 +230,59 @@ class Connection:
 
     def _answered(self) -> None:
         """What we had to send is with the kernel: go on, wait, or end."""
-        if self.stage is None:
-            return
         if self._reader.refused:
             self._linger()
         elif self._told_close:
             self._end()
-        elif self._reader.held_bytes:
-            self._pause()
-            self._loop.call_soon(self._go_on)
+        elif self._resting:
+            self.pause()
+            self._connections.enter(self, Stage.RESTING)
+        else:
+            self.rested()
+
+    def rested(self) -> None:
+        """Look at what came together with the request before, in our turn, or await the next."""
+        self._resting = False
+        if self._reader.held_bytes:
+            self._connections.enter(self, Stage.READING)
+            self._more = True
+            self._connections.turns.wait(self)
         else:
             self._await_request()
 
+    def _await_request(self) -> None:
+        half_way = self._reader.half_way
+        self._connections.enter(self, Stage.READING if half_way else Stage.IDLE)
+        self._resume()
+
     # --- sending ---------------------------------------------------------------------------------
 
-    def _send(self, data: bytes) -> None:
+    def _send(self) -> bool:
         """Send what the kernel takes now, the rest when it takes more; till then read nothing."""
-        if self._unsent:
-            self._unsent = memoryview(b"".join((self._unsent, data)))
-            return
-        if not data or self.stage is None:
-            return
+        if self.stage is Stage.ANSWERING or self.stage is None:
+            return False
         try:
-            sent = self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
+            if self._wire.send():
+                return True
         except OSError:
             self.abort()
-            return
-        if sent < len(data):
-            self._unsent = memoryview(data)[sent:]
-            self._connections.enter(self, Stage.ANSWERING)
-            self._pause()
-            self._loop.add_writer(self._socket, self._writable)
+            return False
+        self._progress = self._wire.taken_bytes
+        self._connections.enter(self, Stage.ANSWERING)
+        self.pause()
+        self._loop.add_writer(self._fd, self._writable)
+        return False
 
     def _writable(self) -> None:
         try:
-            sent = self._socket.send(self._unsent)
-        except (BlockingIOError, InterruptedError):
-            return
+            sent = self._wire.send()
         except OSError:
             self.abort()
             return
-        self._unsent = self._unsent[sent:]
-        if not self._unsent:
-            self._loop.remove_writer(self._socket)
+        if sent:
+            self._loop.remove_writer(self._fd)
             self._answered()
+        elif self._wire.taken_bytes - self._progress >= PROGRESS_BYTES:
+            self._progress = self._wire.taken_bytes
+            self._connections.enter(self, Stage.ANSWERING)
+        self._charge()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.server.arrival import stamp_arrivals
 
@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BACKLOG: Final = 4096
-_ACCEPTS_AT_ONCE: Final = 64
-"""Then others have their turn on the event loop."""
+_TCP_NOTSENT_LOWAT: Final = 25
+"""linux/tcp.h; Python's socket module names it from 3.13 on."""
+_BUFFERS: Final = (
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384),
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536),
+    (socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, 16_384),
+)
+"""What the kernel may hold of one connection (it doubles the first two): a request is small, and of
+an answer no more is with it than is under way and 16 KiB."""
+_ACCEPT_SECONDS: Final = 0.004
+"""Then others have their turn. Refusing is quick, and who is not refused waits behind who is."""
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _PAUSE_SECONDS: Final = 0.2
 _NO_SUCH_FAMILY: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT))
@@ -92,6 +101,8 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         stamp_arrivals(listener)
+        for level, option, size in _BUFFERS:  # accepted ones inherit these, too
+            listener.setsockopt(level, option, size)
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except BaseException:
@@ -112,7 +123,7 @@ def _sentence(problem: OSError, host: str, port: int, variable: str) -> str:
 
 
 class Listener:
-    """Accepts from one listening socket and hands each connection to ``welcome``.
+    """Accepts from one listening socket and hands each connection and its far end to ``welcome``.
 
     ``make_room`` frees a descriptor when there is none left (False: it could not).
     """
@@ -122,7 +133,7 @@ class Listener:
         listener: socket.socket,
         *,
         loop: asyncio.AbstractEventLoop,
-        welcome: Callable[[socket.socket], None],
+        welcome: Callable[[socket.socket, tuple[Any, ...]], None],
         make_room: Callable[[], bool],
     ) -> None:
         self._listener = listener
@@ -142,9 +153,10 @@ class Listener:
         self._listener.close()
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_AT_ONCE):
+        ends = self._loop.time() + _ACCEPT_SECONDS
+        while self._loop.time() < ends:
             try:
-                connection, _ = self._listener.accept()
+                connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as problem:
@@ -154,7 +166,7 @@ class Listener:
                     self._rest(problem)
                 return  # a connection that still waits wakes us again
             connection.setblocking(False)
-            self._welcome(connection)
+            self._welcome(connection, address)
 
     def _rest(self, problem: OSError) -> None:
         """Without a descriptor the event loop would spin on a connection that nobody can take."""

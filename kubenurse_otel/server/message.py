@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
+SMALL_BYTES: Final = 4_096
+"""A body up to this is sent in one piece with its head."""
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
@@ -70,6 +72,8 @@ class Response:
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    tail: bytes = b""
+    """The rest of the body, which others are sent as well: it is not copied."""
     sent: Callable[[], None] | None = None
 
 
@@ -97,20 +101,23 @@ class _Date:
 _date = _Date()
 
 
-def encode(response: Response, *, with_body: bool = True, connection: bytes = b"") -> bytes:
-    """Return the response's bytes. Without body (HEAD) the head is the same.
+def encode(
+    response: Response, *, with_body: bool = True, connection: bytes = b""
+) -> tuple[bytes, ...]:
+    """Return the response's bytes, in pieces. Without body (HEAD) the head is the same.
 
     ``connection`` is that header's value, left out where it is empty. Everything here is true for
     this moment alone, and no cache may keep it (RFC 9111, 5.2.2.5): Varnish's default keeps
     what says nothing about it for 120 s.
     """
+    length = len(response.body) + len(response.tail)
     parts = [b"HTTP/1.1 %d " % response.status, _REASONS[response.status], _date.line()]
     for name, value in response.headers:
         parts += (b"\r\n", name, b": ", value)
-    parts.append(b"\r\nCache-Control: no-store\r\nContent-Length: %d" % len(response.body))
+    parts.append(b"\r\nCache-Control: no-store\r\nContent-Length: %d" % length)
     if connection:
         parts += (b"\r\nConnection: ", connection)
     parts.append(b"\r\n\r\n")
-    if with_body:
-        parts.append(response.body)
-    return b"".join(parts)
+    if with_body and length <= SMALL_BYTES:
+        return (b"".join((*parts, response.body, response.tail)),)
+    return (b"".join(parts), *((response.body, response.tail) if with_body else ()))

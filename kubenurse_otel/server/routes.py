@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server.message import ALLOW, Request, Response, text
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping
+
+    from kubenurse_otel.rate import Rate
 
 Handler = Callable[[Request], Response]
 ALWAYSHAPPY: Final = b"/alwayshappy"
@@ -53,6 +57,24 @@ class Routes:
             return Response(headers=(ALLOW,))
         handler = self._handlers.get(request.path)
         return handler(request) if handler is not None else text(404, "not found")
+
+
+class Limited:
+    """A handler of large documents, for who does not ask too often; others get 429.
+
+    (RFC 6585, 4; their connection is read again a second later.)
+    """
+
+    def __init__(self, handler: Handler, rate: Rate, refusals: Counter[Refusal]) -> None:
+        self._handler = handler
+        self._rate = rate
+        self._refusals = refusals
+
+    def __call__(self, request: Request) -> Response:
+        if self._rate.allows(request.peer.address):
+            return self._handler(request)
+        self._refusals[Refusal.RATE] += 1
+        return text(429, "asked too often: a second is soon enough", (b"Retry-After", b"1"))
 
 
 class Ready:

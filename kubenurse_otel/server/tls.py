@@ -92,13 +92,13 @@ class Certificate:
 class Channel:
     """One connection's TLS. Bytes to send gather in ``outgoing`` after every call."""
 
-    __slots__ = ("_established", "_incoming", "_tls", "outgoing")
+    __slots__ = ("_incoming", "_tls", "established", "outgoing")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
-        self._established = False
+        self.established = False
 
     def decrypt(self, data: memoryview) -> tuple[bytes, bool]:
         """Take in what came; return its plain bytes and whether the peer ended the connection.
@@ -108,9 +108,9 @@ class Channel:
         self._incoming.write(data)
         plain: list[bytes] = []
         try:
-            if not self._established:
+            if not self.established:
                 self._tls.do_handshake()
-                self._established = True
+                self.established = True
             while True:
                 some = self._tls.read(_READ_SIZE)
                 if not some:
@@ -119,7 +119,7 @@ class Channel:
         except ssl.SSLWantReadError:
             return b"".join(plain), False
 
-    def encrypt(self, data: bytes) -> None:
+    def encrypt(self, data: memoryview) -> None:
         self._tls.write(data)
 
     def close_notify(self) -> None:

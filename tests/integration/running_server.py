@@ -146,10 +146,20 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def client(
-    port: int, host: str = LOOPBACK, *, tls: ssl.SSLContext | None = None, name: str | None = None
+    port: int,
+    host: str = LOOPBACK,
+    *,
+    tls: ssl.SSLContext | None = None,
+    name: str | None = None,
+    source: str | None = None,
 ) -> AsyncIterator[Client]:
     reader, writer = await asyncio.open_connection(
-        host, port, ssl=tls, server_hostname=name, limit=2**24
+        host,
+        port,
+        ssl=tls,
+        server_hostname=name,
+        limit=2**24,
+        local_addr=(source, 0) if source else None,
     )
     try:
         yield Client(reader, writer)

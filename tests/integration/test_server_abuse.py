@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running, until
 
+from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server.connection import Connection
 from kubenurse_otel.server.connections import Stage
 from kubenurse_otel.server.reader import MAX_HEAD_BYTES
@@ -105,11 +106,14 @@ async def test_slow_heads_are_ended_and_delay_nobody() -> None:
 
 
 async def test_a_thousand_idle_connections() -> None:
-    """With 1,000 open connections the next request is answered like the first."""
+    """With 1,000 open connections of five clients the next request is answered like the first."""
     async with running(limit=1_500) as here:
         with ExitStack() as stack:
-            for _ in range(1_000):
-                stack.enter_context(socket.create_connection((LOOPBACK, here.port)))
+            for number in range(1_000):
+                source = (f"127.0.0.{2 + number % 5}", 0)
+                stack.enter_context(
+                    socket.create_connection((LOOPBACK, here.port), source_address=source)
+                )
             await until(lambda: connections(here.server) == 1_000)
             assert (await ask(here.port, "/alwayshappy")).status == 200
         await until(lambda: connections(here.server) == 0)
@@ -119,8 +123,9 @@ async def test_at_the_cap_the_most_silent_goes() -> None:
     """With the cap reached a new client is answered and the one silent longest is closed."""
     async with running(limit=3) as here, AsyncExitStack() as stack:
         clients = []
-        for _ in range(3):
-            clients.append(await stack.enter_async_context(client(here.port)))
+        for number in range(3):
+            asking = client(here.port, source=f"127.0.0.{2 + number}")
+            clients.append(await stack.enter_async_context(asking))
             clients[-1].send(get("/ready"))
             await clients[-1].answer()
         clients[0].send(get("/ready"))
@@ -130,6 +135,7 @@ async def test_at_the_cap_the_most_silent_goes() -> None:
         for kept in (clients[0], clients[2]):
             kept.send(get("/ready"))
             assert (await kept.answer()).status == 200
+        assert here.around.refusals[Refusal.CONNECTIONS] == 1
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

@@ -43,13 +43,18 @@ class Rig:
         flags: int | None,
         lasted_ns: int = 1000,
         kind: SpanKind = SpanKind.SERVER,
+        caller: str = "10.0.0.2",
     ) -> None:
         context = Context()
         if flags is not None:
-            caller = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(flags))
-            context = set_span_in_context(NonRecordingSpan(caller), context)
+            parent = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(flags))
+            context = set_span_in_context(NonRecordingSpan(parent), context)
         span = self.tracer.start_span(
-            semconv.SPAN_SERVER, context=context, kind=kind, start_time=SECOND_NS
+            semconv.SPAN_SERVER,
+            context=context,
+            kind=kind,
+            start_time=SECOND_NS,
+            attributes={semconv.CLIENT_ADDRESS: caller},
         )
         span.end(SECOND_NS + lasted_ns)
 
@@ -92,16 +97,32 @@ def test_sampled_and_slow_answers_are_exported(
 
 def test_at_most_twenty_a_second_leave(rig: Rig) -> None:
     """Whoever sends sampled=1 all day cannot fill our queue; what is held back is counted."""
-    for _ in range(50):
-        rig.answer(flags=1)
+    for number in range(50):
+        rig.answer(flags=1, caller=f"10.0.0.{number}")
         rig.clock.now += 0.01
     assert len(rig.queue.traces) == 20
     rig.clock.now += 0.7
-    for _ in range(50):
-        rig.answer(flags=1)
+    for number in range(50):
+        rig.answer(flags=1, caller=f"10.0.1.{number}")
 
     assert len(rig.queue.traces) == 40
     assert rig.recorder.points(semconv.SPANS_DROPPED) == {("rate_limited",): 60}
+
+
+def test_one_caller_does_not_own_them_all(rig: Rig) -> None:
+    """An address has a share; another one that asks seldom is kept beside it."""
+    for second in range(20):
+        for _ in range(50):
+            rig.answer(flags=1, caller="10.0.0.66")
+        if second % 5 == 0:
+            rig.answer(flags=1, caller="10.0.0.2")
+        rig.clock.now += 1
+
+    kept = [(root.attributes or {})[semconv.CLIENT_ADDRESS] for root in rig.queue.roots()]
+    assert kept.count("10.0.0.2") == 4
+    assert kept.count("10.0.0.66") <= 5 + 20 * 2
+    dropped = rig.recorder.points(semconv.SPANS_DROPPED)[("rate_limited",)]
+    assert dropped == 20 * 50 + 4 - len(kept)
 
 
 def test_other_spans_are_not_its_business(rig: Rig) -> None:

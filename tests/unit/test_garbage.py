@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from clock import ManualClock
 
-from kubenurse_otel.garbage import FULL_SECONDS, THRESHOLDS, Garbage
+from kubenurse_otel.garbage import FULL_SECONDS, THRESHOLDS, TRIM_SECONDS, Garbage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,3 +52,30 @@ def test_a_ring_goes_in_a_quiet_moment_when_it_is_time() -> None:
         clock.now += 1
         garbage.quiet()
         assert ring() is None
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_after_a_crowd_memory_goes_back() -> None:
+    """What the C library keeps of many small blocks is the kernel's again some seconds later."""
+    clock = ManualClock(now=100.0)
+    garbage = Garbage(clock=clock.time)
+    garbage.start()
+    before = _resident_bytes()
+    crowd = [bytearray(b"x" * 20_000) for _ in range(4_000)]
+    last = bytearray(b"x" * 20_000)  # while it stands, the heap does not shrink by itself
+    del crowd
+    kept = _resident_bytes() - before
+    assert kept > 40_000_000
+    garbage.trim_soon()
+    clock.now += TRIM_SECONDS - 1
+    garbage.trim_soon()
+    clock.now += TRIM_SECONDS - 1
+    garbage.quiet()
+    assert _resident_bytes() - before > kept / 2
+    clock.now += 1
+    garbage.quiet()
+    assert _resident_bytes() - before < kept / 2
+    assert len(last) == 20_000

@@ -143,8 +143,8 @@ def test_neighbours_and_callers_are_counted(state: State) -> None:
     state.neighbourhood = replace(
         state.neighbourhood, known=(NEIGHBOUR, NEIGHBOUR), chosen=(NEIGHBOUR,)
     )
-    state.incoming.seen("kubenurse-b")
-    state.incoming.seen("not a name")
+    state.incoming.seen("kubenurse-b", "10.0.0.2")
+    state.incoming.seen("not a name", "10.0.0.2")
     assert state.read(semconv.NEIGHBOURS) == [(2, ("known",)), (1, ("chosen",))]
     assert state.read(semconv.INCOMING_CHECKS) == [(1, ())]
     assert state.read(semconv.INVALID_ORIGINS) == [(1, ())]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 AGENT_PORT: Final = 8080
 ORIGINS: Final = 10_000
 CONNECTIONS: Final = 1_000
+SHARE: Final = 256
+"""Of the agent's connections: what one address has (docs: SECURITY.md, Bounds)."""
 LORIS: Final = 200
 HEAD_BYTES: Final = 1_000_000
 SCRAPERS: Final = 3
@@ -75,31 +77,25 @@ def proof_origins(scene: Scene) -> None:
     ticks = bounds.Ticks(scene, [scene.node])
     gauge = f'kubenurse_neighbourhood_incoming_checks{{node="{scene.node}"}}'
     scene.shows(
-        gauge,
+        f'kubenurse_invalid_origins_total{{node="{scene.node}"}}',
         lambda value: value > ORIGINS / 20,
-        what="kubenurse_neighbourhood_incoming_checks rises with the forged names",
+        what="kubenurse_invalid_origins_total rises with the forged names",
         within=60,
     )
     (found,) = findings(scene.cluster)
     assert found["answers"] == {"200": ORIGINS}, found
+    neighbours = len(scene.others)
     scene.stays(
         f"max_over_time({gauge}[{bounds.since(scene)}])",
-        lambda value: value <= ORIGINS,
-        what=f"kubenurse_neighbourhood_incoming_checks is {ORIGINS} at most",
+        lambda value: value <= neighbours,
+        what=f"kubenurse_neighbourhood_incoming_checks is {neighbours} at most",
     )
     _agent_bears_it(scene, ticks)
-    neighbours = len(scene.others)
-    scene.shows(
-        gauge,
-        lambda value: value == neighbours,
-        what=f"it is {neighbours} again a minute later",
-        within=120,
-    )
 
 
 def proof_idle(scene: Scene) -> None:
     ticks = bounds.Ticks(scene, [scene.node])
-    _files_rise(scene, CONNECTIONS)
+    _files_rise(scene, SHARE)
     (found,) = findings(scene.cluster)
     ended = found["connections"].get("ended by the far end", 0)
     assert ended == CONNECTIONS, f"the agent ends all idle connections: {found}"
@@ -129,9 +125,9 @@ def proof_scraped(scene: Scene) -> None:
     ticks = bounds.Ticks(scene, [scene.node])
     for found in findings(scene.cluster, SCRAPERS):
         number = found["answers"].get("200", 0)
-        assert found["answers"] == {"200": number}, found
+        assert set(found["answers"]) <= {"200", "429"}, found
         assert number > ASKED_SECONDS, f"fewer than one scrape a second: {found}"
-    scene.seen.shown.append(f"every scrape is answered with 200, the slowest: {found}")
+    scene.seen.shown.append(f"every scrape is answered, more than one a second with 200: {found}")
     prober.no_network_figure_moves(scene)
     _agent_bears_it(scene, ticks)
 

@@ -83,7 +83,7 @@ def ask(
         address=address, port=4711, local_address="127.0.0.1", local_port=8080, secure=False
     )
     response = alive(Request(peer, target=b"/alive?x=1", headers=headers or [], method=b"GET"))
-    return response.status, json.loads(response.body)
+    return response.status, json.loads(response.body + response.tail)
 
 
 def test_the_shape_is_kubenurses() -> None:
@@ -253,7 +253,8 @@ def test_a_new_neighbourhood_is_shown_at_once() -> None:
     peer = Peer(address="::1", port=1, local_address="::1", local_port=2, secure=False)
 
     def listed() -> int:
-        body = json.loads(alive(Request(peer, target=b"/alive")).body)
+        response = alive(Request(peer, target=b"/alive"))
+        body = json.loads(response.body + response.tail)
         assert body["remote_addr"] == "[::1]:1"
         return len(body["last_check_result"]["neighbourhood"])
 

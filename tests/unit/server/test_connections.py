@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import resource
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kubenurse_otel.server.connections import MAX_CONNECTIONS, Connections, Stage, _default_limit
+from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.server.clients import MAX_CONNECTIONS, Client
+from kubenurse_otel.server.connections import (
+    CROWD,
+    SHARE_DRAINING,
+    Connections,
+    Stage,
+    _default_limit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +64,19 @@ class Loop:
 class Member:
     """A connection that only knows how to go."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, client: Client) -> None:
         self.connections = connections
+        self.client = client
         self.stage: Stage | None = None
+        self.entered_at = 0.0
         self.aborted = False
+        self.reason: Refusal | None = None
         self.finished = False
+        self.has_rested = False
 
-    def abort(self) -> None:
+    def abort(self, reason: Refusal | None = None) -> None:
         self.aborted = True
+        self.reason = reason
         self.connections.leave(self)
 
     def finish(self) -> None:
@@ -70,11 +84,23 @@ class Member:
         if self.stage is Stage.IDLE:
             self.abort()
 
+    def rested(self) -> None:
+        self.has_rested = True
+        self.connections.enter(self, Stage.IDLE)
 
-def crowd(count: int, stage: Stage, **options: Any) -> tuple[Loop, Connections, list[Member]]:
+    def serve(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+
+def crowd(
+    count: int, stage: Stage, *, addresses: int = 1, **options: Any
+) -> tuple[Loop, Connections, list[Member]]:
     loop = Loop()
+    options = {"limit": 100, "refusals": Counter()} | options
     connections = Connections(loop, **options)  # type: ignore[arg-type]
-    members = [Member(connections) for _ in range(count)]
+    clients = [Client(f"10.0.0.{number}") for number in range(addresses)]
+    members = [Member(connections, clients[number % addresses]) for number in range(count)]
     for member in members:
         connections.enter(member, stage)
         loop.now += 0.001
@@ -88,7 +114,11 @@ def test_each_stage_has_its_deadline(stage: Stage) -> None:
     loop.advance(stage.value - 0.1)
     assert not member.aborted
     loop.advance(0.2)
-    assert member.aborted
+    assert member.has_rested is (stage is Stage.RESTING)
+    assert member.aborted is (stage is not Stage.RESTING)
+    slow = stage in (Stage.READING, Stage.ANSWERING)
+    assert member.reason is (Refusal.SLOW if slow else None)
+    loop.advance(Stage.IDLE.value + 1)
     assert len(connections) == 0
     assert loop.pending() == []
 
@@ -105,22 +135,37 @@ def test_one_timer_follows_the_nearest_deadline() -> None:
     assert len(connections) == 0
 
 
-def test_the_most_silent_makes_room() -> None:
-    """At the cap a new connection is served and the one silent longest is ended."""
-    _, connections, members = crowd(3, Stage.IDLE, limit=3)
-    connections.enter(members[0], Stage.READING)
-    newcomer = Member(connections)
-    connections.enter(newcomer, Stage.READING)
-    assert [member.aborted for member in members] == [False, True, False]
-    assert newcomer.stage is Stage.READING
-    assert len(connections) == 3
-
-
 def test_few_answers_may_wait_for_slow_readers() -> None:
-    """Beyond the limit of unread answers the oldest of them is dropped."""
-    _, connections, members = crowd(3, Stage.ANSWERING, draining_limit=2)
-    assert [member.aborted for member in members] == [True, False, False]
+    """Beyond the limit of unread answers the slowest of them is dropped."""
+    _, connections, members = crowd(3, Stage.ANSWERING, addresses=3, draining_limit=2)
+    assert [member.reason for member in members] == [Refusal.SLOW, None, None]
     assert connections.count(Stage.ANSWERING) == 2
+
+
+def test_few_answers_may_wait_for_one_client() -> None:
+    """A client's slowest reader is dropped for its next one, whatever others have."""
+    _, _, members = crowd(2 * SHARE_DRAINING + 2, Stage.ANSWERING, addresses=2)
+    assert [member.aborted for member in members] == [True] * 2 + [False] * 2 * SHARE_DRAINING
+
+
+def test_a_reader_that_gets_on_is_not_the_slowest() -> None:
+    """Who took more of its answer entered anew."""
+    loop, connections, members = crowd(2, Stage.ANSWERING, addresses=2, draining_limit=2)
+    loop.advance(Stage.ANSWERING.value - 1)
+    connections.enter(members[0], Stage.ANSWERING)
+    loop.advance(2)
+    assert [member.aborted for member in members] == [False, True]
+
+
+def test_a_crowd_is_told() -> None:
+    """Who gives memory back afterwards hears of many connections, and of every refusal."""
+    told: list[None] = []
+    _, connections, _ = crowd(CROWD, Stage.IDLE, on_crowd=lambda: told.append(None))
+    assert connections.admit("10.0.0.9") is not None
+    assert not told
+    connections.enter(Member(connections, Client("10.0.0.9")), Stage.IDLE)
+    assert connections.admit("10.0.0.9") is not None
+    assert len(told) == 1
 
 
 def test_room_cannot_be_made_among_nobody() -> None:
@@ -151,7 +196,7 @@ async def test_closing_ends_the_idle_and_waits_for_the_busy_until_it_is_enough()
 
 @pytest.mark.parametrize(
     ("soft", "limit"),
-    [(1024, 512), (1_000_000, MAX_CONNECTIONS), (resource.RLIM_INFINITY, MAX_CONNECTIONS), (1, 1)],
+    [(1024, 256), (1_000_000, MAX_CONNECTIONS), (resource.RLIM_INFINITY, MAX_CONNECTIONS), (1, 1)],
 )
 def test_half_of_the_descriptors_are_left_for_checks(soft: int, limit: int) -> None:
     """The cap follows the limit of open files."""

@@ -36,7 +36,7 @@ def test_headers_of_one_name_are_joined() -> None:
 def test_a_response_in_bytes() -> None:
     """The head names length and date; HEAD gets the same head without the body."""
     response = Response(status=503, headers=((b"X", b"y"),), body=b"no\n")
-    whole = encode(response, connection=b"close")
+    (whole,) = encode(response, connection=b"close")
     head, _, body = whole.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
@@ -49,7 +49,16 @@ def test_a_response_in_bytes() -> None:
         b"Connection: close",
     ]
     assert body == b"no\n"
-    assert encode(response, with_body=False, connection=b"close") == head + b"\r\n\r\n"
+    assert encode(response, with_body=False, connection=b"close") == (head + b"\r\n\r\n",)
+
+
+def test_a_large_body_is_not_copied() -> None:
+    """Its bytes are the ones that were given, however many are sent them."""
+    body, tail = b"x" * 9_000, b"y" * 90_000
+    pieces = encode(Response(body=body, tail=tail))
+    assert pieces[0].endswith(b"Content-Length: 99000\r\n\r\n")
+    assert [pieces[1] is body, pieces[2] is tail] == [True, True]
+    assert len(encode(Response(body=body, tail=tail), with_body=False)) == 1
 
 
 def test_a_line_of_text() -> None:

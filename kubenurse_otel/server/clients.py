@@ -1,0 +1,183 @@
+"""Who asks: a Client an address, what its connections may hold, and who goes where it is too much.
+
+Owns the shares and the budget. Bounds are in bytes where bytes are held, and a connection is
+charged for itself, so that nothing of a client's making is free. Refusals are counted by reason.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kubenurse_otel.semconv import Refusal
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+BUDGET_BYTES: Final = 16 * 1024 * 1024
+"""Of all clients: parts of requests, and answers that were not taken."""
+SHARE_BYTES: Final = 2 * 1024 * 1024
+MAX_CONNECTIONS: Final = 1_500
+SHARE_CONNECTIONS: Final = 256
+MAX_HANDSHAKES: Final = 64
+"""TLS handshakes under way; each holds 30 to 50 KB of OpenSSL's and costs a signature."""
+SHARE_HANDSHAKES: Final = 8
+SILENT_SECONDS: Final = 1.0
+"""At a client's share of connections, one of its own that is silent for so long makes room."""
+ROOM_SECONDS: Final = 0.1
+"""And not more often than this: to end one and begin another costs ten times a refusal."""
+MAX_REMEMBERED: Final = 1_024
+"""Clients without a connection: when they were served last is known for a while."""
+
+
+class Member(Protocol):
+    """What is asked of a connection."""
+
+    client: Client
+    entered_at: float
+    """When it came to its stage: it is silent since."""
+
+    def serve(self) -> None:
+        """Do one thing: read, or answer one request."""
+
+    def pause(self) -> None:
+        """Read nothing until served."""
+
+    def abort(self, reason: Refusal | None = None) -> None:
+        """Close at once and leave."""
+
+
+class Client:
+    """One address. ``members`` are its connections, the one that is silent longest first."""
+
+    __slots__ = (
+        "address",
+        "handshakes",
+        "held_bytes",
+        "made_room_at",
+        "members",
+        "served_at",
+        "waiting",
+    )
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.members: dict[Member, None] = {}
+        self.held_bytes = 0
+        self.handshakes = 0
+        self.served_at = self.made_room_at = 0.0
+        self.waiting: dict[Member, None] = {}
+        """Its connections that wait for their turn, in order (turns.py)."""
+
+    def next_waiting(self) -> Member:
+        """Return the one that waits longest, which waits no more."""
+        member = next(iter(self.waiting))
+        del self.waiting[member]
+        return member
+
+
+class Clients:
+    """The clients that have connections, and some that had.
+
+    ``limit`` is how many connections there may be in all; ``refusals`` counts by reason.
+    """
+
+    def __init__(self, *, limit: int, refusals: Counter[Refusal]) -> None:
+        self._limit = limit
+        self._refusals = refusals
+        self._here: dict[str, Client] = {}
+        self._remembered: OrderedDict[str, Client] = OrderedDict()
+        self._connections = 0
+        self._held_bytes = 0
+        self._handshakes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    def __len__(self) -> int:
+        """Return the number of connections."""
+        return self._connections
+
+    def admit(self, address: str, now: float) -> Client | None:
+        """Return whose a new connection is; None (counted) where it has no room.
+
+        Room is made: at a client's share by its own most silent connection, at the limit by that of
+        the client that has most. Only who comes faster than its connections fall silent is refused.
+        """
+        client = self._here.get(address) or self._remembered.get(address) or Client(address)
+        full = self._connections >= self._limit
+        share = min(
+            SHARE_CONNECTIONS, self._limit // (len(self._here) + 1) if full else self._limit
+        )
+        if len(client.members) >= max(share, 1):
+            oldest = next(iter(client.members))
+            if now - oldest.entered_at < SILENT_SECONDS or now - client.made_room_at < ROOM_SECONDS:
+                self._refusals[Refusal.CONNECTIONS] += 1
+                return None
+            client.made_room_at = now
+            oldest.abort(Refusal.CONNECTIONS)
+        elif full:
+            self.make_room()
+        return client
+
+    def make_room(self) -> bool:
+        """End the most silent connection of who has most; False where there is none."""
+        if not self._here:
+            return False
+        oldest = [(len(one.members), next(iter(one.members))) for one in self._here.values()]
+        max(oldest, key=lambda one: (one[0], -one[1].entered_at))[1].abort(Refusal.CONNECTIONS)
+        return True
+
+    def enter(self, client: Client, member: Member) -> None:
+        """Add a connection of ``client``."""
+        if not client.members:
+            self._remembered.pop(client.address, None)
+            self._here[client.address] = client
+        client.members[member] = None
+        self._connections += 1
+
+    def heard(self, client: Client, member: Member) -> None:
+        """Note that ``member`` is the last of its client's to do something."""
+        del client.members[member]
+        client.members[member] = None
+
+    def leave(self, client: Client, member: Member) -> None:
+        del client.members[member]
+        client.waiting.pop(member, None)
+        self._connections -= 1
+        if not client.members:
+            del self._here[client.address]
+            self._remembered[client.address] = client
+            if len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def hold(self, member: Member, more: int) -> bool:
+        """Charge ``member`` for ``more`` bytes (less where negative).
+
+        False: it is too much, and ``member`` has to go. Over the budget, the most silent one goes
+        of the client that holds most.
+        """
+        client = member.client
+        client.held_bytes += more
+        self._held_bytes += more
+        if more <= 0:
+            return True
+        while client.held_bytes <= SHARE_BYTES and self._held_bytes > BUDGET_BYTES:
+            most = max(self._here.values(), key=lambda one: one.held_bytes)
+            if most is client:
+                return False
+            next(iter(most.members)).abort(Refusal.BYTES)
+        return client.held_bytes <= SHARE_BYTES
+
+    def start_handshake(self, client: Client) -> bool:
+        """Whether a TLS handshake may begin; ``end_handshake`` must follow where it may."""
+        if client.handshakes >= SHARE_HANDSHAKES or self._handshakes >= MAX_HANDSHAKES:
+            return False
+        client.handshakes += 1
+        self._handshakes += 1
+        return True
+
+    def end_handshake(self, client: Client) -> None:
+        client.handshakes -= 1
+        self._handshakes -= 1

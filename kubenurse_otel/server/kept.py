@@ -1,0 +1,48 @@
+"""A large document that many may ask for: made again only when it changed, and not too often."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAKE_PER_SECOND: Final = 1.0
+BURST: Final = 5.0
+"""So many may be made in a row: who looks now and then sees what is."""
+
+Document = TypeVar("Document")
+
+
+class Kept(Generic[Document]):
+    """``get`` returns what ``make`` returned last, unless ``version`` has changed since.
+
+    While it changes faster than it may be made, it is up to a second old.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Document],
+        *,
+        version: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make = make
+        self._version = version
+        self._clock = clock
+        self._made: tuple[object, Document] | None = None
+        self._tokens = BURST
+        self._at = clock()
+
+    def get(self) -> Document:
+        version = self._version()
+        if self._made is not None and self._made[0] == version:
+            return self._made[1]
+        now = self._clock()
+        self._tokens = min(BURST, self._tokens + (now - self._at) * MAKE_PER_SECOND)
+        self._at = now
+        if self._made is None or self._tokens >= 1:
+            self._tokens -= 1
+            self._made = (version, self._make())
+        return self._made[1]

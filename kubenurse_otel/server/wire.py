@@ -1,0 +1,153 @@
+"""One accepted socket, with TLS on it or not: plain bytes in, and out what the socket will take.
+
+Owns what is not sent yet. A large body is shared by all who are sent it and never copied here;
+with TLS it is encrypted a record at a time, as the socket takes it. OpenSSL's part begins with a
+client's first bytes, and only where another handshake may be under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.server import arrival
+from kubenurse_otel.server.tls import Channel
+
+if TYPE_CHECKING:
+    import socket
+
+    from kubenurse_otel.server.clients import Client, Clients
+
+RECORD_BYTES: Final = 16_384
+UNSENT_BYTES: Final = 256 * 1024
+"""The most that is charged for an answer, however large."""
+TLS_BYTES: Final = 32_768
+"""What OpenSSL holds for a connection that has begun."""
+_EMPTY: Final = memoryview(b"")
+
+
+class NotWelcomeError(Exception):
+    """What came is not taken, for ``reason``; the connection has to end."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Wire:
+    """``receive`` what comes; ``put``, then ``send`` until it says that all is with the kernel."""
+
+    __slots__ = (
+        "_channel",
+        "_client",
+        "_clients",
+        "_context",
+        "_pieces",
+        "_unsent",
+        "peer_ended",
+        "socket",
+        "taken_bytes",
+    )
+
+    def __init__(
+        self,
+        accepted: socket.socket,
+        *,
+        context: ssl.SSLContext | None,
+        client: Client,
+        clients: Clients,
+    ) -> None:
+        self.socket = accepted
+        self._context = context
+        self._client = client
+        self._clients = clients
+        self._channel: Channel | None = None
+        self._pieces: deque[memoryview] = deque()
+        self._unsent = _EMPTY
+        self.taken_bytes = 0
+        """By the kernel, of all that was ever put."""
+        self.peer_ended = False
+
+    def receive(self, buffer: memoryview) -> tuple[memoryview | bytes, arrival.Arrival]:
+        """Read once. ``peer_ended`` is set when nothing more will come.
+
+        Raises BlockingIOError where there was nothing, OSError where the peer is gone,
+        NotWelcomeError. With TLS there may be something to send afterwards.
+        """
+        size, arrived = arrival.receive(self.socket, buffer)
+        self.peer_ended = not size
+        if self._context is not None and size:
+            return self._decrypt(buffer[:size], self._context), arrived
+        return buffer[:size], arrived
+
+    def _decrypt(self, data: memoryview, context: ssl.SSLContext) -> bytes:
+        channel = self._channel
+        if channel is None:
+            if not self._clients.start_handshake(self._client):
+                raise NotWelcomeError(Refusal.HANDSHAKES)
+            channel = self._channel = Channel(context)
+        handshaking = not channel.established
+        try:
+            plain, self.peer_ended = channel.decrypt(data)
+        except ssl.SSLError as problem:
+            with contextlib.suppress(OSError):
+                self.send()  # an alert that says why
+            raise NotWelcomeError(Refusal.REQUEST) from problem
+        if handshaking and channel.established:
+            self._clients.end_handshake(self._client)
+        return plain
+
+    def put(self, *pieces: bytes) -> None:
+        """Add plain bytes to what is to be sent."""
+        self._pieces.extend(memoryview(piece) for piece in pieces if piece)
+
+    def send(self) -> bool:
+        """Return whether all is with the kernel. Raises OSError where the peer is gone."""
+        while self._unsent or self._fill():
+            try:
+                sent = self.socket.send(self._unsent)
+            except (BlockingIOError, InterruptedError):
+                return False
+            self.taken_bytes += sent
+            self._unsent = self._unsent[sent:]
+        self._unsent = _EMPTY
+        return True
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what is not sent, and of OpenSSL's. A large body is shared, so it counts in part."""
+        unsent = len(self._unsent) + sum(map(len, self._pieces))
+        return min(unsent, UNSENT_BYTES) + (TLS_BYTES if self._channel is not None else 0)
+
+    def goodbye(self) -> None:
+        """Say that no more comes; the peer's own goodbye is not waited for."""
+        if self._channel is not None:
+            self._channel.close_notify()
+            with contextlib.suppress(OSError):  # the peer is gone, which is what was wanted
+                self.send()
+
+    def close(self) -> None:
+        """Close the socket and forget what was not sent. Call it once."""
+        if self._channel is not None and not self._channel.established:
+            self._clients.end_handshake(self._client)
+        self._channel = None
+        self._pieces.clear()
+        self._unsent = _EMPTY
+        self.socket.close()
+
+    def _fill(self) -> bool:
+        """Make the next bytes for the socket; False where there are none."""
+        channel = self._channel
+        if channel is None:
+            self._unsent = self._pieces.popleft() if self._pieces else _EMPTY
+            return bool(self._unsent)
+        if not channel.outgoing.pending and self._pieces:
+            piece = self._pieces.popleft()
+            channel.encrypt(piece[:RECORD_BYTES])
+            if len(piece) > RECORD_BYTES:
+                self._pieces.appendleft(piece[RECORD_BYTES:])
+        self._unsent = memoryview(channel.outgoing.read())
+        return bool(self._unsent)

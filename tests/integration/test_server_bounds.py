@@ -1,0 +1,176 @@
+"""What the server holds for clients is bounded in bytes, and a client's share is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from running_server import LOOPBACK, ask, client, get, running, until
+
+from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.server import LARGE_BURST
+from kubenurse_otel.server.clients import SHARE_BYTES, SHARE_CONNECTIONS, SHARE_HANDSHAKES
+from kubenurse_otel.server.connections import READ_SIZE, SHARE_DRAINING, Connections, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from running_server import Running
+
+CROWD, OTHER = "127.0.0.2", "127.0.0.3"
+
+
+def held(here: Running) -> Connections:
+    assert here.server._connections is not None
+    return here.server._connections
+
+
+def connect(stack: ExitStack, port: int, *, source: str = CROWD) -> socket.socket:
+    """A connection that reads nothing, in a small buffer."""
+    sock = stack.enter_context(socket.socket())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.bind((source, 0))
+    sock.connect((LOOPBACK, port))
+    return sock
+
+
+async def test_unfinished_heads_cost_a_share() -> None:
+    """Of 300 heads of 16 KB that never end a client's share is held, and others are answered."""
+    async with running() as here:
+        with ExitStack() as stack:
+            for _ in range(300):
+                sock = connect(stack, here.port)
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:b\r\n" * 3_200)
+                await asyncio.sleep(0)
+            await until(lambda: here.around.refusals[Refusal.BYTES] > 0)
+            assert (await ask(here.port, "/alwayshappy")).status == 200
+            assert held(here).clients.held_bytes <= SHARE_BYTES + READ_SIZE
+        await until(lambda: len(held(here)) == 0)
+        assert held(here).clients.held_bytes == 0
+
+
+async def test_few_unread_answers_of_a_client_are_kept() -> None:
+    """Of 50 who ask for a large answer and read nothing few stay; another gets all of it."""
+    async with running() as here:
+        here.around.exposition = os.urandom(3_000_000)
+        with ExitStack() as stack:
+            for _ in range(8):
+                connect(stack, here.port).sendall(get("/metrics"))
+            await until(lambda: here.around.refusals[Refusal.SLOW] == 8 - SHARE_DRAINING)
+            assert held(here).count(Stage.ANSWERING) == SHARE_DRAINING
+            answer = await ask(here.port, "/metrics")
+            assert answer.body == here.around.exposition
+            assert (await ask(here.port, "/alwayshappy")).status == 200
+
+
+async def test_unread_small_answers_are_not_made() -> None:
+    """Who sends 600 requests and reads no answer is answered until its buffers are full."""
+    async with running() as here:
+        with ExitStack() as stack:
+            for _ in range(20):
+                sock = connect(stack, here.port)
+                sock.setblocking(False)
+                sock.send(get("/") * 600)
+            await until(lambda: held(here).count(Stage.ANSWERING) == SHARE_DRAINING)
+            assert (await ask(here.port, "/alwayshappy")).status == 200
+            assert held(here).clients.held_bytes <= SHARE_BYTES
+
+
+async def test_large_documents_have_a_rate() -> None:
+    """Who asks again and again gets 429 and its next answer later; others get the document."""
+    async with running() as here, client(here.port) as eager:
+        for path in ("/alive", "/metrics"):
+            given = -1
+            answer = None
+            while answer is None or answer.status != 429:
+                given += 1
+                eager.send(get(path))
+                answer = await eager.answer()
+            assert given >= LARGE_BURST
+            assert answer.headers["retry-after"] == "1"
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        eager.send(get("/alwayshappy"))
+        async with client(here.port, source=OTHER) as other:
+            for path, status in (("/alive", 500), ("/metrics", 200)):
+                other.send(get(path))
+                assert (await other.answer()).status == status
+        assert (await ask(here.port, "/alwayshappy")).status == 200
+        assert (await eager.answer()).status == 200
+        assert loop.time() - began >= Stage.RESTING.value * 0.9
+        assert here.around.refusals == {Refusal.RATE: 2}
+
+
+async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
+    """A client has few handshakes under way; another one's is ended."""
+    authority = trustme.CA()
+    pair = authority.issue_cert("agent").private_key_and_cert_chain_pem
+    pair.write_to_path(str(tmp_path / "pair.pem"))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="agent").do_handshake()
+    hello = outgoing.read()
+    files = {"cert_file": tmp_path / "pair.pem", "cert_key": tmp_path / "pair.pem"}
+    async with running(use_tls=True, **files) as here:
+        port = here.server.ports.tls_port
+        assert port is not None
+        with ExitStack() as stack:
+            for _ in range(3 * SHARE_HANDSHAKES):
+                connect(stack, port).sendall(hello)
+            await until(lambda: here.around.refusals[Refusal.HANDSHAKES] == 2 * SHARE_HANDSHAKES)
+            async with client(port, tls=context, name="agent", source=OTHER) as other:
+                other.send(get("/alwayshappy"))
+                assert (await other.answer()).status == 200
+        await until(lambda: len(held(here)) == 0)
+        assert held(here).clients._handshakes == 0
+
+
+async def test_a_client_has_a_share_of_connections() -> None:
+    """However many one opens, so many are served, and another is."""
+    async with running() as here:
+        with ExitStack() as stack:
+            for _ in range(SHARE_CONNECTIONS + 10):
+                connect(stack, here.port)
+            await until(lambda: here.around.refusals[Refusal.CONNECTIONS] == 10)
+            assert len(held(here)) == SHARE_CONNECTIONS
+            async with client(here.port, source=OTHER) as other:
+                other.send(get("/alwayshappy"))
+                assert (await other.answer()).status == 200
+
+
+async def test_a_crowd_of_one_does_not_delay_another() -> None:
+    """While 200 connections of one client pipeline without end, another's answer says no wait."""
+    async with running() as here, AsyncExitStack() as clients:
+        crowd = [
+            await clients.enter_async_context(client(here.port, source=CROWD)) for _ in range(200)
+        ]
+        for one in crowd:
+            one.send(get("/nothing") * 100)
+        served = asyncio.create_task(crowd[-1].answer())
+        async with client(here.port, source=OTHER) as other:
+            for _ in range(5):
+                other.send(get("/alwayshappy"))
+                assert (await other.answer()).status == 200
+        waiting = held(here).turns
+        assert waiting._queue, "another was answered while the crowd still waited"
+        assert (await served).status == 404
+
+
+async def test_the_kernel_holds_little_of_a_connection() -> None:
+    """What accepted sockets may queue in both directions is set, not left to the system."""
+    async with running() as here, client(here.port) as connection:
+        connection.send(get("/ready"))
+        await connection.answer()
+        (member,) = held(here)
+        sock = member._wire.socket  # type: ignore[attr-defined]
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 32_768
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 131_072
+        assert sock.getsockopt(socket.IPPROTO_TCP, 25) == 16_384
