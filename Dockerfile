@@ -1,6 +1,13 @@
-# The agent's image. BASE_IMAGE has python3 (3.11 to 3.14) and ca-certificates; BUILD_IMAGE also pip.
-ARG BASE_IMAGE=docker.io/library/python:3.14-slim-trixie
-ARG BUILD_IMAGE=${BASE_IMAGE}
+# The agent's image. BASE_IMAGE has python3 (3.11 to 3.14) and ca-certificates; BUILD_IMAGE has the same
+# python3, and pip. Give both or neither.
+ARG BASE_IMAGE=python
+ARG BUILD_IMAGE=python-here
+
+# Dependabot renews a digest that it finds in a FROM, and none in an ARG.
+FROM docker.io/library/python:3.14-slim-trixie@sha256:a2b82f3c48559aa0a8446d9af49826b6e2b2016f4cd2afabfe6013ec53729170 AS python
+FROM --platform=$BUILDPLATFORM docker.io/library/python:3.14-slim-trixie@sha256:a2b82f3c48559aa0a8446d9af49826b6e2b2016f4cd2afabfe6013ec53729170 AS python-here
+
+FROM ${BASE_IMAGE} AS base
 
 # Runs on the builder's architecture: the wheels are picked for the target's, nothing is emulated.
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
@@ -26,7 +33,16 @@ RUN mkdir bin \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x 'kubernetes/client/(models|api)/' \
       /opt/kubenurse-otel
 
-FROM ${BASE_IMAGE}
+# Programs of the base that change who runs them, with a mode that does not: laid over it below. Nothing
+# of the base can be run here, where it may be another architecture's.
+RUN --mount=type=bind,from=base,source=/,target=/base \
+    test -e "/base$(readlink -f "$(command -v python3)")" \
+      || { echo "BASE_IMAGE and BUILD_IMAGE have different Pythons: give both" >&2; exit 1; } \
+ && mkdir plain && cd /base \
+ && find . -xdev -type f -perm /6000 -exec cp --parents --preserve=mode {} /build/plain ';' \
+ && chmod -R a-s /build/plain
+
+FROM base
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="kubenurse-otel" \
@@ -35,6 +51,7 @@ LABEL org.opencontainers.image.title="kubenurse-otel" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="https://github.com/kubenurse-otel/kubenurse-otel"
+COPY --from=build /build/plain /
 COPY --from=build /opt/kubenurse-otel /opt/kubenurse-otel
 COPY --from=build /build/bin/kubenurse-otel /usr/local/bin/kubenurse-otel
 COPY LICENSE /opt/kubenurse-otel/

@@ -99,6 +99,16 @@ def _make_build_base() -> None:
     buildah("commit", "--quiet", "--rm", container, BUILD)
 
 
+def _base_of(architecture: str) -> str:
+    """The runtime base; for another architecture the same files under that one's name."""
+    if architecture == "amd64":
+        return RUNTIME
+    container = buildah("from", "--pull-never", RUNTIME)
+    buildah("config", f"--arch={architecture}", container)
+    buildah("commit", "--quiet", "--rm", container, f"{RUNTIME}-{architecture}")
+    return f"{RUNTIME}-{architecture}"
+
+
 def build(tag: str, *, architecture: str = "amd64") -> str:
     """Build the Dockerfile for ``architecture``; returns the image's name."""
     make_bases()
@@ -108,7 +118,7 @@ def build(tag: str, *, architecture: str = "amd64") -> str:
         "--quiet",
         "--pull-never",
         f"--arch={architecture}",
-        f"--build-arg=BASE_IMAGE={RUNTIME}",
+        f"--build-arg=BASE_IMAGE={_base_of(architecture)}",
         f"--build-arg=BUILD_IMAGE={BUILD}",
         # Debian's buildah (1.28) does not set these by itself.
         f"--build-arg=TARGETARCH={architecture}",

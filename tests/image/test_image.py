@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -278,6 +279,22 @@ def test_nothing_that_builds_is_in_it(root: Path) -> None:
     size = sum(path.lstat().st_size for path in ours.rglob("*") if path.is_file())
     record("our_mebibytes", size / MEBIBYTE)
     record("whole_mebibytes", disk_usage(root))
+
+
+def test_nothing_in_it_changes_who_runs_it(root: Path) -> None:
+    """No program of the base is setuid or setgid, and each is as it was but for that."""
+    found = subprocess.run(
+        ["find", str(root), "-xdev", "-type", "f", "-perm", "/6000"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == ""
+    changed = root / "usr" / "bin" / "su"
+    assert stat.S_IMODE(changed.stat().st_mode) == 0o755
+    with building.mounted(building.RUNTIME) as base:
+        assert (base / "usr/bin/su").read_bytes() == changed.read_bytes()
+        assert (base / "usr/bin").stat().st_mode == changed.parent.stat().st_mode
 
 
 def disk_usage(root: Path) -> float:

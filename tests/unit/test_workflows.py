@@ -94,6 +94,20 @@ def test_every_python_that_we_name_is_run() -> None:
     assert named == sorted(set(re.findall(r"\b3\.1\d\b", row[0])))
 
 
+def test_the_base_image_is_pinned_by_digest() -> None:
+    """What is built is what was looked at; dependabot, which reads a FROM and no ARG, renews it."""
+    pulled = re.findall(
+        r"^FROM (?:--platform=\S+ )?([^$ ]+/\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert len(pulled) == 2
+    assert len(set(pulled)) == 1
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim-\w+@sha256:[0-9a-f]{64}", pulled[0])
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yaml").read_text())["updates"]
+    assert {"ecosystem": "docker", "directory": "/"} in [
+        {"ecosystem": one["package-ecosystem"], "directory": one["directory"]} for one in updates
+    ]
+
+
 def test_nothing_is_renewed_on_the_day_it_comes_out() -> None:
     """Dependabot waits a week: what is withdrawn is withdrawn within days."""
     content = yaml.safe_load((ROOT / ".github" / "dependabot.yaml").read_text())
@@ -108,6 +122,45 @@ def test_permissions_are_named_and_narrow(workflow: Path) -> None:
     for name, job in content["jobs"].items():
         assert content["permissions"] or "permissions" in job, f"{name} has none"
         assert isinstance(job.get("permissions", {}), dict), f"{name}: write-all, read-all"
+
+
+@each_workflow
+def test_who_may_write_runs_nothing_that_is_built_or_installed(workflow: Path) -> None:
+    """Code of this tree, its dependencies and build tools run in jobs whose token can only read."""
+    for name, job in _read(workflow)["jobs"].items():
+        if "write" not in job.get("permissions", {}).values():
+            continue
+        for step in job["steps"]:
+            action = step.get("uses", "").partition("@")[0]
+            assert action in {"", "actions/download-artifact", "sigstore/cosign-installer"}, name
+            words = set(re.findall(r"[\w.-]+", step.get("run", "")))
+            assert not words & {"make", "pip", "python", "python3", "uv", "go", "npm", "build"}, (
+                name
+            )
+
+
+def test_a_signature_is_made_by_who_does_nothing_else() -> None:
+    """One job may ask for an identity; it builds nothing, pushes nothing and takes digests."""
+    jobs = _read(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]
+    assert ["sign"] == [
+        name for name, job in jobs.items() if "id-token" in job.get("permissions", {})
+    ]
+    script = "\n".join(step.get("run", "") for step in jobs["sign"]["steps"])
+    commands = set(re.findall(r"^\s*(?:\w+=\$\()?((?:cosign|docker) \w+)", script, re.MULTILINE))
+    assert {"cosign login", "cosign sign", "cosign attest", "docker buildx"} == commands
+
+
+def test_the_release_says_what_is_in_it_and_what_is_known_against_it() -> None:
+    """SBOMs and the list of vulnerabilities are files of the release; the list is on its page."""
+    jobs = _read(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]
+    built = "\n".join(step.get("run", "") for step in jobs["build"]["steps"])
+    assert 'about="dist/' in built
+    assert '"spdx-json=${about}.spdx.json"' in built
+    assert '"${about}-vulnerabilities.txt"' in built
+    assert ">>notes.md" in built
+    announced = jobs["announce"]["steps"][-1]["run"]
+    assert "dist/*" in announced
+    assert "--notes-file notes.md" in announced
 
 
 @each_workflow
