@@ -63,6 +63,7 @@ def test_every_field(text: str) -> None:
         (json.dumps([entry("a", podIp="127.0.0.1")]), "entry 1: Object contains unknown field"),
         (json.dumps([entry("a", podIP="nonsense")]), "entry 1: 'nonsense' is no IP address"),
         (json.dumps([entry("a", podIPs=["x" * 100])]), f"entry 1: '{'x' * 60}...' is no IP"),
+        (json.dumps([entry("a", podIP="fe80::1%\u00e9")]), "is no IP address (without a zone)"),
         (json.dumps([entry("a", hostIP="x")]), "entry 1: 'x' is no IP address"),
         (json.dumps([entry("Node_A")]), "entry 1: podName 'agent-Node_A' is no DNS name"),
         (json.dumps([entry("a", nodeName="A")]), "entry 1: nodeName 'A' is no DNS name"),
