@@ -37,13 +37,31 @@ class AuthoritiesError(ValueError):
 
 
 def check_authorities(path: Path) -> None:
-    """Raise AuthoritiesError unless every block is sound and one is a certificate; or OSError."""
+    """Raise what ``load_authorities`` would."""
+    load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+
+
+def load_authorities(context: ssl.SSLContext, path: Path) -> None:
+    """Trust what is in ``path``, too. Raises OSError or AuthoritiesError, with ``path`` in it."""
+    _check_blocks(path)
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError as error:  # also a key or a CRL beside the certificates
+        raise AuthoritiesError(path, f"OpenSSL finds {error.reason or 'a fault'}") from None
+
+
+def _check_blocks(path: Path) -> None:
+    """Raise AuthoritiesError unless every block is sound and one is a certificate."""
     try:
         data = files.read(path)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EFBIG):
             raise
         raise AuthoritiesError(path, f"it {error.strerror}") from None
+    if data.startswith(b"\x30\x82"):
+        raise AuthoritiesError(path, "there is DER, not PEM")
+    if b"\0" in data:  # where OpenSSL stops reading, without a word
+        raise AuthoritiesError(path, "there are zero bytes: UTF-16 is no PEM")
     certificates = 0
     for number, (line, label, body) in enumerate(_blocks(data), start=1):
         reason = body if isinstance(body, str) else _fault(body) if label in _CERTIFICATES else ""
@@ -51,17 +69,7 @@ def check_authorities(path: Path) -> None:
             raise AuthoritiesError(path, f"block {number} in line {line} {reason}")
         certificates += label in _CERTIFICATES
     if not certificates:
-        der = data.startswith(b"\x30\x82")
-        raise AuthoritiesError(path, "there is no PEM certificate" + (" but DER" if der else ""))
-
-
-def load_authorities(context: ssl.SSLContext, path: Path) -> None:
-    """Trust what is in ``path``, too. Raises OSError or AuthoritiesError, with ``path`` in it."""
-    check_authorities(path)
-    try:
-        context.load_verify_locations(cafile=path)
-    except ssl.SSLError as error:  # also a key or a CRL beside the certificates
-        raise AuthoritiesError(path, f"OpenSSL finds {error.reason or 'a fault'}") from None
+        raise AuthoritiesError(path, "there is no PEM certificate")
 
 
 def _blocks(data: bytes) -> Iterator[tuple[int, bytes, bytes | str]]:

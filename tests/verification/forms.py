@@ -399,4 +399,4 @@ def one_line(pem: bytes) -> bytes:
 
 def broken(pem: bytes) -> bytes:
     lines = pem.split(b"\n")
-    return b"\n".join((*lines[:3], lines[3][:-1] + b"!", *lines[4:]))
+    return b"\n".join((*lines[:3], b"!" + lines[3][1:], *lines[4:]))
