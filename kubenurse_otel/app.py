@@ -222,7 +222,7 @@ class App:
         self._results.set_targets(wanted.targets, wanted.skipped)
         self._outcomes.retain(keys)
         self._bridge.set_current(keys)
-        self._transport.retain(keys)
+        self._transport.retain(wanted.targets)
         self._telemetry.set_current_types(frozenset(target.type for target in wanted.targets))
         self._set_schedule()
 

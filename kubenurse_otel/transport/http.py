@@ -24,6 +24,7 @@ from kubenurse_otel.transport import kernel, phases, sockets, spans
 from kubenurse_otel.transport.certificate import not_after
 from kubenurse_otel.transport.exchange import Exchange, Reply
 from kubenurse_otel.transport.findings import measurement
+from kubenurse_otel.transport.idle import IdleConnections
 from kubenurse_otel.transport.marks import Marks, Stage
 from kubenurse_otel.transport.resolve import (
     DeadlineExceededError,
@@ -34,7 +35,7 @@ from kubenurse_otel.transport.resolve import (
 from kubenurse_otel.transport.sockets import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
 
     from kubenurse_otel.transport.fields import Headers
     from kubenurse_otel.transport.trust import TrustStore
@@ -111,10 +112,9 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
             extensions={"http_version": reply.http_version},
         )
 
-    def retain(self, keys: Collection[str]) -> None:
-        """Close the idle connections of all targets but these."""
-        for key in self._means.idle.keys() - set(keys):
-            self._means.idle.pop(key).close()
+    def retain(self, targets: Iterable[Target]) -> None:
+        """Close the idle connections of all but these, and of those that are elsewhere now."""
+        self._means.idle.retain(targets)
 
     async def aclose(self) -> None:
         self.retain(())
@@ -130,8 +130,7 @@ class _Means:
     trust: TrustStore
     resolve: Resolve
     clocks: Callable[[], kernel.ClockPair]
-    idle: dict[str, Connection] = field(default_factory=dict)
-    """By the target's key."""
+    idle: IdleConnections = field(default_factory=IdleConnections)
 
 
 class _Course:
@@ -189,10 +188,7 @@ class _Course:
             return
         self._note_end(connection)
         if self._target.reuse_connection and reply.reusable:
-            previous = self._means.idle.get(self._target.key)
-            if previous is not None and previous is not connection:
-                previous.close()
-            self._means.idle[self._target.key] = connection
+            self._means.idle.keep(self._target, connection)
         else:
             connection.close()
 
@@ -227,11 +223,22 @@ class _Course:
         self.marks.info_at_end = connection.info()
 
     def _idle_connection(self) -> Connection | None:
-        idle = self._means.idle.pop(self._target.key, None)
-        if idle is not None and not idle.is_idle():
-            idle.close()
+        try:
+            context = self._context() if self._request.url.scheme == "https" else None
+        except errors.CredentialsMissingError:  # which a new connection will report
+            self._means.idle.drop(self._target)
             return None
-        return idle
+        return self._means.idle.take(self._target, context)
+
+    def _context(self) -> ssl.SSLContext:
+        """What the far end, and an ``https://`` proxy on the way to it, is verified by."""
+        try:
+            return self._means.trust.context(self._target.trust)
+        except AuthoritiesError as error:
+            raise errors.CredentialsMissingError(str(error)) from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise errors.CredentialsMissingError(f"{reason}: {error.filename}") from None
 
     async def _connect(self) -> Connection:
         proxy = self._target.proxy
@@ -277,15 +284,6 @@ class _Course:
         self.marks.dns_started_ns = answer.started_ns
         self.marks.dns_ended_ns = answer.ended_ns
         return answer.addresses
-
-    def _context(self) -> ssl.SSLContext:
-        try:
-            return self._means.trust.context(self._target.trust)
-        except AuthoritiesError as error:
-            raise errors.CredentialsMissingError(str(error)) from None
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise errors.CredentialsMissingError(f"{reason}: {error.filename}") from None
 
     async def _shake_hands(self, connection: Connection) -> None:
         context = self._context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +14,15 @@ from probing import Prober, open_files, until
 from servers import BEHAVIOURS, answer, full_backlog
 
 from kubenurse_otel import semconv
+from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
 from kubenurse_otel.transport.resolve import Answer
+from kubenurse_otel.transport.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from servers import Certificates, FaultServer
 
@@ -356,14 +360,58 @@ async def test_only_a_whole_sound_exchange_leaves_a_connection(
 async def test_the_transport_closes_what_it_kept(
     serve: Callable[..., FaultServer],
 ) -> None:
-    """``retain`` drops the connections of targets that are gone, ``aclose`` all."""
+    """``retain`` drops the connections of targets that are gone or elsewhere, ``aclose`` all."""
     server = serve(answer())
     async with Prober() as prober:
+        targets = []
         for key in ("path_a", "path_b", "path_c"):
-            await prober.check(server.url(), key=key, reuse_connection=True)
+            checked = await prober.check(server.url(), key=key, reuse_connection=True)
+            targets.append(checked.probe.target)
         assert server.open_connections == 3
 
-        prober.transport.retain({"path_a"})
+        prober.transport.retain([targets[0], replace(targets[1], url="http://127.0.0.2:1/")])
         await until(lambda: server.open_connections == 1)
+
+
+@pytest.mark.parametrize("server_name", [None, "localhost"])
+async def test_a_target_that_moved_is_asked_where_it_is_now(
+    serve: Callable[..., FaultServer], certificates: Certificates, server_name: str | None
+) -> None:
+    """Its old address's connection is closed, not asked: another pod may answer there."""
+    context = certificates.context() if server_name else None
+    old, new = serve(answer(), tls=context), serve(answer(), tls=context)
+    async with Prober(ca_file=certificates.ca_file) as prober:
+        for server in (old, new, new):
+            checked = await prober.check_path(
+                server.url(), reuse_connection=True, server_name=server_name
+            )
+            assert checked.probe.failure is None
+            assert checked.measured.peer_port == server.port
+        await until(lambda: old.open_connections == 0)
+
+    assert (len(old.requests), len(new.requests)) == (1, 2)
+    assert len({request.peer for request in new.requests}) == 1
+
+
+async def test_a_connection_is_as_good_as_those_who_vouched_for_it(
+    serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path
+) -> None:
+    """A new CA file ends what the old one let in; with the same files the connection is kept."""
+    now = 0.0
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_bytes(certificates.ca_file.read_bytes())
+    store = TrustStore(TrustConfig(ca_file=ca_file), clock=lambda: now)
+    server = serve(answer(), tls=certificates.context())
+    outcomes = []
+    async with Prober(trust=store) as prober:
+        for authority in (None, None, certificates.stranger_ca_file):
+            if authority is not None:
+                ca_file.write_bytes(authority.read_bytes())
+            now += 60
+            checked = await prober.check_api_server(server.url(), reuse_connection=True)
+            outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
+
+    assert outcomes == [None, None, ErrorType.TLS_CERTIFICATE_UNTRUSTED]
+    assert len({request.peer for request in server.requests}) == 1
 
     await until(lambda: server.open_connections == 0)
