@@ -49,6 +49,10 @@ def _signature(paths: tuple[Path, ...]) -> Signature:
     return tuple(signature)
 
 
+def _is_there(path: Path) -> bool:
+    return _signature((path,)) != (None,)
+
+
 class _Watched(Generic[T]):
     """A value made from files, made again when one of them changed."""
 
@@ -64,7 +68,10 @@ class _Watched(Generic[T]):
         self._value: T | None = None
 
     def get(self) -> T:
-        """Raises OSError or ValueError only while there never was a good one."""
+        """Raises OSError or ValueError only while there never was a good one.
+
+        CredentialsMissingError, which says that the one before must not be used, at any time.
+        """
         now = self._clock()
         if self._value is not None and now - self._looked_at < RECHECK_SECONDS:
             return self._value
@@ -75,6 +82,9 @@ class _Watched(Generic[T]):
         try:
             files.require(self._paths)
             self._value = self._make()
+        except CredentialsMissingError:
+            self._value = None
+            raise
         except (OSError, ValueError) as error:  # AuthoritiesError is a ValueError
             if self._value is None:
                 raise
@@ -96,6 +106,7 @@ class TrustStore:
 
     def __init__(self, config: TrustConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
+        self._had_ca_file = _is_there(config.ca_file)
         extra = (config.extra_ca,) if config.extra_ca is not None else ()
         bundle = (config.ca_file, *extra)
         self._contexts = {
@@ -107,7 +118,8 @@ class TrustStore:
     def context(self, trust: Trust) -> ssl.SSLContext:
         """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
 
-        Raises OSError or AuthoritiesError where the CA files never could be read.
+        Raises OSError or AuthoritiesError where the CA files never could be read, and
+        CredentialsMissingError where nobody may vouch for the API server.
         """
         return self._contexts[trust].get()
 
@@ -129,6 +141,10 @@ class TrustStore:
             return None  # no service account: /version usually answers anybody
         except (OSError, ValueError):
             raise CredentialsMissingError("the token file cannot be read") from None
+        if not self._cluster_files():
+            raise CredentialsMissingError(
+                f"{self._config.ca_file} is missing: the token stays here"
+            )
         return f"Bearer {token}"
 
     def _read_token(self) -> str:
@@ -138,8 +154,8 @@ class TrustStore:
         return token
 
     def _api_server(self) -> ssl.SSLContext:
-        files = self._files()
-        return _http1(client_context(*files, system=self._config.ca_file not in files))
+        files = self._cluster_files()
+        return _http1(client_context(*files, system=not files))
 
     def _workload(self) -> ssl.SSLContext:
         if self._config.insecure:
@@ -150,9 +166,20 @@ class TrustStore:
             context = client_context(*self._files(), system=True)
         return _http1(context)
 
+    def _cluster_files(self) -> list[Path]:
+        """List who alone vouches for the API server; empty, the system's: outside of a cluster.
+
+        Once there was a ca.crt, never anybody wider: raises CredentialsMissingError without it.
+        """
+        files = self._files()
+        if self._config.ca_file in files and not _is_there(self._config.ca_file):
+            raise CredentialsMissingError(f"{self._config.ca_file} is gone")
+        return files
+
     def _files(self) -> list[Path]:
-        """List ca.crt (where there is one: not outside a cluster) and EXTRA_CA (which must be)."""
-        files = [self._config.ca_file] if self._config.ca_file.exists() else []
+        """List ca.crt (where there is or was one) and EXTRA_CA (which must be)."""
+        self._had_ca_file = self._had_ca_file or _is_there(self._config.ca_file)
+        files = [self._config.ca_file] if self._had_ca_file else []
         return files if self._config.extra_ca is None else [*files, self._config.extra_ca]
 
 

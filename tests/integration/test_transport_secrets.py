@@ -219,6 +219,71 @@ async def test_a_rotated_token_is_used(
     assert sent == ["Bearer first", "Bearer second", "Bearer second", "Bearer third-one"]
 
 
+@pytest.mark.parametrize("reuse_connection", [False, True])
+async def test_once_a_cluster_vouched_nobody_wider_does(
+    serve: Callable[..., FaultServer],
+    certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    reuse_connection: bool,
+) -> None:
+    """Without ca.crt no public authority takes its place, and the token stays here."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.stranger_ca_file))
+    now = 0.0
+    ca_file, token_file = tmp_path / "ca.crt", tmp_path / "token"
+    ca_file.write_bytes(certificates.ca_file.read_bytes())
+    token_file.write_text(TOKEN)
+    ours = serve(answer(), tls=certificates.context())
+    public = serve(answer(), tls=certificates.context(Kind.UNTRUSTED))
+    outcomes = []
+
+    async def ask(server: FaultServer) -> None:
+        nonlocal now
+        now += 60
+        checked = await prober.check_api_server(server.url(), reuse_connection=reuse_connection)
+        outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
+
+    config = TrustConfig(ca_file=ca_file, token_file=token_file)
+    async with Prober(trust=TrustStore(config, clock=lambda: now)) as prober:
+        await ask(ours)
+        ca_file.rename(tmp_path / "gone")
+        await ask(public)
+        await ask(ours)
+        token_file.rename(tmp_path / "token, gone")
+        await ask(public)
+        (tmp_path / "gone").rename(ca_file)
+        await ask(public)
+        await ask(ours)
+
+    missing, untrusted = ErrorType.CREDENTIALS_MISSING, ErrorType.TLS_CERTIFICATE_UNTRUSTED
+    assert outcomes == [None, missing, missing, missing, untrusted, None]
+    assert public.requests == []
+    assert len(ours.requests) == 2
+
+
+async def test_a_token_without_an_authority_stays_here(
+    serve: Callable[..., FaultServer],
+    certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mounted token says that this is a cluster, from the start and when it comes later."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+    token_file = tmp_path / "token"
+    server = serve(answer(), tls=certificates.context())
+    outcomes = []
+    async with Prober(ca_file=tmp_path / "ca.crt", token_file=token_file) as prober:
+        for text in ("", TOKEN):
+            if text:
+                token_file.write_text(text)
+            checked = await prober.check_api_server(server.url())
+            outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
+
+    assert outcomes == [None, ErrorType.CREDENTIALS_MISSING]
+    assert [request.headers.get("authorization") for request in server.requests] == [None]
+
+
 @pytest.mark.parametrize("text", ["two words", "new\nline", "t\u00f6ken", "nul\0"])
 async def test_a_token_that_is_none_is_not_sent(
     serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path, text: str

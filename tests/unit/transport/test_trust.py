@@ -161,6 +161,35 @@ def test_outside_a_cluster_the_systems_authorities_vouch_for_an_api_server(
     assert context.verify_mode is ssl.CERT_REQUIRED
 
 
+def test_a_ca_that_is_gone_is_missed_once(
+    config: TrustConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The API server has nobody to vouch for it; workloads keep the authorities that they had."""
+    store = TrustStore(config, clock=Clock())
+    before = store.context(Trust.WORKLOAD)
+    config.ca_file.unlink()
+    for _ in range(3):
+        assert store.context(Trust.WORKLOAD) is before
+        with pytest.raises(CredentialsMissingError, match="is gone"):
+            store.context(Trust.API_SERVER)
+        with pytest.raises(CredentialsMissingError, match="is gone"):
+            store.authorization(target(), API)
+    assert len(caplog.records) == 1
+    trustme.CA().cert_pem.write_to_path(str(config.ca_file))
+    assert store.context(Trust.WORKLOAD) is not before
+    assert store.context(Trust.API_SERVER).cert_store_stats()["x509"] == 1
+
+
+def test_an_extra_ca_alone_vouches_for_an_api_server(config: TrustConfig) -> None:
+    """Where no ca.crt ever was; the system's authorities are not asked."""
+    extra = config.ca_file.rename(config.ca_file.with_name("extra.crt"))
+    alone = TrustConfig(extra_ca=extra, token_file=config.token_file, ca_file=config.ca_file)
+    store = TrustStore(alone, clock=Clock())
+
+    assert store.context(Trust.API_SERVER).cert_store_stats()["x509"] == 1
+    assert store.authorization(target(), API) == "Bearer first"
+
+
 def test_files_are_looked_at_no_more_than_once_a_second(config: TrustConfig) -> None:
     """A check costs no stat calls."""
     store = TrustStore(config, clock=lambda: 100.0)
