@@ -18,7 +18,7 @@ MAX_SILENT_BYTES: Final = 65_536
 bytes), key updates, framing.
 """
 PIECES_A_TURN: Final = 256
-"""After so many others have their turn; and after each read of the socket that had not to wait."""
+"""After so many others have their turn; and between two reads that had not to wait."""
 
 
 class Effort:
@@ -32,9 +32,14 @@ class Effort:
         self._handshake_bytes = self._silent_bytes = 0
 
     @property
-    def turn_is_due(self) -> bool:
-        """Go on only when the event loop has been round."""
-        return self._hurried or self._pieces - self._pieces_at_turn >= PIECES_A_TURN
+    def is_hurried(self) -> bool:
+        """The last read of the socket had not to wait."""
+        return self._hurried
+
+    @property
+    def is_long(self) -> bool:
+        """The event loop has not been round for many pieces."""
+        return self._pieces - self._pieces_at_turn >= PIECES_A_TURN
 
     def turned(self) -> None:
         """The event loop has been round."""

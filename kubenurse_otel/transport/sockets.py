@@ -285,8 +285,8 @@ class Connection:
         if self.ssl_object is None:
             return await self._receive()
         while True:
-            if self.effort.turn_is_due:
-                await self._turn(time.monotonic_ns())
+            if self.effort.is_long:
+                await self._turn()
             try:
                 data = self.ssl_object.read(READ_BYTES)
             except ssl.SSLWantReadError:
@@ -383,6 +383,9 @@ class Connection:
             asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
     async def _receive_bytes(self) -> tuple[bytes, Received | None]:
+        # Not after a read: what is whole then is good, though its time was up meanwhile.
+        if self.effort.is_hurried or self.effort.is_long:
+            await self._turn()
         waiting_since_ns = time.monotonic_ns()
         waited = expired = False
         while True:
@@ -402,13 +405,12 @@ class Connection:
         received = Received(self.stage, time.monotonic_ns(), kernel_ns)
         self.marks.steps.append(received)
         self.effort.read(waited=waited)
-        if self.effort.turn_is_due:
-            await self._turn(waiting_since_ns)
         return data, received
 
-    async def _turn(self, waiting_since_ns: int) -> None:
+    async def _turn(self) -> None:
         """Let everybody else on the loop have their turn. Raises DeadlineExceededError."""
+        since_ns = time.monotonic_ns()
         await asyncio.sleep(0)
         self.effort.turned()
         if asyncio.get_running_loop().time() >= self.deadline:
-            raise DeadlineExceededError(waiting_since_ns)
+            raise DeadlineExceededError(since_ns)

@@ -193,7 +193,8 @@ def _http1(context: ssl.SSLContext) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     # As Go: what lets the far end make us compute. A finite-field prime of its own choice (TLS 1.2
     # has no bound below 10,000 bits: 175 ms in one call), and handshakes in an open connection.
-    context.set_ciphers(":".join(_without_dhe(context)))
+    if names := _without_dhe(context):  # none: the system's policy is TLS 1.3 alone
+        context.set_ciphers(":".join(names))
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
