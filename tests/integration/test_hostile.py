@@ -38,5 +38,5 @@ def test_an_attack_is_played_and_seen(tmp_path: Path) -> None:
     assert None not in outcome.values()
     assert outcome["peak_rss_mib"] >= outcome["rss_before_mib"] > 10
     assert outcome["files_before"] > 5
-    assert outcome["scrapes"] >= 2
+    assert outcome["scrapes"] >= 1
     assert "garbage" in done.stdout

@@ -27,10 +27,12 @@ REGISTERED_STATUSES: Final = 64
 """About as many as IANA's registry has."""
 
 
-def environment(scheme: str, *, interval: str = "500ms") -> dict[str, str]:
-    """An extra check of the hostile far end beside the honest one."""
+def environment(scheme: str, *, targets: int = 1, interval: str = "500ms") -> dict[str, str]:
+    """Extra checks of the hostile far end beside the honest one."""
+    url = f"{scheme}://{network.FAR_END}:{PORT}/"
+    names = ["hostile", *(f"hostile-{number}" for number in range(1, targets))]
     return {
-        "KUBENURSE_EXTRA_CHECKS": f"{scene.HONEST}|hostile:{scheme}://{network.FAR_END}:{PORT}/",
+        "KUBENURSE_EXTRA_CHECKS": "|".join([scene.HONEST, *(f"{name}:{url}" for name in names)]),
         "KUBENURSE_CHECK_INTERVAL_EXTRA": interval,
     }
 
@@ -166,9 +168,9 @@ ATTACKS: Final = (
         "far-end-random-statuses",
         Group.FAR_END,
         "a random status from 200 to 999",
-        "50 checks a second",
+        "10 checks a second",
         serving(random_statuses, network.FAR_END, PORT),
-        environment=environment("http", interval="20ms"),
+        environment=environment("http", interval="100ms"),
         judge=no_new_series,
     ),
 )

@@ -39,7 +39,7 @@ ATTACKS: Final = (
         "50 lines a second",
         serving(flapping, network.FAR_END, far_end.PORT),
         environment={
-            **far_end.environment("http", interval="20ms"),
+            **far_end.environment("http", targets=10, interval="200ms"),
             "KUBENURSE_LOG_LEVEL": "debug",
         },
         unread_stderr=True,
