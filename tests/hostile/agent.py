@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import re
 import signal
@@ -27,6 +28,8 @@ MIB: Final = 1024 * 1024
 _POLL_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 10.0
 """Answering goes on for a moment, the rest has 4 s (docs/architecture.md)."""
+_PIPE_BYTES: Final = 4_096
+"""So that it is full soon."""
 _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE)
 
 
@@ -163,6 +166,8 @@ def running(
             stderr=subprocess.PIPE if unread_stderr else output,
             cwd=tree,
         )
+    if process.stderr is not None:
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     agent = Agent(address, process, group, folder)
     try:
         _wait_until_it_answers(agent, start_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import random
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
     from hostile.attack import Target
 
-_statuses = itertools.cycle((200, 503))
-
 
 def flapping(connection: Connection) -> None:
-    """Good and bad in turn: each change is a line of the agent's log."""
-    answer(next(_statuses), requests=1)(connection)
+    """Good or bad: each change is a line of the agent's log."""
+    answer(random.choice((200, 503)), requests=1)(connection)
 
 
 def nothing(target: Target) -> None:
@@ -36,7 +34,7 @@ ATTACKS: Final = (
         "stderr-unread",
         Group.MACHINE,
         "stderr is a pipe that nobody reads",
-        "50 lines a second",
+        "a pipe of 4 KiB, 25 lines a second",
         serving(flapping, network.FAR_END, far_end.PORT),
         environment={
             **far_end.environment("http", targets=10, interval="200ms"),
