@@ -61,13 +61,19 @@ class Agent:
             with error:
                 return Answer(error.code, dict(error.headers), error.read())
 
+    def document(self, path: str) -> Answer:
+        """/alive or /metrics; one that asks faster than it may waits (RFC 6585, 4)."""
+        while (answer := self.get(path)).status == 429:
+            time.sleep(float(answer.headers["Retry-After"]) / 4)
+        return answer
+
     def alive(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.get("/alive").json()
+        found: dict[str, Any] = self.document("/alive").json()
         return found
 
     def metrics(self) -> dict[str, float]:
         """Samples of the text format, by series as it is written."""
-        lines = self.get("/metrics").body.decode().splitlines()
+        lines = self.document("/metrics").body.decode().splitlines()
         return {
             series: float(value)
             for series, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")

@@ -37,9 +37,9 @@ __all__ = ["Ports", "Server", "ServerError"]
 
 STOP_SECONDS: Final = 1.0
 """For the answers that are under way when the server stops."""
-LARGE_PER_SECOND: Final = 5.0
+LARGE_PER_SECOND: Final = 20.0
 """How often one client may ask for /metrics, and as often for /alive."""
-LARGE_BURST: Final = 10.0
+LARGE_BURST: Final = 40.0
 
 
 class Ports(NamedTuple):

@@ -343,7 +343,11 @@ def test_a_dead_collector_costs_no_check_and_no_time_at_the_end(
                 seconds=20,
                 what="a failed export is counted",
             )
-            assert checked(agent, "path_node-b")["path_node-b"] == "ok"
+            wait_for(
+                lambda: checked(agent, "path_node-b")["path_node-b"] == "ok",
+                seconds=10,
+                what="a good check",
+            )
             assert not [series for series in agent.metrics() if "missed" in series]
             told = time.monotonic()
             assert agent.stop() == 0
