@@ -1,4 +1,4 @@
-"""Endurance: 40 targets that fail in their ways, a silent collector, one hostile client at a time.
+"""Endurance: some 40 failing targets, a silent collector, one hostile client at a time.
 
 `make hostile ARGS="--soak-minutes 120 --samples FILE"`: what grows, a line each ten seconds.
 """
@@ -115,7 +115,7 @@ def report(samples: Sequence[Sample]) -> str:
 
 
 def ways() -> list[tuple[str, str]]:
-    """(scheme, name) of 40 targets: every plain behaviour, and every certificate there is."""
+    """(scheme, name) of some 40 targets: every plain behaviour, and every certificate there is."""
     return [*(("http", name) for name in BEHAVIOURS), *(("https", kind.value) for kind in Kind)]
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 import pytest
 from bridge_doubles import checker, provider, target
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from probing import until
 
 from kubenurse_otel import unhandled
@@ -20,12 +17,10 @@ from kubenurse_otel.app import _bug_in_a_callback
 from kubenurse_otel.discovery.follow import Follower, Selection
 from kubenurse_otel.discovery.timings import Timings
 from kubenurse_otel.model import Outcome
-from kubenurse_otel.telemetry.exporters import ExportHealth
-from kubenurse_otel.telemetry.traces import TraceQueue
 from kubenurse_otel.unhandled import MAX_REMEMBERED, SAY_AGAIN_SECONDS, Part, Unhandled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.makes_bugs
 
@@ -127,48 +122,6 @@ async def test_a_bug_in_a_round_of_discovery_is_not_the_last_round() -> None:
     finally:
         stopping.set()
         follower.join(5)
-
-
-class BuggyExporter(SpanExporter):
-    """Meets a bug at its first export."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - the SDK's
-        self.asked += 1
-        if self.asked == 1:
-            raise RuntimeError("unforeseen")
-        return SpanExportResult.SUCCESS
-
-
-async def test_a_bug_in_an_export_is_not_the_last_export() -> None:
-    """It counts as failed, and the batch is tried again as after any failure."""
-    exporter, counts = BuggyExporter(), Counts()
-    queue = TraceQueue(
-        lambda: exporter,
-        ExportHealth("traces", None, counts),  # type: ignore[arg-type]
-        counts,  # type: ignore[arg-type]
-        queue_size=9,
-        batch_size=3,
-        delay_seconds=0.0,
-        backoff_seconds=(0.0,),
-    )
-    queue.start()
-    assert queue.offer([ReadableSpan("a", attributes={})])
-    await until(lambda: exporter.asked == 2)
-    queue.stop(deadline=time.monotonic() + 5)
-    queue.thread.join(10)
-    assert counts.sums == {"traces failure": 1, "traces success": 1}
-
-
-class Counts:
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-
-    def add(self, _metric: object, value: float, attributes: dict[str, str]) -> None:
-        key = " ".join(attributes.values())
-        self.sums[key] = self.sums.get(key, 0) + value
 
 
 async def test_a_bug_in_a_callback_of_the_loop_is_counted(
