@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response
@@ -29,8 +30,25 @@ MAX_NEIGHBOURS: Final = 1_000
 MAX_RECENT_FAILURES: Final = 20
 MAX_ECHOED_HEADERS: Final = 64
 MAX_ECHOED_VALUE: Final = 1_024
-_SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"host"))
-"""Never echoed; Host because Go keeps it out of a request's headers too."""
+_ECHOED: Final = frozenset(
+    (
+        *(b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"connection"),
+        *(b"content-length", b"content-type", b"date", b"user-agent", b"via", b"forwarded"),
+        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"),
+        *(b"x-forwarded-scheme", b"x-forwarded-server", b"x-original-forwarded-for"),
+        *(
+            b"x-real-ip",
+            b"x-scheme",
+            b"x-request-id",
+            b"x-correlation-id",
+            b"x-envoy-external-address",
+        ),
+        *(b"traceparent", b"tracestate", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-sampled", b"b3"),
+        semconv.HEADER_ORIGIN.lower().encode("ascii"),
+    )
+)
+"""What tells of a request's way. Any other may prove who somebody is, or hold what a proxy knows
+of them; Host is not among these because Go keeps it out of a request's headers too."""
 _NEIGHBOURHOOD: Final = "neighbourhood"
 _OPENS: Final = b"{\n"
 _CLOSES: Final = b"\n}"
@@ -142,10 +160,10 @@ def _formatted(document: dict[str, Any]) -> bytes:
 
 
 def _echo(request: Request) -> dict[str, list[str]]:
-    """Return the request's headers as Go shows them, without what proves who somebody is."""
+    """Return of the request's headers those that tell its way, as Go shows them."""
     echoed: dict[str, list[str]] = {}
     for name, value in request.headers[:MAX_ECHOED_HEADERS]:
-        if name not in _SECRET:
+        if name in _ECHOED:
             canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
             shown = value.decode("latin-1")[:MAX_ECHOED_VALUE]
             echoed.setdefault(canonical, []).append(shown)
