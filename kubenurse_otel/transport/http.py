@@ -287,8 +287,9 @@ class _Course:
 
     async def _shake_hands(self, connection: Connection) -> None:
         context = self._context()
-        # No certificate and no server name extension has the dot (RFC 6066 section 3).
-        name = (self._target.server_name or self.host).rstrip(".")
+        # Neither the root's dot (RFC 6066 section 3) nor a zone (RFC 4007 section 11) is in any
+        # certificate, and both are nobody's business but ours.
+        name = (self._target.server_name or self.host).partition("%")[0].rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None
         cipher = connection.ssl_object.cipher()
