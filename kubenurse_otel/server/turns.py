@@ -17,13 +17,13 @@ SPACING_SECONDS: Final = 0.005
 """A client that was served longer ago is served at once."""
 SLICE_SECONDS: Final = 0.002
 """Turns are given for so long; then whatever else the event loop has to do comes first."""
-REST_SECONDS: Final = 0.006
+REST_SECONDS: Final = 0.010
 
 
 class Turns:
     """One thing a turn, one turn a client, round and round.
 
-    The time that is spent on those who wait is at most a quarter of the event loop's: checks, and
+    The time that is spent on those who wait is at most a sixth of the event loop's: checks, and
     clients that ask seldom, never wait for more than a slice and what one thing takes.
     """
 

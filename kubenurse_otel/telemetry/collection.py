@@ -185,8 +185,14 @@ class Collection:
 
     def _keep(self, form: int, body: bytes, *, gzip: bool, made_at: float) -> Rendered:
         rendered = Rendered(body, CONTENT_TYPES[form], "gzip" if gzip else "")
-        # Only the last one asked for: two formats of a big cluster are many megabytes.
-        self._bodies = {(form, gzip): _Body(made_at, self._store.version, rendered)}
+        # Beside the last one asked for only those that may still be served, so that who asks for one
+        # form after the other costs each once a second: all of a big cluster are many megabytes.
+        fresh = {
+            key: body
+            for key, body in self._bodies.items()
+            if made_at - body.made_at < FRESH_SECONDS
+        }
+        self._bodies = fresh | {(form, gzip): _Body(made_at, self._store.version, rendered)}
         return rendered
 
     def _note_scrape(self, now: float, form: int, *, gzip: bool) -> None:

@@ -116,7 +116,7 @@ def test_a_stranger_does_not_wait_for_a_crowd() -> None:
     assert room.served[before:] == ["b0"]
 
 
-def test_turns_take_a_quarter_of_the_time() -> None:
+def test_turns_take_a_sixth_of_the_time() -> None:
     """After a slice there is a rest, however many wait."""
     room = Room()
     for member in room.crowd("a", 1_000):

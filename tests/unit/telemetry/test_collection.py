@@ -239,6 +239,27 @@ def test_no_body_is_prepared_for_a_scraper_that_is_gone(start: START, clock: Any
     assert made_at == telemetry._collection._bodies[(store_module.TEXT, False)].made_at
 
 
+def test_who_asks_for_one_form_after_the_other_costs_each_once_a_second(
+    start: START, clock: Any
+) -> None:
+    """Four forms, asked for in turn while figures change: four bodies a second; then one is kept."""
+    telemetry = start()
+    openmetrics = "application/openmetrics-text"
+    made: set[int] = set()
+    bodies = []
+    for _ in range(50):
+        missed(telemetry, "x")
+        clock.now += 0.015
+        for accept in ("", openmetrics):
+            for gzip in (False, True):
+                bodies.append(telemetry.render(accept, gzip=gzip))
+                made.add(id(bodies[-1]))
+    assert len(made) == 4
+    clock.now += 15
+    telemetry.render()
+    assert list(telemetry._collection._bodies) == [(store_module.TEXT, False)]
+
+
 def test_a_second_scraper_close_by_does_not_change_the_period(start: START, clock: Any) -> None:
     """A scrape within two seconds of another is no sign of the next one."""
     telemetry = start()
