@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from agents import running, wait_for
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from otlp_receiver import attributes, http_receiver
 
-from collector import servers
+from collector import binaries, servers
 from collector.conftest import (
     EXAMPLES,
     GATEWAY,
@@ -90,6 +91,34 @@ def test_the_sidecar_takes_nothing_from_outside() -> None:
     receivers = yaml.safe_load(SIDECAR.read_text())["receivers"]
     endpoints = [one["endpoint"] for one in receivers["otlp"]["protocols"].values()]
     assert endpoints == ["127.0.0.1:4317", "127.0.0.1:4318"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network of its own")
+@pytest.mark.parametrize(
+    ("given", "address"), [({}, "*"), ({"LISTEN_ADDRESS": "[::1]"}, "[::1]")], ids=["all", "one"]
+)
+def test_the_gateway_listens_on_both_families(
+    tmp_path: Path, given: dict[str, str], address: str
+) -> None:
+    """Unless it is told where: on an IPv6 node nobody would reach it at 0.0.0.0."""
+    start = 'ip link set lo up && exec "$0" "$@"'
+    command = ["unshare", "--net", "sh", "-c", start, str(binaries.collector())]
+    environ = ENVIRONMENT | given
+    with servers.process(
+        [*command, f"--config={GATEWAY}"], tmp_path / "gateway.log", environ
+    ) as running:
+
+        def listening() -> set[str]:
+            shown = subprocess.run(
+                ["nsenter", f"--net=/proc/{running.pid}/ns/net", "ss", "-Hltn"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            return {line.split()[3] for line in shown.stdout.splitlines()}
+
+        ports = {f"{address}:{port}" for port in (4317, 4318, 8888)}
+        wait_for(lambda: listening() == ports, seconds=servers.START_SECONDS, what=str(ports))
 
 
 def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> None:
