@@ -183,7 +183,10 @@ def http_receiver(
 
 @contextmanager
 def grpc_receiver(
-    *, key_and_chain: tuple[bytes, bytes] | None = None, client_ca: bytes | None = None
+    *,
+    key_and_chain: tuple[bytes, bytes] | None = None,
+    client_ca: bytes | None = None,
+    compression: grpc.Compression | None = None,
 ) -> Iterator[Received]:
     """OTLP grpc; ``endpoint`` is http(s)://...:port. ``client_ca``: clients show theirs."""
     received = Received()
@@ -206,7 +209,7 @@ def grpc_receiver(
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
             return answer("traces", request, context)
 
-    server = grpc.server(ThreadPoolExecutor(4))
+    server = grpc.server(ThreadPoolExecutor(4), compression=compression)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
     if key_and_chain is None:
