@@ -12,7 +12,6 @@ import socket
 import threading
 from contextlib import suppress
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
@@ -22,6 +21,8 @@ import urllib3
 from kubenurse_otel import __version__, files
 from kubenurse_otel.authorities import AuthoritiesError, load_authorities
 from kubenurse_otel.discovery import lean
+from kubenurse_otel.discovery.bounded import LimitError, Limits, limited
+from kubenurse_otel.discovery.pools import pool_classes
 from kubenurse_otel.verification import client_context
 
 if TYPE_CHECKING:
@@ -68,33 +69,14 @@ class ApiError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _Connection(urllib3.connection.HTTPSConnection):
-    """Has a TLS context for itself, since CA files are replaced while we run."""
-
-    def __init__(
-        self, *arguments: Any, make_context: Callable[[], ssl.SSLContext], **options: Any
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._make_context = make_context
-
-    def connect(self) -> None:
-        self.ssl_context = self._make_context()
-        super().connect()
-
-
-class _Pool(urllib3.HTTPSConnectionPool):
-    """Takes ``make_context`` for its connections, too."""
-
-    ConnectionCls = _Connection
-
-
 class Answer:
     """A body on its way. ``abort`` may be called by another thread and ends ``chunks``."""
 
-    def __init__(self, response: Any, asked: str, server: ApiServer) -> None:
+    def __init__(self, response: Any, asked: str, server: ApiServer, max_bytes: int) -> None:
         self._response = response
         self._asked = asked
         self._server = server
+        self._max_bytes = max_bytes
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +93,17 @@ class Answer:
         self._response.release_conn()
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the decompressed body as it arrives. Raises ApiError when it breaks off."""
+        """Yield the decompressed body as it arrives.
+
+        Raises ApiError when it breaks off, is over its limits, or unpacks to more than them.
+        """
+        left = self._max_bytes
         try:
-            yield from self._response.stream(CHUNK_BYTES, decode_content=True)
+            for chunk in self._response.stream(CHUNK_BYTES, decode_content=True):
+                left -= len(chunk)
+                if left < 0:
+                    raise LimitError(f"more than {self._max_bytes} bytes came")
+                yield chunk
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
             # ValueError, AttributeError: the socket was shut down by abort in the middle of a read.
             raise ApiError(
@@ -121,14 +111,9 @@ class Answer:
                 f"the API server's answer to {self._asked} broke off: {_why(error)}",
             ) from None
 
-    def read(self, max_bytes: int) -> bytes:
-        """Return the whole body. Raises ApiError, also when it is larger than ``max_bytes``."""
-        content = bytearray()
-        for chunk in self.chunks():
-            content += chunk
-            if len(content) > max_bytes:
-                raise ApiError(Problem.INVALID, f"the answer to {self._asked} is too large")
-        return bytes(content)
+    def read(self) -> bytes:
+        """Return the whole body. Raises ApiError as `chunks` does."""
+        return b"".join(self.chunks())
 
     def abort(self) -> None:
         # The errors are those of a response that is already over.
@@ -154,12 +139,16 @@ class ApiServer:
         *,
         asked: str,
         read_seconds: float,
+        max_bytes: int,
+        total_seconds: float | None = None,
         accept: str = "application/json",
         compressed: bool = False,
     ) -> Answer:
         """Ask, and return the answer to a status of 200. Raises ApiError.
 
-        ``asked`` is verb and resource for people ("list pods in namespace x").
+        ``asked`` is verb and resource for people ("list pods in namespace x"). An answer is given
+        up after ``read_seconds`` of silence, beyond ``max_bytes`` (on the wire, and unpacked), and
+        after ``total_seconds``, or else where its bytes come more slowly than bounded.py says.
         """
         if self._closed.is_set():
             raise ApiError(Problem.UNREACHABLE, "discovery has stopped")
@@ -168,21 +157,27 @@ class ApiServer:
         headers |= {"accept": accept, "user-agent": f"kubenurse-otel/{__version__}"}
         if compressed:
             headers["accept-encoding"] = "gzip"
+        limits = Limits(
+            max_bytes=max_bytes,
+            seconds=read_seconds if total_seconds is None else total_seconds,
+            progressing=total_seconds is None,
+        )
         try:
-            response = client.pool_manager.request(
-                "GET",
-                url,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
-                preload_content=False,
-                retries=False,
-                redirect=False,
-            )
+            with limited(limits):
+                response = client.pool_manager.request(
+                    "GET",
+                    url,
+                    headers=headers,
+                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                    preload_content=False,
+                    retries=False,
+                    redirect=False,
+                )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise ApiError(
                 Problem.UNREACHABLE, f"the API server {host} cannot be reached: {_why(error)}"
             ) from None
-        answer = Answer(response, asked, self)
+        answer = Answer(response, asked, self, max_bytes)
         if response.status != 200:
             with answer:
                 raise _refusal(response, asked)
@@ -291,10 +286,7 @@ def _client(rest: Any, configuration: Any, context: Callable[[], ssl.SSLContext]
     default = urllib3.connection.HTTPConnection.default_socket_options
     configuration.socket_options = [*default, *KEEPALIVE_OPTIONS]
     client = rest.RESTClientObject(configuration)
-    client.pool_manager.pool_classes_by_scheme = {
-        "http": urllib3.HTTPConnectionPool,
-        "https": partial(_Pool, make_context=context),
-    }
+    client.pool_manager.pool_classes_by_scheme = pool_classes(context)
     return client
 
 

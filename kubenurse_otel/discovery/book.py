@@ -133,9 +133,10 @@ class Book(Generic[View]):
                 {"resourceVersion": "0"},
                 asked=self._kind.asked,
                 read_seconds=READ_SECONDS,
+                max_bytes=MAX_BYTES,
             )
             with answer:
-                return self._kind.decode(answer.read(MAX_BYTES))
+                return self._kind.decode(answer.read())
         except ApiError as error:
             if error.problem is Problem.NOT_FOUND:
                 return self._kind.missing

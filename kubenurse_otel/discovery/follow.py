@@ -17,7 +17,7 @@ import msgspec
 
 from kubenurse_otel import unhandled
 from kubenurse_otel.discovery.api import Answer, ApiError, ApiServer, Problem
-from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, ListError, read_list
+from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, MAX_LIST_BYTES, ListError, read_list
 from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
 from kubenurse_otel.unhandled import Part
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 MAX_ITEMS: Final = 20_000
-MAX_SHORT_BYTES: Final = 16 * 1024 * 1024
+MAX_SHORT_BYTES: Final = 8 * 1024 * 1024
+"""20,000 lines are 6 MB."""
+MAX_WATCH_BYTES: Final = 128 * 1024 * 1024
+"""In the five minutes of a watch; one that has more to say is begun anew with a list."""
 
 _EVENT: Final = msgspec.json.Decoder(WatchEvent)
 _STATUS: Final = msgspec.json.Decoder(Status)
@@ -160,11 +163,12 @@ class Follower(Generic[Item]):
             self._selection.query | short.query | {"resourceVersion": "0"},
             asked=f"list {self._selection.name}",
             read_seconds=self._timings.list_read,
+            max_bytes=MAX_SHORT_BYTES,
             accept=short.accept,
             compressed=True,
         )
         with answer:
-            content = answer.read(MAX_SHORT_BYTES)
+            content = answer.read()
         try:
             _, items = short.decode(content, self._items)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -179,8 +183,8 @@ class Follower(Generic[Item]):
         items: dict[str, Item] = {}
 
         def take(content: bytes) -> None:
-            key, item = self._selection.decode(content)
             if len(items) < MAX_ITEMS:
+                key, item = self._selection.decode(content)
                 items[key] = item
 
         # From the API server's cache and not etcd: 5,000 agents may ask at once.
@@ -189,6 +193,7 @@ class Follower(Generic[Item]):
             self._selection.query | {"resourceVersion": "0"},
             asked=f"list {self._selection.name}",
             read_seconds=self._timings.list_read,
+            max_bytes=MAX_LIST_BYTES,
             compressed=True,
         )
         with answer:
@@ -216,6 +221,8 @@ class Follower(Generic[Item]):
             },
             asked=f"watch {self._selection.name}",
             read_seconds=seconds + self._timings.watch_grace,
+            max_bytes=MAX_WATCH_BYTES,
+            total_seconds=seconds + 2 * self._timings.watch_grace,
         )
         with answer:
             self._heard()
@@ -225,12 +232,15 @@ class Follower(Generic[Item]):
             self._pause(self._timings.backoff)  # A server that ends every watch at once.
 
     def _lines(self, answer: Answer) -> Iterator[bytes]:
-        rest = b""
+        rest = bytearray()
         for chunk in answer.chunks():
-            *lines, rest = (rest + chunk).split(b"\n")
+            head, *lines = chunk.split(b"\n")
+            rest += head  # in place: an event that comes byte by byte is not copied with each
             if len(rest) > MAX_ITEM_BYTES:
                 raise self._not_understood("watch", "an event without end")
-            yield from lines
+            for line in lines:
+                yield bytes(rest)
+                rest = bytearray(line)
 
     def _take_event(self, line: bytes) -> None:
         if not line.strip():

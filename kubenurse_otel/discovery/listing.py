@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.schema import ListHead, RawList
+from kubenurse_otel.discovery.schema import ListHead, RawList, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+MAX_LIST_BYTES: Final = 256 * 1024 * 1024
+"""Of a whole list: 5,000 pods are 24 MB. Nothing of it is held but what is kept of each item."""
 MAX_ITEM_BYTES: Final = 8 * 1024 * 1024
 """etcd takes 1.5 MiB an object; JSON makes a little more of it."""
-MAX_UNSPLIT_BYTES: Final = 32 * 1024 * 1024
+MAX_UNSPLIT_BYTES: Final = 16 * 1024 * 1024
 MAX_TRIES: Final = 64
 
 # How Kubernetes' encoder writes lists: no blanks, no kind in an item, an item's metadata first.
@@ -38,7 +40,7 @@ def read_list(chunks: Iterable[bytes], take: Callable[[bytes], None]) -> str:
     """Hand each item of a list to ``take`` and return the list's resourceVersion.
 
     ``take`` raises msgspec.DecodeError for bytes that are no whole item. Raises ListError. Holds
-    one item and one chunk at a time; a list in another form is read whole (at most 32 MiB).
+    one item and one chunk at a time; a list in another form is read whole (at most 16 MiB).
     """
     buffer = bytearray()
     pieces = iter(chunks)
@@ -103,7 +105,7 @@ def _read_whole(buffer: bytearray, chunks: Iterable[bytes], take: Callable[[byte
         if len(buffer) > MAX_UNSPLIT_BYTES:
             raise ListError(f"more than {MAX_UNSPLIT_BYTES // 1024 // 1024} MiB and no items")
     try:
-        whole = _WHOLE.decode(buffer)
+        whole = decode(_WHOLE, buffer)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ListError(f"no JSON list: {error}") from None
     for item in whole.items or ():

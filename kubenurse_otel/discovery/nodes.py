@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.schema import Node
+from kubenurse_otel.discovery.pods import bounded
+from kubenurse_otel.discovery.schema import Node, decode
 from kubenurse_otel.model import NodeState
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ CORDON: Final = "node.kubernetes.io/unschedulable"
 
 def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, NodeView]:
     """Return (name, view) of a Node's JSON. Raises msgspec.DecodeError."""
-    node = _NODE.decode(content)
-    return node.metadata.name, node_view(node, leaving_taints)
+    node = decode(_NODE, content)
+    return bounded(node.metadata.name), node_view(node, leaving_taints)
 
 
 def node_view(node: Node, leaving_taints: Collection[str]) -> NodeView:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod
+from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod, decode
 from kubenurse_otel.discovery.selection import Candidate, candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import IdentityConfig
 
 CONTAINER_PREFIX: Final = "kubenurse"
+MAX_TEXT_LENGTH: Final = 253
+"""The longest name (DNS subdomain); UIDs and times are shorter."""
 
 _POD: Final = msgspec.json.Decoder(Pod)
 
@@ -56,8 +58,13 @@ def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
 
     Raises msgspec.DecodeError.
     """
-    pod = _POD.decode(content)
-    return pod.metadata.uid, agent_pod(pod, port)
+    pod = decode(_POD, content)
+    return bounded(pod.metadata.uid), agent_pod(pod, port)
+
+
+def bounded(text: str) -> str:
+    """A text as long as Kubernetes would have it, or nothing: it is kept of every pod."""
+    return text if len(text) <= MAX_TEXT_LENGTH else ""
 
 
 _ALIVE: Final = ("Running", "Pending")
@@ -78,17 +85,17 @@ def agent_pod(pod: Pod, port: int) -> AgentPod:
         and any(container.started is True for container in containers)
     )
     neighbour = Neighbour(
-        pod_name=meta.name,
-        node_name=pod.spec.node_name,
+        pod_name=bounded(meta.name),
+        node_name=bounded(pod.spec.node_name),
         pod_ip=pod_ip,
         # A single address is pod_ip itself: an empty tuple is shared by all, and we hold thousands.
         pod_ips=tuple(dict.fromkeys((pod_ip, *listed))) if len(listed) > 1 else (),
         host_ip=status.host_ip if is_address(status.host_ip) else "",
     )
     # In the order of time as they stand: RFC 3339 in UTC with seconds, as Kubernetes writes them.
-    started = f"{status.start_time or ''}/{meta.creation_timestamp or ''}"
+    started = f"{bounded(status.start_time or '')}/{bounded(meta.creation_timestamp or '')}"
     return AgentPod(
-        meta.uid,
+        bounded(meta.uid),
         candidate(neighbour, started),
         eligible,
         pod.spec.host_network,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kubenurse_otel.discovery.pods import AgentPod
-from kubenurse_otel.discovery.schema import ListMetadata, Struct
+from kubenurse_otel.discovery.schema import ListMetadata, Struct, decode
 from kubenurse_otel.discovery.selection import candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address
@@ -51,7 +51,7 @@ def decode_roster(
     An agent is eligible as far as its line tells; whether it has started, it does not. ``before``
     is what the last list said: who has not changed stays the same object.
     """
-    table = _TABLE.decode(content)
+    table = decode(_TABLE, content)
     names = [column.name for column in table.column_definitions or ()]
     if table.kind != "Table" or (table.rows and not set(COLUMNS) <= set(names)):
         raise msgspec.DecodeError(f"no table with the columns {', '.join(COLUMNS)}")

@@ -198,10 +198,11 @@ class Survey:
                 {"limit": "1"},
                 asked="count nodes",
                 read_seconds=SIZE_READ_SECONDS,
+                max_bytes=MAX_COUNT_BYTES,
                 accept=_METADATA_ONLY,
             )
             with answer:
-                counted = msgspec.json.decode(answer.read(MAX_COUNT_BYTES), type=RawList)
+                counted = msgspec.json.decode(answer.read(), type=RawList)
         except (ApiError, msgspec.DecodeError, RecursionError):
             return 0  # The list that follows says what is wrong.
         return len(counted.items or ()) + (counted.metadata.remaining_item_count or 0)

@@ -66,7 +66,7 @@ def test_discovery_believes_whom_a_check_believes(serve: Serve, tmp_path: Path, 
             client, *_ = api._connection()
             # By its name, though the agent knows the API server by its address.
             client.pool_manager.connection_pool_kw["server_hostname"] = form.host.rstrip(".")
-            api.get("/version", {}, asked="get the version", read_seconds=5).read(1_000)
+            api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000).read()
         except ApiError:
             good = False
         else:
@@ -94,7 +94,7 @@ def test_a_kubeconfigs_authority_may_be_an_intermediate(serve: Serve, tmp_path: 
     )
     discovery = DiscoveryConfig(kubeconfig=str(kubeconfig))
     with closing(ApiServer(Config(discovery=discovery))) as api:
-        api.get("/version", {}, asked="get the version", read_seconds=5).read(1_000)
+        api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000).read()
 
 
 async def test_a_replaced_ca_is_believed_at_the_next_connection(
