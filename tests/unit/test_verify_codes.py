@@ -46,7 +46,8 @@ def test_the_codes_are_openssls() -> None:
         64: "IP address mismatch",
         66: "EE certificate key too weak",
     }
-    assert {code: words(code) for code in expected} == expected
+    # OpenSSL 3.6 says more of some.
+    assert {code: words(code)[: len(begin)] for code, begin in expected.items()} == expected
 
 
 @pytest.mark.parametrize("code", CODES)
