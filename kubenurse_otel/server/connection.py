@@ -1,7 +1,7 @@
 """One accepted connection: reads when it may, answers one request after the other, ends.
 
 Owns the order of things (the next request is looked at when the answer before it is taken, and in
-our client's turn); what to answer is the handler's, how long it may take connections.py's, how much
+our client's turn); what is answered is answer.py's, how long it may take connections.py's, how much
 it may hold clients.py's.
 """
 
@@ -10,13 +10,11 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel import unhandled
 from kubenurse_otel.semconv import Refusal
-from kubenurse_otel.server import message
+from kubenurse_otel.server.answer import answer, refusal
 from kubenurse_otel.server.connections import Stage
-from kubenurse_otel.server.reader import MAX_HEAD_BYTES, MAX_HEADERS, Reader
+from kubenurse_otel.server.reader import Reader
 from kubenurse_otel.server.wire import NotWelcomeError
-from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.server.clients import Client
     from kubenurse_otel.server.connections import Connections
+    from kubenurse_otel.server.message import Peer, Request, Response
     from kubenurse_otel.server.wire import Wire
 
 CONNECTION_BYTES: Final = 4_096
@@ -33,14 +32,6 @@ PROGRESS_BYTES: Final = 32_768
 MAX_LINGER_BYTES: Final = 1_048_576
 _WAITS: Final = frozenset((Stage.READING, Stage.IDLE, Stage.LINGERING))
 """For bytes, that is: in other stages nothing is read."""
-_REFUSALS: Final = {
-    400: "not a valid HTTP/1.1 request",
-    405: "only GET, HEAD and OPTIONS",
-    413: "requests have no body here",
-    431: f"the request's head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers",
-    501: "no method that is known here",
-    505: "only HTTP/1.1",
-}
 
 
 class Connection:
@@ -70,10 +61,10 @@ class Connection:
     def __init__(
         self,
         wire: Wire,
-        peer: message.Peer,
+        peer: Peer,
         *,
         client: Client,
-        handler: Callable[[message.Request], message.Response],
+        handler: Callable[[Request], Response],
         connections: Connections,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -202,31 +193,17 @@ class Connection:
             return False
         if isinstance(request, int):
             self._connections.refusals[Refusal.REQUEST] += 1
-            self._close_after = True
-            headers = (message.ALLOW,) if request == 405 else ()
-            response = message.text(request, _REFUSALS[request], *headers)
-            with_body, connection = True, b"close"
+            answered = refusal(request)
         else:
-            self._close_after = self._close_after or not request.keep_alive
-            response, with_body = self._handle(request), request.method != b"HEAD"
-            # HTTP/1.0 closes unless it is told that it need not (RFC 9112, 9.3 and C.2.2).
-            granted = b"keep-alive" if request.http_version == "1.0" else b""
-            connection = b"close" if self._close_after else granted
-        self._told_close = self._close_after
-        self._resting = response.status == 429
-        self._wire.put(*message.encode(response, with_body=with_body, connection=connection))
+            answered = answer(request, self._handler, closing=self._close_after)
+        self._close_after = self._told_close = answered.closes
+        self._resting = answered.rests
+        self._wire.put(*answered.pieces)
         if self._send():
             self._answered()
-        if response.sent is not None:
-            response.sent()
+        if answered.sent is not None:
+            answered.sent()
         return True
-
-    def _handle(self, request: message.Request) -> message.Response:
-        try:
-            return self._handler(request)
-        except Exception as error:  # noqa: BLE001 - the edge: a bug in one answer must not end the others
-            unhandled.caught(Part.ANSWER, error, about=request.path.decode("latin-1"))
-            return message.text(500, "internal error, see the agent's log")
 
     def _answered(self) -> None:
         """What we had to send is with the kernel: go on, wait, or end."""

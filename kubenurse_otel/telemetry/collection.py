@@ -185,8 +185,8 @@ class Collection:
 
     def _keep(self, form: int, body: bytes, *, gzip: bool, made_at: float) -> Rendered:
         rendered = Rendered(body, CONTENT_TYPES[form], "gzip" if gzip else "")
-        # Beside the last one asked for only those that may still be served, so that who asks for
-        # one form after the other costs each once a second: a big cluster's are many megabytes.
+        # Beside the last one asked for only those that may still be served: who asks for one form
+        # after the other costs each once a second. All of a big cluster are many megabytes.
         fresh = {
             key: body
             for key, body in self._bodies.items()

@@ -242,7 +242,7 @@ def test_no_body_is_prepared_for_a_scraper_that_is_gone(start: START, clock: Any
 def test_who_asks_for_one_form_after_the_other_costs_each_once_a_second(
     start: START, clock: Any
 ) -> None:
-    """Four forms, asked for in turn while figures change: four bodies a second; one is kept."""
+    """Four forms, asked for in turn while figures change, are four bodies a second."""
     telemetry = start()
     openmetrics = "application/openmetrics-text"
     made: set[int] = set()
