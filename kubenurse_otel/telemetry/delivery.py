@@ -97,8 +97,7 @@ class Delivery(Generic[T]):
         """
         for backoff in (*self._backoff_seconds, None):
             answer = self._try(data, min(deadline, self.deadline))
-            self._count(answer)
-            self._telling.tell(answer)
+            self._note(answer)
             if answer.result is not Result.FAILURE:
                 return True
             if backoff is None or not answer.retryable:
@@ -111,9 +110,7 @@ class Delivery(Generic[T]):
 
     def gave_up(self, reason: str) -> None:
         """Count and tell a failure that no exporter had a part in."""
-        answer = failure(reason, reason)
-        self._count(answer)
-        self._telling.tell(answer)
+        self._note(failure(reason, reason))
 
     def _try(self, data: T, deadline: float) -> Answer:
         try:
@@ -127,7 +124,9 @@ class Delivery(Generic[T]):
             said = f"a bug, {type(error).__name__}"
             return failure(said, said)
 
-    def _count(self, answer: Answer) -> None:
+    def _note(self, answer: Answer) -> None:
+        """Tell, then count: who sees the count finds the line."""
+        self._telling.tell(answer)
         labels = {"signal": self._signal, "result": answer.result.value}
         self._instruments.add(semconv.TELEMETRY_EXPORTS, 1, labels)
         if answer.rejected:

@@ -94,18 +94,16 @@ def endless(start: bytes, piece: bytes) -> Callable[[Callable[[bytes], None]], N
     return attack
 
 
-def gzip_bomb(send: Callable[[bytes], None]) -> None:
-    """400 KB that unpack to 400 MB."""
-    packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    body = b"".join(packing.compress(bytes(MEBIBYTE)) for _ in range(400)) + packing.flush()
-    send(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+def bomb(unpacked_mebibytes: int) -> Callable[[Callable[[bytes], None]], None]:
+    """A thousandth of that, packed."""
 
+    def attack(send: Callable[[bytes], None]) -> None:
+        packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+        packed = [packing.compress(bytes(MEBIBYTE)) for _ in range(unpacked_mebibytes)]
+        body = b"".join((*packed, packing.flush()))
+        send(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
-def small_gzip_bomb(send: Callable[[bytes], None]) -> None:
-    """60 KB that unpack to 60 MB."""
-    body = zlib.compress(bytes(60 * MEBIBYTE), 9)
-    assert len(body) < 62_000
-    send(OK + b"Content-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return attack
 
 
 LONG = b"x" * 65536
@@ -132,8 +130,8 @@ ATTACKS: dict[str, tuple[Any, str]] = {
         endless(b"HTTP/1.1 503 No\r\nContent-Length: 99999999999\r\n\r\n", LONG),
         "more came than",
     ),
-    "packed": (gzip_bomb, "more came than"),
-    "packed in little": (small_gzip_bomb, "unpacks to more than 65536 bytes"),
+    "packed": (bomb(400), "more came than"),
+    "packed in little": (bomb(60), "unpacks to more than 65536 bytes"),
 }
 
 
