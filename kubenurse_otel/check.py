@@ -91,7 +91,9 @@ class Checker:
         ) as span:
             status_code = await self._exchange(probe)
             failure = probe.failure or _verdict(status_code, probe)
-            code = semconv.EVENT_ROUND_TRIP_ERROR if probe.failure else str(status_code)
+            code = (
+                semconv.EVENT_ROUND_TRIP_ERROR if probe.failure else errors.status_word(status_code)
+            )
             _conclude(span, code, failure)
             context = span.get_span_context()
         return CheckResult(

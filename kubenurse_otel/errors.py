@@ -11,6 +11,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -297,6 +298,8 @@ _EVENTS: Final = {
     Phase.TLS: semconv.EVENT_TLS_DONE,
 }
 
+_REGISTERED: Final = frozenset(HTTPStatus)
+"""As Python has IANA's registry (RFC 9110 section 16.2)."""
 _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
@@ -335,7 +338,7 @@ def status_failure(status_code: int, *, target: str) -> Failure:
     return Failure(
         error_type=ErrorType.HTTP_STATUS,
         phase=Phase.STATUS,
-        event=f"{semconv.EVENT_STATUS_CODE_PREFIX}{status_code}",
+        event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
         message=SENTENCES[ErrorType.HTTP_STATUS].format(
             target=where(target), detail=f"status {status_code}"
         ),
@@ -364,6 +367,14 @@ def unhandled_failure(error: Exception, *, target: str) -> Failure:
             ErrorType.UNHANDLED_EXCEPTION, where(target), detail=type(error).__name__, doing=""
         ),
     )
+
+
+def status_word(status_code: int) -> str:
+    """Return the status as a label: of 900 that a far end can make up, those that are registered.
+
+    Each word is some forty series of a target, which stay as long as the target.
+    """
+    return str(status_code) if status_code in _REGISTERED else semconv.STATUS_UNREGISTERED
 
 
 def without_frames(error: AnyError) -> AnyError:

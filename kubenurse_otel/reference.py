@@ -57,6 +57,7 @@ def metrics() -> str:
         phases=_words(Phase),
         node_states=_words(NodeState),
         sources=_words(TimingSource),
+        unregistered=semconv.STATUS_UNREGISTERED,
         reasons=_words(reason.value or "none" for reason in FallbackReason),
     )
 
@@ -334,8 +335,9 @@ Of an intercepted check, which ends at a proxy, and of one that another node's a
 | `type` | {kinds}, `path_<node>`, and the names of extra checks |
 | `event` of the duration | {events} |
 | `event` of errors | the step that failed: `dns_done`, `connect_done`, `tls_handshake_done`, \
-`wrote_request`, `status_code_NNN`, else `round_trip_error` |
-| `code` | the status, or `round_trip_error` without an answer |
+`wrote_request`, `status_code_NNN` (NNN as in `code`), else `round_trip_error` |
+| `code` | the status, `{unregistered}` if IANA's registry does not have it (spans and messages \
+have the number), or `round_trip_error` without an answer |
 | `method` | `GET` |
 | `family` | `ipv4`, `ipv6` |
 | `state` | `known`, `chosen` |

@@ -61,6 +61,8 @@ EVENT_ROUND_TRIP_ERROR: Final = "round_trip_error"
 """`event` of a failure that is none of httptrace's; also the `code` of a check without answer."""
 EVENT_STATUS_CODE_PREFIX: Final = "status_code_"
 """`event` of a failure by status: status_code_503 and so on."""
+STATUS_UNREGISTERED: Final = "unregistered"
+"""`code`, and the end of `event`, of a status that is not in IANA's registry of HTTP statuses."""
 
 # --- headers ------------------------------------------------------------------------------------
 
@@ -155,7 +157,7 @@ TYPE: Final = "kubenurse.type"
 OUTCOME: Final = "kubenurse.outcome"
 """Root: ok or failed; absent where a shutdown cut the check off."""
 CODE: Final = "kubenurse.code"
-"""Root: the status, or round_trip_error without an answer."""
+"""Root: the status (or unregistered), or round_trip_error without an answer."""
 FAILURE_ERROR_TYPE: Final = "kubenurse.error.type"
 """Root, CLIENT: error.type in our own words, which nothing overwrites."""
 FAILURE_PHASE: Final = "kubenurse.error.phase"
