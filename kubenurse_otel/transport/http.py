@@ -224,11 +224,18 @@ class _Course:
 
     def _idle_connection(self) -> Connection | None:
         try:
-            context = self._context() if self._request.url.scheme == "https" else None
+            context = self._context() if self._uses_tls() else None
         except errors.CredentialsMissingError:  # which a new connection will report
             self._means.idle.drop(self._target)
             return None
         return self._means.idle.take(self._target, context)
+
+    def _uses_tls(self) -> bool:
+        """With the far end, or with a proxy on the way to it."""
+        proxy = self._target.proxy
+        return self._request.url.scheme == "https" or (
+            proxy is not None and proxy.scheme == "https"
+        )
 
     def _context(self) -> ssl.SSLContext:
         """What the far end, and an ``https://`` proxy on the way to it, is verified by."""

@@ -27,13 +27,12 @@ class IdleConnections:
     def take(self, target: Target, context: ssl.SSLContext | None) -> Connection | None:
         """The one of ``target``, if it is where the target is now and verified by ``context``.
 
-        ``context`` is what a new connection would be verified by; None: a plain one.
+        ``context`` is what a new connection would be verified by; None: one without TLS.
         """
         place, connection = self._kept.pop(target.key, (None, None))
         if connection is None:
             return None
-        tls = connection.ssl_object
-        same = place == _place(target) and (tls.context if tls is not None else None) is context
+        same = place == _place(target) and connection.verified_by is context
         if same and connection.is_idle():
             return connection
         connection.close()

@@ -172,6 +172,8 @@ class Connection:
         self.deadline = 0.0
         self.effort = Effort()
         self.ssl_object: ssl.SSLObject | None = None
+        self.verified_by: ssl.SSLContext | None = None
+        """Of the far end's TLS, and of the proxy's."""
         self._sock = sock
         self._sent_bytes = 0
         self._incoming: ssl.MemoryBIO | None = None
@@ -230,6 +232,7 @@ class Connection:
 
         The far end's TLS, through it, is ``start_tls``'s, and only that one is TLS in the marks.
         """
+        self.verified_by = context
         layer = ProxyTls(context, proxy_name)
         while True:
             try:
@@ -243,6 +246,7 @@ class Connection:
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Shake hands. Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError."""
+        self.verified_by = context
         self.marks.tls_started_ns = time.monotonic_ns()
         self.marks.encrypted = True
         self.stage = Stage.TLS
