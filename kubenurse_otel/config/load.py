@@ -99,6 +99,8 @@ def _trust(reader: Reader) -> TrustConfig:
             check_authorities(extra_ca)
         except AuthoritiesError as error:
             reader.problem(v.EXTRA_CA, f"a file of sound certificates: {error.reason}")
+        except OSError as error:
+            reader.problem(v.EXTRA_CA, f"a file of sound certificates: {error.strerror}")
     return TrustConfig(
         insecure=reader.required(v.INSECURE),
         extra_ca=extra_ca,

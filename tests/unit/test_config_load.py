@@ -368,6 +368,8 @@ def test_a_broken_file_of_authorities_is_one_problem(tmp_path: Path) -> None:
     )
     file.write_text("")
     assert "there is no PEM certificate" in problems(KUBENURSE_EXTRA_CA=str(file))[0]
+    # A regular file that may be opened, and not read.
+    assert "Input/output error" in problems(KUBENURSE_EXTRA_CA="/proc/self/mem")[0]
 
 
 def test_who_we_are(tmp_path: Path) -> None:
