@@ -252,7 +252,10 @@ def _in_cluster(config: Config) -> tuple[Any, Any]:
     configuration.ssl_ca_cert = None  # ``context`` has it
 
     def context() -> ssl.SSLContext:
-        context = client_context(config.trust.ca_file)
+        try:
+            context = client_context(config.trust.ca_file)
+        except OSError as error:  # urllib3 would wrap it, and the file's name be lost
+            raise AuthoritiesError(config.trust.ca_file, str(error.strerror)) from None
         if config.trust.extra_ca is not None:
             with suppress(OSError, AuthoritiesError):  # which the checks of the API server report
                 load_authorities(context, config.trust.extra_ca)

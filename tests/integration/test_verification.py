@@ -97,6 +97,30 @@ def test_a_kubeconfigs_authority_may_be_an_intermediate(serve: Serve, tmp_path: 
         api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000).read()
 
 
+def test_discovery_names_the_authority_that_is_gone(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No public authority takes its place, no token is sent, and the sentence names the file."""
+    form = FORMS["IP address"]()
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_bytes(form.ca_file)
+    (tmp_path / "public").write_bytes(form.ca_file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public"))
+    (tmp_path / "token").write_text("token")
+    server = serve(answer(), tls=server_context(form, tmp_path))
+    config = Config(
+        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=server.port),
+        trust=TrustConfig(ca_file=ca_file, token_file=tmp_path / "token"),
+    )
+    with closing(ApiServer(config)) as api:
+        api.get("/version", {}, asked="get the version", read_seconds=5).__exit__(None, None, None)
+        ca_file.unlink()
+        with pytest.raises(ApiError, match=f"{ca_file}: No such file"):
+            api.get("/version", {}, asked="get the version", read_seconds=5)
+
+    assert len(server.requests) == 1
+
+
 async def test_a_replaced_ca_is_believed_at_the_next_connection(
     serve: Serve, tmp_path: Path
 ) -> None:
