@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
@@ -41,18 +42,27 @@ COSTLY: Final[dict[str, tuple[Callable[[ssl.SSLContext], Behaviour], str]]] = {
 }
 
 
-async def with_cpu_at_once(check: Awaitable[Checked]) -> tuple[Checked, float]:
+async def with_cpu_at_once(check: Callable[[], Awaitable[Checked]]) -> tuple[Checked, float]:
     """What came of ``check``, and the most CPU time between two turns of the event loop.
 
-    Not by the clock: what else runs on this machine is no far end's doing.
+    Not by the clock, without the garbage of other tests, the least of three: what else goes on in
+    this process and on this machine is no far end's doing.
     """
-    task = asyncio.ensure_future(check)
-    before, most = time.thread_time(), 0.0
-    while not task.done():
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        most, before = max(most, now - before), now
-    return task.result(), most
+    found: list[tuple[Checked, float]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            task = asyncio.ensure_future(check())
+            before, most = time.thread_time(), 0.0
+            while not task.done():
+                await asyncio.sleep(0)
+                now = time.thread_time()
+                most, before = max(most, now - before), now
+            found.append((task.result(), most))
+    finally:
+        gc.enable()
+    return min(found, key=lambda one: one[1])
 
 
 @pytest.mark.parametrize("name", sorted(COSTLY))
@@ -65,7 +75,7 @@ async def test_a_costly_answer_is_given_up(
     server = serve(make(certificates.context()))
     url = server.url(scheme="http" if "chunks" in name else "https")
 
-    checked, most = await with_cpu_at_once(prober.check(url))
+    checked, most = await with_cpu_at_once(lambda: prober.check(url))
 
     failure = checked.probe.failure
     assert failure is not None
@@ -126,7 +136,7 @@ async def test_a_large_group_is_refused(
     server = serve(answer(), tls=context)
     await prober.check(serve(answer(), tls=certificates.context()).url())
 
-    checked, most = await with_cpu_at_once(prober.check(server.url()))
+    checked, most = await with_cpu_at_once(lambda: prober.check(server.url()))
 
     failure = checked.probe.failure
     assert failure is not None

@@ -71,7 +71,7 @@ def one_byte_records(context: ssl.SSLContext, length: int = 65_536) -> Behaviour
     return behave
 
 
-def session_tickets(context: ssl.SSLContext, number: int = 20_000) -> Behaviour:
+def session_tickets(context: ssl.SSLContext, number: int = 5_000) -> Behaviour:
     """Session tickets, about 250 bytes each, before a sound answer."""
     context.num_tickets = number
 
