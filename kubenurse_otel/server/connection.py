@@ -34,6 +34,10 @@ _WAITS: Final = frozenset((Stage.READING, Stage.IDLE, Stage.LINGERING))
 """For bytes, that is: in other stages nothing is read."""
 
 
+_IN_PEACE: Final = (None, Refusal.REQUEST)
+"""Ends after which the peer may still have our last words."""
+
+
 class Connection:
     """Serves one wire until it is closed. Every callback runs on the event loop."""
 
@@ -97,7 +101,7 @@ class Connection:
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._reader.close()
-        self._wire.close()
+        self._wire.close(reset=reason not in _IN_PEACE)
         self._charge()
 
     def finish(self) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
 
 HELD_SECONDS: Final = 1.0
-MAX_HELD: Final = 2_048
+MAX_HELD: Final = 1_024
 _LEAST_BYTES: Final = 1
 """The kernel makes it what it needs at least (2,304): more than came already is not taken."""
 

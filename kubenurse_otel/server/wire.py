@@ -8,7 +8,11 @@ client's first bytes, and only where another handshake may be under way.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import socket
 import ssl
+import struct
+import termios
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +21,6 @@ from kubenurse_otel.server import arrival
 from kubenurse_otel.server.tls import Channel
 
 if TYPE_CHECKING:
-    import socket
-
     from kubenurse_otel.server.clients import Client, Clients
 
 RECORD_BYTES: Final = 16_384
@@ -27,6 +29,9 @@ UNSENT_BYTES: Final = 256 * 1024
 TLS_BYTES: Final = 32_768
 """What OpenSSL holds for a connection that has begun."""
 _EMPTY: Final = memoryview(b"")
+_INT: Final = struct.Struct("@i")
+_FORGET: Final = struct.pack("@ii", 1, 0)
+"""struct linger, socket(7): on, no seconds."""
 
 
 class NotWelcomeError(Exception):
@@ -129,14 +134,25 @@ class Wire:
             with contextlib.suppress(OSError):  # the peer is gone, which is what was wanted
                 self.send()
 
-    def close(self) -> None:
-        """Close the socket and forget what was not sent. Call it once."""
+    def close(self, *, reset: bool = False) -> None:
+        """Close the socket and forget what was not sent. Call it once.
+
+        ``reset``: what the kernel has not sent either is forgotten, too. Else it would keep it, for
+        a peer that takes nothing, for minutes.
+        """
+        if reset and self._queued_bytes():
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET)
         if self._channel is not None and not self._channel.established:
             self._clients.end_handshake(self._client)
         self._channel = None
         self._pieces.clear()
         self._unsent = _EMPTY
         self.socket.close()
+
+    def _queued_bytes(self) -> int:
+        """Of ours in the kernel, not yet acknowledged (tcp(7), SIOCOUTQ)."""
+        found = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(_INT.size))
+        return int(_INT.unpack(found)[0])
 
     def _fill(self) -> bool:
         """Make the next bytes for the socket; False where there are none."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from running_server import LOOPBACK, ask, client, get, running, until
+from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running, until
 
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import LARGE_BURST
@@ -38,6 +38,13 @@ def connect(stack: ExitStack, port: int, *, source: str = CROWD) -> socket.socke
     sock.bind((source, 0))
     sock.connect((LOOPBACK, port))
     return sock
+
+
+async def read_to_the_end(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await asyncio.get_running_loop().sock_recv(sock, 65_536):
+            pass
 
 
 async def test_unfinished_heads_cost_a_share() -> None:
@@ -67,6 +74,21 @@ async def test_few_unread_answers_of_a_client_are_kept() -> None:
             answer = await ask(here.port, "/metrics")
             assert answer.body == here.around.exposition
             assert (await ask(here.port, "/alwayshappy")).status == 200
+
+
+async def test_what_is_cut_off_stays_in_no_buffer() -> None:
+    """The kernel keeps nothing of an answer whose reader was too slow: it gets a reset, no rest."""
+    async with running() as here:
+        here.around.exposition = os.urandom(3_000_000)
+        with ExitStack() as stack:
+            slow = [connect(stack, here.port) for _ in range(SHARE_DRAINING + 1)]
+            for number, sock in enumerate(slow, start=1):
+                sock.sendall(get("/metrics"))
+                now = min(number, SHARE_DRAINING)
+                await until(lambda: held(here).count(Stage.ANSWERING) == now)  # noqa: B023 - at once
+            await until(lambda: here.around.refusals[Refusal.SLOW] == 1)
+            with pytest.raises(ConnectionResetError):
+                await read_to_the_end(slow[0])
 
 
 async def test_unread_small_answers_are_not_made() -> None:
