@@ -7,13 +7,14 @@ error: some kernels and sandboxes hide them.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from kubenurse_otel import semconv
+from kubenurse_otel import files, semconv
 from kubenurse_otel.semconv import Metric
 
 Readings = Iterable[tuple[float, tuple[str, ...]]]
@@ -45,14 +46,23 @@ def _one(value: float | None) -> Readings:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        return files.read(path).decode("ascii", "replace")
     except OSError:
         return None
 
 
+def _number(words: Sequence[str], place: int) -> int | None:
+    """The whole number at ``place``; None for all else: what the kernel does not say is no figure.
+
+    Some sandboxes and kernels write other things there than proc(5) has.
+    """
+    word = words[place] if place < len(words) else ""
+    return int(word) if re.fullmatch("[0-9]{1,20}", word) else None
+
+
 def _resident_bytes(proc: Path) -> int | None:
-    fields = (_read(proc / "self/statm") or "").split()
-    return int(fields[1]) * resource.getpagesize() if len(fields) > 1 else None
+    pages = _number((_read(proc / "self/statm") or "").split(), 1)
+    return None if pages is None else pages * resource.getpagesize()
 
 
 def _open_files(proc: Path) -> int | None:
@@ -64,12 +74,18 @@ def _open_files(proc: Path) -> int | None:
 
 def _start_time(proc: Path) -> float | None:
     """Unix seconds: boot time plus field 22 of stat in clock ticks (proc(5))."""
-    stat = _read(proc / "self/stat")
-    boot = [line for line in (_read(proc / "stat") or "").splitlines() if line.startswith("btime ")]
-    if stat is None or not boot:
+    lines = (_read(proc / "stat") or "").splitlines()
+    boot = [number for line in lines if (number := _after("btime", line)) is not None]
+    # The name may hold blanks and parentheses.
+    ticks = _number((_read(proc / "self/stat") or "").rpartition(")")[2].split(), 19)
+    if ticks is None or not boot:
         return None
-    after_name = stat.rpartition(")")[2].split()  # the name may hold blanks and parentheses
-    return int(boot[0].split()[1]) + int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    return boot[0] + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _after(name: str, line: str) -> int | None:
+    words = line.split()
+    return _number(words, 1) if words[:1] == [name] else None
 
 
 def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
@@ -95,9 +111,8 @@ def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
 def _throttled_seconds(path: Path | None) -> float | None:
     """throttled_usec (cgroup v2) or throttled_time, in nanoseconds (v1)."""
     for line in ((_read(path) if path else None) or "").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "throttled_usec":
-            return int(value) / 1e6
-        if name == "throttled_time":
-            return int(value) / 1e9
+        for name, units in (("throttled_usec", 1e6), ("throttled_time", 1e9)):
+            value = _after(name, line)
+            if value is not None:
+                return value / units
     return None

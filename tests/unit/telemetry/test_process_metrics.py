@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubenurse_otel import semconv
 from kubenurse_otel.telemetry.process import process_sources
@@ -80,3 +84,49 @@ def test_a_cpu_stat_that_lost_its_line_reads_as_nothing(tmp_path: Path) -> None:
     assert list(source()) == [(2e-5, ())]
     _write(tmp_path, {"cpu.stat": "usage_usec 3\n"})
     assert list(source()) == []
+
+
+PROC_FILES = ("stat", "self/stat", "self/statm", "self/cgroup", "cg/cpu.stat", "cg/cpu/cpu.stat")
+GARBAGE = st.binary(max_size=200) | st.lists(
+    st.sampled_from(
+        ["btime", "throttled_usec", "throttled_time", "(a)", "0::/", "3:cpu:/", "0::/../\0", "1"]
+    )
+    | st.text(max_size=5)
+    | st.integers().map(str),
+    max_size=30,
+).map(lambda words: "\n".join(" ".join(words[i : i + 3]) for i in range(len(words))).encode())
+
+
+@given(st.dictionaries(st.sampled_from(PROC_FILES), GARBAGE))
+def test_no_content_of_proc_and_of_the_cgroup_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes]
+) -> None:
+    """A figure, or none: nothing of it keeps the agent from starting, or a scrape from its rest."""
+    root = tmp_path_factory.mktemp("proc")
+    for name, content in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for source in process_sources(proc=root, cgroup=root / "cg").values():
+        for value, labels in source():
+            assert labels == ()
+            assert math.isfinite(value)
+            assert value >= -1
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device"])
+def test_what_stands_there_may_be_no_file(tmp_path: Path, kind: str) -> None:
+    """A sandbox that mounts something over it; nothing is read without end."""
+    for name in PROC_FILES:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "fifo":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+    sources = process_sources(proc=tmp_path, cgroup=tmp_path / "cg")
+    assert list(sources[semconv.PROCESS_RSS]()) == []
+    assert list(sources[semconv.PROCESS_START_TIME]()) == []
+    assert list(sources[semconv.CPU_THROTTLED]()) == []
