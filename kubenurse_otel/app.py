@@ -20,7 +20,7 @@ from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from kubenurse_otel import __version__, errors, semconv, unhandled
+from kubenurse_otel import __version__, errors, log_writer, semconv, unhandled
 from kubenurse_otel.bridge import Bridge
 from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import Config, DiscoverySource
@@ -54,6 +54,7 @@ OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
 """Checks that end at one of our own pods."""
 SWITCH_SECONDS: Final = 0.0005
 DISCOVER_AGAIN_SECONDS: Final = 5.0
+LAST_WORD_SECONDS: Final = 0.2
 GONE_SECONDS: Final = 3.8
 """After answering has ended, the process is gone after this, whatever hangs."""
 
@@ -276,6 +277,7 @@ class App:
     def _signalled(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
             _log.warning("told to stop again: gone at once")
+            log_writer.flush(LAST_WORD_SECONDS)
             os._exit(128 + number)
         self._stopping.set()
 

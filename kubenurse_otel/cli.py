@@ -169,7 +169,7 @@ def _run(_: argparse.Namespace) -> int:
     from kubenurse_otel.app import App  # noqa: PLC0415 - see above
     from kubenurse_otel.server import ServerError  # noqa: PLC0415 - see above
 
-    log.set_up(config.log)
+    writer = log.set_up(config.log)
     log.start(config)
 
     async def agent() -> None:
@@ -178,6 +178,7 @@ def _run(_: argparse.Namespace) -> int:
     try:
         asyncio.run(agent())
     except ServerError as error:
+        writer.flush()  # in the order in which it happened
         return _mistake(str(error))
     finally:
         _say(quiet=True)  # what console exporters could not write is counted already

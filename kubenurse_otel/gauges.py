@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kubenurse_otel import __version__, semconv, unhandled
+from kubenurse_otel import __version__, log_writer, semconv, unhandled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -75,6 +75,7 @@ def state_gauges(
         semconv.CERTIFICATE_EXPIRY_TIME: certificate_expiry,
         semconv.INCOMING_CHECKS: lambda: [(incoming.count(), ())],
         semconv.INVALID_ORIGINS: lambda: [(incoming.invalid, ())],
+        semconv.LOG_LINES_DROPPED: lambda: [(log_writer.dropped(), ())],
         semconv.HTTP_REFUSED: lambda: [
             (refusals[reason], (reason.value,)) for reason in semconv.Refusal
         ],

@@ -14,30 +14,35 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from kubenurse_otel import __version__
+from kubenurse_otel import __version__, log_writer
 from kubenurse_otel.config import Config, LogConfig, LogFormat
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from kubenurse_otel.log_writer import LogWriter
     from kubenurse_otel.model import CheckResult
 
 _log = logging.getLogger("kubenurse_otel.check")
 
 SUMMARY_SECONDS: Final = 300.0
 """How often a target that stays bad is mentioned again."""
+MAX_LINE: Final = 8192
+"""Characters of a text line; a longer one is cut."""
+MAX_STACK_LINES: Final = 200
+_RAW: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON does not escape by itself, and a terminal or a reader of lines obeys or cannot read."""
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-_CONTROL: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-"""What a terminal or a reader of lines obeys rather than shows, and halves of characters."""
 
+def set_up(config: LogConfig, *, stream: TextIO = sys.stderr) -> LogWriter:
+    """Send every log line of the process to ``stream``, as the configuration says.
 
-def set_up(config: LogConfig, *, stream: TextIO = sys.stderr) -> None:
-    """Send every log line of the process to ``stream``, as the configuration says."""
-    handler = logging.StreamHandler(stream)
+    Lines are written by the thread of the handler that is returned: whoever logs never waits.
+    """
+    handler = log_writer.install(stream)
     handler.setFormatter(JsonFormatter() if config.format is LogFormat.JSON else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -45,6 +50,7 @@ def set_up(config: LogConfig, *, stream: TextIO = sys.stderr) -> None:
     # Libraries that say each request, or the same failure again and again.
     for noisy in ("httpx", "urllib3", "aiohttp.access", "opentelemetry.attributes"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    return handler
 
 
 def start(config: Config) -> None:
@@ -60,18 +66,21 @@ def start(config: Config) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """2026-11-23T05:07:49.123Z WARNING what happened key=value ..."""
+    """2026-11-23T05:07:49.123Z WARNING what happened key=value ...
+
+    No control character of whoever wrote a part of the text is in it; a traceback is lines of its
+    own, indented, so that none can look like a log line.
+    """
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z"
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
-        line = _escaped(f"{moment} {record.levelname} {record.getMessage()}{fields}")
+        line = printable(f"{moment} {record.levelname} {record.getMessage()}{fields}", MAX_LINE)
         if record.exc_info:
-            # Indented, so that no line of an exception's text passes for one of ours.
-            stack = self.formatException(record.exc_info).split("\n")
-            line += "".join(f"\n    {_escaped(part)}" for part in stack)
+            stack = self.formatException(record.exc_info).splitlines()[-MAX_STACK_LINES:]
+            line = "\n    ".join((line, *(printable(part, MAX_LINE) for part in stack)))
         return line
 
 
@@ -89,12 +98,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception.stacktrace"] = self.formatException(record.exc_info)
-        return _escaped(json.dumps(line, default=str, ensure_ascii=False))
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` on one line, its control characters as JSON writes them."""
-    return _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        return _RAW.sub(
+            lambda found: f"\\u{ord(found[0]):04x}",
+            json.dumps(line, default=str, ensure_ascii=False),
+        )
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

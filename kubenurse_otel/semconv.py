@@ -558,6 +558,13 @@ HTTP_REFUSED: Final = Metric(
     ("reason",),
     "What clients of our server sent and it did not take, by reason.",
 )
+LOG_LINES_DROPPED: Final = Metric(
+    "kubenurse_log_lines_dropped_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "{line}",
+    (),
+    "Log lines that were lost: nobody read standard error in time, or it could not be written.",
+)
 UNHANDLED_EXCEPTIONS: Final = Metric(
     "kubenurse_unhandled_exceptions_total",
     MetricKind.OBSERVABLE_COUNTER,
@@ -630,6 +637,7 @@ METRICS: Final = (
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,
     HTTP_REFUSED,
+    LOG_LINES_DROPPED,
     UNHANDLED_EXCEPTIONS,
     PROCESS_CPU,
     PROCESS_RSS,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -422,8 +423,46 @@ def test_nothing_that_a_person_configures_ends_the_agent(tmp_path: Path, port: i
     assert "Traceback" not in agent.log()
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_log_that_nobody_reads_holds_nothing_up(
+    tmp_path: Path, neighbours: Path, port: int, style: str
+) -> None:
+    """Standard error is a full pipe from the start on: all is as ever, and SIGTERM ends it."""
+    environ = environment(
+        "127.0.1.1",
+        "node-a",
+        port,
+        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        KUBENURSE_EXTRA_CHECKS="refused:http://127.0.0.1:1/",
+        KUBENURSE_CHECK_INTERVAL="50ms",
+        KUBENURSE_LOG_FORMAT=style,
+    )
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kubenurse_otel"], env=inherited() | environ, stderr=writer
+    )
+    os.close(writer)
+    agent = Agent(process, "127.0.1.1", port, tmp_path / "no.log", environ)
+    try:
+        wait_for(lambda: answers(agent), seconds=20, what="its start")
+        assert checked(agent, "refused")["refused"] != "ok"
+        assert agent.metrics()["kubenurse_log_lines_dropped_total"] == 0
+        started = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - started < 10  # 0.5 s of answering, and at most 4 s for the rest
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+
+
 def answers(agent: Agent) -> bool:
-    assert agent.process.poll() is None, agent.log()
+    assert agent.process.poll() is None
     try:
         return agent.get("/ready").status == 200
     except OSError:

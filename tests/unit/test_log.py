@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubenurse_otel import log
 from kubenurse_otel.config import Config, IdentityConfig, LogConfig, LogFormat
@@ -40,17 +43,26 @@ def result(*, good: bool) -> CheckResult:
     )
 
 
+class Lines(io.StringIO):
+    """A stream; its value is what was written once the log's thread has written all."""
+
+    def getvalue(self) -> str:
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        return super().getvalue()
+
+
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+def lines() -> Iterator[Lines]:
     """What the root logger would print, put back as it was afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield io.StringIO()
+    yield Lines()
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
-def test_a_json_line_has_time_severity_body_and_fields(lines: io.StringIO) -> None:
+def test_a_json_line_has_time_severity_body_and_fields(lines: Lines) -> None:
     """One object a line, for machines."""
     log.set_up(LogConfig(format=LogFormat.JSON), stream=lines)
     logging.getLogger("kubenurse_otel.x").warning("it is %s", "slow", extra={"type": "path_b"})
@@ -65,7 +77,7 @@ def test_a_json_line_has_time_severity_body_and_fields(lines: io.StringIO) -> No
     }
 
 
-def test_a_text_line_is_for_people(lines: io.StringIO) -> None:
+def test_a_text_line_is_for_people(lines: Lines) -> None:
     """Time, severity, sentence, then fields; those with blanks are quoted."""
     log.set_up(LogConfig(), stream=lines)
     logging.getLogger("x").info("hello", extra={"a": "b", "c": "d e"})
@@ -73,7 +85,7 @@ def test_a_text_line_is_for_people(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("style", list(LogFormat))
-def test_an_exception_keeps_its_stack(lines: io.StringIO, style: LogFormat) -> None:
+def test_an_exception_keeps_its_stack(lines: Lines, style: LogFormat) -> None:
     """A bug must be found from the log."""
     log.set_up(LogConfig(format=style), stream=lines)
     try:
@@ -87,7 +99,7 @@ CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0
 
 
 @pytest.mark.parametrize("style", list(LogFormat))
-def test_no_line_holds_a_control_character(lines: io.StringIO, style: LogFormat) -> None:
+def test_no_line_holds_a_control_character(lines: Lines, style: LogFormat) -> None:
     """Whoever wrote the text: it is escaped, in the message, in a field and in an exception."""
     log.set_up(LogConfig(format=style), stream=lines)
     forged = f"b{CONTROLS}\n2026-01-01T00:00:00.000Z ERROR forged"
@@ -105,7 +117,7 @@ def test_no_line_holds_a_control_character(lines: io.StringIO, style: LogFormat)
         assert line["field"] == forged
 
 
-def test_the_level_holds_and_libraries_are_quiet(lines: io.StringIO) -> None:
+def test_the_level_holds_and_libraries_are_quiet(lines: Lines) -> None:
     """httpx's line a request holds whole URLs."""
     log.set_up(LogConfig(level="DEBUG"), stream=lines)
     logging.getLogger("httpx").info("HTTP Request: GET https://x/?secret")
@@ -114,7 +126,7 @@ def test_the_level_holds_and_libraries_are_quiet(lines: io.StringIO) -> None:
     assert "seen" in lines.getvalue()
 
 
-def test_the_start_says_what_runs_and_every_warning(lines: io.StringIO) -> None:
+def test_the_start_says_what_runs_and_every_warning(lines: Lines) -> None:
     """Once."""
     log.set_up(LogConfig(), stream=lines)
     log.start(Config(identity=IdentityConfig(node_name="n1"), warnings=("look here",)))
@@ -156,3 +168,50 @@ def test_a_target_that_is_gone_is_forgotten(caplog: pytest.LogCaptureFixture) ->
     caplog.clear()
     outcomes.tell(result(good=True))
     assert not caplog.records
+
+
+FORGED = "2026-11-23T05:07:49.123Z INFO forged"
+UNPRINTABLE = f"\x1b]0;you\x07 \x00\n{FORGED}\r\x7f\x85\x9b2J\u2028\udcff"
+
+
+def acts_on_nothing(line: str) -> bool:
+    """No control character, line separator or lone surrogate."""
+    return not {unicodedata.category(letter) for letter in line} & {"Cc", "Cs", "Zl", "Zp"}
+
+
+@pytest.mark.parametrize("style", list(LogFormat))
+def test_no_control_character_reaches_the_log(lines: Lines, style: LogFormat) -> None:
+    """Whoever wrote the text: in the sentence, in a field and in an exception."""
+    log.set_up(LogConfig(format=style), stream=lines)
+    logger = logging.getLogger("x")
+    logger.warning("a collector says %s", UNPRINTABLE, extra={"reason": UNPRINTABLE})
+    try:
+        raise ValueError(UNPRINTABLE)
+    except ValueError:
+        logger.exception("%s", UNPRINTABLE)
+    written = lines.getvalue().removesuffix("\n").split("\n")
+    assert all(acts_on_nothing(line) for line in written)
+    starts = [line for line in written if line.startswith(("2026", "{"))]
+    assert len(starts) == 2
+    assert not any(line.startswith(FORGED) for line in written)
+    if style is LogFormat.JSON:
+        first, second = (json.loads(line) for line in written)
+        assert first["reason"] == UNPRINTABLE
+        assert UNPRINTABLE in first["body"]
+        assert UNPRINTABLE in second["exception.stacktrace"]
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=100))
+def test_any_text_is_one_line(text: str) -> None:
+    """As a sentence and as a field, in both formats."""
+    record = logging.makeLogRecord({"msg": "%s", "args": (text,), "key": text})
+    for formatter in (log.TextFormatter(), log.JsonFormatter()):
+        assert acts_on_nothing(formatter.format(record))
+    assert json.loads(log.JsonFormatter().format(record))["key"] == text
+
+
+def test_a_line_has_a_bound(lines: Lines) -> None:
+    """Of a text that somebody else wrote, not all is worth a log."""
+    log.set_up(LogConfig(), stream=lines)
+    logging.getLogger("x").warning("%s", "x" * 100_000)
+    assert len(lines.getvalue()) == log.MAX_LINE + 1
