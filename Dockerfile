@@ -1,16 +1,14 @@
-# The agent's image. BASE_IMAGE has python3 (3.11 to 3.14) and ca-certificates; BUILD_IMAGE has the same
-# python3, and pip. Give both or neither.
-ARG BASE_IMAGE=python
-ARG BUILD_IMAGE=python-here
-
-# Dependabot renews a digest that it finds in a FROM, and none in an ARG.
+# The agent's image. For another base give both of
+#   --build-context python=docker-image://IMAGE        python3 (3.11 to 3.14) and ca-certificates
+#   --build-context python-here=docker-image://IMAGE   the same python3, and pip
+# (buildah and podman: container-image://). No ARG: dependabot renews a digest that it finds in a FROM.
 FROM docker.io/library/python:3.14-slim-trixie@sha256:a2b82f3c48559aa0a8446d9af49826b6e2b2016f4cd2afabfe6013ec53729170 AS python
 FROM --platform=$BUILDPLATFORM docker.io/library/python:3.14-slim-trixie@sha256:a2b82f3c48559aa0a8446d9af49826b6e2b2016f4cd2afabfe6013ec53729170 AS python-here
 
-FROM ${BASE_IMAGE} AS base
+FROM python AS base
 
 # Runs on the builder's architecture: the wheels are picked for the target's, nothing is emulated.
-FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
+FROM --platform=$BUILDPLATFORM python-here AS build
 ARG TARGETARCH
 WORKDIR /build
 COPY requirements.lock ./
@@ -37,7 +35,7 @@ RUN mkdir bin \
 # of the base can be run here, where it may be another architecture's.
 RUN --mount=type=bind,from=base,source=/,target=/base \
     test -e "/base$(readlink -f "$(command -v python3)")" \
-      || { echo "BASE_IMAGE and BUILD_IMAGE have different Pythons: give both" >&2; exit 1; } \
+      || { echo "python and python-here have not the same python3: give both as build contexts" >&2; exit 1; } \
  && mkdir plain && cd /base \
  && find . -xdev -type f -perm /6000 -exec cp --parents --preserve=mode {} /build/plain ';' \
  && chmod -R a-s /build/plain

@@ -118,8 +118,8 @@ def build(tag: str, *, architecture: str = "amd64") -> str:
         "--quiet",
         "--pull-never",
         f"--arch={architecture}",
-        f"--build-arg=BASE_IMAGE={_base_of(architecture)}",
-        f"--build-arg=BUILD_IMAGE={BUILD}",
+        f"--build-context=python=container-image://{_base_of(architecture)}",
+        f"--build-context=python-here=container-image://{BUILD}",
         # Debian's buildah (1.28) does not set these by itself.
         f"--build-arg=TARGETARCH={architecture}",
         "--build-arg=BUILDPLATFORM=linux/amd64",
