@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Config
 
+T = TypeVar("T")
+
 CONNECT_SECONDS: Final = 5.0
 KEEPALIVE_OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -41,6 +43,8 @@ KEEPALIVE_OPTIONS: Final = (
 )
 """tcp(7), in seconds: a watch is silent for minutes, and a connection that a NAT forgot must not be
 what that silence is. Noticed in 25 s; the library's defaults, as client-go's, take 165."""
+PLUGIN_SECONDS: Final = 20.0
+"""For what a kubeconfig runs to get credentials; the library would wait for ever."""
 CHUNK_BYTES: Final = 128 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 60.0
 
@@ -124,8 +128,12 @@ class Answer:
 class ApiServer:
     """The API server of our cluster, or of KUBECONFIG. Safe to use from several threads."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, plugin_seconds: float = PLUGIN_SECONDS) -> None:
         self._config = config
+        self._plugin_seconds = plugin_seconds
+        self._plugin: threading.Thread | None = None
+        self._connecting = threading.Lock()
+        """Held while credentials are asked for; ``_lock`` only while something is put down."""
         self._lock = threading.Lock()
         self._configuration: Any = None
         self._client: Any = None
@@ -208,15 +216,24 @@ class ApiServer:
             self._open.discard(answer)
 
     def _connection(self) -> tuple[Any, dict[str, str], str]:
-        with self._lock:
-            if self._client is None:
-                self._configuration, self._client = _connect(self._config)
-            client, configuration = self._client, self._configuration
-            try:
+        with self._connecting:
+            with self._lock:
+                kept = None if self._client is None else (self._configuration, self._client)
+
+            def credentials() -> tuple[Any, Any, Any]:
+                configuration, client = kept or _connect(self._config)
                 # Rereads the token once a minute (in cluster), or runs kubeconfig's own way.
-                settings = configuration.auth_settings().values()
+                return configuration, client, configuration.auth_settings().values()
+
+            try:
+                configuration, client, settings = self._in_time(credentials)
+            except ApiError:
+                raise
             except Exception as error:  # noqa: BLE001 - plugins of kubeconfig raise what they like
                 raise _no_credentials(error) from None
+            if kept is None:
+                with self._lock:
+                    self._configuration, self._client = configuration, client
         # Stripped: a token file may end in a newline, and http.client would repeat it in an error.
         headers = {one["key"]: one["value"].strip() for one in settings if one["in"] == "header"}
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
@@ -224,6 +241,30 @@ class ApiServer:
                 Problem.UNAUTHORIZED, "the API server cannot be asked: our token is no token"
             )
         return client, headers, configuration.host.rstrip("/")
+
+    def _in_time(self, ask: Callable[[], T]) -> T:
+        """What ``ask`` returns or raises; a kubeconfig's plugin may hang, and is asked once."""
+        if not self._config.discovery.kubeconfig:
+            return ask()
+        late = f"a plugin of KUBECONFIG has not answered within {self._plugin_seconds:g} s"
+        if self._plugin is not None and self._plugin.is_alive():
+            raise ApiError(Problem.UNAUTHORIZED, f"the API server cannot be asked: {late}")
+        outcome: list[T | Exception] = []
+
+        def run() -> None:
+            try:
+                outcome.append(ask())
+            except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+                outcome.append(error)
+
+        self._plugin = threading.Thread(target=run, name="kubeconfig", daemon=True)
+        self._plugin.start()
+        self._plugin.join(self._plugin_seconds)
+        if not outcome:
+            raise ApiError(Problem.UNAUTHORIZED, f"the API server cannot be asked: {late}")
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
 
 def _connect(config: Config) -> tuple[Any, Any]:

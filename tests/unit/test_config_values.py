@@ -485,6 +485,7 @@ def test_buckets(text: str, bounds: tuple[float, ...] | None) -> None:
     ("text", "checks"),
     [
         ("web:https://a/", (ExtraCheck(name="web", url="https://a/"),)),
+        ("six:http://fd00::5:8080/x", (ExtraCheck(name="six", url="http://[fd00::5]:8080/x"),)),
         (
             "web:https://a:8443/x?y=1|shop:http://b;expect=200-399",
             (

@@ -1,0 +1,84 @@
+"""Credentials of an API server: what a kubeconfig runs may hang, and holds nobody up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from probing import until
+
+from kubenurse_otel.config import Config, DiscoveryConfig
+from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HANGS = """#!/bin/sh
+echo $$ >> {pids}
+exec sleep 1000
+"""
+
+
+def kubeconfig(folder: Path, script: str) -> Path:
+    plugin = folder / "plugin"
+    plugin.write_text(script)
+    plugin.chmod(0o700)
+    file = folder / "kubeconfig"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "x",
+                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+                "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "users": [
+                    {
+                        "name": "x",
+                        "user": {
+                            "exec": {
+                                "apiVersion": "client.authentication.k8s.io/v1",
+                                "command": str(plugin),
+                            }
+                        },
+                    }
+                ],
+            }
+        )
+    )
+    return file
+
+
+async def test_a_plugin_that_hangs_is_asked_once_and_holds_nobody_up(tmp_path: Path) -> None:
+    """Each question ends with a sentence, the plugin runs once, and closing waits for nothing."""
+    pids = tmp_path / "pids"
+    file = kubeconfig(tmp_path, HANGS.format(pids=pids))
+    server = ApiServer(Config(discovery=DiscoveryConfig(kubeconfig=str(file))), plugin_seconds=0.5)
+    try:
+        for _ in range(3):
+            with pytest.raises(ApiError, match=r"has not answered within 0\.5 s") as refused:
+                server.get("/api", {}, asked="list pods", read_seconds=1)
+            assert refused.value.problem is Problem.UNAUTHORIZED
+        await until(pids.exists, seconds=60)
+        waiting = threading.Thread(target=server.close)
+        waiting.start()
+        waiting.join(5)
+        assert not waiting.is_alive()
+    finally:
+        (pid,) = pids.read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+    await until(
+        lambda: "kubeconfig" not in {thread.name for thread in threading.enumerate()}, seconds=30
+    )
+
+
+def test_a_kubeconfig_without_end_is_refused() -> None:
+    """Nothing of it is read."""
+    server = ApiServer(Config(discovery=DiscoveryConfig(kubeconfig="/dev/zero")))
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="cannot be asked"):
+        server.get("/api", {}, asked="list pods", read_seconds=1)
+    assert time.monotonic() - started < 15
