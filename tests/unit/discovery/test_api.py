@@ -62,7 +62,7 @@ async def test_a_plugin_that_hangs_is_asked_once_and_holds_nobody_up(tmp_path: P
             with pytest.raises(ApiError, match=r"has not answered within 0\.5 s") as refused:
                 server.get("/api", {}, asked="list pods", read_seconds=1)
             assert refused.value.problem is Problem.UNAUTHORIZED
-        await until(pids.exists, seconds=60)
+        await until(lambda: pids.exists() and pids.read_text().endswith("\n"), seconds=60)
         waiting = threading.Thread(target=server.close)
         waiting.start()
         waiting.join(5)
