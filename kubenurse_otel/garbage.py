@@ -2,8 +2,8 @@
 
 Checks leave no cycles, good or failed; a dead collector's exporters leave some. What grows without
 any is the interpreter's free lists (up to 2,000 tuples of each size), which only a full collection
-empties. It takes 3 to 10 ms here, so it is not for the midst of a check. After a crowd of clients
-the C library's free memory is given back, too: by itself it keeps it for the next crowd.
+empties. It takes 3 to 10 ms here, so it is not for the midst of a check. Then the C library's free
+memory is given back, too, which by itself it keeps: after a crowd of clients within seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,7 @@ class Garbage:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due = 0.0
-        self._trim_at: float | None = None
+        self._trim_at = math.inf
 
     def start(self) -> None:
         """Never look at what stands now again."""
@@ -42,15 +43,12 @@ class Garbage:
         self._due = self._clock() + FULL_SECONDS
 
     def quiet(self) -> None:
-        """Collect in full, and trim, where it is time to."""
+        """Collect in full, and trim, where it is time for either."""
         now = self._clock()
-        trims = self._trim_at is not None and now >= self._trim_at
-        if trims or now >= self._due:
+        if now >= min(self._due, self._trim_at):
             gc.collect()
-            self._due = now + FULL_SECONDS
-        if trims:
-            self._trim_at = None
             _trim()
+            self._due, self._trim_at = now + FULL_SECONDS, math.inf
 
     def trim_soon(self) -> None:
         """Something was held that is not held for long: give its memory back when it is over."""

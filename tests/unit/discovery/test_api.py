@@ -60,7 +60,7 @@ async def test_a_plugin_that_hangs_is_asked_once_and_holds_nobody_up(tmp_path: P
     try:
         for _ in range(3):
             with pytest.raises(ApiError, match=r"has not answered within 0\.5 s") as refused:
-                server.get("/api", {}, asked="list pods", read_seconds=1)
+                server.get("/api", {}, asked="list pods", read_seconds=1, max_bytes=1_000)
             assert refused.value.problem is Problem.UNAUTHORIZED
         await until(lambda: pids.exists() and pids.read_text().endswith("\n"), seconds=60)
         waiting = threading.Thread(target=server.close)
@@ -80,5 +80,5 @@ def test_a_kubeconfig_without_end_is_refused() -> None:
     server = ApiServer(Config(discovery=DiscoveryConfig(kubeconfig="/dev/zero")))
     started = time.monotonic()
     with pytest.raises(ApiError, match="cannot be asked"):
-        server.get("/api", {}, asked="list pods", read_seconds=1)
+        server.get("/api", {}, asked="list pods", read_seconds=1, max_bytes=1_000)
     assert time.monotonic() - started < 15
