@@ -56,6 +56,7 @@ class Client:
         "held_bytes",
         "made_room_at",
         "members",
+        "queued",
         "served_at",
         "waiting",
     )
@@ -68,6 +69,8 @@ class Client:
         self.served_at = self.made_room_at = 0.0
         self.waiting: dict[Member, None] = {}
         """Its connections that wait for their turn, in order (turns.py)."""
+        self.queued = False
+        """Whether it is in a queue of turns.py: once, also where those that waited have gone."""
 
     def next_waiting(self) -> Member:
         """Return the one that waits longest, which waits no more."""

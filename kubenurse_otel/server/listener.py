@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.server.arrival import stamp_arrivals
+from kubenurse_otel.server.wire import NOT_SENT_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,11 +23,11 @@ _TCP_NOTSENT_LOWAT: Final = 25
 """linux/tcp.h; Python's socket module names it from 3.13 on."""
 _BUFFERS: Final = (
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384),
-    (socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536),
-    (socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, 16_384),
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768),
+    (socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOT_SENT_BYTES),
 )
 """What the kernel may hold of one connection (it doubles the first two): a request is small, and of
-an answer no more is with it than is under way and 16 KiB."""
+an answer no more is with it than is under way and 4 KiB."""
 _ACCEPT_SECONDS: Final = 0.004
 """Then others have their turn. Refusing is quick, and who is not refused waits behind who is."""
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))

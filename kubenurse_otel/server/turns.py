@@ -1,75 +1,112 @@
 """In whose turn connections are served: who asks now and then at once, who asks a lot one by one.
 
-Owns the order and the share of time; what is done in a turn is the connection's.
+Owns the order and the share of time; what is done in a turn is the connection's. What is spent is
+CPU time: a process that gets little of the machine does as much in a slice.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from kubenurse_otel.server.clients import Client, Member
 
 SPACING_SECONDS: Final = 0.005
 """A client that was served longer ago is served at once."""
 SLICE_SECONDS: Final = 0.002
-"""Turns are given for so long; then whatever else the event loop has to do comes first."""
+"""Of CPU. Turns are given for so long; then whatever else the event loop has to do comes first."""
 REST_SECONDS: Final = 0.010
 
 
 class Turns:
     """One thing a turn, one turn a client, round and round.
 
-    The time that is spent on those who wait is at most a sixth of the event loop's: checks, and
-    clients that ask seldom, never wait for more than a slice and what one thing takes.
+    Who asks seldom is served at once, as far as that takes less than a slice of one round of the
+    event loop. The time that is spent on those who wait is at most a sixth of the event loop's:
+    checks, and clients that ask seldom, wait for little more than a slice and what one thing takes.
+    ``cpu`` gives this thread's CPU time in seconds.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, cpu: Callable[[], float] = time.thread_time
+    ) -> None:
         self._loop = loop
-        self._queue: deque[Client] = deque()
+        self._cpu = cpu
+        self._first: deque[Client] = deque()
+        """Those that had nothing waiting before: they have the next turns, in order."""
+        self._again: deque[Client] = deque()
+        self._serving: Client | None = None
         self._handle: asyncio.Handle | None = None
+        self._round: asyncio.Handle | None = None
+        self._round_ends = 0.0
 
     def ask(self, member: Member) -> None:
         """Serve ``member`` now, or in its turn."""
         client = member.client
         now = self._loop.time()
-        if not client.waiting and now - client.served_at >= SPACING_SECONDS:
+        if client.waiting or now - client.served_at < SPACING_SECONDS or self._round_is_over():
+            self.wait(member)
+        else:
             client.served_at = now
             member.serve()
-            return
-        self.wait(member)
 
     def wait(self, member: Member) -> None:
         """Serve ``member`` in its turn."""
         member.pause()
         client = member.client
-        if not client.waiting:
-            self._queue.append(client)
+        if not client.queued and client is not self._serving:
+            client.queued = True
+            self._first.append(client)
         client.waiting[member] = None
         if self._handle is None:
             self._handle = self._loop.call_soon(self._give)
 
     def close(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        for handle in (self._handle, self._round):
+            if handle is not None:
+                handle.cancel()
+        self._handle = self._round = None
+
+    def _round_is_over(self) -> bool:
+        """Whether a slice was spent in this round of the event loop on who is served at once."""
+        if self._round is None:
+            self._round = self._loop.call_soon(self._end_round)
+            self._round_ends = self._cpu() + SLICE_SECONDS
+            return False
+        return self._cpu() >= self._round_ends
+
+    def _end_round(self) -> None:
+        self._round = None
 
     def _give(self) -> None:
-        ends = self._loop.time() + SLICE_SECONDS
-        while self._queue:
-            now = self._loop.time()
-            if now >= ends:
+        ends = self._cpu() + SLICE_SECONDS
+        self._serve_one_of(
+            self._again
+        )  # so that they have some, however many come for the first time
+        while self._serve_one_of(self._first) or self._serve_one_of(self._again):
+            if self._cpu() >= ends:
                 self._handle = self._loop.call_later(REST_SECONDS, self._give)
                 return
-            client = self._queue.popleft()
-            if not client.waiting:
-                continue  # they have gone meanwhile
-            member = client.next_waiting()
-            if client.waiting:
-                self._queue.append(client)
-            client.served_at = now
-            member.serve()  # which may have it wait again
         self._handle = None
+
+    def _serve_one_of(self, queue: deque[Client]) -> bool:
+        """Give the next client of ``queue`` a turn; False where there is none."""
+        while queue:
+            client = queue.popleft()
+            client.queued = False
+            if client.waiting:
+                client.served_at = self._loop.time()
+                self._serving = client
+                client.next_waiting().serve()  # which may have it wait again
+                self._serving = None
+                if client.waiting:
+                    client.queued = True
+                    self._again.append(client)
+                return True
+            # Its connections have gone meanwhile.
+        return False

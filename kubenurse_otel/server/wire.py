@@ -29,6 +29,10 @@ UNSENT_BYTES: Final = 256 * 1024
 TLS_BYTES: Final = 32_768
 """What OpenSSL holds for a connection that has begun."""
 _EMPTY: Final = memoryview(b"")
+NOT_SENT_BYTES: Final = 4_096
+"""The kernel's TCP_NOTSENT_LOWAT for every connection (listener.py)."""
+_SIOCOUTQNSD: Final = 0x894B
+"""linux/sockios.h: in the kernel's queue and not sent."""
 _INT: Final = struct.Struct("@i")
 _FORGET: Final = struct.pack("@ii", 1, 0)
 """struct linger, socket(7): on, no seconds."""
@@ -51,6 +55,7 @@ class Wire:
         "_clients",
         "_context",
         "_pieces",
+        "_small_until",
         "_unsent",
         "peer_ended",
         "socket",
@@ -72,6 +77,7 @@ class Wire:
         self._channel: Channel | None = None
         self._pieces: deque[memoryview] = deque()
         self._unsent = _EMPTY
+        self._small_until = 0
         self.taken_bytes = 0
         """By the kernel, of all that was ever put."""
         self.peer_ended = False
@@ -110,7 +116,11 @@ class Wire:
         self._pieces.extend(memoryview(piece) for piece in pieces if piece)
 
     def send(self) -> bool:
-        """Return whether all is with the kernel. Raises OSError where the peer is gone."""
+        """Return whether all is under way. Raises OSError where the peer is gone.
+
+        False while the kernel has more of it than it tells us to add to: the socket is writable
+        again when the peer has taken of it.
+        """
         while self._unsent or self._fill():
             try:
                 sent = self.socket.send(self._unsent)
@@ -119,7 +129,12 @@ class Wire:
             self.taken_bytes += sent
             self._unsent = self._unsent[sent:]
         self._unsent = _EMPTY
-        return True
+        if self.taken_bytes - self._small_until < NOT_SENT_BYTES:
+            return True  # nor can the kernel have more than that
+        is_little = self._in_kernel(_SIOCOUTQNSD) < NOT_SENT_BYTES
+        if is_little:
+            self._small_until = self.taken_bytes
+        return is_little
 
     @property
     def held_bytes(self) -> int:
@@ -140,7 +155,7 @@ class Wire:
         ``reset``: what the kernel has not sent either is forgotten, too. Else it would keep it, for
         a peer that takes nothing, for minutes.
         """
-        if reset and self._queued_bytes():
+        if reset and self._in_kernel(termios.TIOCOUTQ):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET)
         if self._channel is not None and not self._channel.established:
             self._clients.end_handshake(self._client)
@@ -149,10 +164,9 @@ class Wire:
         self._unsent = _EMPTY
         self.socket.close()
 
-    def _queued_bytes(self) -> int:
-        """Of ours in the kernel, not yet acknowledged (tcp(7), SIOCOUTQ)."""
-        found = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(_INT.size))
-        return int(_INT.unpack(found)[0])
+    def _in_kernel(self, request: int) -> int:
+        """Return the bytes that tcp(7) counts by SIOCOUTQ (not acknowledged) or SIOCOUTQNSD."""
+        return int(_INT.unpack(fcntl.ioctl(self.socket, request, bytes(_INT.size)))[0])
 
     def _fill(self) -> bool:
         """Make the next bytes for the socket; False where there are none."""

@@ -39,10 +39,12 @@ class Loop:
         return self.handles[-1]
 
     def once(self) -> None:
-        """Run what is due next."""
-        handle = self.handles.pop(0)
-        self.now = max(self.now, handle.at)
-        handle.callback()
+        """Run one round: everything that is due next."""
+        self.now = max(self.now, min(handle.at for handle in self.handles))
+        due = [handle for handle in self.handles if handle.at <= self.now]
+        self.handles = [handle for handle in self.handles if handle.at > self.now]
+        for handle in due:
+            handle.callback()
 
 
 class Member:
@@ -70,7 +72,7 @@ class Member:
 class Room:
     def __init__(self) -> None:
         self.loop = Loop()
-        self.turns = Turns(self.loop)  # type: ignore[arg-type]
+        self.turns = Turns(self.loop, cpu=self.loop.time)  # type: ignore[arg-type]
         self.served: list[str] = []
 
     def crowd(self, address: str, count: int) -> list[Member]:
@@ -87,6 +89,7 @@ def test_who_asks_now_and_then_is_served_at_once() -> None:
     (member,) = room.crowd("a", 1)
     for _ in range(3):
         room.turns.ask(member)
+        room.loop.once()
         room.loop.now += SPACING_SECONDS
     assert room.served == ["a0"] * 3
     assert not member.paused
@@ -102,6 +105,35 @@ def test_one_turn_a_client_round_and_round() -> None:
     room.loop.once()
     assert room.served[2:] == ["a1", "b1", "a2", "a3"]
     assert not room.loop.handles
+
+
+def test_a_round_has_an_end() -> None:
+    """However many clients ask for the first time at once, they are not all served at once."""
+    room = Room()
+    members = [member for number in range(100) for member in room.crowd(f"a{number}-", 1)]
+    for member in members:
+        room.turns.ask(member)
+    assert len(room.served) <= SLICE_SECONDS / 0.0001 + 1
+    room.loop.once()
+    for member in room.crowd("b", 1):
+        room.turns.ask(member)
+    assert room.served[-1] == "b0"
+
+
+def test_who_comes_new_has_the_next_turn() -> None:
+    """A client that had none waiting is served before those who have had their turn."""
+    room = Room()
+    crowd = [member for number in range(40) for member in room.crowd(f"a{number}-", 10)]
+    for member in crowd:
+        room.turns.ask(member)
+    room.loop.once()
+    room.loop.once()
+    new = [*room.crowd("b", 2), *room.crowd("c", 1)]
+    for member in new:
+        room.turns.wait(member)
+    before = len(room.served)
+    room.loop.once()
+    assert room.served[before + 1 : before + 3] == ["b0", "c0"]
 
 
 def test_a_stranger_does_not_wait_for_a_crowd() -> None:
@@ -137,10 +169,22 @@ def test_who_has_more_to_do_waits_again() -> None:
     for member in members:
         member.again = 100
         room.turns.ask(member)
+    room.loop.once()
     while room.loop.handles:
         assert len(room.loop.handles) == 1
         room.loop.once()
     assert len(room.served) == 3 * 101
+
+
+def test_who_goes_on_and_on_goes_to_the_back() -> None:
+    """One that has more to do after each turn does not keep another from its turn."""
+    room = Room()
+    (greedy,), (other, another) = room.crowd("a", 1), room.crowd("b", 2)
+    greedy.again = 1_000
+    for member in (greedy, other, another):
+        room.turns.wait(member)
+    room.loop.once()
+    assert room.served[:5] == ["a0", "b0", "a0", "b1", "a0"]
 
 
 def test_who_has_gone_has_no_turn() -> None:
@@ -149,7 +193,12 @@ def test_who_has_gone_has_no_turn() -> None:
     members = room.crowd("a", 3)
     for member in members:
         room.turns.ask(member)
-    members[1].client.waiting.clear()
+    client = members[1].client
+    for _ in range(100):
+        client.waiting.clear()
+        room.turns.wait(members[2])
+        client.waiting.clear()
+    assert len(room.turns._first) == 1
     room.loop.once()
     assert room.served == ["a0"]
 
