@@ -94,6 +94,14 @@ def test_what_fell(outcome: Outcome, fell: list[str]) -> None:
     assert fell == verdict.fallen(outcome, verdict.FULL)
 
 
+def test_a_busy_machine_is_no_attack() -> None:
+    """In the gate a p99 that the neighbour shares by a quarter holds; one of the attack does not."""
+    loaded = replace(HELD, p99_seconds=1.2, neighbour_p99_seconds=0.3, missed=3)
+    assert [] == verdict.fallen(loaded, verdict.GATE)
+    blocked = replace(loaded, neighbour_p99_seconds=0.02)
+    assert ["p99 1200 ms"] == verdict.fallen(blocked, verdict.GATE)
+
+
 def test_a_quantile_is_a_value_that_was_there() -> None:
     """One late answer of a hundred is no p99, two are."""
     assert witness.p99([0.1] * 99 + [5.0]) == 0.1
