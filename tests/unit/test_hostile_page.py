@@ -95,7 +95,7 @@ def test_what_fell(outcome: Outcome, fell: list[str]) -> None:
 
 
 def test_a_busy_machine_is_no_attack() -> None:
-    """What the neighbour shares by a quarter holds in the gate; what only the attacked sees, not."""
+    """What the neighbour shares holds in the gate; what the attacked agent alone shows does not."""
     loaded = replace(HELD, p99_seconds=1.2, neighbour_p99_seconds=0.3, missed=3)
     assert [] == verdict.fallen(loaded, verdict.GATE)
     blocked = replace(loaded, neighbour_p99_seconds=0.02)
