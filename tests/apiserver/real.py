@@ -11,7 +11,6 @@ import http.client
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from ports import free_ports
 
 from apiserver.administrator import Administrator
 
@@ -80,7 +80,7 @@ class RealApiServer(Administrator):
         )
         token = secrets.token_hex(16)
         (directory / "tokens.csv").write_text(f'{token},admin,admin,"{ADMIN}"\n')
-        port, self._etcd_port, self._peer_port = _free_ports(3)
+        port, self._etcd_port, self._peer_port = free_ports(3)
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         super().__init__("127.0.0.1", port, ca_file=self.ca_file, token=token)
@@ -208,14 +208,3 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

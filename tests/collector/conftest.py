@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from agents import Agent, environment, running
+from ports import free_port
 
 from collector import servers
 
@@ -78,7 +79,7 @@ def prometheus_config(scraped: list[str], **otlp: Any) -> dict[str, Any]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("collector")
     neighbours = write_neighbours(folder)
-    (port,) = servers.free_ports(1)
+    port = free_port()
     with ExitStack() as running_now:
         jaeger = running_now.enter_context(servers.jaeger(folder))
         prometheus = running_now.enter_context(

@@ -12,12 +12,13 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from agents import wait_for
+from ports import free_port, free_ports
 
 from collector import binaries
 
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 40.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody had a moment ago; a process binds them itself."""
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [one.getsockname()[1] for one in sockets]
 
 
 def get(url: str, **parameters: str) -> Any:
@@ -108,7 +100,7 @@ def collector(
 ) -> Iterator[Collector]:
     """Run ``configs``, merged in order as the collector does it, with OTLP at free ports."""
     grpc_port, http_port = ports or free_ports(2)
-    (telemetry_port,) = free_ports(1)
+    telemetry_port = free_port()
     at_free_ports = {
         "receivers": {
             "otlp": {
@@ -185,7 +177,7 @@ class Prometheus:
 @contextmanager
 def prometheus(name: str, folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     """Prometheus with its OTLP receiver and exemplars, as docs/examples/collector says."""
-    (port,) = free_ports(1)
+    port = free_port()
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config))
     command = [

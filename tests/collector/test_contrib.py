@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from agents import running, wait_for
 from otlp_receiver import attributes, grpc_receiver
+from ports import free_port
 
 from collector import binaries, servers
 from collector.conftest import (
@@ -44,7 +45,7 @@ def test_the_contrib_collector_accepts_it(name: str) -> None:
 def test_failed_checks_pass_tail_sampling_and_names_pass_remote_write(tmp_path: Path) -> None:
     """A gateway with both: failed traces arrive whole, and the five names are unchanged."""
     neighbours = write_neighbours(tmp_path)
-    (port,) = servers.free_ports(1)
+    port = free_port()
     five = {
         "kubenurse_httpclient_request_duration_seconds_bucket",
         "kubenurse_httpclient_trace_request_duration_seconds_bucket",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from agents import running, wait_for
+from ports import free_port
 
 from collector import servers
 from collector.conftest import (
@@ -155,7 +156,7 @@ def test_exemplars_lead_to_traces(stack: Stack, job: str) -> None:
 def test_every_translation_strategy_keeps_the_names(tmp_path: Path) -> None:
     """A Prometheus that is set up otherwise stores the same names; so the choice is free."""
     neighbours = write_neighbours(tmp_path)
-    (port,) = servers.free_ports(1)
+    port = free_port()
     config = yaml.safe_load((EXAMPLES / "prometheus.yaml").read_text())
     assert config["otlp"]["translation_strategy"] == STRATEGIES[0]
     with ExitStack() as running_now:

@@ -16,6 +16,7 @@ import yaml
 from agents import running, wait_for
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from otlp_receiver import attributes, http_receiver
+from ports import free_port, free_ports
 
 from collector import binaries, servers
 from collector.conftest import (
@@ -124,8 +125,8 @@ def test_the_gateway_listens_on_both_families(
 def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> None:
     """The sidecar holds the agent's traces and metrics until the gateway is there."""
     neighbours = write_neighbours(tmp_path)
-    (port,) = servers.free_ports(1)
-    gateway_ports = tuple(servers.free_ports(2))
+    port = free_port()
+    gateway_ports = tuple(free_ports(2))
     assert len(gateway_ports) == 2
     with (
         http_receiver() as behind,
@@ -179,7 +180,7 @@ def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> 
 def test_a_vendor_gets_the_header_and_both_signals(tmp_path: Path) -> None:
     """docs/examples/collector/vendor.yaml over sidecar.yaml: the header is there, in no log."""
     neighbours = write_neighbours(tmp_path)
-    (port,) = servers.free_ports(1)
+    port = free_port()
     with (
         http_receiver() as vendor,
         servers.collector(
@@ -242,7 +243,7 @@ def test_a_dead_endpoint_costs_bounded_memory(tmp_path: Path) -> None:
             }
         }
     }
-    (closed,) = servers.free_ports(1)
+    closed = free_port()
     body = many_spans(500)
     with servers.collector(
         "sidecar",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import stat
 import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from agents import wait_for
 from apiserver import objects
 from apiserver.stand_in import stand_in
+from ports import free_port
 
 from image import building, container
 
@@ -90,8 +90,7 @@ class Agent:
 def agent(root: Path, folder: Path, **limits: Any) -> Iterator[Agent]:
     """The agent in a container: an API server, 12 targets, OTLP to a dead collector."""
     with ExitStack() as stack:
-        with closing(socket.create_server((ADDRESS, 0))) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         api_server = stack.enter_context(stand_in(folder))
         # The neighbour's agent is the agent itself: a wrong peer, which nothing here is about.
         api_server.put(*(objects.node(name) for name in ("node-a", "node-b")))

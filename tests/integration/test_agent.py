@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from agents import Agent, environment, inherited, launch, running, wait_for
+from ports import free_port
 from servers import FaultServer, answer
 
 NODES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2", "node-c": "127.0.1.3"}
@@ -22,8 +23,7 @@ NODES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2", "node-c": "127.0.1.3"}
 @pytest.fixture
 def port() -> int:
     """A port that is free on every address now."""
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

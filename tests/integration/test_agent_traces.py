@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import yaml
 from agents import environment, running, wait_for
 from otlp_receiver import attributes, http_receiver
+from ports import free_port
 
 from kubenurse_otel import semconv
 
@@ -18,8 +18,7 @@ KIND_INTERNAL, KIND_SERVER, KIND_CLIENT = 1, 2, 3
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 def by_name(spans: list[Any], trace_id: bytes) -> dict[str, Any]:

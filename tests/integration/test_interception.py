@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import agents
 import pytest
 import yaml
+from ports import free_port
 from running_server import running
 from servers import FaultServer, tunnel
 from servers.namespace import run_in_namespace
@@ -61,8 +61,7 @@ async def test_a_service_may_be_behind_a_proxy(
 
 def test_agents_tell_which_of_them_is_behind_a_proxy(tmp_path: Path) -> None:
     """Agent a asks b through a proxy and has no network figure; b asks a straight and has."""
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        port = int(server.getsockname()[1])
+    port = free_port()
     ways = {"node-a": ("node-b", PROXY), "node-b": ("node-a", AGENT_A)}
     environs = []
     for (node, (other, address)), own in zip(ways.items(), (AGENT_A, AGENT_B), strict=True):

@@ -6,7 +6,6 @@ Whole agents as processes, with kubenurse's own variables; everything is seen fr
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from agents import Agent, environment, running, wait_for
 from apiserver.objects import node, pod
 from apiserver.stand_in import Handler, StandIn, stand_in
+from ports import free_port
 from servers import Certificates, FaultServer, Kind, answer, redirect, silent
 
 NEIGHBOURS = "app.kubernetes.io/name=kubenurse"
@@ -28,8 +28,7 @@ REQUESTS = "kubenurse_httpclient_requests_total"
 @pytest.fixture
 def port() -> int:
     """A port that is free on every address now."""
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from kubenurse_otel.demo import main
 from kubenurse_otel.demo.cluster import Agent, DemoError, agent_environment, choose_port
@@ -43,7 +44,7 @@ def test_help_tells_what_it_does_and_where_traces_go(capsys: pytest.CaptureFixtu
 
 def test_a_free_port_is_taken_as_it_is_and_a_taken_one_replaced() -> None:
     """One agent's address in use is enough to move all of them."""
-    free = choose_port(0)
+    free = free_port()
     assert choose_port(free) == free
     with socket.create_server(("127.0.1.3", free)):
         chosen = choose_port(free)
