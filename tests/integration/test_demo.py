@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from kubenurse_otel.demo import main, play, view
-from kubenurse_otel.demo.cluster import Cluster, DemoError, choose_port
+from kubenurse_otel.demo.cluster import Cluster, DemoError
 from kubenurse_otel.demo.play import _until_up
 
 ENVIRON = {"PATH": os.environ["PATH"]}
@@ -31,8 +32,11 @@ def test_the_demo_breaks_three_things_sees_them_and_ends(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a terminal and with --seconds: plain lines, a summary, exit 0, nothing left."""
-    code = main(["--seconds", "11", "--port", str(choose_port(0))])
-    shown = capsys.readouterr().out
+    for seconds in ("11", "33", "99"):  # on a busy machine a scene may be too short
+        code = main(["--seconds", seconds, "--port", str(free_port())])
+        shown = capsys.readouterr().out
+        if "the scene was too short" not in shown:
+            break
     lines = shown.splitlines()
 
     assert code == 0
@@ -74,7 +78,7 @@ def test_a_signal_leaves_no_process_and_no_file(
     # Where the tests run in a shell's background, SIGINT is ignored by all that they start.
     heeding = ("env", "--default-signal=INT")
     demo = subprocess.Popen(
-        [*heeding, sys.executable, "-m", "kubenurse_otel", "demo", "--port", str(choose_port(0))],
+        [*heeding, sys.executable, "-m", "kubenurse_otel", "demo", "--port", str(free_port())],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -94,7 +98,7 @@ def test_a_signal_leaves_no_process_and_no_file(
 
 async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Path) -> None:
     """The demo does not go on with four agents in silence."""
-    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+    async with Cluster(port=free_port(), environ=ENVIRON) as cluster:
         await _until_up(cluster)
         rows = view.rows(await cluster.poll())
         assert len(rows) == 5 * 8
@@ -115,7 +119,7 @@ async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Pat
 
 async def test_an_agent_whose_port_is_taken_says_so(folder: Path) -> None:
     """What the agent printed last is what the person at the terminal reads."""
-    port = choose_port(0)
+    port = free_port()
     with (
         socket.create_server(("127.0.1.2", port)),
         pytest.raises(DemoError, match=r"node-2 died with exit code 1[\s\S]*KUBENURSE_PORT"),
@@ -132,7 +136,7 @@ async def test_stand_ins_that_cannot_start_are_told(
     """Their last words are in the message, and nothing is left."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DemoError, match="stand-ins did not start"):
-        async with Cluster(port=choose_port(0), environ=ENVIRON):
+        async with Cluster(port=free_port(), environ=ENVIRON):
             pass
 
     assert left_in(folder) == []
@@ -140,7 +144,7 @@ async def test_stand_ins_that_cannot_start_are_told(
 
 async def test_stand_ins_that_died_are_told(folder: Path) -> None:
     """A command that nobody follows does not hang."""
-    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+    async with Cluster(port=free_port(), environ=ENVIRON) as cluster:
         far_ends = cluster._processes["stand-ins"]
         far_ends.kill()
         await far_ends.wait()
@@ -154,7 +158,7 @@ async def test_agents_that_are_not_up_in_time_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that is far too slow gets a sentence, not an endless wait."""
-    async with Cluster(port=choose_port(0), environ=ENVIRON) as cluster:
+    async with Cluster(port=free_port(), environ=ENVIRON) as cluster:
         monkeypatch.setattr(play, "START_SECONDS", 0.0)
         with pytest.raises(DemoError, match=r"not up after 0 s; node-1, .* did not answer"):
             await _until_up(cluster)
@@ -166,7 +170,7 @@ def test_a_demo_that_cannot_start_exits_with_1_and_says_why(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A taken port is replaced and said; a failed start is one message."""
-    port = choose_port(0)
+    port = free_port()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with socket.create_server(("127.0.1.5", port)):
         assert main(["--port", str(port)]) == 1
