@@ -45,8 +45,8 @@ def test_a_lost_syn_is_loss_in_connect(network: dict[str, Any]) -> None:
     assert told["error_type"] is None
     assert told["retransmits"] == 1
     assert 0.9 <= told["loss"] <= told["connect"] < 2
-    assert told["network_round_trip"] < 0.1
-    assert told["far_end"] < 0.1
+    assert told["network_round_trip"] < 0.5
+    assert told["far_end"] < 0.5
     assert told["own_delay"] < 0.5
 
 
