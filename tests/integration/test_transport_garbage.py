@@ -85,8 +85,14 @@ async def checker(certificates: Certificates, tmp_path: Path) -> AsyncIterator[C
 
 
 def extra(url: str, **more: object) -> Target:
-    fields = {"key": "extra", "type": "extra", "kind": TargetKind.EXTRA, "interval_seconds": 5.0}
-    return Target(url=url, timeout_seconds=SOON, **{**fields, **more})  # type: ignore[arg-type] # fields of many types
+    fields = {
+        "key": "extra",
+        "type": "extra",
+        "kind": TargetKind.EXTRA,
+        "interval_seconds": 5.0,
+        "timeout_seconds": 10.0,
+    }
+    return Target(url=url, **{**fields, **more})  # type: ignore[arg-type] # fields of many types
 
 
 async def test_a_good_check_leaves_no_garbage(
@@ -111,8 +117,8 @@ async def test_no_fault_of_a_server_leaves_garbage(
 ) -> None:
     """Whatever it does, and the client does not speak TLS as it should either."""
     server = serve(BEHAVIOURS[name])
-    await checker.check(extra(server.url()))
-    await checker.check(extra(server.url(scheme="https")))
+    await checker.check(extra(server.url(), timeout_seconds=SOON))
+    await checker.check(extra(server.url(scheme="https"), timeout_seconds=SOON))
     assert not uncollected()
 
 
@@ -131,7 +137,7 @@ async def test_no_failure_to_connect_leaves_garbage(
             for target in (
                 extra(f"http://127.0.0.1:{closed_port}/"),
                 extra(f"http://two.test:{closed_port}/"),
-                extra(f"http://{host}:{port}/"),
+                extra(f"http://{host}:{port}/", timeout_seconds=1.0),
                 extra("http://no-such-name.invalid/"),
                 extra(expired.url(scheme="https")),
                 extra(

@@ -89,7 +89,9 @@ async def test_a_silent_proxy_is_a_connect_timeout(
     """A tunnel that never opens is a connection that never came."""
     proxy = serve(BEHAVIOURS["silent"])
 
-    checked = await prober.check("https://127.0.0.1:1/", proxy=via(proxy.port), timeout_seconds=1.0)
+    checked = await prober.check_in_peace(
+        "https://127.0.0.1:1/", proxy=via(proxy.port), timeout_seconds=1.0
+    )
 
     failure = checked.probe.failure
     assert failure is not None
