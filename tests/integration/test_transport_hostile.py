@@ -126,13 +126,21 @@ async def test_header_lines_are_counted(serve: Callable[..., FaultServer], probe
 # --- key exchange --------------------------------------------------------------------------------
 
 
+def offer_alone(context: ssl.SSLContext, group: str) -> None:
+    """Let a server know no other group; an older Python (3.11.2) knows not all."""
+    try:
+        context.set_ecdh_curve(group)
+    except ssl.SSLError as error:
+        pytest.skip(f"this Python cannot set {group}: {error}")
+
+
 @pytest.mark.parametrize("group", ["ffdhe4096", "ffdhe8192"])
 async def test_a_large_group_is_refused(
     serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates, group: str
 ) -> None:
     """A TLS 1.3 server that knows only large finite-field groups does not get us to compute."""
     context = certificates.context()
-    context.set_ecdh_curve(group)
+    offer_alone(context, group)
     server = serve(answer(), tls=context)
     await prober.check(serve(answer(), tls=certificates.context()).url())
 
@@ -151,7 +159,7 @@ async def test_another_group_is_no_failure(
 ) -> None:
     """A server that asks for another curve, or for a small group, gets it."""
     context = certificates.context()
-    context.set_ecdh_curve(curve)
+    offer_alone(context, curve)
     server = serve(answer(), tls=context)
 
     assert (await prober.check(server.url())).probe.failure is None
