@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import msgspec
 
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
+from kubenurse_otel.errors import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -115,7 +116,7 @@ class Book(Generic[View]):
         try:
             view = self._ask(name)
         except ApiError as error:
-            self.problem = error
+            self.problem = without_frames(error)
             self._unread.add(name)
             # Not one time-out a name: ask for none while the server does not answer.
             forbidden = error.problem is Problem.FORBIDDEN

@@ -19,6 +19,7 @@ from kubenurse_otel import unhandled
 from kubenurse_otel.discovery.api import Answer, ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, MAX_LIST_BYTES, ListError, read_list
 from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
+from kubenurse_otel.errors import without_frames
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
@@ -280,6 +281,7 @@ class Follower(Generic[Item]):
         self._on_change()
 
     def _failed(self, error: ApiError) -> None:
+        without_frames(error)  # it is kept, and they hold what was read
         if self._stopping.is_set():
             return
         if error.problem in (Problem.UNREACHABLE, Problem.UNAUTHORIZED):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import threading
 import time
@@ -23,6 +24,7 @@ from kubenurse_otel.config import (
     TrustConfig,
 )
 from kubenurse_otel.discovery import bounded, follow
+from kubenurse_otel.discovery.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +177,17 @@ async def test_a_watch_without_end_is_given_up(cluster: StandIn, config: Config)
         await seen.until_chosen("a")
         cluster.put(node("b"), pod("b", "10.0.0.9"))
         await seen.until_chosen("a", "b", seconds=60)
+
+
+async def test_what_a_refused_answer_held_goes_with_it(cluster: StandIn, config: Config) -> None:
+    """A problem that is kept holds no frame of its reading: megabytes of an event without end."""
+    cluster.faults["watch pods"].append(Endless(CHUNKED, chunk(b"x" * CHUNK)))
+    async with following(config) as seen:
+        await seen.until_state("an event without end", seconds=60)
+        kept = [one for one in gc.get_objects() if isinstance(one, ApiError)]
+        of_this = [one for one in kept if "an event without end" in str(one)]
+        assert of_this
+        assert [None] * len(of_this) == [one.__traceback__ for one in of_this]
 
 
 async def test_a_watch_is_bounded_in_bytes(
