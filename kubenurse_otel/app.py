@@ -209,6 +209,8 @@ class App:
     def neighbourhood_changed(self, neighbourhood: Neighbourhood) -> None:
         """Take what discovery found."""
         self._neighbourhood = neighbourhood
+        # A list held megabytes while it was read; one that was refused holds them in its error.
+        self._garbage.trim_soon()
         try:
             self._replan()
         except Exception as error:  # noqa: BLE001 - the edge of one round: the last targets stay
