@@ -24,7 +24,7 @@ _BEGIN: Final = (
 )
 _NOT_RUN: Final = "-"
 _COLUMNS: Final[dict[str, Callable[[Outcome], str]]] = {
-    "connections there were": lambda one: f"{one.opened:,}",
+    "connections there were": lambda one: f"{one.opened:,}" if one.opened else _NOT_RUN,
     "peak MiB (RSS, sockets)": lambda one: (
         f"{_figure(one.peak_mib)} ({_figure(one.peak_rss_mib)}, {_figure(one.peak_sockets_mib)})"
     ),
