@@ -113,10 +113,11 @@ def test_discovery_names_the_authority_that_is_gone(
         trust=TrustConfig(ca_file=ca_file, token_file=tmp_path / "token"),
     )
     with closing(ApiServer(config)) as api:
-        api.get("/version", {}, asked="get the version", read_seconds=5).__exit__(None, None, None)
+        with api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000):
+            pass
         ca_file.unlink()
         with pytest.raises(ApiError, match=f"{ca_file}: No such file"):
-            api.get("/version", {}, asked="get the version", read_seconds=5)
+            api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000)
 
     assert len(server.requests) == 1
 
