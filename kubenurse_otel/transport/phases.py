@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
+from kubenurse_otel.transport import round_trip
 from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SENT
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 
@@ -23,8 +24,6 @@ CLOCK_STEP_TOLERANCE_NS: Final = 50_000
 """How far the clocks' distance may move during a check, beyond the reading's own uncertainty."""
 PLAUSIBLE_NS: Final = 100_000
 """How far a kernel stamp may lie on the wrong side of our own mark."""
-RTO_MIN_US: Final = 200_000
-"""TCP_RTO_MIN (include/net/tcp.h): nothing is sent again any sooner."""
 _NS: Final = 1_000_000_000
 
 
@@ -109,7 +108,7 @@ class _KernelTimes:
         # came (to its tick): as long ago as the last acknowledgement.
         established_ns = marks.info_at_connect_ns - info.last_ack_received_ms * 1_000_000
         taken_ns = max(0, min(established_ns, used.ended_ns) - used.started_ns)
-        usual_ns = _least_round_trip_ns(marks) or 0
+        usual_ns = round_trip.least_ns(marks) or 0
         return taken_ns, max(0, taken_ns - usual_ns)
 
     def sent(self, step: Sent) -> tuple[int, int]:
@@ -352,7 +351,8 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
     """The peer kernel's acknowledgement of the connection's first bytes, else the least round trip.
 
     Only the first bytes are acknowledged at once (quick-ack mode); later ones may be 40 ms late.
-    An acknowledgement that is not earlier than the answer's first byte came with it: no measure.
+    An acknowledgement that is not earlier than the answer's first byte came with it, and a late one
+    waited for it (HAProxy switches quick-ack mode off): no measure.
     """
     assert marks.first_byte is not None
     acknowledged: int | None = None
@@ -369,26 +369,17 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
         answered_at = times.received(answer)
     assert figures.request is not None
     possible = figures.request - figures.request_loss
-    if acknowledged is not None and sent_at <= acknowledged < answered_at:
+    least_ns = round_trip.least_ns(marks)
+    if (
+        acknowledged is not None
+        and sent_at <= acknowledged < answered_at
+        and not round_trip.is_late(acknowledged - sent_at, least_ns)
+    ):
         figures.round_trip = min(acknowledged - sent_at, possible)
         figures.round_trip_source = source
-    elif (least_ns := _least_round_trip_ns(marks)) is not None:
+    elif least_ns is not None:
         figures.round_trip = min(least_ns, possible)
         figures.round_trip_source = "min_rtt"
-
-
-def _least_round_trip_ns(marks: Marks) -> int | None:
-    """tcpi_min_rtt, if it is one. It is ~0 before the first sample.
-
-    A handshake whose SYN was sent again leaves no sample. Then the only one may be an answer that
-    the far end sent again, after a retransmission timeout: one of that length is no round trip.
-    """
-    info, connected = marks.info_at_end, marks.info_at_connect
-    if info is None or not 0 < info.min_rtt_us < 0xFFFFFFFF:
-        return None
-    if connected is not None and connected.retransmits and info.min_rtt_us >= RTO_MIN_US:
-        return None
-    return info.min_rtt_us * 1000
 
 
 def _split(marks: Marks, figures: _Figures) -> Split:

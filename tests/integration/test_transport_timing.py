@@ -48,6 +48,24 @@ def parts(split: Split) -> float:
     return split.duration + (split.receive or 0.0)
 
 
+async def test_who_acknowledges_late_is_no_slow_network(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """Before HAProxy a request is acknowledged 40 ms later: that is the far end's time."""
+    server = serve(answer(delay_seconds=80 * MS), quick_acks=False)
+
+    checked = await best_of(
+        lambda: prober.check(server.url()), lambda split: split.network_round_trip
+    )
+
+    split = checked.measured.split
+    assert checked.measured.round_trip_source == "min_rtt"
+    assert split.network_round_trip is not None
+    assert split.network_round_trip < 8 * MS
+    assert split.far_end is not None
+    assert split.far_end >= 72 * MS
+
+
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
 async def test_a_slow_far_end_is_far_end(
     *,

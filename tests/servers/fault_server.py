@@ -103,12 +103,14 @@ class FaultServer:
 
     ``requests`` are the heads it read, ``writes`` when it wrote (time.monotonic()), ``errors``
     what TLS or the peer did to its threads. With ``tls`` the handshake comes before the behaviour.
+    Without ``quick_acks`` it acknowledges late, as HAProxy does (tcp-smart-accept).
     """
 
     behaviour: Behaviour
     host: str = "127.0.0.1"
     port: int = 0
     tls: ssl.SSLContext | None = None
+    quick_acks: bool = True
     accepted: int = 0
     requests: list[Request] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
@@ -119,6 +121,8 @@ class FaultServer:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, self.port), family=family, backlog=512)
         self.port = self._listener.getsockname()[1]
+        if not self.quick_acks:  # accepted sockets inherit it
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []

@@ -150,6 +150,39 @@ def test_an_acknowledgement_with_the_answer_is_no_measure() -> None:
     assert timeline.split.network_round_trip == pytest.approx(280e-6)
 
 
+@pytest.mark.parametrize(
+    ("late_ns", "source", "round_trip"),
+    [
+        (7 * MS, "request_ack", 7_250e-6),
+        (8 * MS + 31 * US, "min_rtt", 280e-6),
+        (41 * MS, "min_rtt", 280e-6),
+    ],
+)
+def test_a_late_acknowledgement_is_no_round_trip(
+    late_ns: int, source: str, round_trip: float
+) -> None:
+    """Who acknowledges after 8 ms beyond the least round trip waited for the answer to go with."""
+    marks = plain(far_end_ns=60 * MS)
+    acknowledged = marks.stamps[-1]
+    marks.stamps[-1] = Stamp(STAMP_ACKNOWLEDGED, 99, acknowledged.realtime_ns + late_ns)
+    timeline = measure(marks)
+    assert timeline.round_trip_source == source
+    assert timeline.split.network_round_trip == pytest.approx(round_trip)
+    assert timeline.split.far_end == pytest.approx(60e-3 + 250e-6 - round_trip)
+
+
+def test_a_late_acknowledgement_of_a_hello_is_no_round_trip() -> None:
+    """The far end's thinking over a ClientHello is not the network either."""
+    marks = encrypted()
+    hello = next(step for step in marks.steps if isinstance(step, Received))
+    later = Received(hello.stage, hello.user_ns + 60 * MS, REALTIME + 61 * MS)
+    marks.steps[1] = later
+    marks.stamps[1] = Stamp(STAMP_ACKNOWLEDGED, 517, REALTIME + 905 * US + 41 * MS)
+    timeline = measure(marks)
+    assert timeline.round_trip_source == "min_rtt"
+    assert timeline.split.network_round_trip == pytest.approx(280e-6)
+
+
 def test_on_a_kept_connection_the_acknowledgement_may_be_late_and_is_not_used() -> None:
     """A reused connection's round trip is tcpi_min_rtt, and it has no setup."""
     marks = plain()
