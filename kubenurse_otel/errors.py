@@ -30,6 +30,7 @@ class ErrorType(StrEnum):
     CONNECTION_REFUSED = "connection_refused"
     HOST_UNREACHABLE = "host_unreachable"
     NETWORK_UNREACHABLE = "network_unreachable"
+    NO_LOCAL_PORT = "no_local_port"
     CONNECT_TIMEOUT = "connect_timeout"
     CONNECTION_RESET = "connection_reset"
     PROXY_ERROR = "proxy_error"
@@ -86,6 +87,10 @@ class TooCostlyError(CheckError):
     """What the far end sends is made of so many pieces that reading on would hold up others."""
 
 
+class NoLocalPortError(OSError):
+    """EADDRNOTAVAIL though this node has an address to connect from: it lacks a free port."""
+
+
 class OwnTimeoutError(CheckError):
     """Time was up, and most of it had gone by in our own process."""
 
@@ -126,7 +131,7 @@ _OWN_SHORTAGE: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
 )
 # What connect(2) answers for routes that lead nowhere: no route, `blackhole` (EINVAL), `prohibit`
-# (EACCES), a policy hook of this node (EPERM), no address of that family or no free local port.
+# (EACCES), a policy hook of this node (EPERM), or no address of our own of that family.
 _NO_WAY_OUT: Final = frozenset(
     {
         errno.ENETUNREACH,
@@ -206,6 +211,7 @@ RULES: Final = (
     # Also after the handshake: with TLS 1.3 the far end's refusal comes with the first read.
     Rule(ssl.SSLError, ErrorType.TLS_HANDSHAKE_FAILED),
     # The kernel's word.
+    Rule(NoLocalPortError, ErrorType.NO_LOCAL_PORT),
     Rule(OSError, ErrorType.OTHER, codes=_OWN_SHORTAGE),
     Rule(OSError, ErrorType.DNS_SERVER_FAILURE, phases=_DNS),
     Rule(ConnectionRefusedError, ErrorType.CONNECTION_REFUSED),
@@ -238,6 +244,9 @@ SENTENCES: Final = {
     "pod is gone, or a router or firewall on the way says so",
     ErrorType.NETWORK_UNREACHABLE: "this node has no way to the network of {target}{detail}: look "
     "at its routes, its CNI, its address family and its network policies",
+    ErrorType.NO_LOCAL_PORT: "this pod has no free local port to connect to {target} from{detail}: "
+    "it says nothing about the far end; look at net.ipv4.ip_local_port_range and at what holds the "
+    "ports (ss -tan, TIME-WAIT too)",
     ErrorType.CONNECT_TIMEOUT: "{target} did not answer the connection attempt in time{detail}: "
     "packets are dropped on the way, or the host is down or overloaded",
     ErrorType.CONNECTION_RESET: "the connection to {target} was reset while {doing}{detail}: the "

@@ -212,6 +212,8 @@ def _address(text: str) -> str:
     bracketed = re.fullmatch(r"\[([^\]]*:[^\]]*)\]", text)
     address = bracketed[1] if bracketed else text
     if not is_address(address):
+        if "%" in address and is_address(address.partition("%")[0]):
+            raise InvalidTextError("without a zone: what follows % belongs to one machine")
         raise InvalidTextError
     return str(ipaddress.ip_address(address))
 

@@ -195,6 +195,7 @@ _FAILED: Final = {
     "connection_refused": "Not the network: the far node itself said no, so nothing runs there.",
     "tls_certificate_expired": "Not the network, not the application: who renews that certificate?",
     "wrong_peer": "Another node's agent answers at its address: look at IPAM and routes.",
+    "no_local_port": "Not the network: this machine has no free port left.",
     "own_timeout": "Not the network: this machine is too busy.",
 }
 _FAILED_IN: Final = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kubenurse_otel.errors import without_frames
+from kubenurse_otel.transport.addresses import with_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,9 @@ class DeadlineExceededError(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a look-up found: addresses in the order to try, and when it ran (monotonic ns)."""
+    """What a look-up found: addresses in the order to try (with a
+    zone where they need one), and when it ran (monotonic ns).
+    """
 
     addresses: tuple[str, ...]
     started_ns: int
@@ -141,7 +144,7 @@ def _ask(
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         ended_ns = time.monotonic_ns()
-        addresses = interleave([(family, str(at[0])) for family, _, _, _, at in found])
+        addresses = interleave([(family, _written(at)) for family, _, _, _, at in found])
         result = Answer(addresses, started_ns, ended_ns)
     except Exception as error:  # noqa: BLE001 - of any kind: whoever waits must hear of it
         result = LookUpError(without_frames(error), started_ns, time.monotonic_ns())
@@ -149,6 +152,11 @@ def _ask(
         loop.call_soon_threadsafe(finished, host, future, result)
     except RuntimeError:  # the loop is closed: nobody waits any more
         return
+
+
+def _written(at: tuple[str | int | bytes, ...]) -> str:
+    """An address as getaddrinfo has it; (address, port, flow, scope) of IPv6."""
+    return with_zone(str(at[0]), int(at[3]) if len(at) > 3 else 0)
 
 
 def _expire(expiry: asyncio.Future[None]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -14,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel import errors
-from kubenurse_otel.transport import kernel
+from kubenurse_otel.transport import addresses, kernel
 from kubenurse_otel.transport.effort import Effort
 from kubenurse_otel.transport.hello import refuse_large_groups
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
@@ -24,24 +25,26 @@ from kubenurse_otel.transport.resolve import DeadlineExceededError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from kubenurse_otel.transport.addresses import SocketAddress
+
 ATTEMPT_DELAY_SECONDS: Final = 0.25
 """RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
 READ_BYTES: Final = 16_384
 
 
 async def connect(
-    addresses: tuple[str, ...], port: int, *, deadline: float, marks: Marks
+    candidates: tuple[str, ...], port: int, *, deadline: float, marks: Marks
 ) -> socket.socket:
     """Connect to the first address that answers (happy eyeballs, RFC 8305 section 5).
 
     Raises DeadlineExceededError, or the last address's OSError where all failed. Every address
     that was tried stands in ``marks.attempts``, the one that won in ``marks.used``.
     """
-    if len(addresses) == 1:
-        return await _attempt(addresses[0], port, deadline=deadline, marks=marks)
+    if len(candidates) == 1:
+        return await _attempt(candidates[0], port, deadline=deadline, marks=marks)
     race = _Race()
     try:
-        for address in addresses:
+        for address in candidates:
             race.enter(_attempt(address, port, deadline=deadline, marks=marks))
             # The next one's turn comes when this one failed, or took too long.
             await race.wait(ATTEMPT_DELAY_SECONDS)
@@ -91,20 +94,23 @@ class _Race:
 
 async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) -> socket.socket:
     """One address. Raises OSError, also where another address was faster."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
     marks.attempts.append(attempt)
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(addresses.family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     except OSError as error:  # EMFILE, or a family that this host lacks
         attempt.ended_ns, attempt.error = time.monotonic_ns(), error
         raise
     try:
-        await _connect(sock, (address, port), deadline=deadline, attempt=attempt)
-    except OSError as error:
-        attempt.ended_ns, attempt.error = time.monotonic_ns(), error
+        await _connect(
+            sock, addresses.socket_address(address, port), deadline=deadline, attempt=attempt
+        )
+    except OSError as raised:
+        attempt.ended_ns = time.monotonic_ns()
+        no_port = raised.errno == errno.EADDRNOTAVAIL and addresses.has_source(address, port)
+        attempt.error = errors.NoLocalPortError(*raised.args) if no_port else raised
         sock.close()
-        raise
+        raise attempt.error from None
     except BaseException:  # cancelled: another address won, or we are shutting down
         attempt.ended_ns, attempt.abandoned = time.monotonic_ns(), True
         sock.close()
@@ -120,7 +126,7 @@ async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) ->
 
 
 async def _connect(
-    sock: socket.socket, address: tuple[str, int], *, deadline: float, attempt: Attempt
+    sock: socket.socket, address: SocketAddress, *, deadline: float, attempt: Attempt
 ) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     attempt.started_ns = time.monotonic_ns()

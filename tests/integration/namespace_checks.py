@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probing import Prober, block_event_loop_during
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 ROUTES = """
 ip addr add 10.77.0.1/24 dev lo
 ip addr add fd77::1/64 dev lo nodad
+ip addr add fe80::77/64 dev lo nodad
 ip route add blackhole 10.99.1.0/24
 ip route add unreachable 10.99.2.0/24
 ip route add prohibit 10.99.3.0/24
@@ -138,6 +141,36 @@ async def network_checks(prober: Prober) -> dict[str, dict[str, Any]]:
     return results
 
 
+async def local_port_checks(prober: Prober) -> dict[str, dict[str, Any]]:
+    """Two local ports and both taken; then no IPv6 address to connect from."""
+    results: dict[str, dict[str, Any]] = {}
+    with FaultServer(answer()) as server, contextlib.ExitStack() as stack:
+        set_sysctl("ipv4/ip_local_port_range", "40000 40001")
+        for _ in range(2):
+            taken = stack.enter_context(socket.socket())
+            taken.connect((server.host, server.port))
+        results["no_port"] = told(await prober.check(server.url()))
+        set_sysctl("ipv4/ip_local_port_range", "32768 60999")
+        results["port_again"] = told(await prober.check(server.url()))
+        set_sysctl("ipv6/conf/lo/disable_ipv6", "1")
+        results["no_ipv6_address"] = told(await prober.check("http://[::1]:80/"))
+    return results
+
+
+def set_sysctl(name: str, value: str) -> None:
+    Path("/proc/sys/net", name).write_text(value)
+
+
+async def zone_checks() -> dict[str, dict[str, Any]]:
+    with FaultServer(answer(), host="::") as server:
+        names = {"zoned.test": ["fe80::77%1"], "unzoned.test": ["fe80::77"]}  # lo is 1
+        async with Prober(names=names) as prober:
+            return {
+                name: told(await prober.check(f"http://{name}.test:{server.port}/"))
+                for name in ("zoned", "unzoned")
+            }
+
+
 async def main() -> None:
     subprocess.run(["sh", "-ec", ROUTES], check=True)  # noqa: ASYNC221 - before anything runs
     subprocess.run(["nft", "-f", "-"], input=RULES, text=True, check=True)  # noqa: ASYNC221 - as above
@@ -146,6 +179,8 @@ async def main() -> None:
             await prober.check(server.url())  # what only the first check costs
             dns = await dns_checks(prober, server.port)
             network = await network_checks(prober)
+            network |= await zone_checks()
+            network |= await local_port_checks(prober)
     json.dump({"dns": dns, "network": network}, sys.stdout)
 
 

@@ -38,6 +38,25 @@ def test_no_way_there(network: dict[str, Any], case: str, error_type: str) -> No
     assert told["events"] == ["connect_start"]
 
 
+def test_without_a_free_local_port_nobody_else_is_blamed(network: dict[str, Any]) -> None:
+    """It is told apart from a missing address, for which the kernel has the same word."""
+    told = network["no_port"]
+
+    assert (told["error_type"], told["phase"]) == ("no_local_port", "connect")
+    assert "ip_local_port_range" in told["message"]
+    assert "EADDRNOTAVAIL" in told["message"]
+    assert network["port_again"]["error_type"] is None
+    assert network["no_ipv6_address"]["error_type"] == "network_unreachable"
+    assert "EADDRNOTAVAIL" in network["no_ipv6_address"]["message"]
+
+
+def test_a_link_local_address_is_reached_in_its_zone(network: dict[str, Any]) -> None:
+    """As a look-up gives it; without the zone it leads nowhere."""
+    assert network["zoned"]["error_type"] is None
+    assert network["zoned"]["peer"] == "fe80::77"
+    assert network["unzoned"]["error_type"] == "network_unreachable"
+
+
 def test_a_lost_syn_is_loss_in_connect(network: dict[str, Any]) -> None:
     """The second that a lost SYN costs is loss, and neither network nor far end."""
     told = network["lost_syn"]

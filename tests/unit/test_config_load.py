@@ -229,6 +229,8 @@ def test_which_booleans_are_kubenurses() -> None:
         ("KUBENURSE_EXTRA_CHECKS", "me_service:http://a", "no built-in check has"),
         ("KUBENURSE_PORT", "80800", "wants a port from 1 to 65535"),
         ("KUBENURSE_LISTEN_ADDRESS", "localhost", "wants an IPv4 or IPv6 address"),
+        ("KUBENURSE_LISTEN_ADDRESS", "fe80::1%eth0", "without a zone"),
+        ("KUBENURSE_INGRESS_URL", "http://[fe80::1%25eth0]/", "without a zone"),
         ("KUBENURSE_NODE_NAME", "$(NODE_NAME)", "wants a Kubernetes name"),
         ("KUBENURSE_DISCOVERY", "consul", "wants kubernetes or static"),
         ("KUBENURSE_TRACE_RATIO", "2", "wants a number from 0 to 1"),

@@ -53,6 +53,11 @@ CASES = [
     (os_error(errno.EACCES), Phase.CONNECT, "network_unreachable"),
     (os_error(errno.EINVAL), Phase.REQUEST, "_OTHER"),
     (os_error(errno.EADDRNOTAVAIL), Phase.CONNECT, "network_unreachable"),
+    (
+        errors.NoLocalPortError(errno.EADDRNOTAVAIL, "words"),
+        Phase.CONNECT,
+        "no_local_port",
+    ),
     (os_error(errno.ETIMEDOUT), Phase.CONNECT, "connect_timeout"),
     (TimeoutError(), Phase.CONNECT, "connect_timeout"),
     (os_error(errno.ECONNRESET), Phase.CONNECT, "connection_reset"),

@@ -121,3 +121,10 @@ async def test_no_more_threads_than_the_bound() -> None:
         resolve._running[f"stuck-{number}.example"] = [loop.create_future()]
     with pytest.raises(DeadlineExceededError):
         await resolve("localhost", deadline=loop.time() + 0.05)
+
+
+async def test_a_zone_stays_with_its_address() -> None:
+    """A link-local address without it leads nowhere (RFC 4007); numbers as the kernel has them."""
+    loop = asyncio.get_running_loop()
+    answer = await ThreadResolver()("fe80::1%lo", deadline=loop.time() + 5)
+    assert answer.addresses == (f"fe80::1%{socket.if_nametoindex('lo')}",)

@@ -1,0 +1,37 @@
+"""Addresses as the resolver writes them, to what the kernel takes; whether one of ours suits."""
+
+from __future__ import annotations
+
+import socket
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+def family(address: str) -> socket.AddressFamily:
+    """AF_INET6 of an IPv6 address, else AF_INET."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def with_zone(address: str, scope: int) -> str:
+    """``fe80::1%2`` (RFC 4007 section 11): of a link-local address the scope is a part."""
+    return f"{address}%{scope}" if scope else address
+
+
+def socket_address(address: str, port: int) -> SocketAddress:
+    """What connect(2) takes; Python drops a zone that stands in the address."""
+    host, _, scope = address.partition("%")
+    return (host, port, 0, int(scope)) if scope else (host, port)
+
+
+def has_source(address: str, port: int) -> bool:
+    """Whether this host has an address of its own to reach ``address`` from.
+
+    TCP says EADDRNOTAVAIL without one, as it does without a free port. UDP has ports of its own,
+    and its connect(2) sends nothing.
+    """
+    with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(socket_address(address, port))
+        except OSError:
+            return False
+    return True
