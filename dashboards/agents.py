@@ -193,18 +193,19 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Spans dropped, items rejected, series beyond a limit",
+                "Spans dropped, items rejected, log lines lost, series beyond a limit",
                 "Spans worth keeping that were not exported, by reason; spans and points that a "
-                "collector rejected; label sets too many.",
+                "collector rejected; log lines that nobody read in time; label sets too many.",
                 [
                     Query(
                         f"sum by (reason) ({rate('kubenurse_telemetry_spans_dropped_total')})",
                         "spans: {{reason}}",
                     ),
                     Query(
-                        f"sum by (signal) ({rate('kubenurse_telemetry_rejected_items_total')})",
-                        "rejected: {{signal}}",
+                        or_zero(f"sum({rate('kubenurse_telemetry_rejected_items_total')})"),
+                        "rejected",
                     ),
+                    Query(f"sum({rate('kubenurse_log_lines_dropped_total')})", "log lines"),
                     Query(
                         or_zero(f"sum({rate('kubenurse_telemetry_series_overflowed_total')})"),
                         "series",
