@@ -120,11 +120,11 @@ def of_http(
     """Read an HTTP answer; header names are in lower case, ``now`` is Unix seconds."""
     name = _status_name(status)
     if 300 <= status < 400:
-        to = headers.get("location", "nowhere")
-        return failure(
-            f"HTTP {status}",
-            f"{name}: redirects are not followed, set the endpoint that it leads to: {to}",
+        to = headers.get("location", "")
+        advice = (
+            f"set the endpoint that it leads to: {to}" if to else "and this one names no Location"
         )
+        return failure(f"HTTP {status}", f"{name}: redirects are not followed, {advice}")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         body = _unpacked(body, headers.get("content-encoding", ""))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from kubenurse_otel import semconv, unhandled
 from kubenurse_otel.telemetry.answers import Answer, Result, failure
+from kubenurse_otel.text import printable
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
@@ -175,20 +176,20 @@ class _Telling:
         self._noted[answer.cause] = now
         if now - last >= QUIET_SECONDS:
             _log.warning(
-                "exporting %s to %s: %s (said once while it goes on;"
-                " kubenurse_telemetry_rejected_items_total counts)",
+                "exporting %s to %s: %s (said once while it goes on%s)",
                 self._signal,
                 self._where,
                 self._shown(answer.reason),
+                "; kubenurse_telemetry_rejected_items_total counts"
+                if answer.rejected
+                else "; nothing was rejected",
             )
 
     def _shown(self, reason: str) -> str:
         """Text of the far end may be in it: one line, printable, short, and none of our secrets."""
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
-        reason = " ".join(_USER_AND_QUERY.sub("...", reason).split())
-        reason = "".join(sign if sign.isprintable() else "?" for sign in reason)
-        return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
+        return printable(" ".join(_USER_AND_QUERY.sub("...", reason).split()), _LONGEST_REASON)
 
 
 def _secrets(otlp: OtlpConfig) -> list[str]:

@@ -64,6 +64,14 @@ def test_more_than_nothing_cannot_be_rejected() -> None:
     assert of_message(message.SerializeToString(), TRACES, sent=3).result is Result.SUCCESS
 
 
+def test_a_redirect_to_nowhere_gives_no_advice() -> None:
+    """304, or a 3xx without a Location: there is no endpoint to be set."""
+    to = of_http(307, {"location": "https://b/v1/traces"}, b"", TRACES, sent=1, now=0.0)
+    assert to.reason.endswith("set the endpoint that it leads to: https://b/v1/traces")
+    nowhere = of_http(304, {}, b"", TRACES, sent=1, now=0.0)
+    assert nowhere.reason.endswith("not followed, and this one names no Location")
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 def test_what_unpacks_to_more_than_an_answer_is_refused(pack: object) -> None:
     """A few hundred bytes that would be a hundred megabytes are unpacked to 64 KiB at most."""

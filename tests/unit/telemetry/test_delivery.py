@@ -153,6 +153,15 @@ def test_rejections_are_said_again_after_a_quiet_time(caplog: pytest.LogCaptureF
     assert rig.sums == {"partial": 4, "success": 4, semconv.TELEMETRY_REJECTED_ITEMS.name: 8}
 
 
+def test_a_warning_is_no_rejection(caplog: pytest.LogCaptureFixture) -> None:
+    """It names no counter that has not counted, and its control characters are escaped."""
+    rig = Rig()
+    rig.answers = [Answer(result=Result.SUCCESS, cause="warning", reason="old\x1b[2J client")]
+    assert rig.delivery.deliver("batch")
+    (said,) = caplog.messages
+    assert "old\\x1b[2J client (said once while it goes on; nothing was rejected)" in said
+
+
 def test_ever_new_reasons_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Each cause is said once, and so many at most until it works again."""
     rig = Rig()
@@ -167,8 +176,8 @@ def test_ever_new_reasons_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) 
     [
         ("to http://user:pw@x.example/a?token=abc", "to http://...x.example/a?..."),
         ("Bearer tok3n-tok3n and tok3n-tok3n", "*** and ***"),
-        ("one\r\ntwo\x1b[2J\x9b", "one two?[2J?"),
-        ("x" * 1000, "x" * 400 + "..."),
+        ("one\r\ntwo\x1b[2J\x9b", "one two\\x1b[2J\\x9b"),
+        ("x" * 1000, "x" * 397 + "..."),
     ],
 )
 def test_text_of_the_far_end_is_one_short_line_without_secrets(
