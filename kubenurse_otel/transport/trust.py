@@ -89,16 +89,22 @@ class _Watched(Generic[T]):
             if self._value is None:
                 raise
             if signature != self._signature:
-                # Of a token's file never what was read.
-                reason = str(error) if isinstance(error, AuthoritiesError) else type(error).__name__
                 _log.warning(
-                    "%s cannot be read (%s: %s): the one before stays in use",
+                    "%s cannot be read (%s): the one before stays in use",
                     self._what,
-                    ", ".join(map(str, self._paths)),
-                    reason,
+                    self._reason(error),
                 )
         self._signature = signature
         return self._value
+
+    def _reason(self, error: OSError | ValueError) -> str:
+        """Name the file and what is wrong; never what was read, which may be a token."""
+        if isinstance(error, AuthoritiesError):
+            return str(error)
+        files = ", ".join(map(str, self._paths))
+        if isinstance(error, OSError):
+            return f"{error.filename or files}: {error.strerror or type(error).__name__}"
+        return f"{files}: {type(error).__name__}"
 
 
 class TrustStore:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,22 @@ def test_a_changed_ca_makes_a_new_context_and_half_a_file_keeps_the_old(
     assert "stays in use" in caplog.text
     trustme.CA().cert_pem.write_to_path(str(config.ca_file))
     assert store.context(Trust.API_SERVER) is not first
+
+
+def test_what_is_wrong_with_a_replaced_file_is_said(
+    config: TrustConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the file that it is about, and not with those that are well."""
+    extra = tmp_path / "extra.crt"
+    trustme.CA().cert_pem.write_to_path(str(extra))
+    store = TrustStore(replace(config, extra_ca=extra), clock=Clock())
+    before = store.context(Trust.WORKLOAD)
+    extra.unlink()
+    os.mkfifo(extra)
+    assert store.context(Trust.WORKLOAD) is before
+    (said,) = caplog.messages
+    assert f"({extra}: is no regular file)" in said
+    assert str(config.ca_file) not in said
 
 
 def test_a_missing_extra_ca_is_an_error_of_the_check(config: TrustConfig) -> None:
