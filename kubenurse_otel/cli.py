@@ -132,8 +132,9 @@ def _url(text: str) -> str:
     try:
         return parse_url(text).text
     except InvalidTextError as error:
-        wants = f"http:// or https:// URL that can be asked {error}".rstrip()
-        raise argparse.ArgumentTypeError(f"{hidden(text)!r} is no {wants}") from None
+        raise argparse.ArgumentTypeError(
+            f"{hidden(text)!r} is no http:// or https:// URL that can be asked, wants one {error}"
+        ) from None
 
 
 def _timeout(text: str) -> float:

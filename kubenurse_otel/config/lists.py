@@ -63,7 +63,7 @@ def _extra_check(entry: str) -> ExtraCheck:
     try:
         url = parse_url(url).text
     except InvalidTextError as error:
-        raise InvalidTextError(f"with an http or https URL for {name} {error}".rstrip()) from None
+        raise InvalidTextError(f"with an http or https URL for {name}, one {error}") from None
     return ExtraCheck(name=name, url=url, expect=(int(expect[1]), int(expect[2] or expect[1])))
 
 

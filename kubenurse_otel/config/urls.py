@@ -42,14 +42,18 @@ class Url:
 def parse_url(text: str) -> Url:
     """Raise InvalidTextError for all that is no plain http(s) URL with a host."""
     # urlsplit drops line breaks and tabs silently, so they are refused before it.
-    if not re.fullmatch(rf"[\x21-\x7e]{{1,{_LONGEST}}}", text) or "\\" in text:
-        raise InvalidTextError
+    if not re.fullmatch(r"[\x21-\x7e]*", text) or "\\" in text:
+        raise InvalidTextError(
+            "of printable ASCII, without spaces and backslashes (a host as xn--..., else %20)"
+        )
+    if len(text) > _LONGEST:
+        raise InvalidTextError(f"of at most {_LONGEST} characters")
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise InvalidTextError from None
+        raise InvalidTextError("with brackets around an IPv6 address, and only there") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
-        raise InvalidTextError
+        raise InvalidTextError("that begins with http:// or https:// and a host")
     if "@" in parts.netloc:
         raise InvalidTextError("without user and password")
     if "#" in text:
@@ -74,11 +78,11 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     An IPv6 address may be without brackets where it can only be read in one way, as templates such
     as ``http://$(HOST_IP):4318`` make it.
     """
-    authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", text)
+    authority = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([^:\[\]]*))?", text)
     if authority is not None:
-        return HOST.parse(authority[1]), PORT.parse(authority[2]) if authority[2] else None
+        return _host(authority[1]), _port(authority[2]) if authority[2] else None
     if "[" in text or "]" in text:
-        raise InvalidTextError
+        raise InvalidTextError("with brackets around an IPv6 address, and only there")
     return _split_without_brackets(text)
 
 
@@ -90,10 +94,24 @@ def _split_without_brackets(text: str) -> tuple[str, int | None]:
     """
     host, _, port = text.rpartition(":")
     if not is_address(host) or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
-        return HOST.parse(text), None
+        return _host(text), None
     if is_address(text) and len(port) < 4 and port not in ("80", "443"):
         raise InvalidTextError("with the IPv6 address in brackets")
-    return HOST.parse(host), int(port)
+    return _host(host), int(port)
+
+
+def _host(text: str) -> str:
+    try:
+        return HOST.parse(text)
+    except InvalidTextError:
+        raise InvalidTextError(f"with {HOST.wants} (without a zone) as host") from None
+
+
+def _port(text: str) -> int:
+    try:
+        return PORT.parse(text if text.isdigit() else "")
+    except InvalidTextError:
+        raise InvalidTextError(f"with {PORT.wants}") from None
 
 
 def _base_url(text: str) -> str:
