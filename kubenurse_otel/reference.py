@@ -66,9 +66,10 @@ def traces() -> str:
     """docs/traces.md."""
     names = _semconv_names()
     attributes = names["attributes"]
+    on_traces = {*semconv.EVENTS, semconv.EVENT_INTERIM}
     return _MADE + _TRACES.format(
         spans=_names(names["span names"]),
-        events=_names(name for name in names["httptrace events"] if name.value in semconv.EVENTS),
+        events=_names(name for name in names["httptrace events"] if name.value in on_traces),
         ours=_names(name for name in attributes if name.value.startswith("kubenurse.")),
         conventions=_names(
             name

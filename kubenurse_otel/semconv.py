@@ -44,8 +44,10 @@ EVENT_GOT_CONN: Final = "got_conn"
 """A connection is there, new or reused."""
 EVENT_WROTE_REQUEST: Final = "wrote_request"
 """The request is with the kernel."""
+EVENT_INTERIM: Final = "got_1xx_response"
+"""An interim answer began (100 Continue, 103 Early Hints); on traces only."""
 EVENT_FIRST_BYTE: Final = "got_first_resp_byte"
-"""The first byte of the answer is here."""
+"""The first byte of the answer is here: of the final one, after any interim ones."""
 EVENTS: Final = (
     EVENT_DNS_START,
     EVENT_DNS_DONE,

@@ -62,10 +62,10 @@ class Answer:
         "_fields",
         "_head_bytes",
         "_head_lines",
-        "_interim",
         "_method",
         "_status",
         "headers",
+        "interim_count",
         "keep_alive",
         "status_code",
         "version",
@@ -79,18 +79,25 @@ class Answer:
         """Names in lower case."""
         self.keep_alive = False
         """The far end goes on with the connection, by its own word."""
+        self.interim_count = 0
+        """Interim answers (1xx but 101) that came before it."""
         self._method = method
         self._buffer = Buffer()
         self._fields = FieldLines()
         self._status: int | None = None
         """Of the head that is being read, once its first line is there."""
-        self._head_bytes = self._head_lines = self._interim = 0
+        self._head_bytes = self._head_lines = 0
         self._body: SizedBody | None = None
 
     @property
     def finished(self) -> bool:
         """Nothing more of it is wanted."""
         return self._body is not None and self._body.finished
+
+    @property
+    def begun(self) -> bool:
+        """A byte of it is here, or of an interim answer whose end is not."""
+        return self._body is not None or self._status is not None or len(self._buffer) > 0
 
     @property
     def whole(self) -> bool:
@@ -134,8 +141,10 @@ class Answer:
         if self._body is not None:
             if not self._body.finished:
                 self._body.end()
-        elif len(self._buffer) or self._head_bytes:
+        elif self.begun:
             raise ClosedEarlyError("in the middle of its answer")
+        elif self.interim_count:
+            raise ClosedEarlyError("after an interim answer, without a final one")
         else:
             raise ClosedEarlyError("without an answer")
 
@@ -178,8 +187,8 @@ class Answer:
         if chunked and not _NO_TRAILERS.isdisjoint(elements(values(fields, b"trailer"))):
             raise MalformedResponseError("it announces a trailer that cannot be one")
         if 100 <= status <= 199 and status != 101:
-            self._interim += 1
-            if self._interim > MAX_INTERIM_RESPONSES:
+            self.interim_count += 1
+            if self.interim_count > MAX_INTERIM_RESPONSES:
                 raise MalformedResponseError(f"over {MAX_INTERIM_RESPONSES} interim answers")
             return
         self.status_code, self.headers = status, fields

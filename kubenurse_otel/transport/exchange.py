@@ -73,6 +73,7 @@ class Exchange:
             if data:
                 before = answer.chunks
                 answer.feed(data)
+                self._mark_interim(answer, received)
                 self._connection.effort.add(answer.chunks - before)
             else:
                 answer.end()
@@ -83,6 +84,17 @@ class Exchange:
         if marks.first_byte is None:
             marks.first_byte = received
         marks.last_byte = received
+
+    def _mark_interim(self, answer: Answer, received: Received | None) -> None:
+        """What ``_mark`` took for the answer's first byte may have been an interim answer's."""
+        marks = self._connection.marks
+        while len(marks.interim) < answer.interim_count and marks.first_byte is not None:
+            marks.interim.append(marks.first_byte)
+            # The next one's first byte is in this read, too, if it is here at all.
+            if answer.begun or len(marks.interim) < answer.interim_count:
+                marks.first_byte = received
+            else:
+                marks.first_byte = marks.last_byte = None
 
 
 def _request(method: bytes, target: bytes, headers: Headers) -> bytes:

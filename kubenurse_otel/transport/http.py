@@ -168,7 +168,7 @@ class _Course:
                 try:
                     return await self._send(idle, headers)
                 except (ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
-                    if self.marks.first_byte is not None:
+                    if self.marks.answered:
                         raise
                 # The far end closed it as we wrote: that says nothing (RFC 9112 section 9.3.1).
                 idle.close()
@@ -262,6 +262,7 @@ class _Course:
             await self._pass(proxy, connection)
             connection.stage = Stage.REQUEST
             self.marks.first_byte = self.marks.last_byte = None
+            self.marks.interim.clear()
         self._at_proxy = False
         if self._request.url.scheme == "https":
             self.phase = Phase.TLS

@@ -79,8 +79,10 @@ class Marks:
     got_connection_ns: int | None = None
     steps: list[Sent | Received] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
+    interim: list[Received] = field(default_factory=list)
+    """The read that brought the first bytes of each interim answer."""
     first_byte: Received | None = None
-    """The read that brought the first bytes of the response (of its plain text over TLS)."""
+    """The read that brought the first bytes of the final answer (of its plain text over TLS)."""
     last_byte: Received | None = None
     reused: bool = False
     """On a connection kept from an exchange before."""
@@ -100,6 +102,11 @@ class Marks:
     @property
     def connected(self) -> bool:
         return self.reused or self.used is not None
+
+    @property
+    def answered(self) -> bool:
+        """A byte of an answer came, be it an interim one."""
+        return self.first_byte is not None or bool(self.interim)
 
     @property
     def retransmits(self) -> int:

@@ -328,10 +328,11 @@ def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
 
 
 def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line: _Line) -> None:
+    first_sent, last_sent = times.sent(request)
+    so_far = _interim(marks, first_sent, times, line)
     if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
         figures.unanswered, _ = _waited(marks, Stage.REQUEST, times)
         return
-    first_sent, last_sent = times.sent(request)
     first_byte = times.received(marks.first_byte)
     if first_byte < first_sent:
         # An answer before the request's last byte left: 4xx to half a request, or a broken stamp.
@@ -341,10 +342,21 @@ def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line
     figures.request = first_byte - first_sent
     figures.request_loss = min(last_sent - first_sent, figures.request)
     figures.loss += figures.request_loss
-    line.reach(semconv.EVENT_FIRST_BYTE, first_byte, after=figures.request)
+    line.reach(semconv.EVENT_FIRST_BYTE, first_byte, after=max(0, figures.request - so_far))
     if marks.last_byte is not None:
         figures.receive = max(0, times.received(marks.last_byte) - first_byte)
     _round_trip(marks, request, times, figures)
+
+
+def _interim(marks: Marks, first_sent: int, times: _Times, line: _Line) -> int:
+    """Tell of each interim answer; how far after the request the last one came."""
+    so_far = 0
+    for interim in marks.interim:
+        at_ns = times.received(interim)
+        after = max(0, at_ns - first_sent - so_far)
+        line.reach(semconv.EVENT_INTERIM, at_ns, after=after)
+        so_far += after
+    return so_far
 
 
 def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -> None:
@@ -357,7 +369,7 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
     assert marks.first_byte is not None
     acknowledged: int | None = None
     sent_at, source = times.sent(request)[1], "request_ack"
-    answered_at = times.received(marks.first_byte)
+    answered_at = times.received((*marks.interim, marks.first_byte)[0])
     if not marks.reused and not marks.encrypted and figures.proxy == 0:
         acknowledged = times.acknowledged(request)
     elif not marks.reused and marks.encrypted and figures.proxy == 0:

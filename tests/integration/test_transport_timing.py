@@ -212,10 +212,19 @@ async def test_a_proxy_on_the_way_is_near_and_the_rest_far_end(
     assert 39 * MS <= split.far_end < 60 * MS
 
 
+def offsets_of(checked: Checked) -> list[tuple[str, Any]]:
+    """The events of the CLIENT span that have an offset, in order."""
+    return [
+        (event.name, event.attributes[semconv.OFFSET])
+        for event in checked.client_span.events
+        if event.attributes and semconv.OFFSET in event.attributes
+    ]
+
+
 async def test_interim_responses_do_not_hide_the_answer(
     serve: Callable[..., FaultServer], prober: Prober
 ) -> None:
-    """The first byte is that of the first response (as Go's httptrace has it), 1xx included."""
+    """The final answer's first byte counts; interim ones (100, 103) are events before it."""
     server = serve(interim(delay_seconds=40 * MS))
 
     checked = await best_of(lambda: prober.check(server.url()), lambda split: split.request)
@@ -224,8 +233,69 @@ async def test_interim_responses_do_not_hide_the_answer(
     assert checked.measured.status_code == 200
     assert split.request is not None
     assert split.receive is not None
-    assert split.request < 39 * MS
-    assert split.receive >= 39 * MS
+    assert split.far_end is not None
+    assert 39 * MS <= split.far_end <= split.request < 80 * MS
+    assert split.receive < 39 * MS
+    names, offsets = zip(*offsets_of(checked)[-4:], strict=True)
+    assert names == (
+        semconv.EVENT_WROTE_REQUEST,
+        semconv.EVENT_INTERIM,
+        semconv.EVENT_INTERIM,
+        semconv.EVENT_FIRST_BYTE,
+    )
+    sent, first, second, final = offsets
+    assert sent <= first < second <= final
+    assert second - first >= 39 * MS
+    assert final == pytest.approx(split.duration)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
+async def test_an_interim_answer_is_told_from_the_final_one_however_it_is_cut(
+    serve: Callable[..., FaultServer], prober: Prober, piece_bytes: int
+) -> None:
+    """One interim answer, one event, and the first byte after it."""
+    data = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"
+
+    def behave(connection: Any) -> None:
+        connection.read_request()
+        for start in range(0, len(data), piece_bytes):
+            connection.send(data[start : start + piece_bytes])
+
+    checked = await prober.check(serve(behave).url())
+
+    assert checked.measured.status_code == 204
+    names = [name for name, _ in offsets_of(checked)]
+    assert names.count(semconv.EVENT_INTERIM) == 1
+    assert names[-2:] == [semconv.EVENT_INTERIM, semconv.EVENT_FIRST_BYTE]
+
+
+async def test_without_a_final_answer_an_interim_one_is_none(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """Nothing but an interim answer came: the request waits on, and its end says so."""
+
+    def hold(connection: Any) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        connection.hold()
+
+    def leave(connection: Any) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+    held = await prober.check(serve(hold).url(), timeout_seconds=0.4)
+    left = await prober.check(serve(leave).url())
+
+    assert held.probe.failure is not None
+    assert (held.probe.failure.error_type, held.probe.failure.phase) == (
+        "response_timeout",
+        "request",
+    )
+    assert held.measured.split.request is None
+    assert offsets_of(held)[-1][0] == semconv.EVENT_INTERIM
+    assert left.probe.failure is not None
+    assert left.probe.failure.error_type == "connection_closed_early"
+    assert "after an interim answer, without a final one" in left.probe.failure.message
 
 
 async def test_a_long_body_is_receive_time(
