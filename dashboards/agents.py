@@ -16,7 +16,7 @@ from dashboards.panels import (
     table,
     time_series,
 )
-from dashboards.queries import AGENT, on_node, or_zero, rate, series
+from dashboards.queries import AGENT, on_node, or_zero, quantile, rate, series
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def build() -> Dashboard:
             _by_node(
                 "Own delay, p90",
                 "How long checks waited for the agent itself. It is part of no network figure.",
-                f"histogram_quantile(0.9, sum by ({AGENT}, le) ({rate(_OWN_DELAY + '_bucket')}))",
+                quantile(0.9, _OWN_DELAY, AGENT),
                 SECONDS,
             )
         )
@@ -94,7 +94,7 @@ def build() -> Dashboard:
             _by_node(
                 "Event loop lag, p90",
                 "How late the agent's event loop runs its timers.",
-                f"histogram_quantile(0.9, sum by ({AGENT}, le) ({rate(_LAG + '_bucket')}))",
+                quantile(0.9, _LAG, AGENT),
                 SECONDS,
             )
         )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.panels import PER_SECOND, RATIO, SECONDS, Query, heat, row, stat, time_series
-from dashboards.queries import API_SERVER, RATE, mean, only, or_zero, quantile, rate, series, where
+from dashboards.queries import (
+    API_SERVER,
+    RATE,
+    buckets,
+    mean,
+    only,
+    or_zero,
+    quantile,
+    rate,
+    series,
+    where,
+)
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -21,8 +32,7 @@ _FAILURES: Final = "kubenurse_check_failures_total"
 def build() -> Dashboard:
     success = f"avg_over_time({series('kubenurse_check_success', _BOTH)}[{RATE}])"
     lookups = mean(_PHASES, "type", _DNS)
-    node_lookups_sum = where(rate(_PHASES + "_sum", _DNS))
-    node_lookups = where(rate(_PHASES + "_count", _DNS))
+    node_lookups = mean(_PHASES, "source_node", _DNS, join=where)
     return (
         frame(
             "api-server",
@@ -120,7 +130,7 @@ def build() -> Dashboard:
                 "Look-ups",
                 "How long look-ups take, over all checks that need one. A second band at 1 or 5 s"
                 " is a resolver's timeout: answers are lost.",
-                f"sum by (le) ({rate(_PHASES + '_bucket', _DNS)})",
+                buckets(_PHASES, _DNS),
                 exemplars=True,
             )
         )
@@ -138,8 +148,7 @@ def build() -> Dashboard:
                 "Mean time of a look-up, by the node that asks.",
                 [
                     Query(
-                        f"topk(10, sum by (source_node) ({node_lookups_sum})"
-                        f" / (sum by (source_node) ({node_lookups}) > 0))",
+                        f"topk(10, {node_lookups})",
                         "{{source_node}}",
                     )
                 ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dashboards.panels import (
@@ -16,29 +17,24 @@ from dashboards.panels import (
     table,
     time_series,
 )
-from dashboards.queries import RATE, RULE, rate, series, where
+from dashboards.queries import RATE, RULE, mean, rate, series, where
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
     from grafana_foundation_sdk.builders.table import Panel as TablePanel
 
+_ROUND_TRIP: Final = "kubenurse_network_round_trip_seconds"
 _PAIR: Final = "source_node, target_node"
 _NEIGHBOURS: Final = 'target_node!=""'
 _IN: Final = f'{{{RULE}, node=~"$node"}}'
 
 
 def build() -> Dashboard:
-    round_trips = where(rate("kubenurse_network_round_trip_seconds_sum"), more=_NEIGHBOURS)
-    counts = where(rate("kubenurse_network_round_trip_seconds_count"), more=_NEIGHBOURS)
     failing = where(
         f"(1 - avg_over_time({series('kubenurse_check_success')}[{RATE}]))", more=_NEIGHBOURS
     )
-    by_zone = "source_zone, target_zone"
-    zone_sum = where(rate("kubenurse_network_round_trip_seconds_sum"), more=_NEIGHBOURS, zones=True)
-    zone_count = where(
-        rate("kubenurse_network_round_trip_seconds_count"), more=_NEIGHBOURS, zones=True
-    )
+    between_zones = partial(where, more=_NEIGHBOURS, zones=True)
     return (
         frame("nodes", "Node to node", "Who reaches whom, and how fast.")
         .with_panel(
@@ -58,7 +54,7 @@ def build() -> Dashboard:
             matrix(
                 "Network round trip: from (rows) to (columns)",
                 "Mean time to the other node's kernel and back; no application is in it.",
-                f"sum by ({_PAIR}) ({round_trips}) / (sum by ({_PAIR}) ({counts}) > 0)",
+                mean(_ROUND_TRIP, _PAIR, join=partial(where, more=_NEIGHBOURS)),
                 row="source_node",
                 column="target_node",
                 unit=SECONDS,
@@ -117,8 +113,7 @@ def build() -> Dashboard:
                 "Mean network round trip by zone of the source and of the target.",
                 [
                     Query(
-                        f"sum by ({by_zone}) ({zone_sum})"
-                        f" / (sum by ({by_zone}) ({zone_count}) > 0)",
+                        mean(_ROUND_TRIP, "source_zone, target_zone", join=between_zones),
                         "{{source_zone}} to {{target_zone}}",
                     )
                 ],

@@ -15,7 +15,7 @@ from dashboards.panels import (
     table,
     time_series,
 )
-from dashboards.queries import CHOSEN, RULE, mean, or_zero, rate, series, share, where
+from dashboards.queries import CHOSEN, RULE, loss, mean, or_zero, rate, series, share, where
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def build() -> Dashboard:
                 "Checks that waited for a retransmission",
                 "Share of all checks that lost time to a lost packet.",
                 share(
-                    rate("kubenurse_loss_delay_seconds_count"),
-                    rate("kubenurse_own_delay_seconds_count"),
+                    rate("kubenurse_lossy_checks_total"),
+                    rate("kubenurse_checks_timed_total"),
                     "",
                 ),
                 unit=RATIO,
@@ -182,13 +182,7 @@ def build() -> Dashboard:
                 [
                     Query(_overall("kubenurse_network_round_trip_seconds"), "network round trip"),
                     Query(_overall("kubenurse_far_end_duration_seconds"), "far end"),
-                    Query(
-                        or_zero(
-                            f"sum({rate('kubenurse_loss_delay_seconds_sum', CHOSEN)})"
-                            f" / sum({rate('kubenurse_own_delay_seconds_count', CHOSEN)})"
-                        ),
-                        "loss",
-                    ),
+                    Query(loss(CHOSEN), "loss"),
                     Query(_overall("kubenurse_own_delay_seconds"), "own delay"),
                 ],
                 unit=SECONDS,

@@ -2,11 +2,18 @@
 
 Works on scraped and on pushed metrics: no bucket is chosen by ``le`` (a scrape stores le="1.0",
 OTLP "1"), and a label that only one of them has is matched so that it may be missing.
+
+Works on classic and on native histograms (Prometheus 3 makes native ones of ours if it is told to:
+``convert_classic_histograms_to_nhcb``), by `or`: one side has no series. Nothing needs the number
+of observations of a native one: MetricsQL has no histogram_count(), and refuses the whole query.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OWN: Final = 'cluster=~"$cluster", namespace=~"$namespace"'
 """Every agent series that the variables choose; "All" is .*, which a missing label matches, too."""
@@ -63,16 +70,43 @@ def on_node(value: str) -> str:
     )
 
 
-def quantile(share: float, metric: str, by: str = "", more: str = "") -> str:
-    """Return a quantile of a histogram; ``by`` are the labels that stay."""
+def quantile(
+    share: float, metric: str, by: str = "", more: str = "", *, join: Callable[[str], str] = str
+) -> str:
+    """Return a quantile of a histogram; ``by`` are the labels that stay.
+
+    ``join`` is what is done to each rate, such as ``where``. The two forms are not summed together:
+    histogram_quantile() of both at once is nothing.
+    """
+    classic, native = join(rate(metric + "_bucket", more)), join(rate(metric, more))
     labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share}, sum by ({labels}) ({rate(metric + '_bucket', more)}))"
+    return (
+        f"histogram_quantile({share}, sum by ({labels}) ({classic}))"
+        f" or histogram_quantile({share}, sum by ({by}) ({native}))"
+    )
 
 
-def mean(metric: str, by: str, more: str = "") -> str:
+def mean(metric: str, by: str, more: str = "", *, join: Callable[[str], str] = str) -> str:
     """Return the mean of what a histogram observed; absent where it observed nothing."""
-    total, count = rate(metric + "_sum", more), rate(metric + "_count", more)
-    return f"sum by ({by}) ({total}) / (sum by ({by}) ({count}) > 0)"
+    total, count = join(rate(metric + "_sum", more)), join(rate(metric + "_count", more))
+    return (
+        f"sum by ({by}) ({total}) / (sum by ({by}) ({count}) > 0)"
+        f" or histogram_avg(sum by ({by}) ({join(rate(metric, more))})) >= 0"
+    )
+
+
+def buckets(metric: str, more: str = "", *, join: Callable[[str], str] = str) -> str:
+    """Return a histogram by le, or the native one whole, as a heat map takes it."""
+    classic, native = join(rate(metric + "_bucket", more)), join(rate(metric, more))
+    return f"sum by (le) ({classic}) or on () sum({native})"
+
+
+def loss(more: str = "", *, join: Callable[[str], str] = str) -> str:
+    """Return the seconds that a check loses to retransmissions in the mean; 0 without loss."""
+    checks = f"sum({join(rate('kubenurse_checks_timed_total', more))})"
+    lossy = f"sum({join(rate('kubenurse_lossy_checks_total', more))})"
+    seconds = mean("kubenurse_loss_delay_seconds", "", more, join=join)
+    return or_zero(f"({seconds}) * {lossy} / {checks}")
 
 
 def share(part: str, whole: str, by: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.panels import PER_SECOND, RATIO, SECONDS, Query, heat, row, stat, table, time_series
-from dashboards.queries import RATE, SERVICES, mean, only, quantile, rate, series, where
+from dashboards.queries import RATE, SERVICES, buckets, mean, only, quantile, rate, series, where
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def build() -> Dashboard:
             heat(
                 "Ingress: time of a check",
                 "How the checks of me_ingress are spread.",
-                f"sum by (le) ({rate(_DURATION + '_bucket', only('me_ingress'))})",
+                buckets(_DURATION, only("me_ingress")),
                 exemplars=True,
             )
         )
@@ -112,7 +112,7 @@ def build() -> Dashboard:
             heat(
                 "Service: time of a check",
                 "How the checks of me_service are spread.",
-                f"sum by (le) ({rate(_DURATION + '_bucket', only('me_service'))})",
+                buckets(_DURATION, only("me_service")),
                 exemplars=True,
             )
         )

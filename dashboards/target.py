@@ -15,7 +15,7 @@ from dashboards.panels import (
     time_series,
     traces,
 )
-from dashboards.queries import RATE, or_zero, rate, series, where
+from dashboards.queries import RATE, buckets, loss, mean, or_zero, quantile, rate, series, where
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -94,13 +94,7 @@ def build() -> Dashboard:
                 "A check's mean seconds lost to retransmissions, in the network, at the far end,"
                 " and waiting for this agent itself (in no other figure).",
                 [
-                    Query(
-                        or_zero(
-                            f"sum({_sum('kubenurse_loss_delay_seconds_sum')})"
-                            f" / sum({_sum(_OWN_DELAY + '_count')})"
-                        ),
-                        "loss",
-                    ),
+                    Query(loss(_TYPE, join=where), "loss"),
                     Query(_mean("kubenurse_network_round_trip_seconds"), "network round trip"),
                     Query(_mean("kubenurse_far_end_duration_seconds"), "far end"),
                     Query(_mean(_OWN_DELAY), "own delay"),
@@ -112,7 +106,7 @@ def build() -> Dashboard:
             heat(
                 "Checks",
                 "How the checks are spread; dots are exemplars, each with its trace.",
-                f"sum by (le) ({_sum(_DURATION + '_bucket')})",
+                buckets(_DURATION, _TYPE, join=where),
                 exemplars=True,
             )
         )
@@ -122,7 +116,7 @@ def build() -> Dashboard:
                 "Median, 95th and 99th percentile of a check.",
                 [
                     Query(
-                        f"histogram_quantile({share}, sum by (le) ({_sum(_DURATION + '_bucket')}))",
+                        quantile(share, _DURATION, more=_TYPE, join=where),
                         name,
                         exemplars=share == 0.99,
                     )
@@ -181,7 +175,7 @@ def build() -> Dashboard:
                 "Checks a second that waited for a retransmission, and segments sent again.",
                 [
                     Query(
-                        or_zero(f"sum({_sum('kubenurse_loss_delay_seconds_count')})"),
+                        or_zero(f"sum({_sum('kubenurse_lossy_checks_total')})"),
                         "checks that waited",
                     ),
                     Query(
@@ -208,5 +202,4 @@ def _sum(metric: str) -> str:
 
 
 def _mean(metric: str, by: str = "") -> str:
-    total, count = _sum(metric + "_sum"), _sum(metric + "_count")
-    return f"sum by ({by}) ({total}) / (sum by ({by}) ({count}) > 0)"
+    return mean(metric, by, _TYPE, join=where)

@@ -64,7 +64,7 @@ class Take(Enum):
     POSITIVE = "positive"
     """The value, if it is more than 0."""
     ONE = "one"
-    """That it is there (and not False)."""
+    """1, where it is there and neither False nor 0."""
     EACH = "each"
     """1 for each element, which is the ``labels`` entry's value."""
 
@@ -136,6 +136,7 @@ ROWS: Final = (
     ),
     Row(_CLIENT, semconv.FAR_END, semconv.FAR_END_DURATION, when=When.NETWORK),
     Row(_CLIENT, semconv.LOSS, semconv.LOSS_DELAY, when=When.NETWORK, take=Take.POSITIVE),
+    Row(_CLIENT, semconv.LOSS, semconv.LOSSY_CHECKS, when=When.NETWORK, take=Take.ONE),
     Row(_CLIENT, semconv.OWN_DELAY, semconv.OWN_DELAY_TIME),
     Row(_CLIENT, semconv.TCP_RETRANSMITS, semconv.RETRANSMITS),
     Row(
@@ -213,7 +214,7 @@ def _observe(
 ) -> None:
     observe = recorder.add if row.metric.kind is MetricKind.COUNTER else recorder.record
     if row.take is Take.ONE:
-        if value is not False:
+        if value:
             observe(row.metric, 1, labels, context=context)
     elif row.take is Take.EACH:
         (label,) = row.labels

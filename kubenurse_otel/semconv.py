@@ -415,6 +415,13 @@ LOSS_DELAY: Final = Metric(
     MetricFamily.OWN,
     LOSS_BOUNDS,
 )
+LOSSY_CHECKS: Final = Metric(
+    "kubenurse_lossy_checks_total",
+    MetricKind.COUNTER,
+    "{check}",
+    ("type",),
+    "Checks that lost time to retransmissions: what kubenurse_loss_delay_seconds observes.",
+)
 OWN_DELAY_TIME: Final = Metric(
     "kubenurse_own_delay_seconds",
     MetricKind.HISTOGRAM,
@@ -456,7 +463,7 @@ CHECKS_TIMED: Final = Metric(
     "kubenurse_checks_timed_total",
     MetricKind.COUNTER,
     "{check}",
-    ("source", "reason"),
+    ("type", "source", "reason"),
     "Checks by who timed them (kernel, user) and why not the kernel.",
 )
 INTERCEPTED_CHECKS: Final = Metric(
@@ -619,6 +626,7 @@ METRICS: Final = (
     NETWORK_ROUND_TRIP_TIME,
     FAR_END_DURATION,
     LOSS_DELAY,
+    LOSSY_CHECKS,
     OWN_DELAY_TIME,
     RETRANSMITS,
     CHECK_FAILURES,

@@ -54,6 +54,17 @@ def test_exactly_one_way_to_scrape(given: dict[str, Any], used: str, admin: int)
         )
 
 
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_monitor_asks_for_classic_histograms(kind: str) -> None:
+    """Whatever is done with other targets; not where the operator does not know the words."""
+    words = {"scrapeClassicHistograms": True, "convertClassicHistogramsToNHCB": False}
+    spec = helm.one(helm.render({"monitor": kind}), MONITORS[kind])["spec"]
+    assert words == {key: value for key, value in spec.items() if "Classic" in key}
+
+    values = {"monitor": kind, "serviceMonitor": {"classicHistograms": False}}
+    assert not words.keys() & helm.one(helm.render(values), MONITORS[kind])["spec"].keys()
+
+
 def test_monitor_takes_its_settings() -> None:
     """Interval, timeout, relabelings and labels reach ServiceMonitor and PodMonitor alike."""
     settings = {

@@ -1,8 +1,9 @@
 """Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
 
 A script for a network namespace of its own (packets are dropped here): its arguments are a file of
-expressions, Prometheus, and a folder. Evaluates the expressions again and again until each has
-returned data or time is up, and prints what each returned.
+expressions, Prometheus, a folder, and "classic" or "native" (made of all classic histograms).
+Evaluates the expressions again and again until each has returned data or time is up, and prints
+what each returned.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def shortened_rules(text: str) -> dict[str, Any]:
     return document
 
 
-def configuration(folder: Path) -> Path:
+def configuration(folder: Path, *, native: bool) -> Path:
     """Scrape the demo's agents as the relabelings of docs/examples make it, and take OTLP."""
     example = yaml.safe_load((ROOT / "docs/examples/kubenurse-dashboard-values.yaml").read_text())
     relabelings = [
@@ -98,10 +99,17 @@ def configuration(folder: Path) -> Path:
     file.write_text(
         json.dumps(
             {
-                "global": {"scrape_interval": SCRAPE, "evaluation_interval": "1s"},
+                "global": {
+                    "scrape_interval": SCRAPE,
+                    "evaluation_interval": "1s",
+                    "convert_classic_histograms_to_nhcb": native,
+                },
                 "rule_files": [str(rules)],
                 "scrape_configs": [job],
-                "otlp": {"translation_strategy": "NoTranslation"},
+                "otlp": {
+                    "translation_strategy": "NoTranslation",
+                    "convert_histograms_to_nhcb": native,
+                },
             }
         )
     )
@@ -132,7 +140,7 @@ def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
         if not found.get(expression, {}).get("series"):
             answer = get("/api/v1/query", query=expression)
             result = answer.get("result", [])
-            numbers = [one for one in result if one["value"][1] != "NaN"]
+            numbers = [one for one in result if one.get("value", ["", ""])[1] != "NaN"]
             found[expression] = {
                 "series": len(numbers),
                 "first": numbers[0] if numbers else None,
@@ -145,17 +153,17 @@ def main() -> None:
     folder = Path(sys.argv[3])
     (folder / "hosts").write_text(HOSTS)
     subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
-    with prometheus(sys.argv[2], folder):
+    with prometheus(sys.argv[2], folder, native=sys.argv[4:] == ["native"]):
         found = asyncio.run(watch(wanted["expressions"], wanted["pictures"], folder))
     sys.stdout.write(json.dumps(found))
 
 
 @contextmanager
-def prometheus(program: str, folder: Path) -> Iterator[None]:
+def prometheus(program: str, folder: Path, *, native: bool) -> Iterator[None]:
     """Run it, ready, with everything it needs in the folder."""
     command = [
         program,
-        f"--config.file={configuration(folder)}",
+        f"--config.file={configuration(folder, native=native)}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--web.listen-address=127.0.0.1:9090",
         "--web.enable-otlp-receiver",

@@ -16,13 +16,14 @@ NODES = tuple(f"node-{number:02}" for number in range(1, 13))
 NEIGHBOUR_LIMIT = 10
 CHECK_SECONDS = 5
 SERVICE_TYPES = ("api_server_direct", "api_server_dns", "me_ingress", "me_service")
+BOUNDS = (0.0002, 0.001, 0.005, 0.02, 0.1, 1)
 BY_NAME = ("api_server_dns", "me_ingress", "me_service")
 EVERYWHERE = frozenset(NODES)
 NOBODY: frozenset[str] = frozenset()
 YEAR = 365 * 86400
 
 
-FIRING = 'count by (alertname, node, signal, type, far_end) (ALERTS{alertstate="firing"})'
+FIRING = 'count by (alertname, node, signal, type, far_end, metric) (ALERTS{alertstate="firing"})'
 
 
 class Way(Enum):
@@ -32,6 +33,8 @@ class Way(Enum):
     """instance is ip:port, a series that ends gets a stale marker, le as Prometheus 3 writes it."""
     PUSHED = "pushed"
     """instance is the pod's UID, a series that ends lingers; the last push says shutting_down."""
+    NATIVE = "native"
+    """Scraped, and Prometheus makes native histograms: convert_classic_histograms_to_nhcb."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,8 @@ class Moment:
     exports_fail: frozenset[str] = NOBODY
     rejected_a_check: float = 0.0
     """Spans of each agent that the collector rejects, in exports that it takes."""
+    dropped: frozenset[str] = frozenset()
+    """Metrics that do not arrive in any form."""
     bugs: frozenset[str] = NOBODY
     """Agents of which an exception that nobody foresaw ends a check now and then."""
     certificate_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -94,6 +99,27 @@ Scene = Callable[[float], Moment]
 Labels = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Native:
+    """A native histogram with the bounds of BOUNDS, as counts of each bucket."""
+
+    total: float
+    counts: tuple[float, ...]
+
+    def __add__(self, more: _Native) -> _Native:
+        counts = tuple(a + b for a, b in zip(self.counts, more.counts, strict=True))
+        return _Native(total=self.total + more.total, counts=counts)
+
+    def __str__(self) -> str:
+        """As promtool writes it; schema -53 has bounds of its own."""
+        bounds = " ".join(map(str, BOUNDS))
+        counts = " ".join(f"{count:.10g}" for count in self.counts)
+        return (
+            f"{{{{schema:-53 sum:{self.total:.10g} count:{sum(self.counts):.10g}"
+            f" custom_values:[{bounds}] buckets:[{counts}]}}}}"
+        )
+
+
 @dataclass
 class Recorder:
     """Samples by series, one list element a scrape; None where there is no sample."""
@@ -101,6 +127,7 @@ class Recorder:
     steps: int
     series: dict[tuple[str, Labels], list[float | None]] = field(default_factory=dict)
     counters: dict[tuple[str, Labels], float] = field(default_factory=lambda: defaultdict(float))
+    natives: dict[tuple[str, Labels], list[_Native | None]] = field(default_factory=dict)
 
     def gauge(self, step: int, name: str, labels: Mapping[str, str], value: float) -> None:
         key = (name, tuple(labels.items()))
@@ -114,6 +141,12 @@ class Recorder:
         if more or born or key in self.counters:
             self.counters[key] += more
             self.gauge(step, name, labels, self.counters[key])
+
+    def native(self, step: int, name: str, labels: Mapping[str, str], more: _Native) -> None:
+        """Add to a native histogram."""
+        samples = self.natives.setdefault((name, tuple(labels.items())), [None] * self.steps)
+        before = next((one for one in reversed(samples[:step]) if one is not None), None)
+        samples[step] = more if before is None else before + more
 
 
 def input_series(
@@ -144,12 +177,15 @@ def input_series(
                 way=way,
                 who=_identity(node, number, moment.generation.get(node, 0), way, cluster),
             ).report()
+    stale = way is not Way.PUSHED
+    written = {key: _notation(values, stale=stale) for key, values in recorder.series.items()}
+    written |= {key: _in_full(values, stale=stale) for key, values in recorder.natives.items()}
     return [
         {
             "series": name + "{" + ",".join(f'{key}="{value}"' for key, value in labels) + "}",
-            "values": _notation(values, stale=way is Way.SCRAPED),
+            "values": values,
         }
-        for (name, labels), values in recorder.series.items()
+        for (name, labels), values in written.items()
     ]
 
 
@@ -184,7 +220,9 @@ class _Agent:
         certificates = dict.fromkeys(("api_server_direct", "api_server_dns", "me_ingress"), YEAR)
         for type_, left in (certificates | dict(moment.certificate_seconds)).items():
             self.gauge("kubenurse_tls_certificate_expiry_timestamp_seconds", left, type=type_)
-        self.own_delay(moment.own_delay_seconds.get(self.node, 0.0015))
+        delay = moment.own_delay_seconds.get(self.node, 0.0015)
+        name = "kubenurse_own_delay_seconds"
+        self.observe(name, self.checks, delay, buckets=True, type="me_service")
         exports, failing = "kubenurse_telemetry_exports_total", self.node in moment.exports_fail
         failing = failing or self.node in moment.isolated
         self.count(exports, self.checks / 3 * (not failing), signal="traces", result="success")
@@ -208,12 +246,11 @@ class _Agent:
         elif failed:
             self.failure(type_, "connect_timeout", "connect")
         else:
-            round_trip = "kubenurse_network_round_trip_seconds"
-            self.count(f"{round_trip}_sum", self.checks * 0.0002, type=type_)
-            self.count(f"{round_trip}_count", self.checks, type=type_)
-        self.count("kubenurse_own_delay_seconds_count", self.checks, type=type_)
+            self.observe("kubenurse_network_round_trip_seconds", self.checks, 0.0002, type=type_)
+        timed = {"type": type_, "source": "kernel", "reason": "none"}
+        self.count("kubenurse_checks_timed_total", self.checks, **timed)
         share = max(moment.loss.get(self.node, 0), moment.loss.get(target, 0), 1.0 * failed)
-        self.count("kubenurse_loss_delay_seconds_count", self.checks * share, type=type_)
+        self.count("kubenurse_lossy_checks_total", self.checks * share, type=type_)
 
     def service(self, type_: str) -> None:
         fault = self.moment.faults.get(type_)
@@ -228,18 +265,38 @@ class _Agent:
         if failed:
             self.failure(type_, error_type, phase)
         if type_ in BY_NAME and not (failed and phase == "dns"):
-            spent = self.checks * self.moment.dns_seconds
-            name = "kubenurse_check_phase_duration_seconds"
-            self.count(f"{name}_sum", spent, type=type_, phase="dns")
-            self.count(f"{name}_count", self.checks, type=type_, phase="dns")
+            name, seconds = "kubenurse_check_phase_duration_seconds", self.moment.dns_seconds
+            self.observe(name, self.checks, seconds, type=type_, phase="dns")
 
-    def own_delay(self, seconds: float) -> None:
-        name = "kubenurse_own_delay_seconds_bucket"
-        for bound in (0.0002, 0.001, 0.005, 0.02, 0.1, 1):
+    def observe(
+        self,
+        name: str,
+        observations: float,
+        seconds: float,
+        *,
+        buckets: bool = False,
+        **labels: str,
+    ) -> None:
+        """Observe the same value several times, in the form that the store has.
+
+        Classic ``buckets`` are written where a rule reads them.
+        """
+        if self.drops(name):
+            return
+        if self.way is Way.NATIVE:
+            at = next((n for n, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
+            counts = tuple(observations * (n == at) for n in range(len(BOUNDS) + 1))
+            more = _Native(total=observations * seconds, counts=counts)
+            self.recorder.native(self.step, name, {**self.who, **labels}, more)
+            return
+        for bound in BOUNDS if buckets else ():
             le = f"{bound:g}" if self.way is Way.PUSHED or bound != 1 else "1.0"
-            inside = self.checks * (seconds <= bound)
-            self.count(name, inside, born=True, type="me_service", le=le)
-        self.count(name, self.checks, type="me_service", le="+Inf")
+            inside = observations * (seconds <= bound)
+            self.count(f"{name}_bucket", inside, born=True, **labels, le=le)
+        if buckets:
+            self.count(f"{name}_bucket", observations, **labels, le="+Inf")
+        self.count(f"{name}_sum", observations * seconds, **labels)
+        self.count(f"{name}_count", observations, **labels)
 
     def check(self, type_: str, target: str, zone: str, state: str, *, failed: bool) -> None:
         self.gauge("kubenurse_check_success", float(not failed), type=type_)
@@ -259,10 +316,16 @@ class _Agent:
         self.count("kubenurse_check_failures_total", self.checks, **labels)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
-        self.recorder.gauge(self.step, name, {**self.who, **labels}, value)
+        if not self.drops(name):
+            self.recorder.gauge(self.step, name, {**self.who, **labels}, value)
 
     def count(self, name: str, more: float, *, born: bool = False, **labels: str) -> None:
-        self.recorder.count(self.step, name, {**self.who, **labels}, more, born=born)
+        if not self.drops(name):
+            self.recorder.count(self.step, name, {**self.who, **labels}, more, born=born)
+
+    def drops(self, name: str) -> bool:
+        """Whether the metric of this series does not arrive."""
+        return name.startswith(tuple(self.moment.dropped))
 
 
 def _targets(moment: Moment, node: str, nodes: tuple[str, ...]) -> list[str]:
@@ -289,6 +352,17 @@ def _identity(node: str, number: int, generation: int, way: Way, cluster: str) -
 
 def _zone(nodes: tuple[str, ...], node: str) -> str:
     return "abc"[nodes.index(node) % 3]
+
+
+def _in_full(values: list[_Native | None], *, stale: bool) -> str:
+    """Write each native histogram; _ where there is none, and stale markers."""
+    words = []
+    before: _Native | None = None
+    for value in values:
+        gone = "stale" if before is not None and stale else "_"
+        words.append(str(value) if value is not None else gone)
+        before = value
+    return " ".join(words)
 
 
 def _notation(values: list[float | None], *, stale: bool) -> str:

@@ -331,6 +331,15 @@ def isolated_source(now: float) -> Moment:
             600,
             id="a bug ends a check now and then",
         ),
+        *(
+            pytest.param(
+                after(FAULT_AT, Moment(dropped=frozenset({metric}))),
+                named("KubenurseRulesWithoutData", metric=metric),
+                1000,
+                id=f"{metric} does not arrive",
+            )
+            for metric in ("kubenurse_own_delay_seconds", "kubenurse_checks_timed_total")
+        ),
     ],
 )
 def test_each_fault_is_one_alert(

@@ -152,7 +152,7 @@ def test_the_agent_serves_and_checks(root: Path, tmp_path: Path) -> None:
         )
         assert "neighbourhood: ok" in one.container.log
         assert json.loads(one.get("/alive")[1])["details"]
-        assert 'kubenurse_checks_timed_total{source="kernel"' in done
+        assert re.search(r'kubenurse_checks_timed_total\{type="[^"]+",source="kernel"', done)
         status = one.container.execute("python3", "-c", STATUS)
         assert status.returncode == 0, status.stderr
         told = json.loads(status.stdout)

@@ -151,4 +151,5 @@ def test_a_check_answered_by_ourselves_is_whole(tmp_path: Path, port: int) -> No
                 what="three checks",
             )
             assert metrics[requests] == metrics[durations]
-            assert 'kubenurse_checks_timed_total{source="kernel",reason="none"}' in metrics
+            by_kernel = 'type="me_service",source="kernel",reason="none"'
+            assert f"kubenurse_checks_timed_total{{{by_kernel}}}" in metrics

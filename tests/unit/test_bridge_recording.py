@@ -60,8 +60,13 @@ async def test_a_good_check_is_recorded_once(recorder: MeterRecorder) -> None:
     assert recorder.points(semconv.FAR_END_DURATION) == {("path_b",): (1, 0.0025)}
     assert recorder.points(semconv.OWN_DELAY_TIME) == {("path_b",): (1, 0.002)}
     assert recorder.points(semconv.RETRANSMITS) == {("path_b",): 0}
-    assert recorder.points(semconv.CHECKS_TIMED) == {("kernel", "none"): 1}
-    for absent in (semconv.ERRORS, semconv.CHECK_FAILURES, semconv.LOSS_DELAY):
+    assert recorder.points(semconv.CHECKS_TIMED) == {("path_b", "kernel", "none"): 1}
+    for absent in (
+        semconv.ERRORS,
+        semconv.CHECK_FAILURES,
+        semconv.LOSS_DELAY,
+        semconv.LOSSY_CHECKS,
+    ):
         assert recorder.points(absent) == {}
 
 
@@ -121,7 +126,7 @@ async def test_a_failed_connect_is_counted_once(recorder: MeterRecorder) -> None
         ("path_b", "connect_start"): (1, 0.001)
     }
     assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
-    assert recorder.points(semconv.CHECKS_TIMED) == {("user", "no_tcp_info"): 1}
+    assert recorder.points(semconv.CHECKS_TIMED) == {("path_b", "user", "no_tcp_info"): 1}
 
 
 async def test_a_bad_status_has_a_duration_and_an_error(recorder: MeterRecorder) -> None:
@@ -155,6 +160,7 @@ NETWORK_ONLY = {
     semconv.NETWORK_ROUND_TRIP_TIME.name,
     semconv.FAR_END_DURATION.name,
     semconv.LOSS_DELAY.name,
+    semconv.LOSSY_CHECKS.name,
 }
 
 
@@ -165,7 +171,7 @@ NETWORK_ONLY = {
         ({semconv.TIMING_SOURCE: "user"}, KERNEL_ONLY | NETWORK_ONLY),
         ({semconv.INTERCEPTED: True}, NETWORK_ONLY),
         ({semconv.INTERCEPTED: False}, set()),
-        ({semconv.LOSS: 0.0}, {semconv.LOSS_DELAY.name}),
+        ({semconv.LOSS: 0.0}, {semconv.LOSS_DELAY.name, semconv.LOSSY_CHECKS.name}),
     ],
 )
 async def test_network_figures_need_the_kernel_and_the_target_itself(

@@ -81,14 +81,13 @@ def test_a_series_of_no_target_is_forgotten_and_starts_anew(start: START, clock:
 def test_a_touched_series_and_one_of_the_agents_own_stay(start: START, clock: Any) -> None:
     """Records keep a series alive; series without a type label are never forgotten."""
     telemetry = start(series_ttl_seconds=60)
-    timed = {"source": "kernel", "reason": "none"}
-    telemetry.instruments.add(semconv.CHECKS_TIMED, 1, timed)
+    telemetry.instruments.add(semconv.SPANS_DROPPED, 1, {"reason": "late"})
     for _ in range(5):
         missed(telemetry, "path_x")
         clock.now += 40
         telemetry.render()
     assert [f'{MISSED.name}{{type="path_x"}} 5'] == missed_lines(telemetry)
-    assert len(lines(telemetry, "kubenurse_checks_timed_total{")) == 1
+    assert len(lines(telemetry, "kubenurse_telemetry_spans_dropped_total{")) == 1
 
 
 def test_gauges_are_replaced_whole(start: START, clock: Any) -> None:
