@@ -225,8 +225,11 @@ def _openmetrics_header(metric: Metric, *, help_: bool) -> str:
     name = metric.name.removesuffix("_total") if kind == "counter" else metric.name
     header = f"# TYPE {name} {kind}\n"
     unit = _UNITS.get(metric.unit, "")
-    if unit and name.endswith(f"_{unit}"):
-        header += f"# UNIT {name} {unit}\n"
+    if not name.endswith(f"_{unit}"):
+        unit = ""
+    # Also where it is empty: Prometheus (v0.316.0) carries a unit over to families without the line, and
+    # with type-and-unit-labels into their series. OpenMetrics 1.0, section 4.1, allows an empty one.
+    header += f"# UNIT {name} {unit}\n"
     if help_:
         escaped = _escaped_help(metric.help).replace('"', r"\"")
         header += f"# HELP {name} {escaped}\n"

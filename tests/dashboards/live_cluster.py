@@ -1,8 +1,8 @@
 """Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
 
 A script for a network namespace of its own (packets are dropped here): its arguments are a file of
-expressions, Prometheus, a folder, and "classic" or "native" (made of all classic histograms).
-Evaluates the expressions again and again until each has returned data or time is up, and prints
+expressions, Prometheus, a folder, and "classic" or "native": then native histograms are made of all
+classic ones, and each series has its type and unit as labels. Evaluates the expressions again and again until each has returned data or time is up, and prints
 what each returned.
 """
 
@@ -169,6 +169,7 @@ def prometheus(program: str, folder: Path, *, native: bool) -> Iterator[None]:
         "--web.enable-otlp-receiver",
         "--query.lookback-delta=6s",
         "--log.level=warn",
+        *(["--enable-feature=type-and-unit-labels"] if native else []),
     ]
     with (
         (folder / "prometheus.log").open("wb") as log,

@@ -141,6 +141,8 @@ def test_every_metric_survives_both_parsers(start: START) -> None:
         assert family.documentation == metric.help
         unit = {"s": "seconds", "By": "bytes"}.get(metric.unit, "")
         assert family.unit in (unit, "")
+        # A family without the line would get the unit of the family before, in Prometheus.
+        assert f"# UNIT {family.name} {family.unit}\n" in openmetrics
     assert openmetrics.endswith("# EOF\n")
     assert openmetrics.count("# UNIT") >= 12
     assert "_created" not in openmetrics
