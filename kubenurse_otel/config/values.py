@@ -1,7 +1,7 @@
 """How a variable's text becomes a value: one small parser for each syntax.
 
 A parser returns the value or raises InvalidTextError with what is wrong (never with the text
-itself, which may hold a secret); ``wants`` says to people what is right. Only FILE looks at a file.
+itself, which may hold a secret); ``wants`` says to people what is right. None looks at a file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from kubenurse_otel.files import is_readable
 from kubenurse_otel.model import is_dns_subdomain
 from kubenurse_otel.text import is_address
 
@@ -242,16 +241,6 @@ def _path(text: str) -> Path:
 
 
 PATH: Final = Parser(_path, "the path of a file")
-
-
-def _readable_file(text: str) -> Path:
-    path = Path(text)
-    if not is_readable(path):
-        raise InvalidTextError
-    return path
-
-
-FILE: Final = Parser(_readable_file, "the path of a file that can be read")
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ import base64
 import math
 from fractions import Fraction
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING
-
 import httpx
 import pytest
 from hypothesis import given
@@ -29,7 +27,6 @@ from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden, parse_url
 from kubenurse_otel.config.values import (
     ADDRESS,
     BOOLEAN,
-    FILE,
     HOST,
     MILLISECONDS,
     OTEL_BOOLEAN,
@@ -43,9 +40,6 @@ from kubenurse_otel.config.values import (
     integer,
     word,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def parsed(parser: Parser[object], text: str) -> object:
@@ -237,17 +231,6 @@ def test_opentelemetrys_times_are_whole_milliseconds(
 def test_words_numbers_and_hosts(parser: Parser[object], text: str, value: object) -> None:
     """Exactly these texts are values; None stands for a refusal."""
     assert parsed(parser, text) == value
-
-
-def test_a_file_must_be_one(tmp_path: Path) -> None:
-    """A directory and nothing at all are no files."""
-    file = tmp_path / "ca.pem"
-    file.write_text("x")
-    assert [parsed(FILE, str(path)) for path in (file, tmp_path, tmp_path / "none")] == [
-        file,
-        None,
-        None,
-    ]
 
 
 # --- URLs ---------------------------------------------------------------------------------------
