@@ -6,6 +6,7 @@ import base64
 import math
 from fractions import Fraction
 from ipaddress import IPv6Address
+
 import httpx
 import pytest
 from hypothesis import given
