@@ -227,8 +227,8 @@ def _openmetrics_header(metric: Metric, *, help_: bool) -> str:
     unit = _UNITS.get(metric.unit, "")
     if not name.endswith(f"_{unit}"):
         unit = ""
-    # Also where it is empty: Prometheus (v0.316.0) carries a unit over to families without the line, and
-    # with type-and-unit-labels into their series. OpenMetrics 1.0, section 4.1, allows an empty one.
+    # Also where it is empty (OpenMetrics 1.0 allows it): Prometheus (v0.316.0) carries a unit over
+    # to families without the line, and with type-and-unit-labels into their series.
     header += f"# UNIT {name} {unit}\n"
     if help_:
         escaped = _escaped_help(metric.help).replace('"', r"\"")

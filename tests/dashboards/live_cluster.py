@@ -1,9 +1,9 @@
 """Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
 
 A script for a network namespace of its own (packets are dropped here): its arguments are a file of
-expressions, Prometheus, a folder, and "classic" or "native": then native histograms are made of all
-classic ones, and each series has its type and unit as labels. Evaluates the expressions again and again until each has returned data or time is up, and prints
-what each returned.
+expressions, Prometheus, a folder, and "classic" or "native": then native histograms are made of
+all classic ones, and each series has its type and unit as labels. Evaluates the expressions again
+and again until each has returned data or time is up, and prints what each returned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every expression of every panel and rule on a real Prometheus, filled by real agents with faults.
 
 Five agents are scraped, a sixth pushes over OTLP, into one Prometheus, for at most 80 s; once with
-classic histograms, once with native ones made of them and type and unit as labels. Ranges of rules are seconds there. What such
-a cluster cannot show is listed, and proven by promtool instead.
+classic histograms, once with native ones made of them and type and unit as labels. Ranges of rules
+are seconds there. What such a cluster cannot show is listed, and proven by promtool instead.
 """
 
 from __future__ import annotations
