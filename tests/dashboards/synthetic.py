@@ -247,8 +247,6 @@ class _Agent:
             self.failure(type_, "connect_timeout", "connect")
         else:
             self.observe("kubenurse_network_round_trip_seconds", self.checks, 0.0002, type=type_)
-        timed = {"type": type_, "source": "kernel", "reason": "none"}
-        self.count("kubenurse_checks_timed_total", self.checks, **timed)
         share = max(moment.loss.get(self.node, 0), moment.loss.get(target, 0), 1.0 * failed)
         self.count("kubenurse_lossy_checks_total", self.checks * share, type=type_)
 
@@ -300,6 +298,8 @@ class _Agent:
 
     def check(self, type_: str, target: str, zone: str, state: str, *, failed: bool) -> None:
         self.gauge("kubenurse_check_success", float(not failed), type=type_)
+        timed = {"type": type_, "source": "kernel", "reason": "none"}
+        self.count("kubenurse_checks_timed_total", self.checks, **timed)
         self.gauge(
             "kubenurse_check_info",
             1,
