@@ -7,7 +7,9 @@ bound. What the answer means is answers.py's.
 from __future__ import annotations
 
 import math
+import ssl
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -103,11 +105,24 @@ def _channel(otlp: OtlpConfig) -> Any:
     if parts.scheme == "http" or (not has_scheme and otlp.insecure):
         return grpc.insecure_channel(target, options=_OPTIONS, compression=compression)
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=files.read(otlp.certificate) if otlp.certificate else None,
+        root_certificates=_authorities(otlp),
         private_key=files.read(otlp.client_key) if otlp.client_key else None,
         certificate_chain=files.read(otlp.client_certificate) if otlp.client_certificate else None,
     )
     return grpc.secure_channel(target, credentials, options=_OPTIONS, compression=compression)
+
+
+def _authorities(otlp: OtlpConfig) -> bytes | None:
+    """PEM of who vouches for the collector: of the file that is configured, else of the system.
+
+    The system's bundle is OpenSSL's (SSL_CERT_FILE, or where it was built to look), as for
+    OTLP/HTTP; gRPC by itself trusts roots.pem of its own wheel. None where there is no bundle: then
+    that remains. A folder of single certificates (SSL_CERT_DIR) cannot be given to gRPC.
+    """
+    if otlp.certificate is not None:
+        return files.read(otlp.certificate)
+    bundle = ssl.get_default_verify_paths().cafile
+    return None if bundle is None else files.read(Path(bundle))
 
 
 def _retry_delay(metadata: Any) -> float | None:

@@ -376,6 +376,31 @@ def test_an_intermediate_alone_vouches_for_a_collector(
         assert received.wait_for(lambda: len(received.spans()) == 2)
 
 
+def test_the_systems_authorities_vouch_for_a_collector(
+    start: START,
+    protocol: OtlpProtocol,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a file of its own an export trusts whom the system trusts, by HTTP and by gRPC."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+    leaf = certificates.leaf()
+    with contextlib.ExitStack() as stack:
+        if protocol is OtlpProtocol.HTTP_PROTOBUF:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            leaf.configure_cert(context)
+            received = stack.enter_context(otlp_receiver.http_receiver(tls=context))
+        else:
+            pair = (
+                leaf.private_key_pem.bytes(),
+                b"".join(pem.bytes() for pem in leaf.cert_chain_pems),
+            )
+            received = stack.enter_context(otlp_receiver.grpc_receiver(key_and_chain=pair))
+        telemetry = start(otlp_traces=otlp(received, protocol, "traces"))
+        telemetry.offer(a_trace(telemetry))
+        assert received.wait_for(lambda: len(received.spans()) == 2)
+
+
 def test_a_certificate_and_key_in_one_file_will_do(
     start: START, certificates: Certificates, tmp_path: Path
 ) -> None:
