@@ -369,7 +369,11 @@ def test_what_is_no_proxy(text: str, says: str) -> None:
         ("http://fd00::5", "fd00::5", None),
         ("http://fd00::8080", "fd00::8080", None),
         ("http://fd00::5:10250", "fd00::5", 10250),
-        ("http://::ffff:10.0.0.1:80", "::ffff:a00:1", 80),
+        (
+            "http://::ffff:10.0.0.1:80",
+            str(IPv6Address("::ffff:10.0.0.1")),
+            80,
+        ),
         ("http://::1:8080", "::1", 8080),
         ("http://fd00::5:0443", "fd00::5:443", None),
     ],
