@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PORT: Final = 8080
 TLS_PORT: Final = 8443
 FIGURES: Final = ("connect", "tls", "network_round_trip", "request", "loss")
+_LONG_BYTES: Final = 1_700
+"""More than a segment on Ethernet holds."""
 _MOST_SECONDS_A_CASE: Final = 150.0
 
 
@@ -53,6 +55,8 @@ class Case:
     tls: bool = False
     busy: bool = False
     rules: str = ""
+    long: bool = False
+    """The request has two segments, each a packet of its own."""
     checks: int | None = None
     """None: as many as the command line says."""
 
@@ -63,6 +67,8 @@ CASES: Final = (
     Case("TLS, idle", tls=True),
     Case("TLS, busy", tls=True, busy=True),
     Case("request lost", rules=_drop("input", _REQUEST), checks=40),
+    Case("first of two segments lost", rules=_drop("input", _REQUEST), long=True, checks=40),
+    Case("two segments", long=True, checks=40),
     Case("answer lost", rules=_drop("output", _ANSWER), checks=40),
     Case("SYN lost", rules=_drop("input", _SYN), checks=20),
     Case("SYN-ACK lost", rules=_drop("output", _SYN_ACK), checks=20),
@@ -156,11 +162,13 @@ def errors_us(pairs: Sequence[Pair], source: str, figure: str) -> list[float]:
 
 def run_case(network: Network, case: Case, *, checks: int, ca: Path) -> list[Pair]:
     count = min(case.checks or checks, checks)
+    suffix = "?" + "x" * _LONG_BYTES if case.long else ""
+    packets = network.single_segments() if case.long else contextlib.nullcontext()
     command = [
-        *(sys.executable, "-m", "bench.prober", url(network, tls=case.tls)),
+        *(sys.executable, "-m", "bench.prober", url(network, tls=case.tls) + suffix),
         *("--count", str(count), "--ca", str(ca)),
     ]
-    with network.rules(case.rules), network.capture() as segments:
+    with network.rules(case.rules), packets, network.capture() as segments:
         load = busy(2, at_most_seconds=_MOST_SECONDS_A_CASE) if case.busy else None
         with load or contextlib.nullcontext():
             output = network.run(network.a, command, timeout_seconds=_MOST_SECONDS_A_CASE)

@@ -157,6 +157,15 @@ class Network:
             subprocess.run([*base, "flush", "ruleset"], check=True, timeout=20)
 
     @contextlib.contextmanager
+    def single_segments(self) -> Iterator[None]:
+        """Let TCP hand the prober's device one segment at a time, as without offloads."""
+        try:
+            _ip("-n", self.a, "link", "set", "veth-a", "gso_max_segs", "1")
+            yield
+        finally:
+            _ip("-n", self.a, "link", "set", "veth-a", "gso_max_segs", "65535")
+
+    @contextlib.contextmanager
     def capture(self) -> Iterator[list[pcap.Segment]]:
         """Every TCP segment at the prober's device; the list is filled when the block is over."""
         segments: list[pcap.Segment] = []

@@ -107,10 +107,12 @@ def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> E
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """The segment that carries the last byte of a send: its transmissions."""
+    """One send, in one segment or more, as it was transmitted."""
 
     first_ns: int
+    """All of it had left for the first time."""
     last_ns: int
+    """The last of its segments that was sent again left; ``first_ns`` where none was."""
     end: int
     """The sequence number after it."""
 
@@ -118,8 +120,8 @@ class _Flight:
 def _flight(segments: list[Segment]) -> _Flight:
     last = max(segments, key=lambda s: (_offset(segments[0], _end(s)), -s.at_ns))
     end = _end(last)
-    times = [s.at_ns for s in segments if _end(s) == end]
-    return _Flight(min(times), max(times), end)
+    # What leaves after the last byte was there before: any of its segments, not only the last.
+    return _Flight(last.at_ns, max(s.at_ns for s in segments), end)
 
 
 def _end(segment: Segment) -> int:

@@ -94,6 +94,8 @@ class TcpInfo:
     pmtu: int
     last_ack_received_ms: int
     """Since the last acknowledgement came in; as coarse as the kernel's tick (1 to 10 ms)."""
+    send_mss: int
+    """Bytes of a full segment that we send."""
     dsacks: int
     """Segments that the peer says it got twice: our retransmission was not needed."""
 
@@ -116,6 +118,7 @@ class TcpInfo:
             lost=field(32),
             pmtu=field(60),
             last_ack_received_ms=field(56),
+            send_mss=field(16),
             dsacks=field(216) if len(data) >= 220 else 0,
         )
 

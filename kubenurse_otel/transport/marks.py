@@ -42,12 +42,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One send: when we called it, when it returned, and the key of its last byte."""
+    """One send: when we called it, when it returned, the key of its last byte, and its bytes."""
 
     stage: Stage
     started_ns: int
     ended_ns: int
     key: int
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
-from kubenurse_otel.transport import round_trip
+from kubenurse_otel.transport import repairs, round_trip
 from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SENT
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 
@@ -87,7 +87,7 @@ class _KernelTimes:
                 raise _Unusable(FallbackReason.CLOCK_STEP)
         self._offset_ns = started.offset_ns
         self._ended_ns = ended.monotonic_ns if ended is not None else None
-        self._needless = _needless_retransmission(marks)
+        self._needless = repairs.needless(marks)
         self._sent: dict[int, tuple[int, int]] = {}
         self._acknowledged: dict[int, int] = {}
         for stamp in marks.stamps:
@@ -97,6 +97,11 @@ class _KernelTimes:
                 self._sent[stamp.key] = min(first, at_ns), max(last, at_ns)
             elif stamp.what == STAMP_ACKNOWLEDGED:
                 self._acknowledged.setdefault(stamp.key, at_ns)
+        unstamped = repairs.unstamped(marks)
+        if unstamped is not None:
+            key, realtime_ns = unstamped
+            self._sent[key] = self._sent[key][0], realtime_ns - self._offset_ns
+            self._acknowledged.pop(key, None)  # the repair's, and TCP's own sample is better
 
     def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
         info = marks.info_at_connect
@@ -132,20 +137,6 @@ class _KernelTimes:
     def acknowledged(self, step: Sent) -> int | None:
         # Of which copy, nobody can say where one was sent needlessly.
         return None if self._needless else self._acknowledged.get(step.key)
-
-
-def _needless_retransmission(marks: Marks) -> bool:
-    """Whether everything that we sent again had arrived before, by the peer's word (DSACK).
-
-    A peer that acknowledges late (40 ms, once a connection has answered) makes our kernel probe
-    for a lost tail, and one whose acknowledgement is lost makes it repeat: the request was there
-    the first time, and what it waited for since is the far end.
-    """
-    end, connected = marks.info_at_end, marks.info_at_connect
-    if end is None:
-        return False
-    repeated = end.retransmits - (connected.retransmits if connected is not None else 0)
-    return 0 < repeated <= end.dsacks
 
 
 class _UserTimes:

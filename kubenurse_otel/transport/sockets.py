@@ -365,7 +365,7 @@ class Connection:
                 view = view[sent:]
                 self._sent_bytes += sent
         key = (self._sent_bytes - 1) & 0xFFFFFFFF
-        self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key))
+        self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key, len(data)))
 
     async def _readable(self) -> bool:
         """Wait until there is something to read, or a stamp to take; False when time is up."""

@@ -53,6 +53,7 @@ table inet faults {
     tcp dport 9006 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
     tcp dport 9007 tcp flags & psh == psh numgen inc mod 1000000 0 drop
     tcp dport 9008 tcp flags & psh == psh drop
+    tcp dport 9009 tcp flags & (syn | psh) == 0 meta length > 1400 numgen inc mod 1000000 < 2 drop
   }
 }
 """
@@ -72,6 +73,7 @@ def told(checked: Checked) -> dict[str, Any]:
         "address_failures": measured.address_failures,
         "retransmits": measured.retransmits,
         "source": measured.timing_source,
+        "round_trip_source": measured.round_trip_source,
         "events": checked.events,
         **{name: getattr(split, name) for name in type(split).__slots__},
     }
@@ -161,6 +163,17 @@ def set_sysctl(name: str, value: str) -> None:
     Path("/proc/sys/net", name).write_text(value)
 
 
+async def segment_checks(prober: Prober) -> dict[str, dict[str, Any]]:
+    """The first of a request's two segments is lost, its repair too, and nothing of the next."""
+    small = "link set lo mtu 1500 gso_max_segs 1"  # what is sent is a segment, not 64 KiB
+    subprocess.run(["ip", *small.split()], check=True)  # noqa: ASYNC221 - before anything runs
+    results: dict[str, dict[str, Any]] = {}
+    with FaultServer(answer(delay_seconds=0.05), port=9009) as server:
+        for case in ("first_segment_lost", "no_segment_lost"):
+            results[case] = told(await prober.check(server.url("/" + "x" * 1_700)))
+    return results
+
+
 async def zone_checks() -> dict[str, dict[str, Any]]:
     with FaultServer(answer(), host="::") as server:
         names = {"zoned.test": ["fe80::77%1"], "unzoned.test": ["fe80::77"]}  # lo is 1
@@ -180,6 +193,7 @@ async def main() -> None:
             dns = await dns_checks(prober, server.port)
             network = await network_checks(prober)
             network |= await zone_checks()
+            network |= await segment_checks(prober)
             network |= await local_port_checks(prober)
     json.dump({"dns": dns, "network": network}, sys.stdout)
 

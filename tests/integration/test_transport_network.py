@@ -83,6 +83,22 @@ def test_a_lost_request_is_loss_in_request(network: dict[str, Any]) -> None:
     assert told["connect"] < 0.1
 
 
+def test_a_lost_first_segment_is_loss(network: dict[str, Any]) -> None:
+    """No stamp tells of it: it is neither the network's round trip nor the far end's time."""
+    told, after = network["first_segment_lost"], network["no_segment_lost"]
+
+    assert told["error_type"] is None
+    assert (told["source"], told["retransmits"]) == ("kernel", 2)
+    assert told["round_trip_source"] == "min_rtt"
+    assert told["loss"] == told["request_loss"]
+    assert 0.19 <= told["loss"] < 0.5
+    assert told["network_round_trip"] < 0.1
+    # The server answers after 50 ms, which are not loss.
+    assert told["far_end"] >= 0.049
+    assert (after["loss"], after["retransmits"]) == (0, 0)
+    assert after["round_trip_source"] == "request_ack"
+
+
 def test_a_request_that_never_arrives_is_told_by_its_retransmissions(
     network: dict[str, Any],
 ) -> None:

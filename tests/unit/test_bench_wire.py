@@ -77,6 +77,21 @@ def test_lost_request() -> None:
     assert found.request_ns == 204_400_000
 
 
+def test_first_of_two_segments_lost() -> None:
+    """The repair of any segment is loss; the round trip starts at the repair."""
+    talk = Talk().shake()
+    talk.add(100, up=True, seq=1, ack=1, size=1448)
+    talk.add(101, up=True, seq=1449, ack=1, size=200)
+    talk.add(130, up=False, seq=1, ack=1)
+    talk.add(6_101, up=True, seq=1, ack=1, size=1448)
+    talk.add(6_131, up=False, seq=1, ack=1649)
+    talk.add(6_500, up=False, seq=1, ack=1649, size=700)
+    found = talk.one()
+    assert found.loss_ns == 6_000_000
+    assert found.round_trip_ns == 30_000
+    assert found.request_ns == 6_399_000
+
+
 def test_needless_retransmission() -> None:
     """What the far end got twice was not lost."""
     talk = Talk().shake()

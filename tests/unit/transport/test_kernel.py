@@ -78,13 +78,23 @@ def test_any_tcp_info_is_read_or_refused(data: bytes) -> None:
 def test_tcp_info_fields_stand_where_linux_tcp_h_has_them() -> None:
     """Offsets of struct tcp_info."""
     data = bytearray(232)
-    for offset, value in ((32, 1), (56, 2), (60, 1500), (68, 300), (100, 3), (148, 250), (216, 4)):
+    for offset, value in (
+        (16, 1448),
+        (32, 1),
+        (56, 2),
+        (60, 1500),
+        (68, 300),
+        (100, 3),
+        (148, 250),
+        (216, 4),
+    ):
         struct.pack_into("=I", data, offset, value)
     assert TcpInfo.parse(bytes(data)) == TcpInfo(
         retransmits=3,
         rtt_us=300,
         min_rtt_us=250,
         lost=1,
+        send_mss=1448,
         pmtu=1500,
         last_ack_received_ms=2,
         dsacks=4,

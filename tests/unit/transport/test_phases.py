@@ -33,6 +33,7 @@ def info(**changes: int) -> TcpInfo:
         "pmtu": 1500,
         "last_ack_received_ms": 0,
         "dsacks": 0,
+        "send_mss": 1448,
     }
     return TcpInfo(**(fields | changes))
 
@@ -137,6 +138,73 @@ def test_a_needless_retransmission_is_no_loss() -> None:
     assert timeline.split.far_end == pytest.approx(6e-3 + 250e-6 + 2e-3 - 280e-6)
     marks.info_at_end = info(retransmits=2, dsacks=1)
     assert measure(marks).split.loss == pytest.approx(6e-3)
+
+
+def repaired(*, size: int = 1_600) -> Marks:
+    """A request of two segments whose first one was lost: one send stamp, and 6 ms of repair."""
+    marks = plain()
+    sent, answer = marks.steps
+    assert isinstance(sent, Sent)
+    assert isinstance(answer, Received)
+    late = Received(answer.stage, answer.user_ns + 6 * MS, answer.kernel_realtime_ns + 6 * MS)  # type: ignore[operator]
+    marks.steps = [Sent(sent.stage, sent.started_ns, sent.ended_ns, sent.key, size), late]
+    marks.first_byte = marks.last_byte = late
+    first, acknowledged = marks.stamps
+    marks.stamps = [first, Stamp(STAMP_ACKNOWLEDGED, 99, acknowledged.realtime_ns + 6 * MS)]
+    marks.info_at_end = info(retransmits=1)
+    marks.ended = clocks(marks.ended.monotonic_ns + 6 * MS)  # type: ignore[union-attr]
+    return marks
+
+
+def test_the_repair_of_an_earlier_segment_is_loss() -> None:
+    """It has no stamp: TCP_INFO counts it, and the acknowledgement came a round trip after it."""
+    timeline = measure(repaired())
+    split = timeline.split
+    assert timeline.round_trip_source == "min_rtt"
+    assert split.network_round_trip == pytest.approx(280e-6)
+    assert split.loss == split.request_loss == pytest.approx(6e-3 + 250e-6 - 280e-6)
+    assert split.far_end == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize("quiet", ["one segment", "nothing repeated", "doubled", "reused"])
+def test_what_was_not_repaired_unseen_is_no_loss(quiet: str) -> None:
+    """Each sign alone says nothing: the size, the count, and what the peer had got before."""
+    marks = repaired(size=1_448 if quiet == "one segment" else 1_600)
+    if quiet == "nothing repeated":
+        marks.info_at_end = info()
+    elif quiet == "doubled":
+        marks.info_at_end = info(retransmits=1, dsacks=1)
+    elif quiet == "reused":
+        marks.used, marks.attempts, marks.reused = None, [], True
+        marks.info_at_connect, marks.retransmits_before = None, 1
+    assert measure(marks).split.loss == 0
+
+
+def test_a_last_segment_that_was_sent_again_is_told_by_its_stamps() -> None:
+    """Where the stamps account for everything, nothing is added."""
+    marks = repaired()
+    marks.stamps.insert(1, Stamp(STAMP_SENT, 99, marks.stamps[0].realtime_ns + 5 * MS))
+    split = measure(marks).split
+    assert split.loss == pytest.approx(5e-3)
+    assert split.network_round_trip == pytest.approx(1.25e-3)
+
+
+def test_the_repair_of_a_hello_is_loss_before_the_request() -> None:
+    """OpenSSL 3.5's ClientHello has two segments."""
+    marks = encrypted()
+    hello, first, *rest = marks.steps
+    assert isinstance(hello, Sent)
+    marks.steps = [
+        Sent(hello.stage, hello.started_ns - 6 * MS, hello.ended_ns - 6 * MS, hello.key, 1_560),
+        first,
+        *rest,
+    ]
+    marks.stamps[0] = Stamp(STAMP_SENT, 517, REALTIME + 905 * US - 6 * MS)
+    marks.started, marks.info_at_end = clocks(-7 * MS), info(retransmits=1)
+    timeline = measure(marks)
+    assert timeline.round_trip_source == "min_rtt"
+    assert timeline.split.loss == pytest.approx(6e-3 + 200e-6 - 280e-6)
+    assert timeline.split.request_loss == 0
 
 
 def test_an_acknowledgement_with_the_answer_is_no_measure() -> None:
