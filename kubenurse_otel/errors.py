@@ -299,6 +299,10 @@ _DOING: Final = {
     Phase.RECEIVE: "reading the answer",
     Phase.STATUS: "judging the answer",
 }
+_ALERTS: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate, and checks have none",
+}
+"""What an alert means to us, by OpenSSL's name for it."""
 _SENDING: Final = "sending the request"
 
 _EVENTS: Final = {
@@ -437,7 +441,8 @@ def _detail(error: BaseException, retransmits: int) -> str:
             words = getattr(error, "verify_message", ""), verify_codes.ADVICE.get(code(error) or 0)
             detail = "; ".join(str(word) for word in words if word)
         case ssl.SSLError():
-            detail = str(getattr(error, "reason", None) or type(error).__name__)
+            reason = str(getattr(error, "reason", None) or type(error).__name__)
+            detail = "; ".join(filter(None, (reason, _ALERTS.get(reason))))
         case socket.gaierror():
             detail = error.strerror or ""
         case OSError(errno=int() as number):

@@ -280,12 +280,28 @@ class Connection:
         self.stage = Stage.REQUEST
 
     async def send(self, data: bytes) -> None:
-        """Send all of it. Raises OSError or DeadlineExceededError."""
+        """Send all of it. Raises OSError or DeadlineExceededError, ssl.SSLError for an alert."""
         if self.ssl_object is None:
             await self._send(data)
-        else:
-            self.ssl_object.write(data)
+            return
+        self.ssl_object.write(data)
+        try:
             await self._flush()
+        except ConnectionError:
+            self._read_last_words()
+            raise
+
+    def _read_last_words(self) -> None:
+        """Raise the alert (ssl.SSLError) that came before a reset: the kernel has it still.
+
+        With TLS 1.3 a far end that wants a client certificate says so after our handshake is over.
+        """
+        if self._proxy_tls is not None or self.ssl_object is None or self._incoming is None:
+            return
+        with contextlib.suppress(OSError):
+            self._incoming.write(kernel.receive(self._sock, READ_BYTES)[0])
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.ssl_object.read(READ_BYTES)
 
     async def receive(self) -> tuple[bytes, Received | None]:
         """Read some plain bytes, with the read that brought (the last of) them; b"" at the end.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from probing import Prober
@@ -13,6 +15,9 @@ from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, Trust
+from kubenurse_otel.transport import sockets
+from kubenurse_otel.transport.kernel import read_clocks
+from kubenurse_otel.transport.marks import Marks
 from kubenurse_otel.transport.trust import TrustStore
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
     from servers import Certificates, FaultServer
 
+TCP_CLOSE = 7
+"""enum of include/net/tcp_states.h: a reset came."""
 TLS_DONE = semconv.EVENT_TLS_DONE
 ROUND_TRIP_ERROR = semconv.EVENT_ROUND_TRIP_ERROR
 
@@ -358,3 +365,40 @@ async def test_a_new_ca_is_used_when_its_file_changes(
             outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
 
     assert outcomes == [ErrorType.TLS_CERTIFICATE_UNTRUSTED, None, None]
+
+
+async def test_an_alert_before_a_reset_is_what_is_said(
+    serve: Callable[..., FaultServer], prober: Prober, certificates: Certificates
+) -> None:
+    """TLS 1.3: who wants a client certificate says so and resets, both before our request."""
+    wanting = certificates.context()
+    wanting.minimum_version = ssl.TLSVersion.TLSv1_3
+    wanting.verify_mode = ssl.CERT_REQUIRED
+    wanting.load_verify_locations(certificates.ca_file)
+    server = serve(nothing, tls=wanting)
+    marks = Marks(started=read_clocks())
+    deadline = asyncio.get_running_loop().time() + 10
+    sock = await sockets.connect((server.host,), server.port, deadline=deadline, marks=marks)
+    connection = sockets.Connection(sock, marks)
+    connection.deadline = deadline
+    trusting = ssl.create_default_context(cafile=str(certificates.ca_file))
+    await connection.start_tls(trusting, "localhost")
+    async with asyncio.timeout(10):
+        while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_CLOSE:
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(ssl.SSLError) as raised:
+        await connection.send(b"GET / HTTP/1.1\r\n\r\n")
+    connection.close()
+    assert raised.value.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+
+    checks = [await prober.check(server.url()) for _ in range(10)]
+    for checked in checks:
+        failure = checked.probe.failure
+        assert failure is not None
+        assert failure.error_type == "tls_handshake_failed"
+        assert "it wants a client certificate" in failure.message
+
+
+def nothing(_: Any) -> None:
+    """Nobody gets that far."""
