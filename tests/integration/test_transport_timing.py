@@ -227,26 +227,29 @@ async def test_interim_responses_do_not_hide_the_answer(
     """The final answer's first byte counts; interim ones (100, 103) are events before it."""
     server = serve(interim(delay_seconds=40 * MS))
 
-    checked = await best_of(lambda: prober.check(server.url()), lambda split: split.request)
+    checks = [await prober.check(server.url()) for _ in range(5)]
 
-    split = checked.measured.split
-    assert checked.measured.status_code == 200
-    assert split.request is not None
-    assert split.receive is not None
-    assert split.far_end is not None
-    assert 39 * MS <= split.far_end <= split.request < 80 * MS
-    assert split.receive < 39 * MS
-    names, offsets = zip(*offsets_of(checked)[-4:], strict=True)
-    assert names == (
+    told = (
         semconv.EVENT_WROTE_REQUEST,
         semconv.EVENT_INTERIM,
         semconv.EVENT_INTERIM,
         semconv.EVENT_FIRST_BYTE,
     )
-    sent, first, second, final = offsets
-    assert sent <= first < second <= final
-    assert second - first >= 39 * MS
-    assert final == pytest.approx(split.duration)
+    apart = []
+    for checked in checks:
+        split = checked.measured.split
+        assert checked.measured.status_code == 200
+        assert split.far_end is not None
+        assert split.receive is not None
+        assert split.far_end >= 39 * MS
+        names, (sent, first, second, final) = zip(*offsets_of(checked)[-4:], strict=True)
+        assert names == told
+        assert sent <= first <= second <= final
+        assert final == pytest.approx(split.duration)
+        apart.append((second - first, split.receive))
+    # Where we are held up, one read has all of them; not each time.
+    assert max(between for between, _ in apart) >= 39 * MS
+    assert min(receive for _, receive in apart) < 39 * MS
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
@@ -283,7 +286,7 @@ async def test_without_a_final_answer_an_interim_one_is_none(
         connection.read_request()
         connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
-    held = await prober.check(serve(hold).url(), timeout_seconds=0.4)
+    held = await prober.check(serve(hold).url(), timeout_seconds=1.5)
     left = await prober.check(serve(leave).url())
 
     assert held.probe.failure is not None
