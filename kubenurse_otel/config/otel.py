@@ -254,7 +254,8 @@ def _otlp(signal: str) -> OtlpVariables:
             "TIMEOUT",
             TIMEOUT,
             "3000",
-            "Time for one export, in milliseconds. The specification's default is 10000.",
+            "Time for one export, in milliseconds. The specification's default is 10000. Below 100"
+            " there is a warning: OpenTelemetry Python reads seconds.",
             "5000",
         ),
         certificate=variable(

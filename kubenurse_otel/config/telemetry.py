@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 from kubenurse_otel.config import otel
 from kubenurse_otel.config import variables as v
@@ -202,6 +203,8 @@ def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> tuple[OtlpCon
     address, plain, is_set = _endpoint(
         reader, own, signal_path, protocol=protocol, insecure=bool(insecure)
     )
+    _warn_of_timeout(reader, _set_one(reader, own.timeout, otel.OTLP.timeout), timeout)
+    _warn_of_port(reader, _set_one(reader, own.endpoint, otel.OTLP.endpoint), address, protocol)
     otlp = OtlpConfig(
         endpoint=address,
         protocol=protocol,
@@ -214,6 +217,39 @@ def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> tuple[OtlpCon
         gzip=compression == "gzip",
     )
     return otlp, is_set
+
+
+_LEAST_TIMEOUT_SECONDS: Final = 0.1
+
+
+def _warn_of_timeout(reader: Reader, variable: Variable[float], seconds: float) -> None:
+    """Warn of a time that is meant in seconds, as OpenTelemetry Python reads it."""
+    text = reader.text(variable)
+    if text and seconds < _LEAST_TIMEOUT_SECONDS:
+        reader.warn(
+            f"{variable.name}: '{text}' is {text} milliseconds here, as in the specification;"
+            f" {text} seconds, as OpenTelemetry Python reads it, are {text}000"
+        )
+
+
+_PORTS: Final = {4317: OtlpProtocol.GRPC, 4318: OtlpProtocol.HTTP_PROTOBUF}
+"""The default ports of OTLP/gRPC and OTLP/HTTP (the specification, protocol/otlp.md)."""
+
+
+def _warn_of_port(
+    reader: Reader, variable: Variable[str], address: str, protocol: OtlpProtocol
+) -> None:
+    """Warn of the port of the other protocol: a collector does not say what is wrong there."""
+    try:
+        port = urlsplit(address if "://" in address else f"//{address}").port
+    except ValueError:
+        return
+    usual = _PORTS.get(port or 0, protocol)
+    if reader.is_set(variable) and usual is not protocol:
+        reader.warn(
+            f"{variable.name}: port {port} is usually that of {usual}, and what is sent is"
+            f" {protocol}; see {otel.OTLP.protocol.name}"
+        )
 
 
 def _endpoint(

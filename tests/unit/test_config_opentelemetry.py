@@ -186,3 +186,50 @@ def test_a_declarative_configuration_is_not_followed() -> None:
     (warning,) = loaded.warnings
     assert warning.startswith("OTEL_CONFIG_FILE: overridden. The agent is configured by variables")
     assert loaded.telemetry == TelemetryConfig()
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10"}, "10 seconds, as OpenTelemetry Python reads it"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "99"}, "_TRACES_TIMEOUT: '99' is 99 milliseconds"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "100"}, ""),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "0"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_timeout_that_is_meant_in_seconds_is_a_warning(
+    environ: dict[str, str], says: str
+) -> None:
+    """A value below 100 is right by the specification, and usually the habit of another SDK."""
+    warnings = config(**environ).warnings
+    assert len(warnings) == bool(says)
+    assert says in "".join(warnings)
+
+
+@pytest.mark.parametrize("host", ["collector", "10.0.0.1", "[fd00::1]"])
+@pytest.mark.parametrize(
+    ("protocol", "port", "warned"),
+    [
+        ("grpc", 4318, True),
+        ("http/protobuf", 4317, True),
+        ("grpc", 4317, False),
+        ("http/protobuf", 4318, False),
+        ("grpc", 443, False),
+    ],
+)
+def test_the_port_of_the_other_protocol_is_a_warning(
+    host: str, protocol: str, port: int, *, warned: bool
+) -> None:
+    """It names the endpoint's variable and both protocols; nothing is changed by itself."""
+    loaded = config(
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{host}:{port}",
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        OTEL_METRICS_EXPORTER="otlp",
+    )
+    assert len(loaded.warnings) == warned
+    if warned:
+        assert loaded.warnings[0].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT: port {port} is usually")
+        assert protocol in loaded.warnings[0]
+    assert loaded.telemetry.otlp_metrics is not None
+    assert str(loaded.telemetry.otlp_metrics.protocol) == protocol
