@@ -251,8 +251,8 @@ SENTENCES: Final = {
     "packets are dropped on the way, or the host is down or overloaded",
     ErrorType.CONNECTION_RESET: "the connection to {target} was reset while {doing}{detail}: the "
     "far end's process died or refused, or something in between cut it",
-    ErrorType.PROXY_ERROR: "the proxy on the way to {target} did not open a tunnel{detail}: look "
-    "at the proxy's log and rules",
+    ErrorType.PROXY_ERROR: "{target} did not open a tunnel{detail}: look at the proxy's log and "
+    "rules, and with 407 at user and password in HTTPS_PROXY",
     ErrorType.TLS_CERTIFICATE_EXPIRED: "the certificate of {target} has expired, or its CA's"
     "{detail}: renew it, and look at why its renewal did not happen",
     ErrorType.TLS_CERTIFICATE_NOT_YET_VALID: "the certificate of {target} is not valid yet"
@@ -313,6 +313,10 @@ _EVENTS: Final = {
 
 _REGISTERED: Final = frozenset(HTTPStatus)
 """As Python has IANA's registry (RFC 9110 section 16.2)."""
+_PROXY_WANTS_CREDENTIALS: Final = (
+    "the proxy on the way to {target} answered with {detail}: look at user and password in "
+    "HTTP_PROXY"
+)
 _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
@@ -322,13 +326,15 @@ def failure(
     phase: Phase,
     *,
     target: str,
+    is_proxy: bool = False,
     writing: bool = False,
     elapsed_seconds: float = 0.0,
     retransmits: int = 0,
 ) -> Failure:
     """Say what ``error`` in ``phase`` means.
 
-    ``target`` is a URL or host:port; only host and port are shown. ``writing``: the request was
+    ``target`` is a URL or host:port; only host and port are shown. ``is_proxy``: it is the proxy on
+    the way, whose address the reader does not find among the targets. ``writing``: the request was
     not all sent. ``elapsed_seconds``: how long the step took (a look-up needs it, see RULES).
     ``retransmits``: segments that were sent again, which the message of a time-out tells.
     """
@@ -339,7 +345,7 @@ def failure(
         event=_event(phase, writing=writing),
         message=_sentence(
             error_type,
-            where(target),
+            f"the proxy {where(target)}" if is_proxy else where(target),
             detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
         ),
@@ -348,13 +354,14 @@ def failure(
 
 def status_failure(status_code: int, *, target: str) -> Failure:
     """Say what is wrong with a whole answer whose status is not the expected one."""
+    sentence = SENTENCES[ErrorType.HTTP_STATUS]
+    if status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:  # RFC 9110 section 15.5.8
+        sentence = _PROXY_WANTS_CREDENTIALS
     return Failure(
         error_type=ErrorType.HTTP_STATUS,
         phase=Phase.STATUS,
         event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
-        message=SENTENCES[ErrorType.HTTP_STATUS].format(
-            target=where(target), detail=f"status {status_code}"
-        ),
+        message=sentence.format(target=where(target), detail=f"status {status_code}"),
     )
 
 

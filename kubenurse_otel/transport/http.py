@@ -206,6 +206,7 @@ class _Course:
             error,
             self.phase,
             target=self._where(),
+            is_proxy=self._target.proxy is not None and self._at_proxy,
             retransmits=marks.retransmits,
             writing=self._exchange is not None and self._exchange.writing,
             elapsed_seconds=elapsed_ns / 1e9,

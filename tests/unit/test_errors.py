@@ -146,6 +146,14 @@ def test_a_status_is_a_failure_of_its_own_event() -> None:
     assert failure.message.startswith("10.0.0.7:8080 answered with status 503:")
 
 
+def test_a_407_is_the_proxys() -> None:
+    """Whoever has set the proxy looks there, and not at the far end's log."""
+    failure = errors.status_failure(407, target="http://example.com/")
+    assert failure.event == "status_code_407"
+    assert failure.message.startswith("the proxy on the way to example.com:80 answered with status")
+    assert "HTTP_PROXY" in failure.message
+
+
 def test_a_wrong_peer_is_told_by_both_names() -> None:
     """Who was expected and who answered stand in the message; the event is one of kubenurse's."""
     failure = errors.wrong_peer_failure(
