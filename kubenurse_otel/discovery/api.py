@@ -373,7 +373,7 @@ def _why(error: Exception) -> str:
             break
         reason = inner
     if isinstance(reason, OSError) and reason.strerror:
-        text = reason.strerror
+        text = f"{reason.filename}: {reason.strerror}" if reason.filename else reason.strerror
     else:
         text = str(reason).rpartition("object at 0x")[2].partition(">: ")[2] or str(reason)
     return (text or type(reason).__name__)[:200]

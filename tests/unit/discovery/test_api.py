@@ -76,9 +76,9 @@ async def test_a_plugin_that_hangs_is_asked_once_and_holds_nobody_up(tmp_path: P
 
 
 def test_a_kubeconfig_without_end_is_refused() -> None:
-    """Nothing of it is read."""
+    """Nothing of it is read, and it is named."""
     server = ApiServer(Config(discovery=DiscoveryConfig(kubeconfig="/dev/zero")))
     started = time.monotonic()
-    with pytest.raises(ApiError, match="cannot be asked"):
+    with pytest.raises(ApiError, match="cannot be asked: /dev/zero: is no regular file"):
         server.get("/api", {}, asked="list pods", read_seconds=1, max_bytes=1_000)
     assert time.monotonic() - started < 15
