@@ -267,9 +267,17 @@ class ApiServer:
         return outcome[0]
 
 
+_OUTSIDE: Final = (
+    "the API server cannot be asked: KUBERNETES_SERVICE_HOST is not set, as it is in every pod; "
+    "outside of a cluster set KUBECONFIG, or KUBENURSE_DISCOVERY=static"
+)
+
+
 def _connect(config: Config) -> tuple[Any, Any]:
+    kubeconfig, trust = config.discovery.kubeconfig, config.trust
+    if not kubeconfig and not config.checks.api_server_host:
+        raise ApiError(Problem.UNREACHABLE, _OUTSIDE)
     try:
-        kubeconfig, trust = config.discovery.kubeconfig, config.trust
         if kubeconfig:  # one file or several, as for kubectl
             files.require(Path(one) for one in kubeconfig.split(os.pathsep) if one)
             return _by_kubeconfig(config)

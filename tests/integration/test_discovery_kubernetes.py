@@ -647,7 +647,7 @@ async def test_no_api_server_known(config: Config) -> None:
     """Without KUBERNETES_SERVICE_HOST it is said what is missing."""
     config = replace(config, checks=replace(config.checks, api_server_host=""))
     async with following(config) as seen:
-        await seen.until_state("cannot be asked: Service host/port is set but empty")
+        await seen.until_state("cannot be asked: KUBERNETES_SERVICE_HOST is not set", "KUBECONFIG")
 
 
 async def test_untrusted_server(config: Config, tmp_path: Path) -> None:
