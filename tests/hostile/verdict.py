@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hostile.agent import LIMIT_BYTES, MIB
@@ -63,3 +63,8 @@ def fallen(outcome: Outcome, bounds: Bounds) -> list[str]:
         ),
     }
     return [words for words, is_held in held.items() if not is_held]
+
+
+def only_slow(outcome: Outcome, bounds: Bounds) -> bool:
+    """Return whether nothing but the p99 is beyond its bound."""
+    return not fallen(replace(outcome, p99_seconds=0.0), bounds)

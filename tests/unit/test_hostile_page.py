@@ -136,3 +136,11 @@ def test_what_grew_in_a_soak(mib_an_hour: float, files: int, fell: list[str]) ->
 def test_a_soak_has_some_forty_targets() -> None:
     """Each with a name of its own."""
     assert len(soak.ways()) == len(set(soak.ways())) >= 37
+
+
+def test_only_what_is_slow_and_nothing_else_is_attacked_again() -> None:
+    """Memory, lost checks and an end are the agent's doing, however busy the machine is."""
+    slow = replace(HELD, p99_seconds=5.0)
+    assert verdict.only_slow(slow, verdict.GATE)
+    assert not verdict.only_slow(replace(slow, own_failures=1), verdict.GATE)
+    assert not verdict.only_slow(replace(slow, ended="OOM kill"), verdict.GATE)
