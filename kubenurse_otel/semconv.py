@@ -24,7 +24,7 @@ SPAN_SOCKET_CONNECT: Final = "socket connect"
 SPAN_TLS_HANDSHAKE: Final = "TLS client handshake"
 """INTERNAL, under the setup, https only."""
 SPAN_SERVER: Final = "GET /alwayshappy"
-"""SERVER: our answer to an agent that sent a traceparent."""
+"""SERVER: our answer to an agent that sent a traceparent, from its arrival to our write."""
 
 # --- httptrace events, in the order in which they happen (the metrics' `event` label) ------------
 

@@ -78,7 +78,8 @@ async def test_the_span_continues_the_callers_trace(
     assert span.start_time is not None
     assert span.end_time is not None
     assert before - 50_000_000 <= span.start_time <= span.end_time <= time.time_ns() + 50_000_000
-    assert span.end_time - span.start_time >= (wait + app) * 1e9 - 1_000
+    # Not a moment of our own after the write: the caller may be done by then.
+    assert span.end_time - span.start_time == pytest.approx((wait + app) * 1e9, abs=2_000)
 
 
 @pytest.mark.parametrize(
