@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.trace import StatusCode
+from ports import free_port
 from probing import Prober, open_files, until
 from servers import BEHAVIOURS, answer, full_backlog
 
@@ -30,15 +31,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def both_families(serve: Callable[..., FaultServer]) -> tuple[FaultServer, FaultServer]:
     """A server on ::1 and one on 127.0.0.1, on the same port."""
-    for _ in range(20):
-        six = serve(answer(), host="::1")
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", six.port))
-            except OSError:
-                continue
-        return six, serve(answer(), host="127.0.0.1", port=six.port)
-    raise AssertionError("no port that is free in both families")
+    port = free_port()
+    return serve(answer(), host="::1", port=port), serve(answer(), port=port)
 
 
 async def test_the_peer_is_the_real_address(
@@ -149,8 +143,8 @@ class LateResolver:
 
 async def test_our_own_slowness_fails_no_address(serve: Callable[..., FaultServer]) -> None:
     """If we were too late to see the first address answer, it is neither dead nor counted."""
-    first = serve(answer())
-    second = serve(answer(), host="127.0.0.2", port=first.port)
+    port = free_port()
+    first, second = serve(answer(), port=port), serve(answer(), host="127.0.0.2", port=port)
 
     async with Prober(resolve=LateResolver()) as prober:
         for _ in range(6):
