@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 RSS_MIB_MORE: Final = 8.0
+FILES_MORE: Final = 16
+THREADS_MORE: Final = 4
 """What an agent may keep of an attack."""
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hostile import network, scene
 from hostile.agent import Agent, running
 from hostile.attack import Target
-from hostile.outcome import RSS_MIB_MORE, Outcome
+from hostile.outcome import FILES_MORE, RSS_MIB_MORE, THREADS_MORE, Outcome
 from hostile.witness import Witness
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _observe(attack: Attack, plan: Plan, agent: Agent, neighbour: Agent) -> Outc
     peak = agent.peak
     wrong = _patiently(agent, judge)
     hangs = wrong is None and agent.process.poll() is None
-    after, settled_seconds = _settle(agent, before.rss_mib + attack.learns_mib, plan.settle_seconds)
+    after, settled_seconds = _settle(agent, before, attack.learns_mib, plan.settle_seconds)
     neighbour_failures, own_failures, missed = honest.since()
     return Outcome(
         attack.name,
@@ -208,12 +208,19 @@ def play(attack: Attack, target: Target) -> None:
     os._exit(0)  # Threads that still serve are nobody's any more.
 
 
-def _settle(agent: Agent, rss_before_mib: float, seconds: float) -> tuple[Footprint, float]:
-    """Wait until RSS is back where it was, for ``seconds`` at most."""
+def _settle(
+    agent: Agent, before: Footprint, learns_mib: float, seconds: float
+) -> tuple[Footprint, float]:
+    """Wait until memory, files and threads are back where they were, for ``seconds`` at most."""
     began = time.monotonic()
     while True:
         now, took = agent.footprint(), time.monotonic() - began
-        back = now.rss_mib <= rss_before_mib + RSS_MIB_MORE and took >= min(2.0, seconds)
+        back = (
+            now.rss_mib <= before.rss_mib + learns_mib + RSS_MIB_MORE
+            and now.open_files <= before.open_files + FILES_MORE
+            and now.threads <= before.threads + THREADS_MORE
+            and took >= min(2.0, seconds)
+        )
         if back or took >= seconds:
             return now, took
         time.sleep(0.2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hostile.agent import LIMIT_BYTES, MIB
-from hostile.outcome import RSS_MIB_MORE
+from hostile.outcome import FILES_MORE, RSS_MIB_MORE, THREADS_MORE
 
 if TYPE_CHECKING:
     from hostile.outcome import Outcome
@@ -23,8 +23,8 @@ class Bounds:
     """So many times what the prober sees of the neighbour is the machine's share of the p99."""
     peak_mib: float = LIMIT_BYTES / MIB
     rss_mib_more: float = RSS_MIB_MORE
-    files_more: int = 16
-    threads_more: int = 4
+    files_more: int = FILES_MORE
+    threads_more: int = THREADS_MORE
 
 
 FULL: Final = Bounds(p99_seconds=0.05, missed=0)
