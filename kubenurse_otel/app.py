@@ -111,7 +111,8 @@ class App:
         )
         self._instrumented = instrumented(self._transport, tracing)
         self._checker = Checker(
-            self._instrumented, tracing.get_tracer("kubenurse_otel.check", __version__)
+            self._instrumented,
+            tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),
         )
 
         # When, and what: each target's own clock, fed by discovery.
@@ -144,7 +145,9 @@ class App:
             refusals=self._refusals,
             neighbourhood=lambda: self._neighbourhood,
             render=telemetry.render,
-            tracer=serving.get_tracer("kubenurse_otel.server", __version__),
+            tracer=serving.get_tracer(
+                "kubenurse_otel.server", __version__, schema_url=semconv.SCHEMA_URL
+            ),
             ready=self._asked_whether_ready,
             on_crowd=self._garbage.trim_soon,
         )

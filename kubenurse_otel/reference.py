@@ -79,6 +79,7 @@ def traces() -> str:
         resource=_names(name for name in attributes if name.on_resource),
         headers=_names(names["headers"]),
         kept=_words(Kept),
+        schema_url=semconv.SCHEMA_URL,
     )
 
 
@@ -387,7 +388,9 @@ Each carries `kubenurse.offset`. Only those that were reached are there.
 
 ## Resource
 
-The user's attributes (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these.
+The user's attributes (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these. The schema
+of the resource and of our scopes is `{schema_url}`, that of
+instrumentation-httpx' scope (the CLIENT span `GET`) is its own, 1.21.0.
 
 {resource}
 

@@ -86,6 +86,10 @@ SERVER_TIMING_MAX_BYTES: Final = 256
 
 # --- attributes ---------------------------------------------------------------------------------
 
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""OpenTelemetry's semantic conventions in which its names below stand: the schema of the resource
+and of our scopes. The CLIENT span GET has the scope and the schema of instrumentation-httpx."""
+
 ERROR_TYPE: Final = "error.type"
 """Why it failed: a word of errors.ErrorType; absent when it did not."""
 HTTP_REQUEST_METHOD: Final = "http.request.method"
@@ -105,9 +109,9 @@ NETWORK_TRANSPORT: Final = "network.transport"
 NETWORK_PROTOCOL_VERSION: Final = "network.protocol.version"
 """CLIENT, SERVER: 1.1 or 1.0."""
 SERVER_ADDRESS: Final = "server.address"
-"""CLIENT, setup, TLS, SERVER: the URL's host, or the Host header's."""
+"""CLIENT, setup, TLS: the URL's host. SERVER: the Host header's, cut; our address without one."""
 SERVER_PORT: Final = "server.port"
-"""CLIENT, setup, SERVER: its port."""
+"""CLIENT, setup: the URL's port. SERVER: the Host header's, absent where that names none."""
 URL_SCHEME: Final = "url.scheme"
 """SERVER: http or https."""
 URL_FULL: Final = "url.full"

@@ -116,11 +116,13 @@ def _attributes(
         semconv.NETWORK_PEER_ADDRESS: peer.address,
         semconv.NETWORK_PEER_PORT: peer.port,
         semconv.CLIENT_ADDRESS: peer.address,
-        semconv.SERVER_ADDRESS: peer.local_address,
-        semconv.SERVER_PORT: peer.local_port,
         semconv.SERVER_WAIT: arrival.waited_seconds,
         semconv.SERVER_APP: app_seconds,
     }
+    host, port = request.authority
+    attributes[semconv.SERVER_ADDRESS] = host[:_MAX_ATTRIBUTE]
+    if port is not None:
+        attributes[semconv.SERVER_PORT] = port
     user_agent = request.header(b"user-agent")
     if user_agent:
         attributes[semconv.USER_AGENT_ORIGINAL] = user_agent[:_MAX_ATTRIBUTE]

@@ -6,6 +6,7 @@ Owns the bytes of a response's head and the list of statuses that we use; parsin
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -21,6 +22,13 @@ METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
 SMALL_BYTES: Final = 4_096
 """A body up to this is sent in one piece with its head."""
+AUTHORITY: Final = re.compile(
+    rb"(?P<host>\[[0-9A-Za-z:.%~_-]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
+    rb"(?::(?P<port>[0-9]*))?"
+)
+"""RFC 9112, 3.2: uri-host [":" port] (RFC 3986, 3.2.2); empty where the target has no host."""
+_END_OF_AUTHORITY: Final = re.compile(rb"[/?#]")
+_PORT_DIGITS: Final = 5
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
@@ -63,6 +71,22 @@ class Request:
         if path.startswith(b"/"):
             return path
         return b"/" + path.partition(b"://")[2].partition(b"/")[2]
+
+    @property
+    def authority(self) -> tuple[str, int | None]:
+        """Host and port by which we were asked (RFC 9110, 7.2), an IPv6 address without brackets.
+
+        Those of the request's URL, or of its Host header. A port that is not named is None: before
+        an ingress with TLS it is not our scheme's. Where no host is named, our socket's.
+        """
+        url = self.target if not self.target.startswith(b"/") else b""
+        asked = _END_OF_AUTHORITY.split(url.partition(b"://")[2], maxsplit=1)[0]
+        asked = asked or next((value for name, value in self.headers if name == b"host"), b"")
+        found = AUTHORITY.fullmatch(asked)
+        if found is None or not found["host"]:
+            return self.peer.local_address, self.peer.local_port
+        port = int(found["port"]) if found["port"] and len(found["port"]) <= _PORT_DIGITS else None
+        return found["host"].decode("ascii").strip("[]"), port
 
 
 @dataclass(slots=True, kw_only=True)

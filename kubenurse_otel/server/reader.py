@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from kubenurse_otel.server.message import METHODS, Request
+from kubenurse_otel.server.message import AUTHORITY, METHODS, Request
 
 if TYPE_CHECKING:
     from kubenurse_otel.server.arrival import Arrival
@@ -27,10 +27,6 @@ _END: Final = b"\r\n\r\n"
 _TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"
 _BEGINNING: Final = re.compile(_TOKEN + rb"(?:\Z| )")
 _REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/(\d\.\d)\r\n")
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Za-z:.%~_-]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
-)
-"""RFC 9112, 3.2: uri-host [":" port] (RFC 3986, 3.2.2); empty where the target has no host."""
 
 
 class Reader:
@@ -165,7 +161,7 @@ class _Message:
         if self.with_body or (length or "0").strip("0"):
             return 413
         hosts = [value for name, value in request.headers if name == b"host"]
-        if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)):
+        if len(hosts) > 1 or not all(map(AUTHORITY.fullmatch, hosts)):
             return 400
         if version == b"1.1" and not hosts:
             return 400

@@ -38,7 +38,7 @@ def make_resource(config: Config) -> Resource:
         semconv.TELEMETRY_SDK_VERSION: version("opentelemetry-sdk"),
     }
     merged = ours | dict(config.telemetry.resource_attributes)
-    return Resource({key: value for key, value in merged.items() if value})
+    return Resource({key: value for key, value in merged.items() if value}, semconv.SCHEMA_URL)
 
 
 def _instance_id(config: Config) -> str:

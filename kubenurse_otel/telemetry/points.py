@@ -78,7 +78,7 @@ class Points:
     ) -> None:
         self._store = store
         self._resource = resource
-        self._scope = InstrumentationScope(SCOPE_NAME, __version__)
+        self._scope = InstrumentationScope(SCOPE_NAME, __version__, semconv.SCHEMA_URL)
         self._delta_kinds = _DELTA_KINDS[temporality]
         self._mark = 1 << number
         self._sent: dict[Series, _Sent] = {}
@@ -147,8 +147,9 @@ class Points:
             for exemplar in exemplars:
                 exemplar.sent |= self._mark
 
-        scope_metrics = ScopeMetrics(self._scope, metrics, "")
-        return MetricsData([ResourceMetrics(self._resource, [scope_metrics], "")]), delivered
+        url = semconv.SCHEMA_URL
+        scope_metrics = ScopeMetrics(self._scope, metrics, url)
+        return MetricsData([ResourceMetrics(self._resource, [scope_metrics], url)]), delivered
 
     def _metric(self, family: Family, points: list[Any]) -> Metric:
         metric = family.metric

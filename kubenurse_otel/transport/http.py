@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import httpx
 from opentelemetry import trace
 
-from kubenurse_otel import __version__, errors
+from kubenurse_otel import __version__, errors, semconv
 from kubenurse_otel.authorities import AuthoritiesError
 from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
 from kubenurse_otel.text import host_port, is_address
@@ -69,7 +69,9 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
     ) -> None:
         self._tracer = (
-            tracer_provider.get_tracer("kubenurse_otel.transport", __version__)
+            tracer_provider.get_tracer(
+                "kubenurse_otel.transport", __version__, schema_url=semconv.SCHEMA_URL
+            )
             if tracer_provider is not None
             else None
         )

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 import yaml
 from agents import environment, running, wait_for
-from otlp_receiver import attributes, http_receiver
+from otlp_receiver import Received, attributes, http_receiver
 from ports import free_port
 
 from kubenurse_otel import semconv
 
+TRACE_FLAGS = 0x03
+"""Sampled, and a random id (W3C Trace Context, level 2)."""
+LOCAL, REMOTE = TRACE_FLAGS | 0x100, 0x200
+"""trace.proto, SpanFlags: it is said whether the parent is remote; it is."""
+SCHEMAS = "https://opentelemetry.io/schemas/"
 KIND_INTERNAL, KIND_SERVER, KIND_CLIENT = 1, 2, 3
 
 
@@ -23,6 +28,17 @@ def port() -> int:
 
 def by_name(spans: list[Any], trace_id: bytes) -> dict[str, Any]:
     return {span.name: span for span in spans if span.trace_id == trace_id}
+
+
+def assert_schemas(received: Received) -> None:
+    """Resource and scopes name the conventions' version, instrumentation-httpx its own."""
+    resources = [one for request in received.traces for one in request.resource_spans]
+    scopes = [scope for one in resources for scope in one.scope_spans]
+    assert {one.schema_url for one in resources} == {semconv.SCHEMA_URL}
+    urls = {scope.scope.name: scope.schema_url for scope in scopes}
+    assert urls.pop("opentelemetry.instrumentation.httpx") == f"{SCHEMAS}1.21.0"
+    ours = ("check", "server", "transport")
+    assert urls == {f"kubenurse_otel.{name}": semconv.SCHEMA_URL for name in ours}
 
 
 def test_a_sampled_check_shows_both_ends_and_every_step(tmp_path: Path, port: int) -> None:
@@ -102,9 +118,16 @@ def test_a_sampled_check_shows_both_ends_and_every_step(tmp_path: Path, port: in
         assert client.start_time_unix_nano <= moments[0]
         assert moments[-1] <= client.end_time_unix_nano
         assert attributes(root)[semconv.KEPT] == "ratio"
+        # Both ends name the server alike, and their flags say which parent was another process's.
+        for name in (semconv.SERVER_ADDRESS, semconv.SERVER_PORT):
+            assert attributes(server)[name] == found[name]
+        assert {one.flags for one in (root, client, setup, connect)} == {LOCAL}
+        assert server.flags == LOCAL | REMOTE
         resource = attributes(received.traces[0].resource_spans[0].resource)
         assert resource["service.name"] == "kubenurse-otel"
         assert resource["deployment.environment"] == "test"
+
+        assert_schemas(received)
 
         # localhost has no agent on 127.0.0.1: the failure is told in our words, without a stack.
         told = failed_trace["GET"]

@@ -135,8 +135,9 @@ def test_cumulative_metrics_arrive_with_their_start_times(
         assert (metric.WhichOneof("data"), point.as_int) == ("gauge", 1)
         metric, point = received.points(semconv.PROCESS_CPU.name)[-1]
         assert metric.sum.is_monotonic
-        resource = received.metrics[0].resource_metrics[0].resource
-        assert otlp_receiver.attributes(resource)["service.name"] == "mine"
+        sender = received.metrics[0].resource_metrics[0]
+        assert otlp_receiver.attributes(sender.resource)["service.name"] == "mine"
+        assert {one.schema_url for one in (sender, *sender.scope_metrics)} == {semconv.SCHEMA_URL}
         assert "s" not in {m.unit for m, _p in received.points(semconv.CHECK_SUCCESS.name)}
 
 
