@@ -1,0 +1,99 @@
+"""Which groups a ClientHello offers and has keys of (RFC 8446, 4.1.2), read from its bytes.
+
+Pure. Owns no verdict: transport/hello.py judges ours, server/hello.py a client's. Python before
+3.15 cannot choose groups, and one finite-field key exchange is up to 170 ms in a single call.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+HANDSHAKE: Final = 22
+"""The content type of its records (RFC 8446, 5.1)."""
+CLIENT_HELLO: Final = 1
+MAX_BYTES: Final = 16_384
+"""Of one record, and of a whole hello here: those of today, with a post-quantum key, have 1,600."""
+_MAX_RECORDS: Final = 8
+_RECORD_HEADER: Final = 5
+_MESSAGE_HEADER: Final = 4
+"""Type and length (RFC 8446, 4)."""
+_SUPPORTED_GROUPS: Final = 10
+_KEY_SHARE: Final = 51
+_SHORT: Final = struct.Struct(">H")
+
+
+class Offer(NamedTuple):
+    """Groups by their numbers (IANA's TLS Supported Groups), in the client's order."""
+
+    groups: tuple[int, ...] | None
+    """None without the extension: TLS 1.2 at most."""
+    key_shares: tuple[int, ...]
+
+
+class NoHelloError(ValueError):
+    """Whatever it is, OpenSSL does not read it as a ClientHello with extensions."""
+
+
+def message(records: bytes) -> bytes | None:
+    """Return the first handshake message of ``records``, with its type and length.
+
+    None while it is not whole. Raises NoHelloError, and ValueError for one that is longer, or in
+    more pieces, than anybody's is.
+    """
+    at = 0
+    found = b""
+    for _ in range(_MAX_RECORDS):
+        if at < len(records) and records[at] != HANDSHAKE:
+            raise NoHelloError("no handshake record")
+        if at + _RECORD_HEADER > len(records):
+            return None
+        size = _short(records, at + 3)
+        if not 0 < size <= MAX_BYTES:
+            raise NoHelloError("no record")
+        at += _RECORD_HEADER
+        found += records[at : at + size]
+        at += size
+        if found and found[0] != CLIENT_HELLO:
+            raise NoHelloError("another message")
+        if len(found) >= _MESSAGE_HEADER:
+            whole = _MESSAGE_HEADER + int.from_bytes(found[1:_MESSAGE_HEADER], "big")
+            if whole > MAX_BYTES:
+                raise ValueError("a ClientHello that is too long")
+            if len(found) >= whole:
+                return found[:whole]
+    raise ValueError("a ClientHello in too many records")
+
+
+def offer(hello: bytes) -> Offer:
+    """Read a ClientHello, with its type and length. Raises ValueError where it is malformed."""
+    try:
+        return _offer(hello)
+    except (IndexError, struct.error):
+        raise ValueError("a malformed ClientHello") from None
+
+
+def _offer(hello: bytes) -> Offer:
+    at = _MESSAGE_HEADER + 2 + 32  # legacy_version, random
+    at += 1 + hello[at]  # legacy_session_id
+    at += 2 + _short(hello, at)  # cipher_suites
+    at += 1 + hello[at]  # legacy_compression_methods
+    at += 2  # the extensions' length
+    groups: tuple[int, ...] | None = None
+    shares: list[int] = []
+    while at + 4 <= len(hello):
+        kind, size = _short(hello, at), _short(hello, at + 2)
+        at += 4
+        if kind == _SUPPORTED_GROUPS:
+            groups = tuple(_short(hello, one) for one in range(at + 2, at + size, 2))
+        elif kind == _KEY_SHARE:
+            share = at + 2
+            while share + 4 <= at + size:
+                shares.append(_short(hello, share))
+                share += 4 + _short(hello, share + 2)
+        at += size
+    return Offer(groups, tuple(shares))
+
+
+def _short(data: bytes, at: int) -> int:
+    return int(_SHORT.unpack_from(data, at)[0])
