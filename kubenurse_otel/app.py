@@ -105,8 +105,9 @@ class App:
         tracing = telemetry.tracer_provider(sampler=CheckSampler(ratio), processor=self._bridge)
 
         # A check: one Target -> one exchange -> one CheckResult.
+        self._trust = TrustStore(config.trust)
         self._transport = KernelTimedTransport(
-            trust=TrustStore(config.trust),
+            trust=self._trust,
             tracer_provider=tracing if traced else None,
         )
         self._instrumented = instrumented(self._transport, tracing)
@@ -225,6 +226,7 @@ class App:
             return
         self._plan = wanted
         keys = frozenset(target.key for target in wanted.targets)
+        self._trust.load(wanted.targets)
         self._results.set_targets(wanted.targets, wanted.skipped)
         self._outcomes.retain(keys)
         self._bridge.set_current(keys)

@@ -6,6 +6,7 @@ ApiError, with a sentence for people that names what was asked and holds no secr
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -211,6 +212,11 @@ class ApiServer:
             answer.abort()
         self.renew()
 
+    @property
+    def _credentials(self) -> str:
+        """The file that our credentials are of, for sentences."""
+        return self._config.discovery.kubeconfig or str(self._config.trust.token_file)
+
     def _ended(self, answer: Answer) -> None:
         with self._lock:
             self._open.discard(answer)
@@ -230,7 +236,7 @@ class ApiServer:
             except ApiError:
                 raise
             except Exception as error:  # noqa: BLE001 - plugins of kubeconfig raise what they like
-                raise _no_credentials(error) from None
+                raise _no_credentials(error, self._credentials) from None
             if kept is None:
                 with self._lock:
                     self._configuration, self._client = configuration, client
@@ -238,7 +244,8 @@ class ApiServer:
         headers = {one["key"]: one["value"].strip() for one in settings if one["in"] == "header"}
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             raise ApiError(
-                Problem.UNAUTHORIZED, "the API server cannot be asked: our token is no token"
+                Problem.UNAUTHORIZED,
+                f"the API server cannot be asked: the token of {self._credentials} is no token",
             )
         return client, headers, configuration.host.rstrip("/")
 
@@ -281,10 +288,17 @@ def _connect(config: Config) -> tuple[Any, Any]:
         if kubeconfig:  # one file or several, as for kubectl
             files.require(Path(one) for one in kubeconfig.split(os.pathsep) if one)
             return _by_kubeconfig(config)
-        files.require([trust.token_file, trust.ca_file])
+        _require_content(trust.token_file, trust.ca_file)
         return _in_cluster(config)
     except Exception as error:  # noqa: BLE001 - the loaders raise ConfigException, OSError, yaml's, ...
-        raise _no_credentials(error) from None
+        raise _no_credentials(error, kubeconfig or str(trust.token_file)) from None
+
+
+def _require_content(*paths: Path) -> None:
+    """Raises OSError with the name of a file that is missing or empty: the loader names none."""
+    for path in paths:
+        if not files.read(path):
+            raise OSError(errno.EINVAL, "is empty", str(path))
 
 
 def _in_cluster(config: Config) -> tuple[Any, Any]:
@@ -342,9 +356,12 @@ def _client(rest: Any, configuration: Any, context: Callable[[], ssl.SSLContext]
     return client
 
 
-def _no_credentials(error: Exception) -> ApiError:
+def _no_credentials(error: Exception, file: str) -> ApiError:
+    """``file`` is named where the error does not: a loader's "Token file exists but empty."."""
     logging.getLogger(__name__).debug("credentials", exc_info=error)
-    return ApiError(Problem.UNREACHABLE, f"the API server cannot be asked: {_why(error)}")
+    why = _why(error)
+    text = why if file in why or isinstance(error, OSError) else f"{why.rstrip('.')} ({file})"
+    return ApiError(Problem.UNREACHABLE, f"the API server cannot be asked: {text}")
 
 
 def _refusal(response: Any, asked: str) -> ApiError:

@@ -376,6 +376,7 @@ def test_nothing_that_a_person_configures_ends_the_agent(tmp_path: Path, port: i
             KUBENURSE_USE_PROXY="true",
             HTTP_PROXY=f"user:s3cr3t@127.0.0.1:{proxy.port}",
             KUBENURSE_EXTRA_CA="/dev/zero",
+            SSL_CERT_FILE=str(account / "token"),
             KUBENURSE_SERVICE_ACCOUNT_DIR=str(account),
             KUBENURSE_CHECK_API_SERVER_DIRECT="true",
             KUBERNETES_SERVICE_HOST="127.0.0.1",

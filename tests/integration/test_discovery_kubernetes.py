@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from dataclasses import replace
@@ -629,18 +630,26 @@ async def test_token_with_a_newline(cluster: StandIn, config: Config) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"token_file": "missing"}, "cannot be asked: Service token file does not exist"),
-        ({"ca_file": "missing"}, "cannot be asked: Service certification file does not exist"),
-        ({"ca_file": "token"}, "cannot be"),
+        ({"token_file": "missing"}, "{path}: No such file or directory"),
+        ({"token_file": "empty"}, "{path}: is empty"),
+        ({"token_file": "fifo"}, "{path}: is no regular file"),
+        ({"token_file": "two lines"}, "the token of {path} is no token"),
+        ({"ca_file": "missing"}, "{path}: No such file or directory"),
+        ({"ca_file": "empty"}, "{path}: is empty"),
+        ({"ca_file": "token"}, "{path}: there is no PEM certificate"),
     ],
 )
 async def test_credentials(
     config: Config, tmp_path: Path, change: dict[str, str], expected: str
 ) -> None:
-    """Missing and broken files are said, and read again when they are there."""
+    """Missing and broken files are said, by their names, and read again when they are there."""
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "two lines").write_text("a\nb")
+    os.mkfifo(tmp_path / "fifo")
     broken = {name: tmp_path / file for name, file in change.items()}
+    (path,) = broken.values()
     async with following(replace(config, trust=replace(config.trust, **broken))) as seen:
-        await seen.until_state(expected)
+        await seen.until_state(expected.format(path=path))
 
 
 async def test_no_api_server_known(config: Config) -> None:

@@ -214,3 +214,17 @@ def test_files_are_looked_at_no_more_than_once_a_second(config: TrustConfig) -> 
     store.authorization(target(), API)
     config.token_file.write_text("second")
     assert store.authorization(target(), API) == "Bearer first"
+
+
+def test_what_targets_need_is_there_before_their_first_check(config: TrustConfig) -> None:
+    """Beforehand, for https alone; a file that cannot be read is the check's to report."""
+    store = TrustStore(config, clock=Clock())
+    store.load([target("http://a/", trust=Trust.WORKLOAD), target()])
+    loaded = {trust for trust, one in store._contexts.items() if one._value is not None}
+    assert loaded == {Trust.API_SERVER}
+
+    broken = replace(config, extra_ca=config.ca_file.with_name("missing"))
+    store = TrustStore(broken, clock=Clock())
+    store.load([target()])
+    with pytest.raises(FileNotFoundError):
+        store.context(Trust.API_SERVER)
