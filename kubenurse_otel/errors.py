@@ -91,6 +91,14 @@ class NoLocalPortError(OSError):
     """EADDRNOTAVAIL though this node has an address to connect from: it lacks a free port."""
 
 
+class WindowClosedError(TimeoutError):
+    """Time was up, and the far end let us send nothing, or not all. Its text is written by us."""
+
+
+class NotLeftError(TimeoutError):
+    """Time was up, and a queue or a rule of this node kept what we sent. Its text is ours, too."""
+
+
 class OwnTimeoutError(CheckError):
     """Time was up, and most of it had gone by in our own process."""
 
@@ -291,6 +299,15 @@ SENTENCES: Final = {
     "of its own, look at this agent's log",
 }
 
+_UNSENT: Final[dict[type[BaseException], str]] = {
+    WindowClosedError: "{target} took the connection and keeps its window closed, {doing}{detail}: "
+    "a SYN proxy on the way that does not reach the server, or a process that does not read",
+    NotLeftError: "what was sent to {target} did not leave this node in time, {doing}{detail}: it "
+    "says nothing about the far end; look at this node's queues (tc -s qdisc), at its firewall "
+    "(nft list ruleset) and its network policies",
+}
+"""Time-outs whose sentence blames whoever kept our bytes, by the error."""
+
 _DOING: Final = {
     Phase.DNS: "looking up its name",
     Phase.CONNECT: "connecting",
@@ -329,14 +346,15 @@ def failure(
     is_proxy: bool = False,
     writing: bool = False,
     elapsed_seconds: float = 0.0,
-    retransmits: int = 0,
+    retransmits: int | None = None,
 ) -> Failure:
     """Say what ``error`` in ``phase`` means.
 
     ``target`` is a URL or host:port; only host and port are shown. ``is_proxy``: it is the proxy on
     the way, whose address the reader does not find among the targets. ``writing``: the request was
     not all sent. ``elapsed_seconds``: how long the step took (a look-up needs it, see RULES).
-    ``retransmits``: segments that were sent again, which the message of a time-out tells.
+    ``retransmits``: segments that were sent again, which the message of a time-out tells (None:
+    nobody knows).
     """
     error_type = next(rule.type for rule in RULES if rule.fits(error, phase, elapsed_seconds))
     return Failure(
@@ -344,7 +362,7 @@ def failure(
         phase=phase,
         event=_event(phase, writing=writing),
         message=_sentence(
-            error_type,
+            _UNSENT.get(type(error), SENTENCES[error_type]),
             f"the proxy {where(target)}" if is_proxy else where(target),
             detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
@@ -384,7 +402,10 @@ def unhandled_failure(error: Exception, *, target: str) -> Failure:
         phase=Phase.REQUEST,
         event=semconv.EVENT_ROUND_TRIP_ERROR,
         message=_sentence(
-            ErrorType.UNHANDLED_EXCEPTION, where(target), detail=type(error).__name__, doing=""
+            SENTENCES[ErrorType.UNHANDLED_EXCEPTION],
+            where(target),
+            detail=type(error).__name__,
+            doing="",
         ),
     )
 
@@ -434,15 +455,15 @@ def _event(phase: Phase, *, writing: bool) -> str:
     return _EVENTS.get(phase, semconv.EVENT_ROUND_TRIP_ERROR)
 
 
-def _sentence(error_type: ErrorType, target: str, *, detail: str, doing: str) -> str:
+def _sentence(sentence: str, target: str, *, detail: str, doing: str) -> str:
     detail = f" ({detail[:_MAX_DETAIL_CHARACTERS]})" if detail else ""
-    return SENTENCES[error_type].format(target=target, detail=detail, doing=doing)
+    return sentence.format(target=target, detail=detail, doing=doing)
 
 
-def _detail(error: BaseException, retransmits: int) -> str:
+def _detail(error: BaseException, retransmits: int | None) -> str:
     """Pick a few words of a closed vocabulary, never str() of somebody else's exception."""
     match error:
-        case CheckError():
+        case CheckError() | WindowClosedError() | NotLeftError():
             detail = str(error)
         case ssl.SSLCertVerificationError():
             words = getattr(error, "verify_message", ""), verify_codes.ADVICE.get(code(error) or 0)

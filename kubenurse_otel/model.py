@@ -198,9 +198,10 @@ class Failure:
 class Split:
     """Where a check's time went, in seconds; None where the step did not happen.
 
-    dns + connect + tls + request is kubenurse's request duration. request is
+    dns + connect + tls + request is kubenurse's request duration. request is request_egress +
     request_loss + network_round_trip + far_end; far_end is far_end_wait + far_end_app + rest.
-    ``loss`` is all time lost to retransmissions in connect, tls and request together.
+    ``egress`` and ``loss`` are what went by in connect, tls and request together: in queues and
+    rules of this node (but for the SYN's, which nobody can tell), and with retransmissions.
     ``own_delay`` is in none of the others.
     """
 
@@ -210,6 +211,12 @@ class Split:
     request: float | None = None
     receive: float | None = None
     """First to last byte of the answer; outside kubenurse's duration."""
+    egress: float | None = None
+    """This node's network kept what we sent; None where the kernel does not tell."""
+    egress_queue: float | None = None
+    """The part of ``egress`` in a device's queue."""
+    request_egress: float | None = None
+    """The part of ``egress`` that is in ``request``."""
     loss: float | None = None
     request_loss: float | None = None
     """The part of ``loss`` that is in ``request``."""
@@ -240,7 +247,8 @@ class Measurement:
     peer_address: str = ""
     peer_port: int = 0
     connection_reused: bool = False
-    retransmits: int = 0
+    retransmits: int | None = None
+    """Segments sent again; None where the kernel does not count them."""
     dsacks: int = 0
     lost: int = 0
     rtt: float | None = None

@@ -239,17 +239,21 @@ PHASE_CONNECT: Final = "kubenurse.phase.connect"
 PHASE_TLS: Final = "kubenurse.phase.tls"
 """CLIENT, seconds: what we waited for the far end in TLS's handshake."""
 PHASE_REQUEST: Final = "kubenurse.phase.request"
-"""CLIENT, seconds: sent to first byte: loss + network round trip + far end."""
+"""CLIENT, seconds: sent to first byte: egress + loss + network round trip + far end."""
 PHASE_RECEIVE: Final = "kubenurse.phase.receive"
 """CLIENT, seconds: first to last byte of the answer."""
+EGRESS: Final = "kubenurse.egress.duration"
+"""CLIENT, seconds: this node's network kept what we sent, in connect, tls and request."""
+EGRESS_QUEUE: Final = "kubenurse.egress.queue"
+"""CLIENT, seconds: of the egress, in a device's queue; the rest was a rule's drop, mostly."""
 LOSS: Final = "kubenurse.loss"
 """CLIENT, seconds: lost to retransmissions in connect, tls and request."""
 NETWORK_ROUND_TRIP: Final = "kubenurse.network.round_trip"
 """CLIENT, seconds: to the first TCP end and back; no application is in it."""
 NETWORK_ROUND_TRIP_SOURCE: Final = "kubenurse.network.round_trip_source"
-"""CLIENT: request_ack, hello_ack (acknowledged at once), else min_rtt (TCP's least so far)."""
+"""CLIENT: request_ack, hello_ack (acknowledged at once), else min_rtt (the least so far)."""
 FAR_END: Final = "kubenurse.far_end.duration"
-"""CLIENT, seconds: the request's time without network round trip and loss."""
+"""CLIENT, seconds: the request's time without egress, loss and network round trip."""
 FAR_END_WAIT: Final = "kubenurse.far_end.wait"
 """CLIENT, seconds: of the far end, how long the request waited to be read."""
 FAR_END_APP: Final = "kubenurse.far_end.app"
@@ -406,9 +410,18 @@ FAR_END_DURATION: Final = Metric(
     MetricKind.HISTOGRAM,
     "s",
     ("type",),
-    "Time the far end took to answer, without network round trip and loss.",
+    "Time the far end took to answer, without egress, loss and network round trip.",
     MetricFamily.OWN,
     OWN_BOUNDS,
+)
+EGRESS_DELAY: Final = Metric(
+    "kubenurse_egress_delay_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("type",),
+    "Time in which queues and rules of this node kept what a check sent; part of its phases.",
+    MetricFamily.OWN,
+    OWN_DELAY_BOUNDS,
 )
 LOSS_DELAY: Final = Metric(
     "kubenurse_loss_delay_seconds",
@@ -629,6 +642,7 @@ METRICS: Final = (
     CHECK_PHASE_DURATION,
     NETWORK_ROUND_TRIP_TIME,
     FAR_END_DURATION,
+    EGRESS_DELAY,
     LOSS_DELAY,
     LOSSY_CHECKS,
     OWN_DELAY_TIME,

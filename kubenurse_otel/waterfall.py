@@ -22,6 +22,8 @@ MAX_WIDTH: Final = 160
 _LABEL: Final = 13
 _VALUE: Final = 9
 _DAY_SECONDS: Final = 86400
+_TELLING_EGRESS_SECONDS: Final = 0.0001
+"""On a sound node a packet takes microseconds to the device: no bar is drawn of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,9 @@ def _bars(split: Split, *, intercepted: bool) -> list[_Bar]:
     inner = position
     # The way to the first TCP end is not the way to the target where something sits between.
     network = "network" if not intercepted else "to proxy"
+    if split.request_egress and split.request_egress >= _TELLING_EGRESS_SECONDS:
+        bars.append(_Bar("  egress", inner, split.request_egress))
+    inner += split.request_egress or 0.0
     if split.request_loss:
         bars.append(_Bar("  loss", inner, split.request_loss))
         inner += split.request_loss
@@ -224,6 +229,8 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
         )
     if measured.answering_node:
         notes.append(f"answered by node {measured.answering_node}")
+    if split.egress is not None and split.egress >= _TELLING_EGRESS_SECONDS:
+        notes.append(_egress(split.egress, split.egress_queue or 0.0, glyphs))
     if split.loss:
         times = f"{measured.retransmits} retransmission{'s' if measured.retransmits != 1 else ''}"
         notes.append(
@@ -241,6 +248,13 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
             else f"certificate expired {-days:.0f} days ago ({when})"
         )
     return notes
+
+
+def _egress(egress: float, queued: float, glyphs: _Glyphs) -> str:
+    kept, waited = (duration(seconds, micro=glyphs.micro) for seconds in (egress, queued))
+    if queued >= egress / 2:
+        return f"{kept} of it in this node, {waited} in a device's queue: tc -s qdisc"
+    return f"{kept} of it in this node before any device's queue: nft list ruleset, iptables -vnL"
 
 
 def _timing(measured: Measurement) -> str:

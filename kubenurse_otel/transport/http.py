@@ -20,7 +20,7 @@ from kubenurse_otel import __version__, errors, semconv
 from kubenurse_otel.authorities import AuthoritiesError
 from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
 from kubenurse_otel.text import host_port, is_address
-from kubenurse_otel.transport import kernel, phases, sockets, spans
+from kubenurse_otel.transport import egress, kernel, phases, sockets, spans
 from kubenurse_otel.transport.certificate import not_after
 from kubenurse_otel.transport.exchange import Exchange, Reply
 from kubenurse_otel.transport.findings import measurement
@@ -203,6 +203,8 @@ class _Course:
             )
             if own_ns > _OWN_SHARE * self._target.timeout_seconds * 1e9:
                 error = errors.OwnTimeoutError(f"{own_ns / 1e9:.1f} s of its time went by in us")
+            else:
+                error = _unsent(marks) or error
         elapsed_ns = self._looked_up_ns or marks.ended.monotonic_ns - marks.started.monotonic_ns
         return errors.failure(
             error,
@@ -350,6 +352,17 @@ class _Course:
             authority = host_port(self.host, self.port).encode("ascii")
             return b"http://" + authority + url.raw_path
         return url.raw_path
+
+
+def _unsent(marks: Marks) -> TimeoutError | None:
+    """What to say where the far end cannot have answered: not all that we sent has left."""
+    keeper = egress.unsent(marks)
+    if keeper is None:
+        return None
+    which = "no byte" if egress.whole_is_unsent(marks) else "not every byte"
+    if keeper is egress.Unsent.FAR_END:
+        return errors.WindowClosedError(f"{which} of what was to be sent has left")
+    return errors.NotLeftError()
 
 
 def _proxy_headers(proxy: Proxy) -> Headers:

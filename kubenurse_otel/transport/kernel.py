@@ -17,15 +17,19 @@ _TX_SOFTWARE: Final = 1 << 1
 _RX_SOFTWARE: Final = 1 << 3
 _SOFTWARE: Final = 1 << 4
 _OPT_ID: Final = 1 << 7
+_TX_SCHED: Final = 1 << 8
 _TX_ACK: Final = 1 << 9
 _OPT_TSONLY: Final = 1 << 11
-_TCP_FLAGS: Final = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_ID | _TX_ACK | _OPT_TSONLY
+_TX_FLAGS: Final = _TX_SCHED | _TX_SOFTWARE | _TX_ACK
+_TCP_FLAGS: Final = _TX_FLAGS | _RX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
 _RX_FLAGS: Final = _RX_SOFTWARE | _SOFTWARE
 
 _ORIGIN_TIMESTAMPING: Final = 4
 """SO_EE_ORIGIN_TIMESTAMPING"""
 STAMP_SENT: Final = 0
 """SCM_TSTAMP_SND: the last byte of a send was handed to the network device."""
+STAMP_SCHEDULED: Final = 1
+"""SCM_TSTAMP_SCHED: it came to the network device's queue (its queueing discipline)."""
 STAMP_ACKNOWLEDGED: Final = 2
 """SCM_TSTAMP_ACK: the peer's kernel acknowledged it."""
 
@@ -43,6 +47,7 @@ _TCP_INFO_BYTES: Final = 256
 _TCP_INFO_LEAST: Final = 152
 """Through tcpi_min_rtt (Linux 4.6)."""
 _UINT: Final = struct.Struct("=I")
+_ULONG: Final = struct.Struct("=Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,20 @@ class TcpInfo:
     """Bytes of a full segment that we send."""
     dsacks: int
     """Segments that the peer says it got twice: our retransmission was not needed."""
+    in_flight: int = 0
+    """tcpi_unacked: segments that left TCP and are not acknowledged."""
+    unsent_bytes: int = 0
+    """tcpi_notsent_bytes: what send(2) took and TCP has given to nobody."""
+    window_closed_us: int = 0
+    """tcpi_rwnd_limited: how long the peer's receive window kept us from sending (Linux 4.10)."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """Parse struct tcp_info (linux/tcp.h); None where the kernel's is too short to use.
+        """Parse struct tcp_info (linux/tcp.h); None where the kernel's is of no use.
 
-        A longer one than we know is read by its head, a shorter one lacks the newer fields.
+        A longer one than we know is read by its head, a shorter one lacks the newer fields. One
+        whose maximum segment is 0 is not filled in: gVisor knows the round trip alone, and zeros
+        for retransmissions would be taken for its word. Linux has one before it has a peer.
         """
         if len(data) < _TCP_INFO_LEAST:
             return None
@@ -111,6 +124,8 @@ class TcpInfo:
         def field(offset: int) -> int:
             return int(_UINT.unpack_from(data, offset)[0])
 
+        if field(16) == 0:
+            return None
         return cls(
             retransmits=field(100),
             rtt_us=field(68),
@@ -120,6 +135,9 @@ class TcpInfo:
             last_ack_received_ms=field(56),
             send_mss=field(16),
             dsacks=field(216) if len(data) >= 220 else 0,
+            in_flight=field(24),
+            unsent_bytes=field(144),
+            window_closed_us=_ULONG.unpack_from(data, 176)[0] if len(data) >= 184 else 0,
         )
 
 
@@ -132,12 +150,15 @@ def tcp_info(sock: socket.socket) -> TcpInfo | None:
 
 
 def enable_timestamps(sock: socket.socket) -> bool:
-    """Ask for send, acknowledge and receive stamps. Only after connect: OPT_ID before is EINVAL."""
+    """Ask for send, acknowledge and receive stamps. Only after connect: OPT_ID before is EINVAL.
+
+    False where the kernel does not take it, or takes it and forgets it (gVisor).
+    """
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _TCP_FLAGS)
+        return sock.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING) == _TCP_FLAGS
     except OSError:
         return False
-    return True
 
 
 def keep_receive_timestamps_on() -> socket.socket | None:

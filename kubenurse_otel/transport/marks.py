@@ -90,6 +90,8 @@ class Marks:
     encrypted: bool = False
     retransmits_before: int = 0
     """On a reused connection: tcpi_total_retrans when this exchange began."""
+    window_closed_before_us: int = 0
+    """Likewise tcpi_rwnd_limited."""
     peer: tuple[str, int] = ("", 0)
     local_port: int = 0
     """The connection's port at our end; 0 where the kernel does not say."""
@@ -110,8 +112,8 @@ class Marks:
         return self.first_byte is not None or bool(self.interim)
 
     @property
-    def retransmits(self) -> int:
-        """Segments of this exchange that our kernel sent again, as far as it tells."""
+    def retransmits(self) -> int | None:
+        """Segments of this exchange that our kernel sent again; None where it does not tell."""
         if self.info_at_end is None:
-            return 0
+            return None
         return max(0, self.info_at_end.retransmits - self.retransmits_before)

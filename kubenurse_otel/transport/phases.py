@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
-from kubenurse_otel.transport import repairs, round_trip
-from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SENT
+from kubenurse_otel.transport import egress, repairs, round_trip
+from kubenurse_otel.transport.kernel import STAMP_ACKNOWLEDGED, STAMP_SCHEDULED, STAMP_SENT
 from kubenurse_otel.transport.marks import Attempt, Marks, Received, Sent, Stage
 
 if TYPE_CHECKING:
@@ -65,12 +65,21 @@ class _Times(Protocol):
     def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
         """(time to connect, of which lost to SYNs that were sent again)."""
 
+    def given(self, step: Sent) -> int:
+        """When TCP had the send's last byte: nothing after it is our own time."""
+
     def sent(self, step: Sent) -> tuple[int, int]:
-        """(first, last) time at which the send's last byte left."""
+        """(first, last) time at which the send's last byte left this node."""
+
+    def kept(self, step: Sent) -> tuple[int, int]:
+        """(how long this node kept the send, of which in the device's queue)."""
 
     def received(self, step: Received) -> int: ...
 
     def acknowledged(self, step: Sent) -> int | None: ...
+
+    def quickest(self) -> int | None:
+        """The least time from a send's leaving to its acknowledgement."""
 
 
 class _KernelTimes:
@@ -88,11 +97,15 @@ class _KernelTimes:
         self._offset_ns = started.offset_ns
         self._ended_ns = ended.monotonic_ns if ended is not None else None
         self._needless = repairs.needless(marks)
+        self._window_was_closed = egress.window_was_closed(marks)
+        self._scheduled: dict[int, int] = {}
         self._sent: dict[int, tuple[int, int]] = {}
         self._acknowledged: dict[int, int] = {}
         for stamp in marks.stamps:
             at_ns = stamp.realtime_ns - self._offset_ns
-            if stamp.what == STAMP_SENT:
+            if stamp.what == STAMP_SCHEDULED:
+                self._scheduled.setdefault(stamp.key, at_ns)
+            elif stamp.what == STAMP_SENT:
                 first, last = self._sent.get(stamp.key, (at_ns, at_ns))
                 self._sent[stamp.key] = min(first, at_ns), max(last, at_ns)
             elif stamp.what == STAMP_ACKNOWLEDGED:
@@ -116,6 +129,21 @@ class _KernelTimes:
         usual_ns = round_trip.least_ns(marks) or 0
         return taken_ns, max(0, taken_ns - usual_ns)
 
+    def given(self, step: Sent) -> int:
+        sent_ns = self.sent(step)[0] if step.key in self._sent else step.ended_ns
+        return self._way_out(step, sent_ns).given_ns
+
+    def kept(self, step: Sent) -> tuple[int, int]:
+        way_out = self._way_out(step, self.sent(step)[0])
+        held_ns = 0 if self._window_was_closed else way_out.held_ns
+        return held_ns + way_out.queued_ns, way_out.queued_ns
+
+    def _way_out(self, step: Sent, sent_ns: int) -> egress.WayOut:
+        way_out = egress.way_out(step, self._scheduled.get(step.key), sent_ns)
+        if way_out.given_ns < step.started_ns - PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        return way_out
+
     def sent(self, step: Sent) -> tuple[int, int]:
         times = self._sent.get(step.key)
         if times is None:
@@ -138,6 +166,14 @@ class _KernelTimes:
         # Of which copy, nobody can say where one was sent needlessly.
         return None if self._needless else self._acknowledged.get(step.key)
 
+    def quickest(self) -> int | None:
+        taken = (
+            at_ns - self._sent[key][0]
+            for key, at_ns in self._acknowledged.items()
+            if key in self._sent and at_ns > self._sent[key][0]
+        )
+        return min(taken, default=None)
+
 
 class _UserTimes:
     source = TimingSource.USER
@@ -147,13 +183,22 @@ class _UserTimes:
         info = marks.info_at_connect
         return taken_ns, taken_ns if info is not None and info.retransmits else 0
 
+    def given(self, step: Sent) -> int:
+        return step.ended_ns
+
     def sent(self, step: Sent) -> tuple[int, int]:
         return step.ended_ns, step.ended_ns
+
+    def kept(self, step: Sent) -> tuple[int, int]:  # noqa: ARG002 - only a kernel can know
+        return 0, 0
 
     def received(self, step: Received) -> int:
         return step.user_ns
 
     def acknowledged(self, step: Sent) -> int | None:  # noqa: ARG002 - only a kernel can know
+        return None
+
+    def quickest(self) -> int | None:
         return None
 
 
@@ -175,7 +220,11 @@ class _Figures:
     unanswered: int = 0
     """Waited since the request left, where no byte of an answer has come."""
     receive: int | None = None
+    request_egress: int = 0
     request_loss: int = 0
+    egress: int = 0
+    egress_queue: int = 0
+    """The part of ``egress`` in the device's queue."""
     loss: int = 0
     round_trip: int | None = None
     round_trip_source: str = ""
@@ -193,7 +242,7 @@ def measure(marks: Marks) -> Timeline:
         # When an address before it failed is something that only our own marks tell.
         source, reason = TimingSource.USER, FallbackReason.ADDRESS_FAILED
     return Timeline(
-        split=_split(marks, figures),
+        split=_split(marks, figures, source),
         source=source,
         reason=reason or FallbackReason.NONE,
         round_trip_source=figures.round_trip_source,
@@ -246,9 +295,7 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
         line.reach(semconv.EVENT_CONNECT_START, marks.attempts[0].started_ns)
     if marks.tls_started_ns is not None:
         line.reach(semconv.EVENT_TLS_START, marks.tls_started_ns)
-        waited, lost = _waited(marks, Stage.TLS, times)
-        figures.loss += lost
-        figures.tls_waited = waited
+        waited = figures.tls_waited = _waited(marks, Stage.TLS, times, figures)
         if marks.tls_ended_ns is not None:
             figures.tls = waited
             line.reach(semconv.EVENT_TLS_DONE, marks.tls_ended_ns, after=waited)
@@ -257,8 +304,9 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
     request = _last_sent(marks, Stage.REQUEST)
     if request is not None:
         # Not when send() returned: we may be held up in it for longer than the answer takes.
-        line.reach(semconv.EVENT_WROTE_REQUEST, times.sent(request)[0])
+        line.reach(semconv.EVENT_WROTE_REQUEST, times.given(request))
         _request(marks, request, times, figures, line)
+    _unsent(marks, times, figures)
     return figures
 
 
@@ -285,29 +333,49 @@ def _connect(marks: Marks, used: Attempt, times: _Times, figures: _Figures, line
     line.reach(semconv.EVENT_CONNECT_DONE, used.started_ns + taken, after=taken)
     figures.handshake = taken
     figures.loss += lost
-    figures.proxy, lost_to_proxy = _waited(marks, Stage.PROXY, times)
+    figures.proxy = _waited(marks, Stage.PROXY, times, figures)
     figures.connect = figures.wait + taken + figures.proxy
-    figures.loss += lost_to_proxy
     line.advance(figures.proxy)
 
 
-def _waited(marks: Marks, stage: Stage, times: _Times) -> tuple[int, int]:
-    """(time in which the far end was waited for in this stage, of which lost to loss).
+def _waited(marks: Marks, stage: Stage, times: _Times, figures: _Figures) -> int:
+    """Return how long the far end was waited for in this stage; note egress and loss in it.
 
     Each wait runs from a flight's send (or from the read before, when there was more to come) to
     the next read: our own cryptography in between belongs to neither.
     """
-    waited = lost = 0
+    waited = 0
     steps = [step for step in marks.steps if step.stage is stage]
     for before, step in pairwise(steps):
         if isinstance(step, Received):
             if isinstance(before, Sent):
-                since, last = times.sent(before)
-                lost += last - since
+                first, last = times.sent(before)
+                figures.loss += last - first
+                _note_egress(before, times, figures)
+                since = times.given(before)
             else:
                 since = times.received(before)
             waited += max(0, times.received(step) - since)
-    return waited, lost
+    return waited
+
+
+def _note_egress(step: Sent, times: _Times, figures: _Figures) -> int:
+    kept, queued = times.kept(step)
+    figures.egress += kept
+    figures.egress_queue += queued
+    return kept
+
+
+def _unsent(marks: Marks, times: _Times, figures: _Figures) -> None:
+    """What never left is kept by this node until the end."""
+    last = marks.steps[-1] if marks.steps else None
+    if marks.ended is None or not isinstance(last, Sent):
+        return
+    if egress.unsent(marks) is egress.Unsent.NODE:
+        kept = max(0, marks.ended.monotonic_ns - times.given(last))
+        figures.egress += kept
+        if egress.is_queued(marks, last):
+            figures.egress_queue += kept
 
 
 def _last_sent(marks: Marks, stage: Stage) -> Sent | None:
@@ -319,19 +387,21 @@ def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
 
 
 def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line: _Line) -> None:
-    first_sent, last_sent = times.sent(request)
-    so_far = _interim(marks, first_sent, times, line)
+    given = times.given(request)
+    so_far = _interim(marks, given, times, line)
     if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
-        figures.unanswered, _ = _waited(marks, Stage.REQUEST, times)
+        figures.unanswered = _waited(marks, Stage.REQUEST, times, figures)
         return
+    first_sent, last_sent = times.sent(request)
     first_byte = times.received(marks.first_byte)
     if first_byte < first_sent:
         # An answer before the request's last byte left: 4xx to half a request, or a broken stamp.
         if times.source is TimingSource.KERNEL:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
         first_byte = first_sent
-    figures.request = first_byte - first_sent
-    figures.request_loss = min(last_sent - first_sent, figures.request)
+    figures.request = first_byte - given
+    figures.request_egress = _note_egress(request, times, figures)
+    figures.request_loss = min(last_sent - first_sent, first_byte - first_sent)
     figures.loss += figures.request_loss
     line.reach(semconv.EVENT_FIRST_BYTE, first_byte, after=max(0, figures.request - so_far))
     if marks.last_byte is not None:
@@ -339,12 +409,12 @@ def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line
     _round_trip(marks, request, times, figures)
 
 
-def _interim(marks: Marks, first_sent: int, times: _Times, line: _Line) -> int:
+def _interim(marks: Marks, since: int, times: _Times, line: _Line) -> int:
     """Tell of each interim answer; how far after the request the last one came."""
     so_far = 0
     for interim in marks.interim:
         at_ns = times.received(interim)
-        after = max(0, at_ns - first_sent - so_far)
+        after = max(0, at_ns - since - so_far)
         line.reach(semconv.EVENT_INTERIM, at_ns, after=after)
         so_far += after
     return so_far
@@ -371,8 +441,10 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
         sent_at = times.sent(hello)[1]
         answered_at = times.received(answer)
     assert figures.request is not None
-    possible = figures.request - figures.request_loss
-    least_ns = round_trip.least_ns(marks)
+    possible = figures.request - figures.request_egress - figures.request_loss
+    # TCP's own samples begin before the device's queue, the stamps behind it.
+    samples = round_trip.least_ns(marks), times.quickest()
+    least_ns = min((sample for sample in samples if sample is not None), default=None)
     if (
         acknowledged is not None
         and sent_at <= acknowledged < answered_at
@@ -385,23 +457,30 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
         figures.round_trip_source = "min_rtt"
 
 
-def _split(marks: Marks, figures: _Figures) -> Split:
+def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
     far_end: int | None = None
     if figures.request is not None and figures.round_trip is not None:
-        far_end = figures.request - figures.request_loss - figures.round_trip
+        before = figures.request_egress + figures.request_loss
+        far_end = figures.request - before - figures.round_trip
     own: int | None = None
     if figures.request is not None and marks.ended is not None and not marks.failed:
         elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
         parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
         own = max(0, elapsed - sum(part or 0 for part in parts))
+    stamped = marks.connected and source is TimingSource.KERNEL
+    answered = figures.request is not None
+    counted = marks.connected and marks.info_at_end is not None
     return Split(
         dns=_seconds(figures.dns),
         connect=_seconds(figures.connect),
         tls=_seconds(figures.tls),
         request=_seconds(figures.request),
         receive=_seconds(figures.receive),
-        loss=_seconds(figures.loss) if marks.connected else None,
-        request_loss=_seconds(figures.request_loss) if figures.request is not None else None,
+        egress=_seconds(figures.egress) if stamped else None,
+        egress_queue=_seconds(figures.egress_queue) if stamped else None,
+        request_egress=_seconds(figures.request_egress) if stamped and answered else None,
+        loss=_seconds(figures.loss) if counted else None,
+        request_loss=_seconds(figures.request_loss) if counted and answered else None,
         network_round_trip=_seconds(figures.round_trip),
         far_end=_seconds(far_end),
         own_delay=_seconds(own),

@@ -231,7 +231,9 @@ class Connection:
         marks.encrypted = self.ssl_object is not None
         marks.timestamps_enabled = self.timestamps_enabled
         info = self.info()
-        marks.retransmits_before = info.retransmits if info is not None else 0
+        if info is not None:
+            marks.retransmits_before = info.retransmits
+            marks.window_closed_before_us = info.window_closed_us
 
     async def start_proxy_tls(self, context: ssl.SSLContext, proxy_name: str) -> None:
         """Shake hands with a proxy: all that follows is inside. Raises as ``start_tls`` does.

@@ -73,6 +73,8 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
         semconv.PHASE_TLS: split.tls,
         semconv.PHASE_REQUEST: split.request,
         semconv.PHASE_RECEIVE: split.receive,
+        semconv.EGRESS: split.egress,
+        semconv.EGRESS_QUEUE: split.egress_queue,
         semconv.LOSS: split.loss,
         semconv.NETWORK_ROUND_TRIP: split.network_round_trip,
         semconv.NETWORK_ROUND_TRIP_SOURCE: measured.round_trip_source or None,

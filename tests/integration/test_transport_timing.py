@@ -112,7 +112,10 @@ async def test_every_moment_is_somewhere(
     assert parts(split) + split.own_delay <= checked.elapsed
     assert parts(split) + split.own_delay == pytest.approx(checked.elapsed, abs=20 * MS)
     assert split.request == pytest.approx(
-        (split.request_loss or 0) + (split.network_round_trip or 0) + (split.far_end or 0)
+        (split.request_egress or 0)
+        + (split.request_loss or 0)
+        + (split.network_round_trip or 0)
+        + (split.far_end or 0)
     )
 
 

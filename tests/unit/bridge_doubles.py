@@ -48,6 +48,7 @@ GOOD: dict[str, Any] = {
     semconv.PHASE_REQUEST: 0.003,
     semconv.NETWORK_ROUND_TRIP: 0.0005,
     semconv.FAR_END: 0.0025,
+    semconv.EGRESS: 0.000002,
     semconv.LOSS: 0.0,
     semconv.OWN_DELAY: 0.002,
     semconv.TIMING_SOURCE: "kernel",
