@@ -291,7 +291,8 @@ TEMPORALITY: Final = _otel(
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     one_of(Temporality),
     "cumulative",
-    "Whether OTLP metrics are sums since the start or since the last export.",
+    "Whether OTLP metrics are sums since the start or since the last export, which Prometheus'"
+    " receiver refuses (500) and VictoriaMetrics' misreads: a warning.",
     "telemetry.temporality",
     example="delta",
 )

@@ -17,6 +17,7 @@ from kubenurse_otel.config.settings import (
     OtlpProtocol,
     SpanLimitsConfig,
     TelemetryConfig,
+    Temporality,
 )
 from kubenurse_otel.config.urls import parse_url, split_host_port
 from kubenurse_otel.config.values import InvalidTextError
@@ -63,6 +64,9 @@ def _read(reader: Reader) -> TelemetryConfig:
     ):
         if "otlp" in exporters and not (is_set and reader.is_set(endpoint)):
             reader.derived(endpoint, otlp.endpoint, "what is exported to")
+    temporality = reader.required(otel.TEMPORALITY)
+    if "otlp" in metrics and temporality is not Temporality.CUMULATIVE:
+        _warn_of_deltas(reader, temporality, otlp_metrics.endpoint)
     return TelemetryConfig(
         prometheus="prometheus" in metrics,
         otlp_metrics=otlp_metrics if "otlp" in metrics else None,
@@ -78,7 +82,7 @@ def _read(reader: Reader) -> TelemetryConfig:
         bsp_delay_seconds=reader.required(otel.BSP_DELAY),
         metric_interval_seconds=reader.required(otel.METRIC_INTERVAL),
         metric_timeout_seconds=reader.required(otel.METRIC_TIMEOUT),
-        temporality=reader.required(otel.TEMPORALITY),
+        temporality=temporality,
         exemplars=reader.required(otel.EXEMPLAR_FILTER) != "always_off",
         span_limits=_span_limits(reader),
         metrics=reader.required(v.METRICS),
@@ -250,6 +254,29 @@ def _warn_of_port(
             f"{variable.name}: port {port} is usually that of {usual}, and what is sent is"
             f" {protocol}; see {otel.OTLP.protocol.name}"
         )
+
+
+_WITHOUT_DELTAS: Final = {
+    "/api/v1/otlp/": "Prometheus answers 500 and keeps gauges alone"
+    " (unless it runs with --enable-feature=otlp-deltatocumulative)",
+    "/opentelemetry/": "VictoriaMetrics keeps deltas as if they were sums",
+}
+"""By a part of the receiver's path: what the store there makes of deltas."""
+
+
+def _warn_of_deltas(reader: Reader, temporality: Temporality, endpoint: str) -> None:
+    """Warn of deltas: a store that reads sums either refuses them or holds nonsense."""
+    path = urlsplit(endpoint).path
+    said = [what for part, what in _WITHOUT_DELTAS.items() if part in path]
+    reader.warn(
+        f"{otel.TEMPORALITY.name}: rules and dashboards read sums since the start, and not those"
+        f" since the last export of '{temporality}'"
+        + (
+            f"; {said[0]}: take 'cumulative'"
+            if said
+            else "; a collector's deltatocumulative processor makes sums of them"
+        )
+    )
 
 
 def _endpoint(

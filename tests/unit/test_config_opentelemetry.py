@@ -233,3 +233,37 @@ def test_the_port_of_the_other_protocol_is_a_warning(
         assert protocol in loaded.warnings[0]
     assert loaded.telemetry.otlp_metrics is not None
     assert str(loaded.telemetry.otlp_metrics.protocol) == protocol
+
+
+@pytest.mark.parametrize("temporality", ["delta", "lowmemory", "Delta"])
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("http://prometheus:9090/api/v1/otlp/v1/metrics", "Prometheus answers 500"),
+        ("http://vm:8428/opentelemetry/v1/metrics", "VictoriaMetrics keeps deltas"),
+        ("http://vminsert:8480/insert/0/opentelemetry/v1/metrics", "VictoriaMetrics keeps deltas"),
+        ("http://collector:4318/v1/metrics", "deltatocumulative processor"),
+    ],
+)
+def test_deltas_are_a_warning(temporality: str, endpoint: str, says: str) -> None:
+    """What the store behind the endpoint makes of them, where its path tells which one it is."""
+    environ = {
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": temporality,
+    }
+    (warning,) = config(**environ).warnings
+    assert warning.startswith("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ")
+    assert says in warning
+    assert not config(**environ | {"OTEL_METRICS_EXPORTER": "prometheus"}).warnings
+
+
+def test_sums_since_the_start_are_no_warning() -> None:
+    """As they are by default, and where they are asked for."""
+    environ = {
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://prometheus:9090/api/v1/otlp/v1/metrics",
+    }
+    name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    assert not config(**environ).warnings
+    assert not config(**environ | {name: "cumulative"}).warnings
