@@ -16,7 +16,15 @@ from dashboards.panels import (
     table,
     time_series,
 )
-from dashboards.queries import AGENT, on_node, or_zero, quantile, rate, series
+from dashboards.queries import (
+    OWN_LABELS,
+    of_agent,
+    on_node,
+    or_zero,
+    quantile_of_agent,
+    rate,
+    series,
+)
 from dashboards.variables import frame
 
 if TYPE_CHECKING:
@@ -44,7 +52,7 @@ def build() -> Dashboard:
             stat(
                 "Not ready",
                 "Agents whose node leaves or that are shutting down.",
-                f"sum(min by ({AGENT}) ({series('kubenurse_ready')}) == bool 0)",
+                f"sum({_of_agent('min', 'kubenurse_ready')} == bool 0)",
                 warn_from=1,
             )
         )
@@ -86,7 +94,7 @@ def build() -> Dashboard:
             _by_node(
                 "Own delay, p90",
                 "How long checks waited for the agent itself. It is part of no network figure.",
-                quantile(0.9, _OWN_DELAY, AGENT),
+                quantile_of_agent(0.9, _OWN_DELAY),
                 SECONDS,
             )
         )
@@ -94,7 +102,7 @@ def build() -> Dashboard:
             _by_node(
                 "Event loop lag, p90",
                 "How late the agent's event loop runs its timers.",
-                quantile(0.9, _LAG, AGENT),
+                quantile_of_agent(0.9, _LAG),
                 SECONDS,
             )
         )
@@ -102,7 +110,7 @@ def build() -> Dashboard:
             _by_node(
                 "Ticks missed",
                 "By agent. A dead target costs its own ticks alone.",
-                f"sum by ({AGENT}) ({rate('kubenurse_missed_checks_total')})",
+                _sum_of_agent("kubenurse_missed_checks_total"),
                 PER_SECOND,
             )
         )
@@ -124,7 +132,7 @@ def build() -> Dashboard:
             _by_node(
                 "Checks that end at a proxy",
                 "Checks of neighbours a second that a mesh or proxy took: no network figures.",
-                f"sum by ({AGENT}) ({rate('kubenurse_intercepted_checks_total')})",
+                _sum_of_agent("kubenurse_intercepted_checks_total"),
                 PER_SECOND,
             )
         )
@@ -132,7 +140,7 @@ def build() -> Dashboard:
             _by_node(
                 "Throttled",
                 "Share of the time in which the CPU limit held the agent back.",
-                f"sum by ({AGENT}) ({rate('kubenurse_cpu_throttled_seconds_total')})",
+                _sum_of_agent("kubenurse_cpu_throttled_seconds_total"),
                 RATIO,
             )
         )
@@ -140,7 +148,7 @@ def build() -> Dashboard:
             _by_node(
                 "Age of what discovery knows",
                 "Time since it last heard of the neighbours. Up to 5 minutes is usual.",
-                f"max by ({AGENT}) ({series('kubenurse_discovery_age_seconds')})",
+                _of_agent("max", "kubenurse_discovery_age_seconds"),
                 SECONDS,
             )
         )
@@ -149,7 +157,7 @@ def build() -> Dashboard:
             _by_node(
                 "CPU",
                 "Cores that each agent uses.",
-                f"sum by ({AGENT}) ({rate('process_cpu_seconds_total')})",
+                _sum_of_agent("process_cpu_seconds_total"),
                 COUNT,
             )
         )
@@ -157,7 +165,7 @@ def build() -> Dashboard:
             _by_node(
                 "Memory",
                 "Resident memory of each agent.",
-                f"max by ({AGENT}) ({series('process_resident_memory_bytes')})",
+                _of_agent("max", "process_resident_memory_bytes"),
                 BYTES,
             )
         )
@@ -165,7 +173,7 @@ def build() -> Dashboard:
             _by_node(
                 "Open files",
                 "Open file descriptors of each agent.",
-                f"max by ({AGENT}) ({series('process_open_fds')})",
+                _of_agent("max", "process_open_fds"),
                 COUNT,
             )
         )
@@ -173,7 +181,7 @@ def build() -> Dashboard:
             _by_node(
                 "Series",
                 "Time series of kubenurse's and ours, by agent.",
-                f"count by ({AGENT}) ({series('', _OURS)})",
+                f"count without ({', '.join(OWN_LABELS)}) ({series('', _OURS)})",
                 COUNT,
             )
         )
@@ -262,7 +270,7 @@ def build() -> Dashboard:
                 [
                     Query(
                         "sort(time() - max by (source_node) ("
-                        + on_node(f"max by ({AGENT}) ({series('process_start_time_seconds')})")
+                        + on_node(_of_agent("max", "process_start_time_seconds"))
                         + "))"
                     )
                 ],
@@ -277,3 +285,11 @@ def _by_node(title: str, description: str, per_agent: str, unit: str) -> TimeSer
     """Show the ten greatest of a figure that each agent has."""
     greatest = f"topk(10, max by (source_node) ({on_node(f'({per_agent})')}))"
     return time_series(title, description, [Query(greatest, _NODE)], unit=unit)
+
+
+def _of_agent(aggregation: str, metric: str) -> str:
+    return of_agent(aggregation, series(metric), metric)
+
+
+def _sum_of_agent(counter: str) -> str:
+    return of_agent("sum", rate(counter), counter)

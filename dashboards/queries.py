@@ -1,7 +1,9 @@
 """PromQL that panels share: the filters of the variables, and the join that knows nodes. PURE.
 
 Works on scraped and on pushed metrics: no bucket is chosen by ``le`` (a scrape stores le="1.0",
-OTLP "1"), and a label that only one of them has is matched so that it may be missing.
+OTLP "1"), and a label that only one of them has is matched so that it may be missing. Which labels
+tell agents apart is the way's own (``job`` and ``instance``, or VictoriaMetrics'
+``service.instance.id``), so none is named: joins ignore, and sums drop, the metrics' own labels.
 
 Works on classic and on native histograms (Prometheus 3 makes native ones of ours if it is told to:
 ``convert_classic_histograms_to_nhcb``), by `or`: one side has no series. Nothing needs the number
@@ -12,6 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import semconv
+from kubenurse_otel.semconv import MetricKind
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,11 +26,19 @@ RULE: Final = 'cluster=~"$cluster"'
 """Series that recording rules made know of clusters alone."""
 CHOSEN: Final = 'type=~"$type"'
 RATE: Final = "$__rate_interval"
-AGENT: Final = "cluster, job, instance"
-JOIN: Final = "cluster, job, instance, type"
 SERVICES: Final = "me_ingress|me_service"
 API_SERVER: Final = "api_server_direct|api_server_dns"
 IN_CLUSTER_NAMES: Final = "api_server_dns|me_service"
+_OF_METRIC: Final = {
+    metric.name: ((*metric.labels, "le") if metric.kind is MetricKind.HISTOGRAM else metric.labels)
+    for metric in semconv.METRICS
+}
+OWN_LABELS: Final = sorted({label for labels in _OF_METRIC.values() for label in labels})
+"""Every label that a metric of ours has by itself; all others are the way's."""
+_OF_CHECKS: Final = sorted(
+    {label for labels in _OF_METRIC.values() if "type" in labels for label in labels} - {"type"}
+)
+"""What series of one check differ in."""
 
 
 def rate(metric: str, more: str = "") -> str:
@@ -48,26 +61,43 @@ def where(value: str, *, more: str = "", zones: bool = False) -> str:
     ``max``, because a pushed kubenurse_check_info lingers for minutes when a zone or a node_state
     changes: two of them on one side of a join are an error. Zones come only where they are known.
     """
-    labels = ["source_node", "target_node"]
+    places = ["source_node", "target_node"]
     chosen = [_matchers('source_node=~"$node", source_zone=~"$zone"'), more]
     if zones:
-        labels += ["source_zone", "target_zone"]
+        places += ["source_zone", "target_zone"]
         chosen.append('source_zone!="", target_zone!=""')
     matchers = ", ".join(one for one in chosen if one)
-    places = ", ".join(labels)
     return (
-        f"{value} * on ({JOIN}) group_left ({places})"
-        f" max by ({JOIN}, {places}) (kubenurse_check_info{{{matchers}}})"
+        f"{value} * ignoring ({', '.join(_OF_CHECKS)}) group_left ({', '.join(places)})"
+        f" {_info(matchers, 'type', *places)}"
     )
 
 
 def on_node(value: str) -> str:
-    """Give ``value`` (one series an agent, or several) its source_node, filtered likewise."""
+    """Give ``value`` (one series an agent, see `of_agent`) its source_node, filtered likewise."""
     matchers = _matchers('source_node=~"$node", source_zone=~"$zone"')
     return (
-        f"{value} * on ({AGENT}) group_left (source_node)"
-        f" max by ({AGENT}, source_node) (kubenurse_check_info{{{matchers}}})"
+        f"{value} * ignoring (source_node) group_left (source_node)"
+        f" {_info(matchers, 'source_node')}"
     )
+
+
+def _info(matchers: str, *kept: str) -> str:
+    """Ask for kubenurse_check_info by those labels of its own and all of the way's."""
+    dropped = [name for name in _OF_METRIC[semconv.CHECK_INFO.name] if name not in kept]
+    return f"max without ({', '.join(dropped)}) (kubenurse_check_info{{{matchers}}})"
+
+
+def of_agent(aggregation: str, value: str, metric: str) -> str:
+    """Aggregate ``value``, made of the metric, to one series an agent."""
+    labels = ", ".join(name for name in _OF_METRIC[metric] if name != "le")
+    return f"{aggregation} without ({labels}) ({value})"
+
+
+def quantile_of_agent(share: float, metric: str) -> str:
+    """Return a quantile of a histogram by agent."""
+    classic, native = (of_agent("sum", rate(name), metric) for name in (metric + "_bucket", metric))
+    return f"histogram_quantile({share}, {classic}) or histogram_quantile({share}, {native})"
 
 
 def quantile(

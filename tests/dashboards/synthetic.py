@@ -35,6 +35,8 @@ class Way(Enum):
     """instance is the pod's UID, a series that ends lingers; the last push says shutting_down."""
     NATIVE = "native"
     """Scraped, and Prometheus makes native histograms: convert_classic_histograms_to_nhcb."""
+    ATTRIBUTES = "attributes"
+    """Pushed to VictoriaMetrics: no job and no instance, the resource's attributes as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,12 +179,12 @@ def input_series(
                 way=way,
                 who=_identity(node, number, moment.generation.get(node, 0), way, cluster),
             ).report()
-    stale = way is not Way.PUSHED
+    stale = way not in {Way.PUSHED, Way.ATTRIBUTES}
     written = {key: _notation(values, stale=stale) for key, values in recorder.series.items()}
     written |= {key: _in_full(values, stale=stale) for key, values in recorder.natives.items()}
     return [
         {
-            "series": name + "{" + ",".join(f'{key}="{value}"' for key, value in labels) + "}",
+            "series": name + "{" + ",".join(f'"{key}"="{value}"' for key, value in labels) + "}",
             "values": values,
         }
         for (name, labels), values in written.items()
@@ -288,7 +290,7 @@ class _Agent:
             self.recorder.native(self.step, name, {**self.who, **labels}, more)
             return
         for bound in BOUNDS if buckets else ():
-            le = f"{bound:g}" if self.way is Way.PUSHED or bound != 1 else "1.0"
+            le = "1.0" if self.way is Way.SCRAPED and bound == 1 else f"{bound:g}"
             inside = observations * (seconds <= bound)
             self.count(f"{name}_bucket", inside, born=True, **labels, le=le)
         if buckets:
@@ -342,6 +344,13 @@ def _identity(node: str, number: int, generation: int, way: Way, cluster: str) -
     of_cluster = {"cluster": cluster} if cluster else {}
     if way is Way.PUSHED:
         return of_cluster | {"job": "kubenurse-otel", "instance": f"uid-{number}-{generation}"}
+    if way is Way.ATTRIBUTES:
+        return of_cluster | {
+            "service.name": "kubenurse-otel",
+            "service.instance.id": f"uid-{number}-{generation}",
+            "k8s.node.name": node,
+            "scope.name": "kubenurse_otel",
+        }
     return of_cluster | {
         "job": "kubenurse",
         "instance": f"10.{generation}.0.{number}:8080",

@@ -22,7 +22,8 @@ from synthetic import (
 )
 
 RULES = ROOT / "dashboards" / "alerts" / "rules.yaml"
-BOTH = pytest.mark.parametrize("way", Way, ids=lambda way: way.value)
+WAYS = (Way.SCRAPED, Way.PUSHED, Way.NATIVE)
+BOTH = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.value)
 ONE, TWO, SIX = NODES[0], NODES[1], NODES[5]
 CALM = Moment()
 FAULT_AT = 300.0
@@ -356,6 +357,47 @@ def test_each_fault_is_one_alert(
         way=way,
         seconds=last,
     )
+
+
+@pytest.mark.parametrize(
+    ("moment", "alert", "within"),
+    [
+        pytest.param(Moment(unreachable=frozenset({SIX})), UNREACHABLE, 150, id="a node"),
+        pytest.param(Moment(isolated=frozenset({SIX})), NO_WAY_OUT, 150, id="a source"),
+        pytest.param(
+            Moment(loss={SIX: 0.05}), named("KubenurseNodePacketLoss", node=SIX), 600, id="loss"
+        ),
+        pytest.param(
+            Moment(faults={"api_server_direct": Fault(sources=frozenset({SIX}))}),
+            named("KubenurseNodeServicesUnreachable", node=SIX),
+            450,
+            id="services of a node",
+        ),
+        pytest.param(Moment(dns_seconds=0.2), named("KubenurseDNSSlow"), 1000, id="slow DNS"),
+        pytest.param(
+            Moment(own_delay_seconds={SIX: 0.5}),
+            named("KubenurseProberSick", node=SIX),
+            1000,
+            id="a prober",
+        ),
+        pytest.param(
+            Moment(without_neighbours=EVERYWHERE), named("KubenurseNoNeighbours"), 1000, id="alone"
+        ),
+        pytest.param(
+            Moment(exports_fail=EVERYWHERE),
+            named("KubenurseExportsFailing", signal="traces"),
+            1200,
+            id="exports",
+        ),
+    ],
+)
+def test_no_label_of_the_way_is_needed(
+    tmp_path: Path, moment: Moment, alert: dict[str, Any], within: float
+) -> None:
+    """Each join of the rules works without job and instance: here agents differ in attributes."""
+    fired = {FAULT_AT: [], FAULT_AT + within: [alert]}
+    scene = after(FAULT_AT, moment)
+    run(tmp_path, scene, fired, way=Way.ATTRIBUTES, seconds=FAULT_AT + within)
 
 
 @BOTH
