@@ -91,6 +91,8 @@ class Moment:
     """Spans of each agent that the collector rejects, in exports that it takes."""
     dropped: frozenset[str] = frozenset()
     """Metrics that do not arrive in any form."""
+    checks: bool = True
+    """False: every check is switched off; neighbours are known all the same."""
     bugs: frozenset[str] = NOBODY
     """Agents of which an exception that nobody foresaw ends a check now and then."""
     certificate_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -215,6 +217,19 @@ class _Agent:
         targets = _targets(moment, self.node, self.nodes)
         self.gauge("kubenurse_neighbours", len(targets), state="chosen")
         self.gauge("kubenurse_neighbours", len(targets), state="known")
+        if moment.checks:
+            self.results(targets)
+        exports, failing = "kubenurse_telemetry_exports_total", self.node in moment.exports_fail
+        failing = failing or self.node in moment.isolated
+        self.count(exports, self.checks / 3 * (not failing), signal="traces", result="success")
+        self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
+        rejected = moment.rejected_a_check * self.checks
+        self.count("kubenurse_telemetry_rejected_items_total", rejected, signal="traces")
+        bug = self.node in moment.bugs and self.step % 10 == 0
+        self.count("kubenurse_unhandled_exceptions_total", bug, born=True, part="check")
+
+    def results(self, targets: list[str]) -> None:
+        moment = self.moment
         for target in targets:
             self.path(target)
         for type_ in (*SERVICE_TYPES, *(set(moment.faults) - set(SERVICE_TYPES))):
@@ -225,14 +240,6 @@ class _Agent:
         delay = moment.own_delay_seconds.get(self.node, 0.0015)
         name = "kubenurse_own_delay_seconds"
         self.observe(name, self.checks, delay, buckets=True, type="me_service")
-        exports, failing = "kubenurse_telemetry_exports_total", self.node in moment.exports_fail
-        failing = failing or self.node in moment.isolated
-        self.count(exports, self.checks / 3 * (not failing), signal="traces", result="success")
-        self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
-        rejected = moment.rejected_a_check * self.checks
-        self.count("kubenurse_telemetry_rejected_items_total", rejected, signal="traces")
-        bug = self.node in moment.bugs and self.step % 10 == 0
-        self.count("kubenurse_unhandled_exceptions_total", bug, born=True, part="check")
 
     def path(self, target: str) -> None:
         moment, type_ = self.moment, f"path_{target}"

@@ -595,6 +595,7 @@ def api_server_restarts(now: float) -> Moment:
             after(FAULT_AT, Moment(exports_fail=frozenset(), own_delay_seconds={SIX: 0.05})),
             id="a busy node",
         ),
+        pytest.param(lambda _now: Moment(checks=False), id="every check is switched off"),
     ],
 )
 def test_nobody_is_woken(tmp_path: Path, scene: Scene, way: Way) -> None:
