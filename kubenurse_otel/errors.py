@@ -99,6 +99,10 @@ class NotLeftError(TimeoutError):
     """Time was up, and a queue or a rule of this node kept what we sent. Its text is ours, too."""
 
 
+class ToldUnreachableError(OSError):
+    """An ICMP error in answer to our SYN: somebody on the way says no, not this node's routes."""
+
+
 class OwnTimeoutError(CheckError):
     """Time was up, and most of it had gone by in our own process."""
 
@@ -151,6 +155,15 @@ _NO_WAY_OUT: Final = frozenset(
         errno.EADDRNOTAVAIL,
     }
 )
+
+TOLD_UNREACHABLE: Final = frozenset(
+    {errno.ENETUNREACH, errno.EACCES, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EPROTO}
+)
+"""What ICMP leaves in SO_ERROR; connect(2) itself answers two of them for this node's own routes.
+
+From icmp_err_convert (net/ipv4/icmp.c) and icmpv6_err_convert (net/ipv6/icmp.c) of Linux: a
+firewall's "administratively prohibited" is EHOSTUNREACH by IPv4 and EACCES by IPv6.
+"""
 
 RULES: Final = (
     # What we raise ourselves.
@@ -220,6 +233,7 @@ RULES: Final = (
     Rule(ssl.SSLError, ErrorType.TLS_HANDSHAKE_FAILED),
     # The kernel's word.
     Rule(NoLocalPortError, ErrorType.NO_LOCAL_PORT),
+    Rule(ToldUnreachableError, ErrorType.HOST_UNREACHABLE),
     Rule(OSError, ErrorType.OTHER, codes=_OWN_SHORTAGE),
     Rule(OSError, ErrorType.DNS_SERVER_FAILURE, phases=_DNS),
     Rule(ConnectionRefusedError, ErrorType.CONNECTION_REFUSED),
@@ -278,7 +292,7 @@ SENTENCES: Final = {
     ErrorType.CREDENTIALS_MISSING: "no credentials for {target}{detail}: look at the service "
     "account's token and ca.crt in this pod",
     ErrorType.RESPONSE_TIMEOUT: "{target} took the connection and did not answer in time, {doing}"
-    "{detail}: its process hangs or is overloaded",
+    "{detail}: its process hangs or is overloaded, or what it hands requests on to",
     ErrorType.CONNECTION_CLOSED_EARLY: "{target} closed the connection while {doing}{detail}: look "
     "at its log, at its restarts and at the proxies on the way",
     ErrorType.MALFORMED_RESPONSE: "{target} answered something that is not sound HTTP/1.1{detail}: "

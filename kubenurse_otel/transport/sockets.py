@@ -136,7 +136,9 @@ async def _connect(
         expired = not await _writable(sock, deadline)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            raise OSError(number, os.strerror(number)) from None
+            told = number in errors.TOLD_UNREACHABLE
+            kind = errors.ToldUnreachableError if told else OSError
+            raise kind(number, os.strerror(number)) from None
         if expired and not _is_connected(sock):
             raise DeadlineExceededError(attempt.started_ns) from None
     attempt.ended_ns = time.monotonic_ns()

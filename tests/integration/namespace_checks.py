@@ -53,6 +53,8 @@ table inet faults {
     tcp dport 9006 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
     tcp dport 9007 tcp flags & psh == psh numgen inc mod 1000000 0 drop
     tcp dport 9008 tcp flags & psh == psh drop
+    ip protocol tcp tcp dport 9010 reject with icmp net-unreachable
+    ip protocol tcp tcp dport 9011 reject with icmp prot-unreachable
     tcp dport 9009 tcp flags & (syn | psh) == 0 meta length > 1400 numgen inc mod 1000000 < 2 drop
   }
 }
@@ -127,10 +129,14 @@ async def network_checks(prober: Prober) -> dict[str, dict[str, Any]]:
         "rejected_port": "127.0.0.1:9002",
         "rejected_host": "127.0.0.1:9003",
         "rejected_admin": "127.0.0.1:9004",
+        "rejected_net": "127.0.0.1:9010",
+        "rejected_protocol": "127.0.0.1:9011",
         "dropped": "127.0.0.1:9005",
     }
     for case, address in addresses.items():
         results[case] = told(await prober.check(f"http://{address}/", timeout_seconds=0.8))
+    # Linux takes the ICMPv6 error of a SYN sent again alone where it comes back at once.
+    results["rejected_admin_ipv6"] = told(await prober.check("http://[::1]:9004/"))
     with contextlib.ExitStack() as stack:
         for port in (9006, 9007, 9008):
             stack.enter_context(FaultServer(answer(), port=port))

@@ -51,6 +51,7 @@ CASES = [
     (os_error(errno.ENETUNREACH), Phase.REQUEST, "network_unreachable"),
     (os_error(errno.EINVAL), Phase.CONNECT, "network_unreachable"),
     (os_error(errno.EACCES), Phase.CONNECT, "network_unreachable"),
+    (errors.ToldUnreachableError(errno.EACCES, "words"), Phase.CONNECT, "host_unreachable"),
     (os_error(errno.EINVAL), Phase.REQUEST, "_OTHER"),
     (os_error(errno.EADDRNOTAVAIL), Phase.CONNECT, "network_unreachable"),
     (
