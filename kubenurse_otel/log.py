@@ -11,7 +11,9 @@ import logging
 import re
 import sys
 import time
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from kubenurse_otel import __version__, log_writer
@@ -50,7 +52,21 @@ def set_up(config: LogConfig, *, stream: TextIO = sys.stderr) -> LogWriter:
     # Libraries that say each request, or the same failure again and again.
     for noisy in ("httpx", "urllib3", "aiohttp.access", "opentelemetry.attributes"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    warnings.showwarning = _say
     return handler
+
+
+def _say(  # noqa: PLR0917 - as warnings.showwarning is called
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - likewise
+    line: str | None = None,  # noqa: ARG001 - likewise
+) -> None:
+    """Log what Python itself warns of: one sentence, not two raw lines on standard error."""
+    where = f"{Path(filename).name}, line {lineno}"
+    _log.warning("Python warns of something in %s (%s): %s", where, category.__name__, message)
 
 
 def start(config: Config) -> None:

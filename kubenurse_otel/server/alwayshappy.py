@@ -32,11 +32,11 @@ _HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
 _HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")
 _TIMING: Final = ", ".join(
     (
-        f"{semconv.SERVER_TIMING_WAIT};dur=%.3f",
         f"{semconv.SERVER_TIMING_APP};dur=%.3f",
         f"{semconv.SERVER_TIMING_PORT};dur=%d",
     )
 ).encode("ascii")
+_WAIT: Final = f"{semconv.SERVER_TIMING_WAIT};dur=%.3f, ".encode("ascii")
 _SYNACK: Final = f", {semconv.SERVER_TIMING_SYNACK};dur=%d".encode("ascii")
 _HEADER_ORIGIN: Final = semconv.HEADER_ORIGIN.lower().encode("ascii")
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
@@ -64,7 +64,9 @@ class AlwaysHappy:
         arrival = request.arrival
         assert arrival is not None
         app_seconds = time.perf_counter() - arrival.read_at
-        timing = _TIMING % (arrival.waited_seconds * 1e3, app_seconds * 1e3, request.peer.port)
+        timing = _TIMING % (app_seconds * 1e3, request.peer.port)
+        if arrival.waited_seconds is not None:
+            timing = _WAIT % (arrival.waited_seconds * 1e3) + timing
         if request.synack_retransmits is not None:
             timing += _SYNACK % request.synack_retransmits
         return Response(
@@ -95,7 +97,7 @@ class AlwaysHappy:
             context=context,
             kind=SpanKind.SERVER,
             attributes=_attributes(request, arrival, app_seconds),
-            start_time=arrival.read_at_ns - int(arrival.waited_seconds * 1e9),
+            start_time=arrival.read_at_ns - int((arrival.waited_seconds or 0.0) * 1e9),
             # Where our write began: the caller may have the answer before we are back from it.
         ).end(arrival.read_at_ns + int(app_seconds * 1e9))
 
@@ -116,9 +118,10 @@ def _attributes(
         semconv.NETWORK_PEER_ADDRESS: peer.address,
         semconv.NETWORK_PEER_PORT: peer.port,
         semconv.CLIENT_ADDRESS: peer.address,
-        semconv.SERVER_WAIT: arrival.waited_seconds,
         semconv.SERVER_APP: app_seconds,
     }
+    if arrival.waited_seconds is not None:
+        attributes[semconv.SERVER_WAIT] = arrival.waited_seconds
     host, port = request.authority
     attributes[semconv.SERVER_ADDRESS] = host[:_MAX_ATTRIBUTE]
     if port is not None:

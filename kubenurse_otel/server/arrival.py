@@ -14,6 +14,8 @@ from typing import NamedTuple
 _SO_TIMESTAMPNS = 35
 """asm-generic/socket.h. Inherited by accepted sockets, so it is set on the listener."""
 _TCP_INFO_LENGTH = 104
+_SEND_MSS_OFFSET = 16
+"""tcpi_snd_mss: never 0 where the kernel fills this in, always where it does not (gVisor)."""
 _LAST_DATA_RECV_OFFSET = 52
 """tcpi_last_data_recv: ms, in steps of the kernel's tick (4 ms at 250 Hz)."""
 _TOTAL_RETRANS_OFFSET = 100
@@ -27,9 +29,10 @@ _TICK_SECONDS = 0.025
 class Arrival(NamedTuple):
     """``waited_seconds`` in the kernel until our read; when that was, by both clocks."""
 
-    waited_seconds: float
-    retransmits: int
-    """tcpi_total_retrans: of SYN-ACKs alone, as long as we have sent nothing else."""
+    waited_seconds: float | None
+    """None where the kernel says nothing of it."""
+    retransmits: int | None
+    """tcpi_total_retrans (None likewise): of SYN-ACKs alone, while we have sent nothing else."""
     read_at: float
     """time.perf_counter()"""
     read_at_ns: int
@@ -40,7 +43,7 @@ def stamp_arrivals(listener: socket.socket) -> None:
     """Have the kernel stamp what the listener's connections receive (no privilege needed)."""
     try:
         listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    except OSError:  # pragma: no cover - a kernel without it: tcpi_last_data_recv alone serves
+    except OSError:  # pragma: no cover - a kernel without it: tcpi_last_data_recv serves, if any
         return
 
 
@@ -56,12 +59,19 @@ def receive(connection: socket.socket, buffer: memoryview) -> tuple[int, Arrival
     size, ancillary, _, _ = connection.recvmsg_into((buffer,), _ANCILLARY_LENGTH)
     now_ns = time.time_ns()
     read_at = time.perf_counter()
-    waited = _U32.unpack_from(info, _LAST_DATA_RECV_OFFSET)[0] / 1e3
+    waited, retransmits = _told(info)
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(data)
             stamped = (now_ns - seconds * 1_000_000_000 - nanoseconds) / 1e9
-            if stamped >= 0 and abs(stamped - waited) <= _TICK_SECONDS:
+            if stamped >= 0 and (waited is None or abs(stamped - waited) <= _TICK_SECONDS):
                 waited = stamped
-    retransmits = _U32.unpack_from(info, _TOTAL_RETRANS_OFFSET)[0]
     return size, Arrival(waited, retransmits, read_at, now_ns)
+
+
+def _told(info: bytes) -> tuple[float | None, int | None]:
+    """Return seconds since data came last, and tcpi_total_retrans; None where nobody counts."""
+    if len(info) < _TCP_INFO_LENGTH or not _U32.unpack_from(info, _SEND_MSS_OFFSET)[0]:
+        return None, None
+    since_ms = _U32.unpack_from(info, _LAST_DATA_RECV_OFFSET)[0]
+    return since_ms / 1e3, _U32.unpack_from(info, _TOTAL_RETRANS_OFFSET)[0]

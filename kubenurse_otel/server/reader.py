@@ -48,7 +48,7 @@ class Reader:
         self._body_at = 0
         """Where in ``_held`` a chunked body begins whose end is awaited; 0: there is none."""
         self._arrival: Arrival | None = None
-        self._synack_retransmits = 0
+        self._synack_retransmits: int | None = None
         self._served = 0
         self.refused = False
 
@@ -62,7 +62,9 @@ class Reader:
         """Whether a request is awaited: the connection's first, or the rest of one."""
         return bool(self._held) or not self._served
 
-    def feed(self, data: memoryview | bytes, arrival: Arrival, synack_retransmits: int) -> None:
+    def feed(
+        self, data: memoryview | bytes, arrival: Arrival, synack_retransmits: int | None
+    ) -> None:
         """Take in ``data``. After a refusal nothing more is kept."""
         if self.refused:
             return

@@ -8,6 +8,7 @@ story on the current span. Raises httpx's exceptions only.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.transport.fields import Headers
     from kubenurse_otel.transport.trust import TrustStore
+
+_log = logging.getLogger(__name__)
 
 _NOT_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _NEVER: Final = frozenset({b"baggage"})
@@ -77,6 +80,11 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
         )
         self._means = _Means(trust, resolve or ThreadResolver(), clocks)
         self._stamping = kernel.keep_receive_timestamps_on()
+        if self._stamping is None:
+            _log.warning(
+                "this kernel stamps no packets, as gVisor's does not: checks are timed by this "
+                "process, and its own delay cannot be told from the network's"
+            )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         probe = request.extensions[PROBE]

@@ -154,9 +154,13 @@ def enable_timestamps(sock: socket.socket) -> bool:
 
     False where the kernel does not take it, or takes it and forgets it (gVisor).
     """
+    return _stamp(sock, _TCP_FLAGS)
+
+
+def _stamp(sock: socket.socket, flags: int) -> bool:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _TCP_FLAGS)
-        return sock.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING) == _TCP_FLAGS
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
+        return sock.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING) == flags
     except OSError:
         return False
 
@@ -165,15 +169,14 @@ def keep_receive_timestamps_on() -> socket.socket | None:
     """Hold the kernel's receive time-stamping on, for as long as the socket returned is open.
 
     The kernel stamps packets only while some socket asks for it and switches over lazily
-    (net_enable_timestamp), so that the first answers after a pause would carry no stamp.
+    (net_enable_timestamp), so that the first answers after a pause would carry no stamp. None:
+    this kernel stamps nothing, whatever it takes (gVisor).
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _RX_FLAGS)
-    except OSError:
-        sock.close()
-        return None
-    return sock
+    if _stamp(sock, _RX_FLAGS):
+        return sock
+    sock.close()
+    return None
 
 
 def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:

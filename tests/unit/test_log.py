@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import unicodedata
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -215,3 +216,14 @@ def test_a_line_has_a_bound(lines: Lines) -> None:
     log.set_up(LogConfig(), stream=lines)
     logging.getLogger("x").warning("%s", "x" * 100_000)
     assert len(lines.getvalue()) == log.MAX_LINE + 1
+
+
+def test_what_python_warns_of_is_a_line_of_the_log(lines: Lines) -> None:
+    """Not two raw ones with a line of our source between others' JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        log.set_up(LogConfig(), stream=lines)
+        warnings.warn("malformed ancillary data", RuntimeWarning, stacklevel=1)
+    (line,) = lines.getvalue().splitlines()
+    assert line.partition("WARNING ")[2].startswith("Python warns of something in test_log.py, ")
+    assert line.endswith("(RuntimeWarning): malformed ancillary data")

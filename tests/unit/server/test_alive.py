@@ -140,6 +140,7 @@ def test_details_tell_what_is_known_of_each_target() -> None:
                 peer_address="10.0.0.1",
                 peer_port=8443,
                 answering_node="node-1",
+                retransmits=0,
                 certificate_expiry=86400.0,
             ),
         )

@@ -179,3 +179,12 @@ def test_without_stamps_egress_is_not_known() -> None:
     marks.timestamps_enabled = False
     split = measure(marks).split
     assert (split.egress, split.egress_queue, split.request_egress) == (None, None, None)
+
+
+def test_without_tcp_info_loss_is_not_known() -> None:
+    """gVisor's says nothing of retransmissions: none are absent, not 0."""
+    marks = plain()
+    marks.timestamps_enabled = False
+    marks.info_at_connect = marks.info_at_end = None
+    split = measure(marks).split
+    assert (split.loss, split.request_loss, marks.retransmits) == (None, None, None)
