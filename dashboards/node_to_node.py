@@ -23,6 +23,7 @@ from dashboards.variables import frame
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
     from grafana_foundation_sdk.builders.table import Panel as TablePanel
+    from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeriesPanel
 
 _ROUND_TRIP: Final = "kubenurse_network_round_trip_seconds"
 _PAIR: Final = "source_node, target_node"
@@ -65,10 +66,8 @@ def build() -> Dashboard:
         .with_row(row("Top offenders"))
         .with_panel(_top("Cannot be reached", "kubenurse:node_in:failure_ratio", RATIO, _IN_TEXT))
         .with_panel(_top("Cannot reach", "kubenurse:node_out:failure_ratio", RATIO, _OUT_TEXT))
-        .with_panel(_top("Loss on the way in", "kubenurse:node_in:loss_ratio5m", RATIO, _LOSS_TEXT))
-        .with_panel(
-            _top("Loss on the way out", "kubenurse:node_out:loss_ratio5m", RATIO, _LOSS_TEXT)
-        )
+        .with_panel(_top("Loss as target", "kubenurse:node_in:loss_ratio5m", RATIO, _LOSS_TEXT))
+        .with_panel(_top("Loss as source", "kubenurse:node_out:loss_ratio5m", RATIO, _LOSS_TEXT))
         .with_panel(
             _top("Far as target", "kubenurse:node_in:round_trip_seconds5m", SECONDS, _FAR_TEXT)
         )
@@ -92,6 +91,8 @@ def build() -> Dashboard:
                 unit=RATIO,
             )
         )
+        .with_panel(_lost("Lost on the way to a node", out="target_node", into="source_node"))
+        .with_panel(_lost("Lost on the way from a node", out="source_node", into="target_node"))
         .with_panel(
             time_series(
                 "Segments sent again, by source node",
@@ -143,6 +144,23 @@ _IN_TEXT: Final = "Share of its sources that fail to reach the node; bad sources
 _OUT_TEXT: Final = "Share of its targets that the node fails to reach though others do."
 _LOSS_TEXT: Final = "Share of checks that waited for a retransmission; bad nodes are left out."
 _FAR_TEXT: Final = "Median over its pairs of the mean network round trip."
+
+
+def _lost(title: str, *, out: str, into: str) -> TimeSeriesPanel:
+    """Checks by the node at which a direction ends: ``out`` and ``into`` are its place in them."""
+    parts = (
+        f"label_replace(sum by ({place}) ("
+        + where(rate("kubenurse_lossy_checks_total", f'direction=~"{ways}"'), more=_NEIGHBOURS)
+        + f'), "node", "$1", "{place}", "(.+)")'
+        for place, ways in ((out, "out|both"), (into, "in|both"))
+    )
+    return time_series(
+        title,
+        "Checks a second, of it and by it, that waited for a packet which was lost in this"
+        " direction. A bad cable or queue loses in one direction.",
+        [Query(f"topk(10, sum by (node) ({' or '.join(parts)}))", "{{node}}")],
+        unit="cps",
+    )
 
 
 def _top(title: str, metric: str, unit: str, text: str) -> TablePanel:

@@ -172,11 +172,16 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Lost packets",
-                "Checks a second that waited for a retransmission, and segments sent again.",
+                "Checks a second that waited for a retransmission (of what we sent: out, of the far"
+                " end's: in), and segments that we sent again.",
                 [
                     Query(
                         or_zero(f"sum({_sum('kubenurse_lossy_checks_total')})"),
                         "checks that waited",
+                    ),
+                    Query(
+                        f"sum by (direction) ({_sum('kubenurse_lossy_checks_total')})",
+                        "of these, lost: {{direction}}",
                     ),
                     Query(
                         or_zero(f"sum({_sum('kubenurse_tcp_retransmits_total')})"),

@@ -73,6 +73,16 @@ class TimingSource(StrEnum):
     USER = "user"
 
 
+class LossDirection(StrEnum):
+    """Which way what was lost was going, seen from us."""
+
+    OUT = "out"
+    IN = "in"
+    BOTH = "both"
+    UNKNOWN = "unknown"
+    """A SYN or its SYN-ACK, and neither TCP's time stamps nor the far end tell."""
+
+
 class FallbackReason(StrEnum):
     """Why user-space marks stand where kernel times should."""
 
@@ -201,7 +211,8 @@ class Split:
     dns + connect + tls + request is kubenurse's request duration. request is request_egress +
     request_loss + network_round_trip + far_end; far_end is far_end_wait + far_end_app + rest.
     ``egress`` and ``loss`` are what went by in connect, tls and request together: in queues and
-    rules of this node (but for the SYN's, which nobody can tell), and with retransmissions.
+    rules of this node (but for the SYN's, which nobody can tell), and with retransmissions;
+    ``loss_out`` and ``loss_in`` are the parts of ``loss`` whose direction is known.
     ``own_delay`` is in none of the others.
     """
 
@@ -218,6 +229,11 @@ class Split:
     request_egress: float | None = None
     """The part of ``egress`` that is in ``request``."""
     loss: float | None = None
+    """None where nobody can tell: we sent again, and the peer could not say that it had it."""
+    loss_out: float | None = None
+    """What we sent was lost, and sent again."""
+    loss_in: float | None = None
+    """What the far end sent was lost: its SYN-ACK or its answer."""
     request_loss: float | None = None
     """The part of ``loss`` that is in ``request``."""
     network_round_trip: float | None = None
@@ -225,6 +241,17 @@ class Split:
     far_end_wait: float | None = None
     far_end_app: float | None = None
     own_delay: float | None = None
+
+    @property
+    def loss_direction(self) -> LossDirection | None:
+        """Which way what was lost was going; None where nothing was lost, as far as is known."""
+        if not self.loss:
+            return None
+        if self.loss_out and self.loss_in:
+            return LossDirection.BOTH
+        if self.loss_out or self.loss_in:
+            return LossDirection.OUT if self.loss_out else LossDirection.IN
+        return LossDirection.UNKNOWN
 
     @property
     def duration(self) -> float:

@@ -136,8 +136,20 @@ ROWS: Final = (
     ),
     Row(_CLIENT, semconv.FAR_END, semconv.FAR_END_DURATION, when=When.NETWORK),
     Row(_CLIENT, semconv.EGRESS, semconv.EGRESS_DELAY, when=When.KERNEL),
-    Row(_CLIENT, semconv.LOSS, semconv.LOSS_DELAY, when=When.NETWORK, take=Take.POSITIVE),
-    Row(_CLIENT, semconv.LOSS, semconv.LOSSY_CHECKS, when=When.NETWORK, take=Take.ONE),
+    *(
+        Row(
+            _CLIENT,
+            semconv.LOSS,
+            metric,
+            labels={"direction": semconv.LOSS_DIRECTION},
+            when=When.NETWORK,
+            take=take,
+        )
+        for metric, take in (
+            (semconv.LOSS_DELAY, Take.POSITIVE),
+            (semconv.LOSSY_CHECKS, Take.ONE),
+        )
+    ),
     Row(_CLIENT, semconv.OWN_DELAY, semconv.OWN_DELAY_TIME),
     Row(_CLIENT, semconv.TCP_RETRANSMITS, semconv.RETRANSMITS),
     Row(

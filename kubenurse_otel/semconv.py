@@ -248,13 +248,19 @@ EGRESS: Final = "kubenurse.egress.duration"
 EGRESS_QUEUE: Final = "kubenurse.egress.queue"
 """CLIENT, seconds: of the egress, in a device's queue; the rest was a rule's drop, mostly."""
 LOSS: Final = "kubenurse.loss"
-"""CLIENT, seconds: lost to retransmissions in connect, tls and request."""
+"""CLIENT, seconds: lost to retransmissions in connect, tls and request; absent where unknown."""
+LOSS_DIRECTION: Final = "kubenurse.loss_direction"
+"""CLIENT: out (what we sent was lost), in (what came), both or unknown; absent without loss."""
+LOSS_OUT: Final = "kubenurse.loss_out"
+"""CLIENT, seconds: of the loss, what we sent and had to send again; absent where it is 0."""
+LOSS_IN: Final = "kubenurse.loss_in"
+"""CLIENT, seconds: of the loss, SYN-ACKs and answers that came again; absent where it is 0."""
 NETWORK_ROUND_TRIP: Final = "kubenurse.network.round_trip"
 """CLIENT, seconds: to the first TCP end and back; no application is in it."""
 NETWORK_ROUND_TRIP_SOURCE: Final = "kubenurse.network.round_trip_source"
 """CLIENT: request_ack, hello_ack (acknowledged at once), else min_rtt (the least so far)."""
 FAR_END: Final = "kubenurse.far_end.duration"
-"""CLIENT, seconds: the request's time without egress, loss and network round trip."""
+"""CLIENT, seconds: the request's without egress, loss and round trip; absent where unknown."""
 FAR_END_WAIT: Final = "kubenurse.far_end.wait"
 """CLIENT, seconds: of the far end, how long the request waited to be read."""
 FAR_END_APP: Final = "kubenurse.far_end.app"
@@ -428,7 +434,7 @@ LOSS_DELAY: Final = Metric(
     "kubenurse_loss_delay_seconds",
     MetricKind.HISTOGRAM,
     "s",
-    ("type",),
+    ("type", "direction"),
     "Time lost to retransmissions in one check; only checks that lost some are observed.",
     MetricFamily.OWN,
     LOSS_BOUNDS,
@@ -437,8 +443,8 @@ LOSSY_CHECKS: Final = Metric(
     "kubenurse_lossy_checks_total",
     MetricKind.COUNTER,
     "{check}",
-    ("type",),
-    "Checks that lost time to retransmissions: what kubenurse_loss_delay_seconds observes.",
+    ("type", "direction"),
+    "Checks that lost time to retransmissions, each once; direction: out, in, both, unknown.",
 )
 OWN_DELAY_TIME: Final = Metric(
     "kubenurse_own_delay_seconds",

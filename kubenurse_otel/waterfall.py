@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from kubenurse_otel.model import FallbackReason, Outcome, Phase, TimingSource
+from kubenurse_otel.model import FallbackReason, LossDirection, Outcome, Phase, TimingSource
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import CheckResult, Measurement, Split
@@ -24,6 +24,11 @@ _VALUE: Final = 9
 _DAY_SECONDS: Final = 86400
 _TELLING_EGRESS_SECONDS: Final = 0.0001
 """On a sound node a packet takes microseconds to the device: no bar is drawn of them."""
+_WAYS: Final[dict[LossDirection | None, str]] = {
+    LossDirection.OUT: " on the way there",
+    LossDirection.IN: " on the way back",
+    LossDirection.BOTH: " both ways",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +239,8 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
     if split.loss:
         times = f"{measured.retransmits} retransmission{'s' if measured.retransmits != 1 else ''}"
         notes.append(
-            f"{duration(split.loss, micro=glyphs.micro)} of it lost to lost packets ({times})"
+            f"{duration(split.loss, micro=glyphs.micro)} of it lost to lost packets"
+            f"{_WAYS.get(split.loss_direction, '')} ({times})"
         )
     if measured.address_failures and split.connect is not None:
         families = ", ".join(measured.address_failures)

@@ -244,6 +244,7 @@ def _measurement(result: CheckResult) -> dict[str, Any]:
     about: dict[str, Any] = {
         "duration_seconds": round(split.duration, 6),
         "phases": phases,
+        "loss_direction": None if split.loss_direction is None else split.loss_direction.value,
         "timing_source": measured.timing_source.value,
         "timing_fallback_reason": measured.fallback_reason.value,
         "status_code": measured.status_code,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.model import Measurement, Target
-from kubenurse_otel.transport import agent_headers
+from kubenurse_otel.transport import agent_headers, directions
 from kubenurse_otel.transport.sockets import ATTEMPT_DELAY_SECONDS
 
 if TYPE_CHECKING:
@@ -21,13 +21,26 @@ def measurement(
     target: Target, marks: Marks, timeline: Timeline, reply: Reply | None
 ) -> Measurement:
     """What the exchange tells, as far as it came (``reply`` None: it failed)."""
-    split = timeline.split
     headers = reply.headers if reply is not None and target.answered_by_agent else []
     node = agent_headers.node_name(headers)
-    timing = agent_headers.server_timing(headers if node else [], far_end=split.far_end)
+    timing = agent_headers.server_timing(headers if node else [], far_end=timeline.split.far_end)
+    intercepted = (
+        target.detect_interception
+        and reply is not None
+        and (
+            not node
+            or agent_headers.is_proxied(headers)
+            or _is_other_port(timing.asker_port, marks.local_port)
+        )
+    )
+    # Through an ingress it tells of a connection that is not ours.
+    ours = not intercepted and 0 < marks.local_port == timing.asker_port
+    split = directions.split_of(marks, timeline, timing if ours else None)
+    if split.far_end is not None:
+        split = replace(split, far_end_wait=timing.wait, far_end_app=timing.app)
     info = marks.info_at_end
     return Measurement(
-        split=replace(split, far_end_wait=timing.wait, far_end_app=timing.app),
+        split=split,
         offsets=timeline.offsets,
         timing_source=timeline.source,
         fallback_reason=timeline.reason,
@@ -37,7 +50,7 @@ def measurement(
         peer_port=marks.peer[1],
         connection_reused=marks.reused,
         retransmits=marks.retransmits,
-        dsacks=0 if info is None else info.dsacks,
+        dsacks=marks.dsacks,
         lost=0 if info is None else info.lost,
         rtt=None if info is None else info.rtt_us / _MICROSECONDS,
         min_rtt=None if info is None else info.min_rtt_us / _MICROSECONDS,
@@ -46,13 +59,7 @@ def measurement(
         address_failures=tuple(a.family for a in marks.attempts if _failed(a, marks)),
         certificate_expiry=marks.certificate_expiry,
         answering_node=node,
-        intercepted=target.detect_interception
-        and reply is not None
-        and (
-            not node
-            or agent_headers.is_proxied(headers)
-            or _is_other_port(timing.asker_port, marks.local_port)
-        ),
+        intercepted=intercepted,
     )
 
 

@@ -46,6 +46,8 @@ TCP_INFO: Final = 11
 _TCP_INFO_BYTES: Final = 256
 _TCP_INFO_LEAST: Final = 152
 """Through tcpi_min_rtt (Linux 4.6)."""
+_TCPI_OPT_TIMESTAMPS: Final = 1
+_TCPI_OPT_SACK: Final = 2
 _UINT: Final = struct.Struct("=I")
 _ULONG: Final = struct.Struct("=Q")
 
@@ -103,12 +105,24 @@ class TcpInfo:
     """Bytes of a full segment that we send."""
     dsacks: int
     """Segments that the peer says it got twice: our retransmission was not needed."""
+    options: int
+    """tcpi_options: what both ends agreed on in the handshake (TCPI_OPT_*)."""
     in_flight: int = 0
     """tcpi_unacked: segments that left TCP and are not acknowledged."""
     unsent_bytes: int = 0
     """tcpi_notsent_bytes: what send(2) took and TCP has given to nobody."""
     window_closed_us: int = 0
     """tcpi_rwnd_limited: how long the peer's receive window kept us from sending (Linux 4.10)."""
+
+    @property
+    def has_timestamps(self) -> bool:
+        """Each end repeats the other's clock (RFC 7323): which copy it answers can be told."""
+        return bool(self.options & _TCPI_OPT_TIMESTAMPS)
+
+    @property
+    def has_sack(self) -> bool:
+        """Without it nobody can say that a segment came twice (RFC 2883)."""
+        return bool(self.options & _TCPI_OPT_SACK)
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
@@ -138,6 +152,7 @@ class TcpInfo:
             in_flight=field(24),
             unsent_bytes=field(144),
             window_closed_us=_ULONG.unpack_from(data, 176)[0] if len(data) >= 184 else 0,
+            options=data[5],
         )
 
 

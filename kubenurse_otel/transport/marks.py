@@ -92,6 +92,8 @@ class Marks:
     """On a reused connection: tcpi_total_retrans when this exchange began."""
     window_closed_before_us: int = 0
     """Likewise tcpi_rwnd_limited."""
+    dsacks_before: int = 0
+    """Likewise tcpi_dsack_dups."""
     peer: tuple[str, int] = ("", 0)
     local_port: int = 0
     """The connection's port at our end; 0 where the kernel does not say."""
@@ -117,3 +119,10 @@ class Marks:
         if self.info_at_end is None:
             return None
         return max(0, self.info_at_end.retransmits - self.retransmits_before)
+
+    @property
+    def dsacks(self) -> int:
+        """Segments of this exchange that the peer got twice, by its word."""
+        if self.info_at_end is None:
+            return 0
+        return max(0, self.info_at_end.dsacks - self.dsacks_before)

@@ -96,7 +96,8 @@ class _KernelTimes:
                 raise _Unusable(FallbackReason.CLOCK_STEP)
         self._offset_ns = started.offset_ns
         self._ended_ns = ended.monotonic_ns if ended is not None else None
-        self._needless = repairs.needless(marks)
+        # Where it cannot be told, too, the first copy counts; directions.py says what is known.
+        self._needless = repairs.needless(marks) or repairs.unproven(marks)
         self._window_was_closed = egress.window_was_closed(marks)
         self._scheduled: dict[int, int] = {}
         self._sent: dict[int, tuple[int, int]] = {}
@@ -126,8 +127,7 @@ class _KernelTimes:
         # came (to its tick): as long ago as the last acknowledgement.
         established_ns = marks.info_at_connect_ns - info.last_ack_received_ms * 1_000_000
         taken_ns = max(0, min(established_ns, used.ended_ns) - used.started_ns)
-        usual_ns = round_trip.least_ns(marks) or 0
-        return taken_ns, max(0, taken_ns - usual_ns)
+        return taken_ns, repairs.handshake_lost_ns(marks, taken_ns)
 
     def given(self, step: Sent) -> int:
         sent_ns = self.sent(step)[0] if step.key in self._sent else step.ended_ns

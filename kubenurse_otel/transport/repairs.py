@@ -23,7 +23,24 @@ def needless(marks: Marks) -> bool:
     for a lost tail, and one whose acknowledgement is lost makes it repeat: the request was there
     the first time, and what it waited for since is the far end.
     """
-    return marks.info_at_end is not None and 0 < _repeated(marks) <= marks.info_at_end.dsacks
+    return 0 < _repeated(marks) <= marks.dsacks
+
+
+def unproven(marks: Marks) -> bool:
+    """Whether we sent something again, and this peer could not have said that it had it.
+
+    Without SACK there is no DSACK: a peer that acknowledges after our retransmission timeout
+    (lwIP's timer is 250 ms) looks like one that our request never reached.
+    """
+    info = marks.info_at_end
+    return info is not None and not info.has_sack and _repeated(marks) > 0
+
+
+def handshake_lost_ns(marks: Marks, taken_ns: int) -> int:
+    """What SYNs or SYN-ACKs that were sent again took of a handshake."""
+    if marks.info_at_connect is None or not marks.info_at_connect.retransmits:
+        return 0
+    return max(0, taken_ns - (least_ns(marks) or 0))
 
 
 def unstamped(marks: Marks) -> tuple[int, int] | None:
@@ -33,7 +50,7 @@ def unstamped(marks: Marks) -> tuple[int, int] | None:
     more than a segment it is the one whose acknowledgement took longest.
     """
     info, round_trip_ns = marks.info_at_end, least_ns(marks)
-    if info is None or round_trip_ns is None or needless(marks):
+    if info is None or round_trip_ns is None or needless(marks) or unproven(marks):
         return None
     sent: dict[int, list[int]] = {}
     acknowledged: dict[int, int] = {}

@@ -234,7 +234,7 @@ class Connection:
         marks.timestamps_enabled = self.timestamps_enabled
         info = self.info()
         if info is not None:
-            marks.retransmits_before = info.retransmits
+            marks.retransmits_before, marks.dsacks_before = info.retransmits, info.dsacks
             marks.window_closed_before_us = info.window_closed_us
 
     async def start_proxy_tls(self, context: ssl.SSLContext, proxy_name: str) -> None:

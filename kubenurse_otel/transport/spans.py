@@ -76,6 +76,11 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
         semconv.EGRESS: split.egress,
         semconv.EGRESS_QUEUE: split.egress_queue,
         semconv.LOSS: split.loss,
+        semconv.LOSS_DIRECTION: None
+        if split.loss_direction is None
+        else split.loss_direction.value,
+        semconv.LOSS_OUT: split.loss_out or None,
+        semconv.LOSS_IN: split.loss_in or None,
         semconv.NETWORK_ROUND_TRIP: split.network_round_trip,
         semconv.NETWORK_ROUND_TRIP_SOURCE: measured.round_trip_source or None,
         semconv.FAR_END: split.far_end,

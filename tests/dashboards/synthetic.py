@@ -257,7 +257,13 @@ class _Agent:
         else:
             self.observe("kubenurse_network_round_trip_seconds", self.checks, 0.0002, type=type_)
         share = max(moment.loss.get(self.node, 0), moment.loss.get(target, 0), 1.0 * failed)
-        self.count("kubenurse_lossy_checks_total", self.checks * share, type=type_)
+        for direction in ("out", "in"):
+            self.count(
+                "kubenurse_lossy_checks_total",
+                self.checks * share / 2,
+                type=type_,
+                direction=direction,
+            )
 
     def service(self, type_: str) -> None:
         fault = self.moment.faults.get(type_)

@@ -155,6 +155,18 @@ async def test_a_body_that_fails_after_a_200_is_an_error_without_duration(
     assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
 
 
+@pytest.mark.parametrize("direction", ["out", "in", "both", "unknown"])
+async def test_a_check_that_lost_time_counts_once_whatever_its_direction(
+    recorder: MeterRecorder, direction: str
+) -> None:
+    """Both ways, too: a sum over direction is the number of such checks."""
+    attributes = GOOD | {semconv.LOSS: 0.4, semconv.LOSS_DIRECTION: direction}
+    attributes |= {semconv.LOSS_OUT: 0.2, semconv.LOSS_IN: 0.2}
+    await check(recorder, Script(attributes=attributes))
+    assert recorder.points(semconv.LOSSY_CHECKS) == {("path_b", direction): 1}
+    assert recorder.points(semconv.LOSS_DELAY) == {("path_b", direction): (1, 0.4)}
+
+
 KERNEL_ONLY = {semconv.CHECK_PHASE_DURATION.name}
 NETWORK_ONLY = {
     semconv.NETWORK_ROUND_TRIP_TIME.name,

@@ -89,6 +89,7 @@ def test_tcp_info_fields_stand_where_linux_tcp_h_has_them() -> None:
         (216, 4),
     ):
         struct.pack_into("=I", data, offset, value)
+    data[5] = 6  # TCPI_OPT_SACK, TCPI_OPT_WSCALE
     assert TcpInfo.parse(bytes(data)) == TcpInfo(
         retransmits=3,
         rtt_us=300,
@@ -98,10 +99,12 @@ def test_tcp_info_fields_stand_where_linux_tcp_h_has_them() -> None:
         pmtu=1500,
         last_ack_received_ms=2,
         dsacks=4,
+        options=6,
     )
     older = TcpInfo.parse(bytes(data[:160]))
     assert older is not None
     assert older.dsacks == 0
+    assert (older.has_sack, older.has_timestamps) == (True, False)
 
 
 @pytest.fixture

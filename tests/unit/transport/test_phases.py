@@ -34,6 +34,7 @@ def info(**changes: int) -> TcpInfo:
         "last_ack_received_ms": 0,
         "dsacks": 0,
         "send_mss": 1448,
+        "options": 7,
     }
     return TcpInfo(**(fields | changes))
 
@@ -138,6 +139,15 @@ def test_a_needless_retransmission_is_no_loss() -> None:
     assert timeline.split.far_end == pytest.approx(6e-3 + 250e-6 + 2e-3 - 280e-6)
     marks.info_at_end = info(retransmits=2, dsacks=1)
     assert measure(marks).split.loss == pytest.approx(6e-3)
+
+
+def test_what_the_peer_got_twice_in_an_exchange_before_excuses_nothing_in_this_one() -> None:
+    """tcpi_dsack_dups is the whole connection's."""
+    marks = plain(lost_ns=204 * MS)
+    marks.used, marks.attempts, marks.reused = None, [], True
+    marks.info_at_connect, marks.retransmits_before, marks.dsacks_before = None, 1, 1
+    marks.info_at_end = info(retransmits=2, dsacks=1)
+    assert measure(marks).split.loss == pytest.approx(0.204)
 
 
 def repaired(*, size: int = 1_600) -> Marks:
@@ -276,20 +286,45 @@ def test_a_retransmitted_syn_is_timed_by_the_last_acknowledgement() -> None:
     timeline = measure(marks)
     assert timeline.source is TimingSource.KERNEL
     assert timeline.split.connect == pytest.approx(1.010)
-    assert timeline.split.loss == pytest.approx(1.010 - 280e-6)
+    assert timeline.split.loss == pytest.approx(1.010 - 250e-6)
 
 
-def test_an_answer_that_was_sent_again_is_no_round_trip() -> None:
-    """SYN-ACK lost, then the answer with its acknowledgement: TCP's only sample is the late one."""
+@pytest.mark.parametrize("sample_us", [867_000, 61_000, 1_000])
+def test_after_a_lost_syn_the_time_of_an_answer_is_no_round_trip(sample_us: int) -> None:
+    """Its acknowledgement came with it: TCP's only sample is the answer's, or in milliseconds."""
     marks = plain(own_ns=70 * MS, far_end_ns=867 * MS)
     marks.info_at_connect = info(retransmits=1, rtt_us=1000, last_ack_received_ms=60)
-    marks.info_at_end = info(retransmits=1, min_rtt_us=867_000)
+    marks.info_at_end = info(retransmits=1, min_rtt_us=sample_us)
     marks.stamps = [stamp for stamp in marks.stamps if stamp.what != STAMP_ACKNOWLEDGED]
     timeline = measure(marks)
     assert timeline.split.network_round_trip is None
     assert timeline.round_trip_source == ""
     assert timeline.split.far_end is None
     assert timeline.split.loss == timeline.split.connect  # nobody knows how long one takes
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "rtt_us", "round_trip"),
+    [
+        (7 * MS, 1_003_000, 7_250e-6),
+        (41 * MS, 1_003_000, None),  # the SYN-ACK was lost: nothing says how long the way is
+        (41 * MS, 1_000, None),
+        (41 * MS, 40_000, 41_250e-6),  # it is far away
+        (41 * MS, 0, None),  # a peer without time stamps
+    ],
+)
+def test_after_a_lost_syn_a_late_acknowledgement_is_no_round_trip(
+    late_ns: int, rtt_us: int, round_trip: float | None
+) -> None:
+    """What came alone is one, unless it may have waited for a timer of the peer's."""
+    marks = plain(own_ns=70 * MS, far_end_ns=100 * MS)
+    marks.info_at_connect = info(retransmits=1, rtt_us=rtt_us, last_ack_received_ms=60)
+    marks.info_at_end = info(retransmits=1, min_rtt_us=1_000)
+    marks.stamps[-1] = Stamp(STAMP_ACKNOWLEDGED, 99, marks.stamps[-1].realtime_ns + late_ns)
+    split = measure(marks).split
+    assert split.network_round_trip == (round_trip and pytest.approx(round_trip))
+    assert split.connect is not None
+    assert split.loss == pytest.approx(max(0, split.connect - (round_trip or 0)))
 
 
 def encrypted() -> Marks:
