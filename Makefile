@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock clean
+.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ lock: $(VENV)/.dev ## dependencies with hashes, of the image, the demo, the test
 	$(COMPILE) $(ARGS) --group build --extra demo --constraint requirements.lock --output-file requirements-demo.lock
 	$(COMPILE) $(ARGS) --group build --extra demo --extra dev --extra dashboards --constraint requirements-demo.lock --output-file requirements-dev.lock
 	@sed -i '1i # With hashes: made from pyproject.toml by `make lock`; do not edit.' requirements*.lock
+
+audit: $(VENV)/.dev ## what is known against the locked packages (PyPI.s advisories; one that cannot be asked fails)
+	@for lock in requirements*.lock; do echo "$$lock:"; $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || exit 1; done
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
 	$(BIN)/ruff check .

@@ -256,8 +256,9 @@ RULES: Final = (
 SENTENCES: Final = {
     ErrorType.HOST_NOT_FOUND: "DNS knows no address for {target}{detail}: look at the name, at "
     "the Service behind it and at the search path in resolv.conf",
-    ErrorType.DNS_TIMEOUT: "DNS did not answer in time for {target}{detail}: look at the DNS pods "
-    "and at the way from this node to them",
+    ErrorType.DNS_TIMEOUT: "DNS did not answer in time for {target}{detail}: look at the DNS pods, "
+    "at the way from this node to them and, for a name outside of the cluster, at their upstream: "
+    "while that is silent CoreDNS answers nothing for seconds",
     ErrorType.DNS_SERVER_FAILURE: "the DNS server failed on {target}{detail}: look at the DNS pods "
     "and at their upstream",
     ErrorType.CONNECTION_REFUSED: "{target} refused the connection{detail}: nothing listens on "

@@ -24,7 +24,9 @@ from collector.conftest import (
 from kubenurse_otel import semconv
 
 pytestmark = pytest.mark.skipif(
-    not binaries.contrib_target().exists(), reason="no collector with contrib: see the docstring"
+    not binaries.contrib_target().exists(),
+    reason=f"no {binaries.contrib_target().name}, which takes minutes to build: "
+    "PYTHONPATH=tests .venv/bin/python -m collector.binaries",
 )
 
 
