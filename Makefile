@@ -76,7 +76,7 @@ lock: $(VENV)/.dev ## dependencies with hashes, of the image, the demo, the test
 	$(COMPILE) $(ARGS) --group build --extra demo --extra dev --extra dashboards --constraint requirements-demo.lock --output-file requirements-dev.lock
 	@sed -i '1i # With hashes: made from pyproject.toml by `make lock`; do not edit.' requirements*.lock
 
-audit: $(VENV)/.dev ## what is known against the locked packages (PyPI.s advisories; one that cannot be asked fails)
+audit: $(VENV)/.dev ## what is known against the locked packages (PyPI's advisories; one that cannot be asked fails)
 	@for lock in requirements*.lock; do echo "$$lock:"; $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || exit 1; done
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is up to date
