@@ -35,6 +35,7 @@ _NODE: Final = "{{source_node}}"
 _KERNEL: Final = 'source="kernel"'
 _OURS: Final = '__name__=~"kubenurse_.+"'
 _OWN_DELAY: Final = "kubenurse_own_delay_seconds"
+_EGRESS: Final = "kubenurse_egress_delay_seconds"
 _LAG: Final = "kubenurse_event_loop_lag_seconds"
 
 
@@ -95,6 +96,15 @@ def build() -> Dashboard:
                 "Own delay, p90",
                 "How long checks waited for the agent itself. It is part of no network figure.",
                 quantile_of_agent(0.9, _OWN_DELAY),
+                SECONDS,
+            )
+        )
+        .with_panel(
+            _by_node(
+                "Egress, p90",
+                "How long the node's own queues (tc) and rules (nft) kept what checks sent. It is"
+                " the network's, and what the node's workloads feel.",
+                quantile(0.9, _EGRESS, AGENT),
                 SECONDS,
             )
         )

@@ -177,11 +177,12 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Network, far end, or ourselves",
-                "Mean network round trip, far end, time lost to retransmissions a check, and the"
-                " agents' own delay, which is part of no other figure.",
+                "Mean network round trip, far end, time kept by the nodes' own queues and rules,"
+                " and lost to retransmissions a check; the agents' own delay is part of no other.",
                 [
                     Query(_overall("kubenurse_network_round_trip_seconds"), "network round trip"),
                     Query(_overall("kubenurse_far_end_duration_seconds"), "far end"),
+                    Query(_overall("kubenurse_egress_delay_seconds"), "egress"),
                     Query(loss(CHOSEN), "loss"),
                     Query(_overall("kubenurse_own_delay_seconds"), "own delay"),
                 ],

@@ -90,10 +90,12 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Whose time: loss, network, far end, own delay",
-                "A check's mean seconds lost to retransmissions, in the network, at the far end,"
-                " and waiting for this agent itself (in no other figure).",
+                "Whose time: egress, loss, network, far end, own delay",
+                "A check's mean seconds kept by its node's own queues and rules, lost to"
+                " retransmissions, in the network, at the far end, and waiting for the agent itself"
+                " (in no other figure).",
                 [
+                    Query(_mean("kubenurse_egress_delay_seconds"), "egress"),
                     Query(loss(_TYPE, join=where), "loss"),
                     Query(_mean("kubenurse_network_round_trip_seconds"), "network round trip"),
                     Query(_mean("kubenurse_far_end_duration_seconds"), "far end"),
