@@ -167,7 +167,7 @@ async def test_a_check_that_lost_time_counts_once_whatever_its_direction(
     assert recorder.points(semconv.LOSS_DELAY) == {("path_b", direction): (1, 0.4)}
 
 
-KERNEL_ONLY = {semconv.CHECK_PHASE_DURATION.name}
+KERNEL_ONLY = {semconv.CHECK_PHASE_DURATION.name, semconv.EGRESS_DELAY.name}
 NETWORK_ONLY = {
     semconv.NETWORK_ROUND_TRIP_TIME.name,
     semconv.FAR_END_DURATION.name,
