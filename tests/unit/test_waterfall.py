@@ -157,6 +157,23 @@ def test_what_is_worth_knowing_is_said(changed: dict[str, object], note: str) ->
     assert any(note in line for line in lines(result(measured), width=160))
 
 
+@pytest.mark.parametrize(
+    ("out", "into", "retransmits", "note"),
+    [
+        (0.002, 0.0, 1, "2.00 ms of it lost to lost packets on the way there (1 retransmission)"),
+        (0.0, 0.002, 0, "2.00 ms of it lost to lost packets on the way back"),
+        (0.001, 0.001, 1, "2.00 ms of it lost to lost packets both ways (1 retransmission)"),
+    ],
+)
+def test_the_way_on_which_packets_were_lost_is_said(
+    out: float, into: float, retransmits: int, note: str
+) -> None:
+    """What the far end sent again is none of our retransmissions."""
+    split = replace(MEASURED.split, loss_out=out, loss_in=into)
+    drawn = lines(result(replace(MEASURED, split=split, retransmits=retransmits)))
+    assert f"  {note}" in drawn
+
+
 def test_the_network_figure_of_an_intercepted_check_is_not_called_the_network() -> None:
     """A round trip that ends at a proxy is labelled so."""
     drawn = lines(result(replace(MEASURED, intercepted=True)))

@@ -185,6 +185,18 @@ def test_details_tell_what_is_known_of_each_target() -> None:
     assert [failure["target"] for failure in details["recent_failures"]] == ["path_node-1"]
 
 
+def test_the_direction_of_what_was_lost_is_shown() -> None:
+    """Beside the seconds, for whoever asks all agents."""
+    results = Results()
+    split = Split(connect=0.0001, request=0.2, loss=0.2, loss_out=0.0, loss_in=0.2)
+    neighbour = target("path_node-1")
+    results.set_targets([neighbour])
+    results.record(good(neighbour, Measurement(split=split, status_code=200)))
+    shown = ask(results)[1]["details"]["targets"]["path_node-1"]
+    assert shown["loss_direction"] == "in"
+    assert (shown["phases"]["loss"], shown["phases"]["loss_in"]) == (0.2, 0.2)
+
+
 @pytest.mark.parametrize(
     ("outcomes", "options", "status"),
     [
