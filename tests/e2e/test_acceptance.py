@@ -113,9 +113,11 @@ def test_ready_without_a_restart(installed: Cluster) -> None:
 
 
 def test_helm_test_passes(installed: Cluster) -> None:
-    """`helm test` runs a real check against the installed agent."""
-    printed = installed.helm("test", RELEASE, "--namespace", NAMESPACE)
-    assert "Phase:          Succeeded" in printed
+    """`helm test` runs a real check against the installed agent, and shows it; again and again."""
+    for _ in range(2):
+        printed = installed.helm("test", RELEASE, "--logs", "--namespace", NAMESPACE)
+        assert "Phase:          Succeeded" in printed
+        assert f"POD LOGS: {RELEASE}-check" in printed
 
 
 def test_no_unexpected_log_line(installed: Cluster) -> None:
@@ -293,6 +295,9 @@ def test_uninstall_leaves_nothing(installed: Cluster) -> None:
     kinds = {one["kind"] for one in yaml.safe_load_all(rendered) if one}
     assert {"DaemonSet", "Service", "Ingress", "ClusterRole"} <= kinds
     installed.uninstall()
+    # The hook's pod, as the chart's README says: Helm owns no hooks.
+    check = f"--selector=app.kubernetes.io/name={RELEASE}-check"
+    installed.kubectl("delete", "pod", f"--namespace={NAMESPACE}", check)
     kinds |= {"Pod", "Secret", "ConfigMap", "EndpointSlice", "ControllerRevision"}
     selector = f"--selector=app.kubernetes.io/instance={RELEASE}"
     for kind in sorted(kinds):  # Pods answer for shutdown_duration.

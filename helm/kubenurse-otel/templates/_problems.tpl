@@ -25,6 +25,9 @@
 {{- if and $v.collector.tls.clientCertificate (not $v.collector.tls.secretName) -}}
 {{- $problems = append $problems "collector.tls.clientCertificate needs collector.tls.secretName" -}}
 {{- end -}}
+{{- if and $collector $v.collector.native (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- $problems = append $problems (printf "collector.native needs Kubernetes 1.29, and this is %s: there its native sidecar is an init container that never ends, and no agent starts. Set it to false" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if and $tls (not (and $v.cert_file $v.cert_key)) -}}
 {{- $problems = append $problems "use_tls needs cert_file and cert_key (and daemonset.volumes that hold them)" -}}
 {{- end -}}
