@@ -128,6 +128,102 @@ def test_notes_say_where_metrics_go(
     assert line.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("given", "said", "look"),
+    [
+        ({}, "Traces: none leave the agents", None),
+        (
+            {"collector": COLLECTOR},
+            "Traces: to otlp.example.com:4317 by grpc",
+            "--container collector",
+        ),
+        (
+            {"collector": COLLECTOR | {"native": True}},
+            "Traces: to otlp.example.com:4317 by grpc",
+            "--container collector",
+        ),
+        (
+            {"collector": {"config": {"receivers": {}}}},
+            "Traces: to where collector.config sends them",
+            "--container collector",
+        ),
+        (
+            {"otel": {"endpoint": "http://a:4318"}},
+            "Traces: to http://a:4318 by http/protobuf",
+            "--container kubenurse",
+        ),
+        (
+            {"otel": {"endpoint": "http://a:4317", "protocol": "grpc"}},
+            "Traces: to http://a:4317 by grpc",
+            "--container kubenurse",
+        ),
+        (
+            {"otel": {"tracesExporter": "none"}},
+            "Traces: none leave the agents (otel.tracesExporter: none).",
+            None,
+        ),
+        (
+            {
+                "daemonset": {
+                    "extraEnvs": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://a:4318"}]
+                }
+            },
+            "Traces: as OTEL_ variables of daemonset.extraEnvs say.",
+            "--container kubenurse",
+        ),
+        (
+            {"otel": {"tracesExporter": "console"}},
+            "Traces: into the agents' own output (otel.tracesExporter: console).",
+            None,
+        ),
+    ],
+)
+def test_notes_say_where_traces_go(
+    given: dict[str, Any], said: str, look: str | None, notes: Callable[..., str]
+) -> None:
+    """In one line, and how to see that they arrive: beside a collector the agent cannot tell."""
+    text = notes(given)
+    (line,) = [line for line in text.splitlines() if line.startswith("Traces:")]
+    assert line.startswith(said)
+    for command in ("--container collector", "--container kubenurse"):
+        assert (command == look) == (command in text)
+
+
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({"collector": {"endpoint": "a:4318"}}, "collector.endpoint a:4318"),
+        ({"collector": {"endpoint": "http://[fd00::5]:4318/"}}, "collector.endpoint http://[fd00"),
+        ({"collector": {"endpoint": "$(HOST_IP):4318"}}, "collector.endpoint $(HOST_IP):4318"),
+        (
+            {"collector": {"endpoint": "a:4317", "protocol": "http/protobuf"}},
+            "collector.endpoint a:4317",
+        ),
+        ({"otel": {"endpoint": "http://a:4317"}}, "otel.endpoint http://a:4317"),
+        ({"otel": {"endpoint": "http://$(HOST_IP):4317"}}, "otel.endpoint http://$(HOST_IP):4317"),
+        (
+            {"otel": {"endpoint": "http://a:4318", "protocol": "grpc"}},
+            "otel.endpoint http://a:4318",
+        ),
+        ({"collector": {"endpoint": "a:4317"}}, None),
+        ({"collector": {"endpoint": "a"}}, None),
+        ({"collector": {"endpoint": "a:443"}}, None),
+        ({"collector": {"endpoint": "a:4318", "protocol": "http/protobuf"}}, None),
+        ({"otel": {"endpoint": "http://a:4318"}}, None),
+        ({"otel": {"endpoint": "http://a:4318", "protocol": "http/protobuf"}}, None),
+        ({"otel": {"endpoint": "a:4317", "protocol": "grpc"}}, None),
+        ({}, None),
+    ],
+)
+def test_a_port_that_contradicts_the_protocol_is_warned_of(
+    given: dict[str, Any], warned: str | None, notes: Callable[..., str]
+) -> None:
+    """4317 is OTLP by gRPC, 4318 by HTTP: a collector answers nothing of use to the other."""
+    lines = [line for line in notes(given).splitlines() if "is the port of OTLP" in line]
+    assert (1 if warned else 0) == len(lines)
+    assert all(line.startswith(f"WARNING: {warned}") for line in lines)
+
+
 @pytest.mark.parametrize("monitor", ["annotations", "service", "pod", "none"])
 def test_without_metrics_nothing_is_scraped(monitor: str) -> None:
     """The agent answers 404 then: a target for it would be down for ever."""

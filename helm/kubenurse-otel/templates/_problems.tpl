@@ -80,6 +80,50 @@
 {{- if $bad }}{{ first $bad }}{{ end -}}
 {{- end -}}
 
+{{/* Where NOTES says that traces go, and whose log tells when something does not arrive. */}}
+{{- define "kubenurse-otel.tracesNote" -}}
+{{- $v := .Values -}}
+{{- $collector := include "kubenurse-otel.hasCollector" . -}}
+{{- $exporter := $v.otel.tracesExporter -}}
+{{- $isElsewhere := false -}}
+{{- range $v.daemonset.extraEnvs }}{{ if regexMatch "^OTEL_(TRACES_EXPORTER|EXPORTER_OTLP_(TRACES_)?ENDPOINT)$" .name }}{{ $isElsewhere = true }}{{ end }}{{ end -}}
+{{- $logs := printf "kubectl --namespace %s logs --selector app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s --prefix" .Release.Namespace (include "kubenurse-otel.name" .) .Release.Name -}}
+{{- if $isElsewhere }}
+Traces: as OTEL_ variables of daemonset.extraEnvs say.
+{{- else if eq $exporter "none" }}
+Traces: none leave the agents (otel.tracesExporter: none).
+{{- else if eq $exporter "console" }}
+Traces: into the agents' own output (otel.tracesExporter: console).
+{{- else if not (or $collector $v.otel.endpoint) }}
+Traces: none leave the agents; set collector.endpoint or otel.endpoint.
+{{- else if $v.collector.config }}
+Traces: to where collector.config sends them.
+{{- else if $collector }}
+Traces: to {{ $v.collector.endpoint }} by {{ $v.collector.protocol }}, over a collector beside each agent.
+{{- else }}
+Traces: to {{ $v.otel.endpoint }} by {{ $v.otel.protocol | default "http/protobuf" }}.
+{{- end }}
+{{- if $collector }}
+The agents only see that their collector takes what they send. Whether it can send that on it says itself,
+for a dead or wrong endpoint once it gives up an export (`max_elapsed_time`, 5 minutes unless configured otherwise):
+
+  {{ $logs }} --container collector
+{{- else if or $v.otel.endpoint $isElsewhere }}
+What does not arrive is in the agents' log:
+
+  {{ $logs }} --container {{ include "kubenurse-otel.name" . }}
+{{- end }}
+{{- end -}}
+
+{{/* A warning where the port is that of OTLP's other protocol. Takes `key`, `endpoint`, `protocol`. */}}
+{{- define "kubenurse-otel.portWarning" -}}
+{{- $port := include "kubenurse-otel.port" (dict "url" (regexReplaceAll "\\$\\(HOST_IP\\)|\\$\\{(env:)?HOST_IP\\}" .endpoint "node")) -}}
+{{- $other := eq .protocol "grpc" | ternary "4318" "4317" -}}
+{{- if and .endpoint (eq $port $other) }}
+WARNING: {{ .key }}.endpoint {{ .endpoint }}: {{ $port }} is the port of OTLP by {{ eq .protocol "grpc" | ternary "HTTP" "gRPC" }}, and {{ .key }}.protocol is {{ .protocol }}: probably nothing will arrive. Set {{ .key }}.protocol to {{ eq .protocol "grpc" | ternary "http/protobuf" "grpc" }}, or the port to {{ eq .protocol "grpc" | ternary "4317" "4318" }}.
+{{- end }}
+{{- end -}}
+
 {{/* What NOTES warns of: it is installed, and maybe not what was meant. */}}
 {{- define "kubenurse-otel.warnings" -}}
 {{- with include "kubenurse-otel.filterProblem" . }}
@@ -88,6 +132,8 @@ WARNING: neighbour_filter {{ include "kubenurse-otel.neighbourFilter" $ | quote 
 {{- if and (contains "otlp" (include "kubenurse-otel.metricsExporter" .)) (ne (include "kubenurse-otel.monitor" .) "none") }}
 WARNING: metrics are pushed (otel.metricsExporter) and scraped (monitor: {{ include "kubenurse-otel.monitor" . }}), too: whoever stores both has each series twice. Set `monitor: none`, or `otel.metricsExporter: prometheus`.
 {{- end }}
+{{- with .Values.collector }}{{ if not .config }}{{ include "kubenurse-otel.portWarning" (dict "key" "collector" "endpoint" .endpoint "protocol" .protocol) }}{{ end }}{{ end }}
+{{- with .Values.otel }}{{ include "kubenurse-otel.portWarning" (dict "key" "otel" "endpoint" .endpoint "protocol" (.protocol | default "http/protobuf")) }}{{ end }}
 {{- if include "kubenurse-otel.isKubenurseRepository" . }}
 WARNING: daemonset.image is kubenurse's own image; {{ include "kubenurse-otel.image" . }} runs in its place. Take daemonset.image out of your values.
 {{- else if include "kubenurse-otel.isKubenurseTag" . }}
