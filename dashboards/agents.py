@@ -104,7 +104,7 @@ def build() -> Dashboard:
                 "Egress, p90",
                 "How long the node's own queues (tc) and rules (nft) kept what checks sent. It is"
                 " the network's, and what the node's workloads feel.",
-                quantile(0.9, _EGRESS, AGENT),
+                quantile_of_agent(0.9, _EGRESS),
                 SECONDS,
             )
         )

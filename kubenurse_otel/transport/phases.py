@@ -442,9 +442,12 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
         answered_at = times.received(answer)
     assert figures.request is not None
     possible = figures.request - figures.request_egress - figures.request_loss
-    # TCP's own samples begin before the device's queue, the stamps behind it.
-    samples = round_trip.least_ns(marks), times.quickest()
-    least_ns = min((sample for sample in samples if sample is not None), default=None)
+    least_ns = round_trip.least_ns(marks)
+    quickest = times.quickest()
+    if least_ns is not None and quickest is not None:
+        # TCP's own samples begin before the device's queue, the stamps behind it. Where TCP has
+        # none (a SYN was sent again), an acknowledgement may have come with the answer.
+        least_ns = min(least_ns, quickest)
     if (
         acknowledged is not None
         and sent_at <= acknowledged < answered_at
