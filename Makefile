@@ -84,7 +84,7 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, everything that is generated is
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m kubenurse_otel.reference --check
+	$(BIN)/python -m docs.reference --check
 	$(BIN)/python -m dashboards --check
 	$(BIN)/python -m tests.chart.generate --check
 	$(BIN)/python -m tests.chart.kustomize --check
@@ -94,7 +94,7 @@ format: $(VENV)/.dev ## let ruff format the code
 	$(BIN)/ruff format .
 
 reference: $(VENV)/.dev ## write everything that is generated: references, dashboards, the chart's files
-	$(BIN)/python -m kubenurse_otel.reference --write
+	$(BIN)/python -m docs.reference --write
 	$(BIN)/python -m dashboards --write
 	$(BIN)/python -m tests.chart.generate --write
 	$(BIN)/python -m tests.chart.kustomize --write

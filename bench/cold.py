@@ -20,11 +20,11 @@ from opentelemetry.trace import NoOpTracerProvider
 
 from bench.network import ROOT, BenchError, stop
 from bench.tables import Table, number
-from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.model import PROBE, Probe, Target, TargetKind
-from kubenurse_otel.transport.http import KernelTimedTransport
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.tracing.check import Checker, instrumented
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -19,12 +19,12 @@ from opentelemetry.trace import NoOpTracerProvider
 
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.model import PROBE, Probe, Target, TargetKind
-from kubenurse_otel.transport import phases
-from kubenurse_otel.transport.http import KernelTimedTransport
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.probe import phases
+from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.trust import TrustStore
 
 if TYPE_CHECKING:
-    from kubenurse_otel.transport.marks import Marks
+    from kubenurse_otel.probe.marks import Marks
 
 
 class _Listening:

@@ -21,26 +21,26 @@ from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kubenurse_otel import __version__, errors, log_writer, semconv, unhandled
-from kubenurse_otel.bridge import Bridge
-from kubenurse_otel.check import Checker, instrumented
 from kubenurse_otel.config import Config, DiscoverySource
-from kubenurse_otel.garbage import Garbage
-from kubenurse_otel.gauges import state_gauges
-from kubenurse_otel.incoming import Incoming
-from kubenurse_otel.known_agents import KnownAgents
 from kubenurse_otel.log import OutcomeLog
-from kubenurse_otel.loop_lag import LoopLag
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
-from kubenurse_otel.publication import Publication
-from kubenurse_otel.results import Results
-from kubenurse_otel.sampling import CheckSampler, KeepPolicy, ServerSampler
-from kubenurse_otel.schedule import Schedule
+from kubenurse_otel.plan.first_checks import Publication
+from kubenurse_otel.plan.schedule import Schedule
+from kubenurse_otel.plan.targets import Plan, plan
+from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.process.garbage import Garbage
+from kubenurse_otel.process.loop_lag import LoopLag
 from kubenurse_otel.server import Server
-from kubenurse_otel.server_spans import ServerSpanProcessor
-from kubenurse_otel.targets import Plan, plan
+from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.known_agents import KnownAgents
+from kubenurse_otel.state.results import Results
+from kubenurse_otel.telemetry.gauges import state_gauges
 from kubenurse_otel.telemetry.providers import Telemetry
-from kubenurse_otel.transport.http import KernelTimedTransport
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.tracing.bridge import Bridge
+from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.tracing.sampling import CheckSampler, KeepPolicy, ServerSampler
+from kubenurse_otel.tracing.server_spans import ServerSpanProcessor
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:

@@ -188,8 +188,9 @@ def _run(_: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> int:
     config = _load().config
-    from kubenurse_otel import once, waterfall  # noqa: PLC0415 - see _run
+    from kubenurse_otel.commands import check as once  # noqa: PLC0415 - see _run
     from kubenurse_otel.model import Outcome  # noqa: PLC0415 - see _run
+    from kubenurse_otel.report import waterfall  # noqa: PLC0415 - see _run
 
     wanted = once.targets(parsed.urls, timeout_seconds=parsed.timeout, expect=parsed.expect)
     results = asyncio.run(once.check_once(wanted, config.trust))

@@ -15,8 +15,9 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from kubenurse_otel import semconv, verify_codes
+from kubenurse_otel import semconv
 from kubenurse_otel.model import Failure, Phase
+from kubenurse_otel.tls import verify_codes
 
 AnyError = TypeVar("AnyError", bound=BaseException)
 

@@ -16,13 +16,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind
 
-from kubenurse_otel import check, semconv
+from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import PROBE, Auth, Measurement, Probe, Target, TargetKind, Trust
-from kubenurse_otel.transport.http import KernelTimedTransport
-from kubenurse_otel.transport.resolve import Answer
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.resolve import Answer
+from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.tracing import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -27,7 +27,7 @@ WATCHERS: Final = 1000
 UPDATES: Final = 250
 _LOOK_UP: Final = """
 import asyncio, sys
-from kubenurse_otel.transport.resolve import ThreadResolver
+from kubenurse_otel.probe.resolve import ThreadResolver
 async def main():
     resolve = ThreadResolver()
     for _ in range(int(sys.argv[2])):

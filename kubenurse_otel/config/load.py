@@ -9,7 +9,6 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from kubenurse_otel.authorities import AuthoritiesError, check_authorities
 from kubenurse_otel.config import variables as v
 from kubenurse_otel.config.reader import Reader, Setting
 from kubenurse_otel.config.settings import (
@@ -32,6 +31,7 @@ from kubenurse_otel.config.values import NAME, InvalidTextError
 from kubenurse_otel.files import is_readable, read
 from kubenurse_otel.model import TargetKind
 from kubenurse_otel.text import is_address
+from kubenurse_otel.tls.authorities import AuthoritiesError, check_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from kubenurse_otel.waterfall import duration
+from kubenurse_otel.report.waterfall import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

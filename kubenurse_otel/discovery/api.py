@@ -20,11 +20,11 @@ from urllib.parse import urlencode
 import urllib3
 
 from kubenurse_otel import __version__, files
-from kubenurse_otel.authorities import AuthoritiesError, load_authorities
 from kubenurse_otel.discovery import lean
 from kubenurse_otel.discovery.bounded import LimitError, Limits, limited
 from kubenurse_otel.discovery.pools import pool_classes
-from kubenurse_otel.verification import client_context
+from kubenurse_otel.tls.authorities import AuthoritiesError, load_authorities
+from kubenurse_otel.tls.verification import client_context
 
 if TYPE_CHECKING:
     import ssl

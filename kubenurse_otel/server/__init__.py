@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from kubenurse_otel.config import Config
-    from kubenurse_otel.incoming import Incoming
     from kubenurse_otel.model import Neighbourhood
-    from kubenurse_otel.results import Results
     from kubenurse_otel.semconv import Refusal
+    from kubenurse_otel.state.incoming import Incoming
+    from kubenurse_otel.state.results import Results
 
 __all__ = ["Ports", "Server", "ServerError"]
 

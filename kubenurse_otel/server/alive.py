@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kubenurse_otel.model import CheckResult, Neighbour, Neighbourhood, Target
-    from kubenurse_otel.results import Results, Standing
     from kubenurse_otel.server.message import Request
+    from kubenurse_otel.state.results import Results, Standing
 
 MAX_NEIGHBOURS: Final = 1_000
 MAX_RECENT_FAILURES: Final = 20

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
-    from kubenurse_otel.incoming import Incoming
     from kubenurse_otel.server.arrival import Arrival
     from kubenurse_otel.server.message import Request
+    from kubenurse_otel.state.incoming import Incoming
 
 _HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
 _HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")

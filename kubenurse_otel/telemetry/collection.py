@@ -18,9 +18,9 @@ from kubenurse_otel.telemetry.exposition import CONTENT_TYPES, Exposition, Rende
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kubenurse_otel.process.figures import GaugeSources
     from kubenurse_otel.semconv import Metric
     from kubenurse_otel.telemetry.instruments import Instruments
-    from kubenurse_otel.telemetry.process import GaugeSources
     from kubenurse_otel.telemetry.store import Store
 
 _log = logging.getLogger(__name__)

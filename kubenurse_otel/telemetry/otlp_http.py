@@ -19,7 +19,7 @@ from kubenurse_otel.telemetry.answers import MAX_ANSWER_BYTES, Answer, failure, 
 from kubenurse_otel.telemetry.exchange import Exchanges
 from kubenurse_otel.telemetry.look_up import LookUp
 from kubenurse_otel.telemetry.stream import Stream, TooLongError
-from kubenurse_otel.verification import client_context
+from kubenurse_otel.tls.verification import client_context
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import OtlpConfig

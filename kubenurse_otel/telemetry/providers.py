@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 
 from kubenurse_otel import semconv
+from kubenurse_otel.process.figures import GaugeSources, process_sources
 from kubenurse_otel.telemetry.collection import Collection
 from kubenurse_otel.telemetry.delivery import Delivery
 from kubenurse_otel.telemetry.exporters import make_metric_exporter, make_span_exporter
@@ -28,7 +29,6 @@ from kubenurse_otel.telemetry.instruments import (
     make_meter_provider,
 )
 from kubenurse_otel.telemetry.points import Points
-from kubenurse_otel.telemetry.process import GaugeSources, process_sources
 from kubenurse_otel.telemetry.push import MetricPush
 from kubenurse_otel.telemetry.store import Store
 from kubenurse_otel.telemetry.traces import TraceQueue

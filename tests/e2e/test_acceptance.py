@@ -82,7 +82,7 @@ def every_check_was_made(cluster: Cluster) -> bool | str:
     """Each agent has figures of every type of check; else which agent lacks what.
 
     Path checks are not the last ones: an agent whose own address the Service or the ingress did
-    not have yet when it became Ready checks these two later (kubenurse_otel/publication.py).
+    not have yet when it became Ready checks these two later (kubenurse_otel/plan/first_checks.py).
     """
     nodes = set(cluster.nodes)
     for node in sorted(nodes):

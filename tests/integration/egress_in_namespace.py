@@ -27,8 +27,8 @@ from servers.closed_window import ClosedWindowHost
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig
-from kubenurse_otel.transport import kernel
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.probe import kernel
+from kubenurse_otel.probe.trust import TrustStore
 
 if TYPE_CHECKING:
     import ssl

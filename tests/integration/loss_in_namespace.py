@@ -1,4 +1,4 @@
-"""The checks of test_transport_loss.py, run in two namespaces with a cable; prints JSON.
+"""The checks of test_probe_loss.py, run in two namespaces with a cable; prints JSON.
 
 Of each check one packet is lost where the other end would get it. The far ends are an agent, plain
 and under TLS, and a server that tells nothing of itself; the far kernel is with and without SACK.

@@ -1,4 +1,4 @@
-"""The checks of test_dns.py and test_transport_network.py, run in a namespace; prints JSON.
+"""The checks of test_dns.py and test_probe_network.py, run in a namespace; prints JSON.
 
 Checks names of a real name server through glibc, and addresses behind routes and rules that fail.
 """

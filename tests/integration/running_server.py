@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import NoOpTracer
 
 from kubenurse_otel.config import Config, IdentityConfig, ServerConfig
-from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.model import Neighbourhood
-from kubenurse_otel.results import Results
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import Server
+from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.results import Results
 
 if TYPE_CHECKING:
     import ssl

@@ -14,17 +14,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from probing import Prober
 from servers import answer, http_proxy
 
-from kubenurse_otel.check import Checker, instrumented, request_url
 from kubenurse_otel.config import Config, ConfigError, TrustConfig, load
 from kubenurse_otel.config.urls import PROXY
 from kubenurse_otel.discovery.static import FileError, parse
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, Target
-from kubenurse_otel.targets import plan
+from kubenurse_otel.plan.targets import plan
+from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.resolve import Answer, LookUpError
+from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.text import is_address
-from kubenurse_otel.transport.http import KernelTimedTransport
-from kubenurse_otel.transport.resolve import Answer, LookUpError
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.tracing.check import Checker, instrumented, request_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

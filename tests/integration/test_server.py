@@ -16,11 +16,11 @@ from opentelemetry.trace import NoOpTracer
 from running_server import LOOPBACK, Surroundings, ask, client, get, running
 
 from kubenurse_otel.config import Config, ServerConfig
-from kubenurse_otel.incoming import Incoming
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
-from kubenurse_otel.results import Results
 from kubenurse_otel.server import Server, ServerError
 from kubenurse_otel.server.arrival import receive
+from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.results import Results
 
 if TYPE_CHECKING:
     from pathlib import Path

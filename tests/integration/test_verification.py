@@ -20,7 +20,7 @@ from kubenurse_otel import semconv
 from kubenurse_otel.config import ChecksConfig, Config, DiscoveryConfig, TrustConfig
 from kubenurse_otel.discovery.api import ApiError, ApiServer
 from kubenurse_otel.model import Trust
-from kubenurse_otel.transport.trust import TrustStore
+from kubenurse_otel.probe.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

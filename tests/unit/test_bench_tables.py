@@ -118,11 +118,11 @@ def test_other_probers(said: dict[str, float], expected: dict[str, float | None]
 
 def test_samples_by_part() -> None:
     """A sample belongs to its innermost frame that has a part; what has none is the rest."""
-    transport = ["/x/kubenurse_otel/transport/http.py", "run"]
+    prober = ["/x/kubenurse_otel/probe/prober.py", "run"]
     samples = [
-        ([["/x/asyncio/events.py", "_run"], transport, ["/x/transport/body.py", "f"]], 3),
+        ([["/x/asyncio/events.py", "_run"], prober, ["/x/probe/body.py", "f"]], 3),
         ([["/x/asyncio/events.py", "_run"], ["/y/json.py", "f"]], 2),
         ([["/y/json.py", "f"]], 1),
     ]
     assert by_part(samples) == {"HTTP": 3, "event loop": 2, "garbage collection, rest": 1}
-    assert inclusive(samples) == {"transport/http.py:run": 3}
+    assert inclusive(samples) == {"probe/prober.py:run": 3}

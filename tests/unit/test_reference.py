@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubenurse_otel import reference, semconv
+from docs import reference
+from kubenurse_otel import semconv
 from kubenurse_otel.config.table import UNREAD, VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -17,7 +18,7 @@ PAGES = "\n".join(page() for page in reference.PAGES.values())
 
 @pytest.mark.parametrize("file_name", reference.PAGES)
 def test_a_page_is_what_the_code_says(file_name: str) -> None:
-    """`make reference` (python -m kubenurse_otel.reference --write) mends a failure here."""
+    """`make reference` (python -m docs.reference --write) mends a failure here."""
     assert (DOCS / file_name).read_text(encoding="utf-8") == reference.PAGES[file_name]()
 
 
@@ -96,4 +97,4 @@ def test_checking_and_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert reference.main(["--check", *docs]) == 0
     (tmp_path / "traces.md").write_text("stale")
     assert reference.main(["--check", *docs]) == 1
-    assert "traces.md; run python -m kubenurse_otel.reference --write" in capsys.readouterr().err
+    assert "traces.md; run python -m docs.reference --write" in capsys.readouterr().err

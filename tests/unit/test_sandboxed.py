@@ -11,12 +11,12 @@ from opentelemetry.trace import NoOpTracer
 from servers.sandboxed import SandboxedSocket
 
 from kubenurse_otel import semconv
-from kubenurse_otel.incoming import Incoming
+from kubenurse_otel.probe import kernel
 from kubenurse_otel.server import arrival
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
 from kubenurse_otel.server.arrival import Arrival
 from kubenurse_otel.server.message import Peer, Request
-from kubenurse_otel.transport import kernel
+from kubenurse_otel.state.incoming import Incoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

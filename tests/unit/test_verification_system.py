@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 SCRIPT = """
-from kubenurse_otel.verification import client_context
+from kubenurse_otel.tls.verification import client_context
 try:
     print(len(client_context(system=True).get_ca_certs()))
 except OSError as error:

@@ -21,9 +21,9 @@ from kubenurse_otel.model import (
     Target,
     TargetKind,
 )
-from kubenurse_otel.results import Results
 from kubenurse_otel.server.alive import MAX_NEIGHBOURS, Alive
 from kubenurse_otel.server.message import Peer, Request
+from kubenurse_otel.state.results import Results
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -1,0 +1,410 @@
+"""docs/configuration.md, docs/metrics.md and docs/traces.md, made from the tables in the code.
+
+``python -m docs.reference --write`` writes them, ``--check`` fails where one is stale.
+Owns the pages' prose and layout; every name, default and meaning comes from config and semconv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel import semconv
+from kubenurse_otel.config.table import UNREAD, VARIABLES
+from kubenurse_otel.config.variable import Origin, Use, Variable
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import (
+    FallbackReason,
+    LossDirection,
+    NodeState,
+    Phase,
+    TargetKind,
+    TimingSource,
+)
+from kubenurse_otel.semconv import Kept, Metric, MetricFamily, MetricKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_MADE: Final = "<!-- Made from the code by `python -m docs.reference --write`; do not edit. -->\n"
+
+
+def configuration() -> str:
+    """docs/configuration.md."""
+    return _MADE + _CONFIGURATION.format(
+        kubenurse=_variables(Origin.KUBENURSE),
+        ours=_variables(Origin.OURS),
+        system=_variables(Origin.KUBERNETES, Origin.SYSTEM),
+        used=_variables(Origin.OPENTELEMETRY),
+        refused=_unread(Use.REFUSED),
+        ignored=_unread(Use.IGNORED),
+    )
+
+
+def metrics() -> str:
+    """docs/metrics.md."""
+    return _MADE + _METRICS.format(
+        kubenurse=_metrics(MetricFamily.KUBENURSE),
+        own=_metrics(MetricFamily.OWN),
+        process=_metrics(MetricFamily.PROCESS),
+        kinds=_words(
+            kind for kind in TargetKind if kind not in (TargetKind.PATH, TargetKind.EXTRA)
+        ),
+        events=_words(semconv.EVENTS),
+        error_types=_words(ErrorType),
+        phases=_words(Phase),
+        directions=_words(LossDirection),
+        node_states=_words(NodeState),
+        sources=_words(TimingSource),
+        unregistered=semconv.STATUS_UNREGISTERED,
+        reasons=_words(reason.value or "none" for reason in FallbackReason),
+    )
+
+
+def traces() -> str:
+    """docs/traces.md."""
+    names = _semconv_names()
+    attributes = names["attributes"]
+    on_traces = {*semconv.EVENTS, semconv.EVENT_INTERIM}
+    return _MADE + _TRACES.format(
+        spans=_names(names["span names"]),
+        events=_names(name for name in names["httptrace events"] if name.value in on_traces),
+        ours=_names(name for name in attributes if name.value.startswith("kubenurse.")),
+        conventions=_names(
+            name
+            for name in attributes
+            if not name.value.startswith(("kubenurse.", "otel.")) and not name.on_resource
+        ),
+        resource=_names(name for name in attributes if name.on_resource),
+        headers=_names(names["headers"]),
+        kept=_words(Kept),
+        schema_url=semconv.SCHEMA_URL,
+    )
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "traces.md": traces,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 when the pages are right (or written), 1 when one is stale."""
+    parser = argparse.ArgumentParser(prog="python -m docs.reference")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help="write the pages")
+    mode.add_argument("--check", action="store_true", help="fail where a page is stale")
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs"), help="where the pages are (docs)"
+    )
+    parsed = parser.parse_args(arguments)
+    stale = []
+    for file_name, page in PAGES.items():
+        path: Path = parsed.docs / file_name
+        text = page()
+        if parsed.write:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path))
+    if stale:
+        sys.stderr.write(f"stale: {', '.join(stale)}; run python -m docs.reference --write\n")
+    return 1 if stale else 0
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _variables(*origins: Origin) -> str:
+    rows = [
+        (
+            f"`{variable.name}`",
+            variable.help,
+            variable.parser.wants,
+            _default(variable),
+            ", ".join(f"`{field.strip()}`" for field in variable.lands.split(",")),
+        )
+        for variable in VARIABLES
+        if variable.origin in origins
+    ]
+    return _table(("variable", "what it does", "value", "default", "lands in"), rows)
+
+
+def _default(variable: Variable[object]) -> str:
+    if variable.default is None:
+        return f"not set: {variable.absent}"
+    return f"`{variable.default}`"
+
+
+def _unread(use: Use) -> str:
+    rows = []
+    for row in UNREAD:
+        if row.use is use:
+            fine = (
+                f" (Nothing is said about {_words(sorted(row.harmless))}.)" if row.harmless else ""
+            )
+            rows.append((f"`{row.name}`", use.value, row.help + fine))
+    return _table(("variable", "", "why"), rows)
+
+
+_PROMETHEUS_TYPE: Final = {
+    MetricKind.COUNTER: "counter",
+    MetricKind.OBSERVABLE_COUNTER: "counter",
+    MetricKind.HISTOGRAM: "histogram",
+    MetricKind.GAUGE: "gauge",
+}
+
+
+def _metrics(family: MetricFamily) -> str:
+    rows = [_metric_row(metric) for metric in semconv.METRICS if metric.family is family]
+    return _table(("metric", "type", "unit", "labels", "meaning"), rows)
+
+
+def _metric_row(metric: Metric) -> tuple[str, ...]:
+    bounds = f" Bounds: {', '.join(f'{Decimal(repr(bound)):f}' for bound in metric.bounds)}."
+    return (
+        f"`{metric.name}`",
+        _PROMETHEUS_TYPE[metric.kind],
+        f"`{metric.unit}`" if metric.unit else "",
+        _words(metric.labels),
+        metric.help + (bounds if metric.bounds else ""),
+    )
+
+
+# --- names out of semconv's own source ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    value: str
+    meaning: str
+
+    @property
+    def on_resource(self) -> bool:
+        return self.meaning.startswith("Resource: ")
+
+
+_SECTION: Final = re.compile(r"^# --- .+ -+$", re.MULTILINE)
+
+
+def _semconv_names() -> dict[str, list[_Name]]:
+    """Section -> its string constants with the docstring below each, in the source's order."""
+    source = inspect.getsource(semconv)
+    starts = [
+        (source.count("\n", 0, m.start()) + 1, _title(m[0])) for m in _SECTION.finditer(source)
+    ]
+    found: dict[str, list[_Name]] = {title: [] for _, title in starts}
+    body = ast.parse(source).body
+    for statement, following in zip(body, [*body[1:], None], strict=True):
+        match statement:
+            case ast.AnnAssign(value=ast.Constant(value=str() as value)):
+                title = [title for line, title in starts if line < statement.lineno][-1]
+                found[title].append(_Name(value, _docstring(following)))
+    return found
+
+
+def _title(comment: str) -> str:
+    return re.split(r"[:,(]", comment.strip("# -"))[0].strip()
+
+
+def _docstring(statement: ast.stmt | None) -> str:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str() as text)):
+            return " ".join(text.split())
+    return ""
+
+
+def _names(names: Iterable[_Name]) -> str:
+    """A table; a name that ends in a space is a prefix."""
+    rows = [(f"`{re.sub(' $', ' <kind>', name.value)}`", name.meaning) for name in names]
+    return _table(("name", "meaning"), rows)
+
+
+# --- the pages' prose ---------------------------------------------------------------------------
+
+_CONFIGURATION: Final = """\
+# Configuration
+
+Everything comes from environment variables, read once at the start. `kubenurse-otel config` prints
+what they come to: each variable, its value, and where the value is from (`environment`, `default`,
+`derived` from something else, or `ignored`). Secrets are masked there, and stand in no message.
+
+- A problem is one line, `VARIABLE: got 'x', wants y`; all problems are said at once, and the exit
+  code is 2. Nothing has started then.
+- An empty value is the same as none.
+- A duration is written as in Go: `5s`, `1m30s`, `500ms`, `1.5h`. OpenTelemetry's are whole
+  milliseconds.
+- kubenurse's booleans know the words `true` and `false`, exactly; anything else counts as not set,
+  with a warning. All others accept nothing else.
+- `OTEL_*` may be set for a whole cluster, for others than us. So an unknown or invalid value of
+  theirs is a warning in the log, once at the start, and then as if it was not set, as
+  OpenTelemetry's specification has it: `http/json`, `zipkin`, `jaeger_remote`,
+  `OTEL_SDK_DISABLED=1`. Of a list, what is known is followed; a batch is at most the queue. With
+  `OTEL_SDK_DISABLED=true` none is looked at.
+- An IPv6 address in a URL may lack its brackets, as `http://$(HOST_IP):4318` makes it, where it can
+  be read in one way: `http://fd00::5:4318` is asked as `http://[fd00::5]:4318`. What ends in less
+  than four digits, other than 80 and 443, could be an address without a port: there the brackets
+  are wanted.
+- A proxy is `http://` or `https://` (TLS to the proxy, verified as the far ends are), with
+  `user:password@` where it wants them (Basic authentication, percent-encoded); they go to the
+  proxy alone and are shown nowhere. SOCKS is not spoken.
+- A file that a variable names must be a regular one, of at most 4 MiB. What is read again later
+  (certificates, neighbours) may be missing at first.
+- A `KUBENURSE_*` or `OTEL_*` variable that nobody knows is a warning that names the nearest one.
+- Kubernetes gives pods variables for each Service (`KUBENURSE_PORT=tcp://10.0.0.1:8080` for one
+  that is called kubenurse). They are recognised by name and value together, and ignored.
+- No library reads the environment by itself: OTEL_* and proxy variables are taken away before any
+  is imported.
+
+## kubenurse's variables
+
+They keep kubenurse's name, meaning and default; docs/migration.md lists the differences.
+
+{kubenurse}
+
+An extra check is `name:url`, several have `|` between. `;expect=200` or `;expect=200-399` at the
+end of one says which status codes are good. Names have at most 63 characters, are unique, and are
+none of the built-in types.
+
+## Ours
+
+{ours}
+
+## Kubernetes and the system
+
+{system}
+
+## OpenTelemetry: used
+
+{used}
+
+A signal's own variable (`..._TRACES_...`, `..._METRICS_...`) wins over the common one. The common
+endpoint is a base: `/v1/traces` and `/v1/metrics` are appended; a signal's own is used as it is.
+
+## OpenTelemetry: refused
+
+These would break what the agent promises. They are overridden, and the log says so once.
+
+{refused}
+
+## OpenTelemetry: ignored
+
+{ignored}
+"""
+
+_METRICS: Final = """\
+# Metrics
+
+Names are the same in a scrape of `/metrics` and over OTLP. Metrics are made from the spans of
+every check, whether its trace is exported or not. `KUBENURSE_METRICS` chooses between kubenurse's
+and our own.
+
+## kubenurse's
+
+{kubenurse}
+
+`KUBENURSE_HISTOGRAM_BUCKETS` changes the bounds of these histograms alone.
+
+## Our own
+
+{own}
+
+Network figures (phases, round trip, far end, loss) come from checks alone that the kernel timed.
+Of an intercepted check, which ends at a proxy, and of one that another node's agent answers
+(`wrong_peer`) there is no connect, round trip, far end and loss.
+
+## The process
+
+{process}
+
+## Labels
+
+| label | values |
+| --- | --- |
+| `type` | {kinds}, `path_<node>`, and the names of extra checks |
+| `event` of the duration | {events} |
+| `event` of errors | the step that failed: `dns_done`, `connect_done`, `tls_handshake_done`, \
+`wrote_request`, `status_code_NNN` (NNN as in `code`), else `round_trip_error` |
+| `code` | the status, `{unregistered}` if IANA's registry does not have it (spans and messages \
+have the number), or `round_trip_error` without an answer |
+| `method` | `GET` |
+| `family` | `ipv4`, `ipv6` |
+| `state` | `known`, `chosen` |
+| `signal`, `result` | `traces`, `metrics`; `success`, `failure` |
+| `error_type` | {error_types} |
+| `phase` | {phases} |
+| `direction` of loss | {directions}, seen from this agent ([lost packets](loss.md)) |
+| `node_state` | {node_states} |
+| `source` of timed checks | {sources} |
+| `reason` of timed checks | {reasons} |
+"""
+
+_TRACES: Final = """\
+# Traces
+
+One check is one trace:
+
+    check me_service                               INTERNAL, root
+    +- GET                                         CLIENT (stable HTTP conventions)
+       +- HTTP connection_setup                    INTERNAL, only when a connection is made
+       |  +- DNS lookup                            only when the host is a name
+       |  +- socket connect                        one for each address that was tried
+       |  +- TLS client handshake                  https only
+       +- GET /alwayshappy                         SERVER, in the neighbour's own trace data
+
+Spans stand at real times. A sub-span lasts its network figure, and the gaps between them are our
+own delay; every figure is an attribute, too. A trace is exported for one of these reasons
+(`kubenurse.kept`): {kept}.
+
+## Spans
+
+{spans}
+
+## Events of the CLIENT span
+
+Each carries `kubenurse.offset`. Only those that were reached are there.
+
+{events}
+
+## Attributes: ours
+
+{ours}
+
+## Attributes: OpenTelemetry's conventions
+
+{conventions}
+
+## Resource
+
+The user's attributes (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these. The schema
+of the resource and of our scopes is `{schema_url}`, that of
+instrumentation-httpx' scope (the CLIENT span `GET`) is its own, 1.21.0.
+
+{resource}
+
+## Headers
+
+`traceparent` goes to neighbours, our Service and our ingress alone; baggage to nobody.
+
+{headers}
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What to check and when: the targets, each on its own clock."""

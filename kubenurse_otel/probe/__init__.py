@@ -1,0 +1,1 @@
+"""One exchange, asked and measured: sockets of our own, timed by the kernel. No tracing here."""

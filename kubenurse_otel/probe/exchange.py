@@ -1,0 +1,109 @@
+"""One request and its answer over a connection: HTTP/1.1 (RFC 9112).
+
+Does not open connections, keeps none, and leaves reading what came to answer.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.errors import ProxyRefusedError
+from kubenurse_otel.probe.answer import Answer
+
+if TYPE_CHECKING:
+    from kubenurse_otel.probe.fields import Headers
+    from kubenurse_otel.probe.marks import Received
+    from kubenurse_otel.probe.sockets import Connection
+
+_NO_WORD: Final = re.compile(rb"[^!-~\x80-\xff]").search
+_NO_VALUE: Final = re.compile(rb"[^\t -~\x80-\xff]").search
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, without its body. Header names are lower case."""
+
+    status_code: int
+    http_version: bytes
+    headers: Headers
+    reusable: bool
+    """Both sides may go on with this connection."""
+
+
+class Exchange:
+    """Sends one request and reads its answer; ``writing`` says how far it came."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.writing = False
+
+    async def run(self, method: bytes, target: bytes, headers: Headers) -> Reply:
+        """Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
+        ResponseHeadTooLargeError, TooCostlyError.
+        """
+        await self._send(method, target, headers)
+        answer = await self._answer(method)
+        return Reply(
+            status_code=answer.status_code,
+            http_version=answer.version,
+            headers=answer.headers,
+            reusable=answer.reusable,
+        )
+
+    async def open_tunnel(self, authority: bytes, headers: Headers) -> None:
+        """CONNECT (RFC 9110 section 9.3.6). Raises ProxyRefusedError, and what ``run`` raises."""
+        await self._send(b"CONNECT", authority, [(b"Host", authority), *headers])
+        status = (await self._answer(b"CONNECT")).status_code
+        if not 200 <= status < 300:
+            raise ProxyRefusedError(f"the proxy answered {status}")
+
+    async def _send(self, method: bytes, target: bytes, headers: Headers) -> None:
+        self.writing = True
+        await self._connection.send(_request(method, target, headers))
+        self.writing = False
+
+    async def _answer(self, method: bytes) -> Answer:
+        answer = Answer(method)
+        while not answer.finished:
+            data, received = await self._connection.receive()
+            if received is not None:
+                self._mark(received)
+            if data:
+                before = answer.chunks
+                answer.feed(data)
+                self._mark_interim(answer, received)
+                self._connection.effort.add(answer.chunks - before)
+            else:
+                answer.end()
+        return answer
+
+    def _mark(self, received: Received) -> None:
+        marks = self._connection.marks
+        if marks.first_byte is None:
+            marks.first_byte = received
+        marks.last_byte = received
+
+    def _mark_interim(self, answer: Answer, received: Received | None) -> None:
+        """What ``_mark`` took for the answer's first byte may have been an interim answer's."""
+        marks = self._connection.marks
+        while len(marks.interim) < answer.interim_count and marks.first_byte is not None:
+            marks.interim.append(marks.first_byte)
+            # The next one's first byte is in this read, too, if it is here at all.
+            if answer.begun or len(marks.interim) < answer.interim_count:
+                marks.first_byte = received
+            else:
+                marks.first_byte = marks.last_byte = None
+
+
+def _request(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """The request's bytes. Raises ValueError where one of its parts would end its line early."""
+    lines = [b"%s %s HTTP/1.1\r\n" % (method, target)]
+    for name, value in headers:
+        if _NO_WORD(name) or _NO_VALUE(value):
+            raise ValueError(f"not a header: {name!r}")
+        lines.append(b"%s: %s\r\n" % (name, value))
+    if _NO_WORD(target):
+        raise ValueError("not a request target")
+    return b"".join((*lines, b"\r\n"))

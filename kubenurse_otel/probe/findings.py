@@ -1,0 +1,83 @@
+"""PURE: marks, timeline and answer of one exchange -> its Measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kubenurse_otel.model import Measurement, Target
+from kubenurse_otel.probe import agent_headers, directions
+from kubenurse_otel.probe.sockets import ATTEMPT_DELAY_SECONDS
+
+if TYPE_CHECKING:
+    from kubenurse_otel.probe.exchange import Reply
+    from kubenurse_otel.probe.marks import Attempt, Marks
+    from kubenurse_otel.probe.phases import Timeline
+
+_MICROSECONDS = 1e6
+
+
+def measurement(
+    target: Target, marks: Marks, timeline: Timeline, reply: Reply | None
+) -> Measurement:
+    """What the exchange tells, as far as it came (``reply`` None: it failed)."""
+    headers = reply.headers if reply is not None and target.answered_by_agent else []
+    node = agent_headers.node_name(headers)
+    timing = agent_headers.server_timing(headers if node else [], far_end=timeline.split.far_end)
+    intercepted = (
+        target.detect_interception
+        and reply is not None
+        and (
+            not node
+            or agent_headers.is_proxied(headers)
+            or _is_other_port(timing.asker_port, marks.local_port)
+        )
+    )
+    # Through an ingress it tells of a connection that is not ours.
+    ours = not intercepted and 0 < marks.local_port == timing.asker_port
+    split = directions.split_of(marks, timeline, timing if ours else None)
+    if split.far_end is not None:
+        split = replace(split, far_end_wait=timing.wait, far_end_app=timing.app)
+    info = marks.info_at_end
+    return Measurement(
+        split=split,
+        offsets=timeline.offsets,
+        timing_source=timeline.source,
+        fallback_reason=timeline.reason,
+        round_trip_source=timeline.round_trip_source,
+        status_code=None if reply is None else reply.status_code,
+        peer_address=marks.peer[0],
+        peer_port=marks.peer[1],
+        connection_reused=marks.reused,
+        retransmits=marks.retransmits,
+        dsacks=marks.dsacks,
+        lost=0 if info is None else info.lost,
+        rtt=None if info is None else info.rtt_us / _MICROSECONDS,
+        min_rtt=None if info is None else info.min_rtt_us / _MICROSECONDS,
+        pmtu=None if info is None else info.pmtu,
+        synack_retransmits=timing.synack_retransmits,
+        address_failures=tuple(a.family for a in marks.attempts if _failed(a, marks)),
+        certificate_expiry=marks.certificate_expiry,
+        answering_node=node,
+        intercepted=intercepted,
+    )
+
+
+def _is_other_port(told: int | None, ours: int) -> bool:
+    """Whether the far end was asked from another port than ours: over a connection not ours.
+
+    The port and not the address: plain source NAT leaves the port as it is. Who tells none (an
+    older agent) says nothing.
+    """
+    return told is not None and ours not in (0, told)
+
+
+def _failed(attempt: Attempt, marks: Marks) -> bool:
+    """An address that failed beside others, or was silent until another one took its place.
+
+    The only address there is fails as the check itself, which is counted as such.
+    """
+    if attempt is marks.used or len(marks.attempts) == 1:
+        return False
+    waited_seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
+    return attempt.error is not None or waited_seconds >= ATTEMPT_DELAY_SECONDS

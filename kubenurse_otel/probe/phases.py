@@ -1,0 +1,500 @@
+"""PURE: the marks of one exchange -> where its time went.
+
+Two time lines. On the network's line our own process takes no time: phases and offsets stand
+there. On the real line each step stands where it happened; the gaps are own delay. The kernel's
+stamps make the figures; user-space marks stand in for all of them when one cannot be believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kubenurse_otel import semconv
+from kubenurse_otel.model import FallbackReason, Split, TimingSource
+from kubenurse_otel.probe import egress, repairs, round_trip
+from kubenurse_otel.probe.kernel import STAMP_ACKNOWLEDGED, STAMP_SCHEDULED, STAMP_SENT
+from kubenurse_otel.probe.marks import Attempt, Marks, Received, Sent, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLOCK_STEP_TOLERANCE_NS: Final = 50_000
+"""How far the clocks' distance may move during a check, beyond the reading's own uncertainty."""
+PLAUSIBLE_NS: Final = 100_000
+"""How far a kernel stamp may lie on the wrong side of our own mark."""
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of connection setup on the real line: [started, started + its network time]."""
+
+    started_ns: int
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One exchange, told. Offsets are (event, seconds on the network's line); event times are
+    CLOCK_MONOTONIC ns on the real line, in the same order.
+    """
+
+    split: Split
+    source: TimingSource
+    reason: FallbackReason
+    round_trip_source: str
+    offsets: tuple[tuple[str, float], ...]
+    event_times_ns: tuple[int, ...]
+    dns: Step | None
+    connect: Step | None
+    tls: Step | None
+
+
+class _Unusable(Exception):  # noqa: N818 - a signal between functions of this module, not an error
+    def __init__(self, reason: FallbackReason) -> None:
+        self.reason = reason
+
+
+class _Times(Protocol):
+    """Who says when a byte was sent and when one arrived: the kernel or ourselves."""
+
+    source: TimingSource
+
+    def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
+        """(time to connect, of which lost to SYNs that were sent again)."""
+
+    def given(self, step: Sent) -> int:
+        """When TCP had the send's last byte: nothing after it is our own time."""
+
+    def sent(self, step: Sent) -> tuple[int, int]:
+        """(first, last) time at which the send's last byte left this node."""
+
+    def kept(self, step: Sent) -> tuple[int, int]:
+        """(how long this node kept the send, of which in the device's queue)."""
+
+    def received(self, step: Received) -> int: ...
+
+    def acknowledged(self, step: Sent) -> int | None: ...
+
+    def quickest(self) -> int | None:
+        """The least time from a send's leaving to its acknowledgement."""
+
+
+class _KernelTimes:
+    source = TimingSource.KERNEL
+
+    def __init__(self, marks: Marks) -> None:
+        if marks.connected and not marks.timestamps_enabled:
+            raise _Unusable(FallbackReason.NO_TIMESTAMPS)
+        started, ended = marks.started, marks.ended
+        if ended is not None:
+            drift = abs(ended.offset_ns - started.offset_ns)
+            allowed = CLOCK_STEP_TOLERANCE_NS + started.uncertainty_ns + ended.uncertainty_ns
+            if drift > allowed:
+                raise _Unusable(FallbackReason.CLOCK_STEP)
+        self._offset_ns = started.offset_ns
+        self._ended_ns = ended.monotonic_ns if ended is not None else None
+        # Where it cannot be told, too, the first copy counts; directions.py says what is known.
+        self._needless = repairs.needless(marks) or repairs.unproven(marks)
+        self._window_was_closed = egress.window_was_closed(marks)
+        self._scheduled: dict[int, int] = {}
+        self._sent: dict[int, tuple[int, int]] = {}
+        self._acknowledged: dict[int, int] = {}
+        for stamp in marks.stamps:
+            at_ns = stamp.realtime_ns - self._offset_ns
+            if stamp.what == STAMP_SCHEDULED:
+                self._scheduled.setdefault(stamp.key, at_ns)
+            elif stamp.what == STAMP_SENT:
+                first, last = self._sent.get(stamp.key, (at_ns, at_ns))
+                self._sent[stamp.key] = min(first, at_ns), max(last, at_ns)
+            elif stamp.what == STAMP_ACKNOWLEDGED:
+                self._acknowledged.setdefault(stamp.key, at_ns)
+        unstamped = repairs.unstamped(marks)
+        if unstamped is not None:
+            key, realtime_ns = unstamped
+            self._sent[key] = self._sent[key][0], realtime_ns - self._offset_ns
+            self._acknowledged.pop(key, None)  # the repair's, and TCP's own sample is better
+
+    def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
+        info = marks.info_at_connect
+        if info is None:
+            raise _Unusable(FallbackReason.NO_TCP_INFO)
+        if info.retransmits == 0:
+            return info.rtt_us * 1000, 0
+        # A SYN was sent again: tcpi_rtt says nothing. The kernel still knows when the SYN-ACK
+        # came (to its tick): as long ago as the last acknowledgement.
+        established_ns = marks.info_at_connect_ns - info.last_ack_received_ms * 1_000_000
+        taken_ns = max(0, min(established_ns, used.ended_ns) - used.started_ns)
+        return taken_ns, repairs.handshake_lost_ns(marks, taken_ns)
+
+    def given(self, step: Sent) -> int:
+        sent_ns = self.sent(step)[0] if step.key in self._sent else step.ended_ns
+        return self._way_out(step, sent_ns).given_ns
+
+    def kept(self, step: Sent) -> tuple[int, int]:
+        way_out = self._way_out(step, self.sent(step)[0])
+        held_ns = 0 if self._window_was_closed else way_out.held_ns
+        return held_ns + way_out.queued_ns, way_out.queued_ns
+
+    def _way_out(self, step: Sent, sent_ns: int) -> egress.WayOut:
+        way_out = egress.way_out(step, self._scheduled.get(step.key), sent_ns)
+        if way_out.given_ns < step.started_ns - PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        return way_out
+
+    def sent(self, step: Sent) -> tuple[int, int]:
+        times = self._sent.get(step.key)
+        if times is None:
+            raise _Unusable(FallbackReason.NO_TIMESTAMPS)
+        if times[0] < step.started_ns - PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        if self._ended_ns is not None and times[1] > self._ended_ns + PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        return (times[0], times[0]) if self._needless else times
+
+    def received(self, step: Received) -> int:
+        if step.kernel_realtime_ns is None:
+            raise _Unusable(FallbackReason.NO_TIMESTAMPS)
+        at_ns = step.kernel_realtime_ns - self._offset_ns
+        if at_ns > step.user_ns + PLAUSIBLE_NS:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        return at_ns
+
+    def acknowledged(self, step: Sent) -> int | None:
+        # Of which copy, nobody can say where one was sent needlessly.
+        return None if self._needless else self._acknowledged.get(step.key)
+
+    def quickest(self) -> int | None:
+        taken = (
+            at_ns - self._sent[key][0]
+            for key, at_ns in self._acknowledged.items()
+            if key in self._sent and at_ns > self._sent[key][0]
+        )
+        return min(taken, default=None)
+
+
+class _UserTimes:
+    source = TimingSource.USER
+
+    def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
+        taken_ns = used.ended_ns - used.started_ns
+        info = marks.info_at_connect
+        return taken_ns, taken_ns if info is not None and info.retransmits else 0
+
+    def given(self, step: Sent) -> int:
+        return step.ended_ns
+
+    def sent(self, step: Sent) -> tuple[int, int]:
+        return step.ended_ns, step.ended_ns
+
+    def kept(self, step: Sent) -> tuple[int, int]:  # noqa: ARG002 - only a kernel can know
+        return 0, 0
+
+    def received(self, step: Received) -> int:
+        return step.user_ns
+
+    def acknowledged(self, step: Sent) -> int | None:  # noqa: ARG002 - only a kernel can know
+        return None
+
+    def quickest(self) -> int | None:
+        return None
+
+
+@dataclass(slots=True)
+class _Figures:
+    """Nanoseconds on the network's line."""
+
+    dns: int | None = None
+    wait: int = 0
+    """Addresses that were tried before the one that was used."""
+    handshake: int | None = None
+    """TCP's, on the address that was used."""
+    connect: int | None = None
+    """wait + handshake + proxy"""
+    proxy: int = 0
+    tls: int | None = None
+    tls_waited: int = 0
+    request: int | None = None
+    unanswered: int = 0
+    """Waited since the request left, where no byte of an answer has come."""
+    receive: int | None = None
+    request_egress: int = 0
+    request_loss: int = 0
+    egress: int = 0
+    egress_queue: int = 0
+    """The part of ``egress`` in the device's queue."""
+    loss: int = 0
+    round_trip: int | None = None
+    round_trip_source: str = ""
+    reached: list[tuple[str, int, int]] = field(default_factory=list)
+    """(event, offset, real time)"""
+
+
+def measure(marks: Marks) -> Timeline:
+    """Make the figures of one exchange, as far as it came."""
+    try:
+        figures, source, reason = _figures(marks, _KernelTimes(marks)), TimingSource.KERNEL, None
+    except _Unusable as unusable:
+        figures, source, reason = _figures(marks, _UserTimes()), TimingSource.USER, unusable.reason
+    if marks.used is not None and marks.attempts[0] is not marks.used and reason is None:
+        # When an address before it failed is something that only our own marks tell.
+        source, reason = TimingSource.USER, FallbackReason.ADDRESS_FAILED
+    return Timeline(
+        split=_split(marks, figures, source),
+        source=source,
+        reason=reason or FallbackReason.NONE,
+        round_trip_source=figures.round_trip_source,
+        offsets=tuple((event, offset / _NS) for event, offset, _ in figures.reached),
+        event_times_ns=tuple(at_ns for _, _, at_ns in figures.reached),
+        dns=_step(marks.dns_started_ns, figures.dns),
+        connect=_step(marks.used.started_ns if marks.used else None, figures.handshake),
+        tls=_step(marks.tls_started_ns, figures.tls),
+    )
+
+
+def own_delay_so_far_ns(marks: Marks, now_ns: int, waiting_since_ns: int) -> int:
+    """How much of an unfinished exchange went by while nobody but ourselves was waited for.
+
+    ``waiting_since_ns`` is when the current wait for the far end began.
+    """
+    elapsed = now_ns - marks.started.monotonic_ns
+    figures = _figures_or_none(marks)
+    waited = now_ns - waiting_since_ns
+    known = (
+        (figures.dns or 0)
+        + (figures.connect or 0)
+        + figures.tls_waited
+        + (figures.request or figures.unanswered)
+        + (figures.receive or 0)
+        if figures
+        else elapsed
+    )
+    return max(0, elapsed - waited - known)
+
+
+def _figures_or_none(marks: Marks) -> _Figures | None:
+    try:
+        return _figures(marks, _KernelTimes(marks))
+    except _Unusable:
+        return None
+
+
+def _figures(marks: Marks, times: _Times) -> _Figures:
+    figures = _Figures()
+    line = _Line(figures)
+    if marks.dns_started_ns is not None:
+        line.reach(semconv.EVENT_DNS_START, marks.dns_started_ns)
+        if marks.dns_ended_ns is not None:
+            figures.dns = marks.dns_ended_ns - marks.dns_started_ns
+            line.reach(semconv.EVENT_DNS_DONE, marks.dns_ended_ns, after=figures.dns)
+    if marks.used is not None:
+        _connect(marks, marks.used, times, figures, line)
+    elif marks.attempts:
+        line.reach(semconv.EVENT_CONNECT_START, marks.attempts[0].started_ns)
+    if marks.tls_started_ns is not None:
+        line.reach(semconv.EVENT_TLS_START, marks.tls_started_ns)
+        waited = figures.tls_waited = _waited(marks, Stage.TLS, times, figures)
+        if marks.tls_ended_ns is not None:
+            figures.tls = waited
+            line.reach(semconv.EVENT_TLS_DONE, marks.tls_ended_ns, after=waited)
+    if marks.got_connection_ns is not None:
+        line.reach(semconv.EVENT_GOT_CONN, marks.got_connection_ns)
+    request = _last_sent(marks, Stage.REQUEST)
+    if request is not None:
+        # Not when send() returned: we may be held up in it for longer than the answer takes.
+        line.reach(semconv.EVENT_WROTE_REQUEST, times.given(request))
+        _request(marks, request, times, figures, line)
+    _unsent(marks, times, figures)
+    return figures
+
+
+class _Line:
+    """The network's line: a position that only the network and the far end move."""
+
+    def __init__(self, figures: _Figures) -> None:
+        self._reached = figures.reached
+        self._position_ns = 0
+
+    def reach(self, event: str, at_ns: int, *, after: int = 0) -> None:
+        self._position_ns += after
+        self._reached.append((event, self._position_ns, at_ns))
+
+    def advance(self, by_ns: int) -> None:
+        self._position_ns += by_ns
+
+
+def _connect(marks: Marks, used: Attempt, times: _Times, figures: _Figures, line: _Line) -> None:
+    figures.wait = used.started_ns - marks.attempts[0].started_ns
+    taken, lost = times.connect_ns(marks, used)
+    line.advance(figures.wait)
+    line.reach(semconv.EVENT_CONNECT_START, used.started_ns)
+    line.reach(semconv.EVENT_CONNECT_DONE, used.started_ns + taken, after=taken)
+    figures.handshake = taken
+    figures.loss += lost
+    figures.proxy = _waited(marks, Stage.PROXY, times, figures)
+    figures.connect = figures.wait + taken + figures.proxy
+    line.advance(figures.proxy)
+
+
+def _waited(marks: Marks, stage: Stage, times: _Times, figures: _Figures) -> int:
+    """Return how long the far end was waited for in this stage; note egress and loss in it.
+
+    Each wait runs from a flight's send (or from the read before, when there was more to come) to
+    the next read: our own cryptography in between belongs to neither.
+    """
+    waited = 0
+    steps = [step for step in marks.steps if step.stage is stage]
+    for before, step in pairwise(steps):
+        if isinstance(step, Received):
+            if isinstance(before, Sent):
+                first, last = times.sent(before)
+                figures.loss += last - first
+                _note_egress(before, times, figures)
+                since = times.given(before)
+            else:
+                since = times.received(before)
+            waited += max(0, times.received(step) - since)
+    return waited
+
+
+def _note_egress(step: Sent, times: _Times, figures: _Figures) -> int:
+    kept, queued = times.kept(step)
+    figures.egress += kept
+    figures.egress_queue += queued
+    return kept
+
+
+def _unsent(marks: Marks, times: _Times, figures: _Figures) -> None:
+    """What never left is kept by this node until the end."""
+    last = marks.steps[-1] if marks.steps else None
+    if marks.ended is None or not isinstance(last, Sent):
+        return
+    if egress.unsent(marks) is egress.Unsent.NODE:
+        kept = max(0, marks.ended.monotonic_ns - times.given(last))
+        figures.egress += kept
+        if egress.is_queued(marks, last):
+            figures.egress_queue += kept
+
+
+def _last_sent(marks: Marks, stage: Stage) -> Sent | None:
+    return next(_sent_backwards(marks, stage), None)
+
+
+def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
+    return (s for s in reversed(marks.steps) if isinstance(s, Sent) and s.stage is stage)
+
+
+def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line: _Line) -> None:
+    given = times.given(request)
+    so_far = _interim(marks, given, times, line)
+    if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
+        figures.unanswered = _waited(marks, Stage.REQUEST, times, figures)
+        return
+    first_sent, last_sent = times.sent(request)
+    first_byte = times.received(marks.first_byte)
+    if first_byte < first_sent:
+        # An answer before the request's last byte left: 4xx to half a request, or a broken stamp.
+        if times.source is TimingSource.KERNEL:
+            raise _Unusable(FallbackReason.IMPLAUSIBLE)
+        first_byte = first_sent
+    figures.request = first_byte - given
+    figures.request_egress = _note_egress(request, times, figures)
+    figures.request_loss = min(last_sent - first_sent, first_byte - first_sent)
+    figures.loss += figures.request_loss
+    line.reach(semconv.EVENT_FIRST_BYTE, first_byte, after=max(0, figures.request - so_far))
+    if marks.last_byte is not None:
+        figures.receive = max(0, times.received(marks.last_byte) - first_byte)
+    _round_trip(marks, request, times, figures)
+
+
+def _interim(marks: Marks, since: int, times: _Times, line: _Line) -> int:
+    """Tell of each interim answer; how far after the request the last one came."""
+    so_far = 0
+    for interim in marks.interim:
+        at_ns = times.received(interim)
+        after = max(0, at_ns - since - so_far)
+        line.reach(semconv.EVENT_INTERIM, at_ns, after=after)
+        so_far += after
+    return so_far
+
+
+def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -> None:
+    """The peer kernel's acknowledgement of the connection's first bytes, else the least round trip.
+
+    Only the first bytes are acknowledged at once (quick-ack mode); later ones may be 40 ms late.
+    An acknowledgement that is not earlier than the answer's first byte came with it, and a late one
+    waited for it (HAProxy switches quick-ack mode off): no measure.
+    """
+    assert marks.first_byte is not None
+    acknowledged: int | None = None
+    sent_at, source = times.sent(request)[1], "request_ack"
+    answered_at = times.received((*marks.interim, marks.first_byte)[0])
+    if not marks.reused and not marks.encrypted and figures.proxy == 0:
+        acknowledged = times.acknowledged(request)
+    elif not marks.reused and marks.encrypted and figures.proxy == 0:
+        hello = next((s for s in marks.steps if isinstance(s, Sent)), request)
+        answer = next((s for s in marks.steps if isinstance(s, Received)), marks.first_byte)
+        source = "hello_ack"
+        acknowledged = times.acknowledged(hello)
+        sent_at = times.sent(hello)[1]
+        answered_at = times.received(answer)
+    assert figures.request is not None
+    possible = figures.request - figures.request_egress - figures.request_loss
+    least_ns = round_trip.least_ns(marks)
+    quickest = times.quickest()
+    if least_ns is not None and quickest is not None:
+        # TCP's own samples begin before the device's queue, the stamps behind it. Where TCP has
+        # none (a SYN was sent again), an acknowledgement may have come with the answer.
+        least_ns = min(least_ns, quickest)
+    if (
+        acknowledged is not None
+        and sent_at <= acknowledged < answered_at
+        and not round_trip.is_late(acknowledged - sent_at, least_ns)
+    ):
+        figures.round_trip = min(acknowledged - sent_at, possible)
+        figures.round_trip_source = source
+    elif least_ns is not None:
+        figures.round_trip = min(least_ns, possible)
+        figures.round_trip_source = "min_rtt"
+
+
+def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
+    far_end: int | None = None
+    if figures.request is not None and figures.round_trip is not None:
+        before = figures.request_egress + figures.request_loss
+        far_end = figures.request - before - figures.round_trip
+    own: int | None = None
+    if figures.request is not None and marks.ended is not None and not marks.failed:
+        elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
+        parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
+        own = max(0, elapsed - sum(part or 0 for part in parts))
+    stamped = marks.connected and source is TimingSource.KERNEL
+    answered = figures.request is not None
+    counted = marks.connected and marks.info_at_end is not None
+    return Split(
+        dns=_seconds(figures.dns),
+        connect=_seconds(figures.connect),
+        tls=_seconds(figures.tls),
+        request=_seconds(figures.request),
+        receive=_seconds(figures.receive),
+        egress=_seconds(figures.egress) if stamped else None,
+        egress_queue=_seconds(figures.egress_queue) if stamped else None,
+        request_egress=_seconds(figures.request_egress) if stamped and answered else None,
+        loss=_seconds(figures.loss) if counted else None,
+        request_loss=_seconds(figures.request_loss) if counted and answered else None,
+        network_round_trip=_seconds(figures.round_trip),
+        far_end=_seconds(far_end),
+        own_delay=_seconds(own),
+    )
+
+
+def _step(started_ns: int | None, duration_ns: int | None) -> Step | None:
+    if started_ns is None or duration_ns is None:
+        return None
+    return Step(started_ns, duration_ns)
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS

@@ -1,0 +1,164 @@
+"""Names to addresses: the seam for a resolver, and the one that asks the system's.
+
+Owns the threads of getaddrinfo and their bounds. Timed in the thread, around the look-up itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from kubenurse_otel.errors import without_frames
+from kubenurse_otel.probe.addresses import with_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_THREADS: Final = 32
+MAX_THREADS_PER_HOST: Final = 2
+MAX_ADDRESSES: Final = 10
+
+
+class DeadlineExceededError(TimeoutError):
+    """The check's time was up while the far end was waited for, since ``waiting_since_ns``."""
+
+    def __init__(self, waiting_since_ns: int) -> None:
+        super().__init__()
+        self.waiting_since_ns = waiting_since_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a look-up found: addresses in the order to try (with a
+    zone where they need one), and when it ran (monotonic ns).
+    """
+
+    addresses: tuple[str, ...]
+    started_ns: int
+    ended_ns: int
+
+
+class LookUpError(Exception):
+    """A look-up that failed: the error that it met, and when it ran (monotonic ns), which may
+    have begun before it was asked for: only its whole time tells a time-out from a refusal.
+    """
+
+    def __init__(self, error: Exception, started_ns: int, ended_ns: int) -> None:
+        super().__init__()
+        self.error = error
+        self.started_ns = started_ns
+        self.ended_ns = ended_ns
+
+
+# A failure is its result, never its exception: a future that raises is held by the frame which it
+# raises in, and holds that frame by the exception's traceback.
+_LookUp: TypeAlias = "asyncio.Future[Answer | LookUpError]"
+
+
+class Resolve(Protocol):
+    """Looks a name up. Raises LookUpError, or DeadlineExceededError at ``deadline`` (loop time)."""
+
+    async def __call__(self, host: str, *, deadline: float) -> Answer: ...
+
+
+def interleave(addresses: list[tuple[int, str]]) -> tuple[str, ...]:
+    """Alternate families, starting with the first one's (RFC 8305 section 4), without doubles.
+
+    ``addresses`` are (address family, address) in the order of RFC 6724.
+    """
+    unique = list(dict.fromkeys(addresses))
+    first = [a for family, a in unique if family == unique[0][0]]
+    other = [a for family, a in unique if family != unique[0][0]]
+    mixed = [a for pair in zip(first, other, strict=False) for a in pair]
+    rest = first[len(other) :] or other[len(first) :]
+    return tuple((mixed + rest)[:MAX_ADDRESSES])
+
+
+class ThreadResolver:
+    """getaddrinfo in daemon threads, used on one event loop.
+
+    A thread whose look-up hangs stays behind until the C library gives up, so that threads are
+    bounded: in all, and for a name, lest one stuck name take every thread from the others. Who
+    asks for a name that has its share already joins the youngest of its look-ups.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, list[_LookUp]] = {}
+
+    async def __call__(self, host: str, *, deadline: float) -> Answer:
+        loop = asyncio.get_running_loop()
+        asked_ns = time.monotonic_ns()
+        look_up = self._look_up(host, loop)
+        expiry: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_at(deadline, _expire, expiry)
+        try:
+            await asyncio.wait((look_up, expiry), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            expiry.cancel()
+        if not look_up.done():
+            raise DeadlineExceededError(asked_ns)
+        answer = look_up.result()
+        if isinstance(answer, LookUpError):
+            raise LookUpError(answer.error, answer.started_ns, answer.ended_ns)
+        # One that was joined took only as long as it was waited for.
+        started_ns = max(asked_ns, answer.started_ns)
+        return Answer(answer.addresses, started_ns, max(started_ns, answer.ended_ns))
+
+    def _look_up(self, host: str, loop: asyncio.AbstractEventLoop) -> _LookUp:
+        running = self._running.get(host, [])
+        if len(running) >= MAX_THREADS_PER_HOST:
+            return running[-1]
+        future: _LookUp = loop.create_future()
+        if sum(map(len, self._running.values())) >= MAX_THREADS:
+            return future  # nothing will answer it but the deadline
+        self._running[host] = [*running, future]
+        threading.Thread(
+            target=_ask, args=(host, loop, future, self._finished), name="resolve", daemon=True
+        ).start()
+        return future
+
+    def _finished(self, host: str, future: _LookUp, result: Answer | LookUpError) -> None:
+        """On the loop, when a thread is done."""
+        left = [other for other in self._running[host] if other is not future]
+        if left:
+            self._running[host] = left
+        else:
+            del self._running[host]
+        future.set_result(result)
+
+
+def _ask(
+    host: str,
+    loop: asyncio.AbstractEventLoop,
+    future: _LookUp,
+    finished: Callable[[str, _LookUp, Answer | LookUpError], None],
+) -> None:
+    """In a thread: look up, and time it here, around the call itself."""
+    result: Answer | LookUpError
+    started_ns = time.monotonic_ns()
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        ended_ns = time.monotonic_ns()
+        addresses = interleave([(family, _written(at)) for family, _, _, _, at in found])
+        result = Answer(addresses, started_ns, ended_ns)
+    except Exception as error:  # noqa: BLE001 - of any kind: whoever waits must hear of it
+        result = LookUpError(without_frames(error), started_ns, time.monotonic_ns())
+    try:
+        loop.call_soon_threadsafe(finished, host, future, result)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        return
+
+
+def _written(at: tuple[str | int | bytes, ...]) -> str:
+    """An address as getaddrinfo has it; (address, port, flow, scope) of IPv6."""
+    return with_zone(str(at[0]), int(at[3]) if len(at) > 3 else 0)
+
+
+def _expire(expiry: asyncio.Future[None]) -> None:
+    if not expiry.done():
+        expiry.set_result(None)

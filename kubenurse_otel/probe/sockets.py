@@ -1,0 +1,446 @@
+"""Sockets of our own on the running loop: connect, TLS, send, receive; each leaves its marks.
+
+Owns waiting, deadlines and the connection's byte count. Does not speak HTTP and computes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from kubenurse_otel import errors
+from kubenurse_otel.probe import addresses, kernel
+from kubenurse_otel.probe.effort import Effort
+from kubenurse_otel.probe.hello import refuse_large_groups
+from kubenurse_otel.probe.marks import Attempt, Marks, Received, Sent, Stage
+from kubenurse_otel.probe.proxy_tls import ProxyTls
+from kubenurse_otel.probe.resolve import DeadlineExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from kubenurse_otel.probe.addresses import SocketAddress
+
+ATTEMPT_DELAY_SECONDS: Final = 0.25
+"""RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
+READ_BYTES: Final = 16_384
+
+
+async def connect(
+    candidates: tuple[str, ...], port: int, *, deadline: float, marks: Marks
+) -> socket.socket:
+    """Connect to the first address that answers (happy eyeballs, RFC 8305 section 5).
+
+    Raises DeadlineExceededError, or the last address's OSError where all failed. Every address
+    that was tried stands in ``marks.attempts``, the one that won in ``marks.used``.
+    """
+    if len(candidates) == 1:
+        return await _attempt(candidates[0], port, deadline=deadline, marks=marks)
+    race = _Race()
+    try:
+        for address in candidates:
+            race.enter(_attempt(address, port, deadline=deadline, marks=marks))
+            # The next one's turn comes when this one failed, or took too long.
+            await race.wait(ATTEMPT_DELAY_SECONDS)
+            if race.winner is not None:
+                return race.winner
+        while race.winner is None and race.running:
+            await race.wait(None)
+    finally:
+        await race.call_off()
+    if race.winner is None:
+        assert race.error is not None
+        raise race.error
+    return race.winner
+
+
+class _Race:
+    """Connection attempts beside each other; the first that succeeds wins."""
+
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[socket.socket]] = set()
+        self.winner: socket.socket | None = None
+        self.error: BaseException | None = None
+
+    def enter(self, attempt: Coroutine[Any, Any, socket.socket]) -> None:
+        self.running.add(asyncio.create_task(attempt))
+
+    async def wait(self, timeout_seconds: float | None) -> None:
+        """Until one of them is over, or time is."""
+        done, self.running = await asyncio.wait(
+            self.running, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            self._judge(task.exception() or task.result())
+
+    async def call_off(self) -> None:
+        for task in self.running:
+            task.cancel()
+        for outcome in await asyncio.gather(*self.running, return_exceptions=True):
+            self._judge(outcome)
+
+    def _judge(self, outcome: socket.socket | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            self.error = errors.without_frames(outcome)
+        else:
+            self.winner = outcome
+
+
+async def _attempt(address: str, port: int, *, deadline: float, marks: Marks) -> socket.socket:
+    """One address. Raises OSError, also where another address was faster."""
+    attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
+    marks.attempts.append(attempt)
+    try:
+        sock = socket.socket(addresses.family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:  # EMFILE, or a family that this host lacks
+        attempt.ended_ns, attempt.error = time.monotonic_ns(), error
+        raise
+    try:
+        await _connect(
+            sock, addresses.socket_address(address, port), deadline=deadline, attempt=attempt
+        )
+    except OSError as raised:
+        attempt.ended_ns = time.monotonic_ns()
+        no_port = raised.errno == errno.EADDRNOTAVAIL and addresses.has_source(address, port)
+        attempt.error = errors.NoLocalPortError(*raised.args) if no_port else raised
+        sock.close()
+        raise attempt.error from None
+    except BaseException:  # cancelled: another address won, or we are shutting down
+        attempt.ended_ns, attempt.abandoned = time.monotonic_ns(), True
+        sock.close()
+        raise
+    if marks.used is not None:
+        attempt.abandoned = True
+        sock.close()
+        raise ConnectionAbortedError("another address was faster")
+    marks.info_at_connect = kernel.tcp_info(sock)
+    marks.info_at_connect_ns = time.monotonic_ns()
+    marks.used = attempt
+    return sock
+
+
+async def _connect(
+    sock: socket.socket, address: SocketAddress, *, deadline: float, attempt: Attempt
+) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    attempt.started_ns = time.monotonic_ns()
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        expired = not await _writable(sock, deadline)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            told = number in errors.TOLD_UNREACHABLE
+            kind = errors.ToldUnreachableError if told else OSError
+            raise kind(number, os.strerror(number)) from None
+        if expired and not _is_connected(sock):
+            raise DeadlineExceededError(attempt.started_ns) from None
+    attempt.ended_ns = time.monotonic_ns()
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+async def _writable(sock: socket.socket, deadline: float) -> bool:
+    """Wait until the socket takes bytes, is connected or has an error; False when time is up."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+    number = sock.fileno()
+    loop.add_writer(number, _settle, future, True)
+    timer = loop.call_at(deadline, _settle, future, False)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        loop.remove_writer(number)
+
+
+def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
+    if not future.done():
+        future.set_result(ready)
+
+
+class Connection:
+    """One TCP connection, plain or under TLS, that notes when bytes left and came."""
+
+    def __init__(self, sock: socket.socket, marks: Marks) -> None:
+        self.marks = marks
+        self.stage = Stage.REQUEST
+        self.deadline = 0.0
+        self.effort = Effort()
+        self.ssl_object: ssl.SSLObject | None = None
+        self.verified_by: ssl.SSLContext | None = None
+        """Of the far end's TLS, and of the proxy's."""
+        self._sock = sock
+        self._sent_bytes = 0
+        self._incoming: ssl.MemoryBIO | None = None
+        self._outgoing: ssl.MemoryBIO | None = None
+        self._waiting: asyncio.Future[bool] | None = None
+        self._proxy_tls: ProxyTls | None = None
+        self._watched = False
+        """The loop watches the socket from the first wait on: it is cheaper than for each wait."""
+        self.timestamps_enabled = kernel.enable_timestamps(sock)
+        marks.timestamps_enabled = self.timestamps_enabled
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the far end; ("", 0) once it is gone."""
+        try:
+            name = self._sock.getpeername()
+        except OSError:
+            return "", 0
+        return str(name[0]), int(name[1])
+
+    @property
+    def local_port(self) -> int:
+        """The port at our end; 0 where the kernel does not say."""
+        try:
+            return int(self._sock.getsockname()[1])
+        except OSError:
+            return 0
+
+    def info(self) -> kernel.TcpInfo | None:
+        return kernel.tcp_info(self._sock)
+
+    def is_idle(self) -> bool:
+        """Whether a connection kept for reuse still stands, with nothing to read on it."""
+        kernel.drain_error_queue(self._sock)
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def reuse(self, marks: Marks) -> None:
+        """Begin another exchange on it, with marks of its own."""
+        self.marks = marks
+        self.stage = Stage.REQUEST
+        self.effort = Effort()
+        marks.reused = True
+        marks.encrypted = self.ssl_object is not None
+        marks.timestamps_enabled = self.timestamps_enabled
+        info = self.info()
+        if info is not None:
+            marks.retransmits_before, marks.dsacks_before = info.retransmits, info.dsacks
+            marks.window_closed_before_us = info.window_closed_us
+
+    async def start_proxy_tls(self, context: ssl.SSLContext, proxy_name: str) -> None:
+        """Shake hands with a proxy: all that follows is inside. Raises as ``start_tls`` does.
+
+        The far end's TLS, through it, is ``start_tls``'s, and only that one is TLS in the marks.
+        """
+        self.verified_by = context
+        layer = ProxyTls(context, proxy_name)
+        while True:
+            try:
+                done = layer.shake_hands()
+            finally:  # the alert that says why, too
+                await self._send_bytes(layer.to_send())
+            if done:
+                break
+            layer.feed((await self._receive_bytes())[0])
+        self._proxy_tls = layer
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Shake hands. Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError."""
+        self.verified_by = context
+        self.marks.tls_started_ns = time.monotonic_ns()
+        self.marks.encrypted = True
+        self.stage = Stage.TLS
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_name
+        )
+        while True:
+            try:
+                self.ssl_object.do_handshake()
+            except ssl.SSLWantReadError:
+                flight = self._outgoing.read()
+                refuse_large_groups(flight)
+                if flight:
+                    await self._send(flight)
+                self.effort.handshake(await self._feed())
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):  # the alert that says why is a courtesy
+                    await self._flush()
+                raise
+            else:
+                break
+        await self._flush()
+        self.marks.tls_ended_ns = time.monotonic_ns()
+        self.stage = Stage.REQUEST
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it. Raises OSError or DeadlineExceededError, ssl.SSLError for an alert."""
+        if self.ssl_object is None:
+            await self._send(data)
+            return
+        self.ssl_object.write(data)
+        try:
+            await self._flush()
+        except ConnectionError:
+            self._read_last_words()
+            raise
+
+    def _read_last_words(self) -> None:
+        """Raise the alert (ssl.SSLError) that came before a reset: the kernel has it still.
+
+        With TLS 1.3 a far end that wants a client certificate says so after our handshake is over.
+        """
+        if self._proxy_tls is not None or self.ssl_object is None or self._incoming is None:
+            return
+        with contextlib.suppress(OSError):
+            self._incoming.write(kernel.receive(self._sock, READ_BYTES)[0])
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.ssl_object.read(READ_BYTES)
+
+    async def receive(self) -> tuple[bytes, Received | None]:
+        """Read some plain bytes, with the read that brought (the last of) them; b"" at the end.
+
+        Raises OSError, ssl.SSLError, TooCostlyError or DeadlineExceededError.
+        """
+        if self.ssl_object is None:
+            return await self._receive()
+        while True:
+            if self.effort.is_long:
+                await self._turn()
+            try:
+                data = self.ssl_object.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                self.effort.silent(await self._feed())
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b"", None
+            else:
+                self.effort.add(1)
+                self.effort.silent(-len(data))
+                if self._outgoing is not None and self._outgoing.pending:
+                    await self._flush()  # the answer to a TLS 1.3 key update
+                # b"" is a close_notify: what was read last brought no byte of an answer.
+                return data, self._last_received() if data else None
+
+    def drain_stamps(self) -> None:
+        """Take the pending stamps into the marks."""
+        self.marks.stamps.extend(kernel.drain_error_queue(self._sock))
+
+    def close(self) -> None:
+        self._unwatch()
+        self._sock.close()
+
+    def _last_received(self) -> Received | None:
+        return next((s for s in reversed(self.marks.steps) if isinstance(s, Received)), None)
+
+    async def _feed(self) -> int:
+        """Hand TLS what came; how much it was."""
+        assert self._incoming is not None
+        data, _ = await self._receive()
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return len(data)
+
+    async def _flush(self) -> None:
+        assert self._outgoing is not None
+        if self._outgoing.pending:
+            await self._send(self._outgoing.read())
+
+    async def _send(self, data: bytes) -> None:
+        await self._send_bytes(data if self._proxy_tls is None else self._proxy_tls.encrypt(data))
+
+    async def _receive(self) -> tuple[bytes, Received | None]:
+        if self._proxy_tls is None:
+            return await self._receive_bytes()
+        while (data := self._proxy_tls.decrypt()) is None:
+            self._proxy_tls.feed((await self._receive_bytes())[0])
+        return data, self._last_received() if data else None
+
+    async def _send_bytes(self, data: bytes) -> None:
+        if not data:
+            return
+        started_ns = time.monotonic_ns()
+        view = memoryview(data)
+        expired = False
+        while view:
+            try:
+                sent = self._sock.send(view)
+            except BlockingIOError:
+                self.drain_stamps()
+                if expired:
+                    raise DeadlineExceededError(started_ns) from None
+                expired = not await _writable(self._sock, self.deadline)
+            else:
+                view = view[sent:]
+                self._sent_bytes += sent
+        key = (self._sent_bytes - 1) & 0xFFFFFFFF
+        self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key, len(data)))
+
+    async def _readable(self) -> bool:
+        """Wait until there is something to read, or a stamp to take; False when time is up."""
+        loop = asyncio.get_running_loop()
+        if not self._watched:
+            self._watched = True
+            loop.add_reader(self._sock.fileno(), self._wake)
+        self._waiting = loop.create_future()
+        timer = loop.call_at(self.deadline, _settle, self._waiting, False)
+        try:
+            return await self._waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            _settle(self._waiting, True)
+        else:  # nobody reads now (kept for reuse): what has come would wake the loop for ever
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+
+    async def _receive_bytes(self) -> tuple[bytes, Received | None]:
+        # Not after a read: what is whole then is good, though its time was up meanwhile.
+        if self.effort.is_hurried or self.effort.is_long:
+            await self._turn()
+        waiting_since_ns = time.monotonic_ns()
+        waited = expired = False
+        while True:
+            try:
+                data, kernel_ns = kernel.receive(self._sock, READ_BYTES)
+            except BlockingIOError:
+                # A pending stamp wakes readers too (EPOLLERR): take it, and wait on.
+                self.drain_stamps()
+                if expired:
+                    raise DeadlineExceededError(waiting_since_ns) from None
+                waited, expired = True, not await self._readable()
+                self.effort.turned()
+            else:
+                break
+        if not data:
+            return b"", None
+        received = Received(self.stage, time.monotonic_ns(), kernel_ns)
+        self.marks.steps.append(received)
+        self.effort.read(waited=waited)
+        return data, received
+
+    async def _turn(self) -> None:
+        """Let everybody else on the loop have their turn. Raises DeadlineExceededError."""
+        since_ns = time.monotonic_ns()
+        await asyncio.sleep(0)
+        self.effort.turned()
+        if asyncio.get_running_loop().time() >= self.deadline:
+            raise DeadlineExceededError(since_ns)

@@ -1,0 +1,225 @@
+"""One exchange as spans: attributes and events on the CLIENT span, sub-spans of its setup.
+
+Made when the exchange is over, out of its marks, so that telling costs no measured time. Start
+times are real; a sub-span lasts its network figure, and the gaps are own delay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from kubenurse_otel import errors, semconv
+from kubenurse_otel.model import Failure, Phase, Probe
+
+if TYPE_CHECKING:
+    from opentelemetry.util.types import AttributeValue
+
+    from kubenurse_otel.model import Measurement
+    from kubenurse_otel.probe.marks import Attempt, Marks
+    from kubenurse_otel.probe.phases import Step, Timeline
+
+Attributes = dict[str, "AttributeValue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that is to be told of one exchange; its marks are complete."""
+
+    host: str
+    port: int
+    probe: Probe
+    marks: Marks
+    timeline: Timeline
+    host_rewritten: bool = False
+    """The request's URL, of which the instrumentation tells, has the host in another spelling."""
+
+
+def describe(span: trace.Span, tracer: trace.Tracer | None, story: Story) -> None:
+    """Put everything on ``span`` (the CLIENT span) and make its sub-spans (with a tracer)."""
+    probe, marks, timeline = story.probe, story.marks, story.timeline
+    if not span.is_recording() or probe.measurement is None:
+        return
+    span.set_attributes(attributes(probe.target.type, probe.measurement))
+    if story.host_rewritten:
+        # Not as check.request_url wrote the host for httpx.
+        span.set_attributes(
+            {
+                semconv.SERVER_ADDRESS: story.host,
+                semconv.URL_FULL: probe.target.url.partition("?")[0],
+            }
+        )
+    if probe.failure is not None:
+        span.set_attributes(failure_attributes(probe.failure))
+    for (event, offset), at_ns in zip(timeline.offsets, timeline.event_times_ns, strict=True):
+        span.add_event(event, {semconv.OFFSET: offset}, _unix_ns(marks, at_ns))
+    if tracer is not None and (marks.attempts or marks.dns_started_ns is not None):
+        _Setup(span, tracer, story).tell()
+
+
+def attributes(type_: str, measured: Measurement) -> Attributes:
+    """The CLIENT span's attributes; what was not measured is absent."""
+    split = measured.split
+    # A refused connection or an unknown name took no time that anybody could have measured.
+    timed = split.dns is not None or bool(measured.peer_address)
+    found: dict[str, AttributeValue | None] = {
+        semconv.TYPE: type_,
+        semconv.DURATION: split.duration if measured.status_code is not None else None,
+        semconv.PHASE_DNS: split.dns,
+        semconv.PHASE_CONNECT: split.connect,
+        semconv.PHASE_TLS: split.tls,
+        semconv.PHASE_REQUEST: split.request,
+        semconv.PHASE_RECEIVE: split.receive,
+        semconv.EGRESS: split.egress,
+        semconv.EGRESS_QUEUE: split.egress_queue,
+        semconv.LOSS: split.loss,
+        semconv.LOSS_DIRECTION: None
+        if split.loss_direction is None
+        else split.loss_direction.value,
+        semconv.LOSS_OUT: split.loss_out or None,
+        semconv.LOSS_IN: split.loss_in or None,
+        semconv.NETWORK_ROUND_TRIP: split.network_round_trip,
+        semconv.NETWORK_ROUND_TRIP_SOURCE: measured.round_trip_source or None,
+        semconv.FAR_END: split.far_end,
+        semconv.FAR_END_WAIT: split.far_end_wait,
+        semconv.FAR_END_APP: split.far_end_app,
+        semconv.OWN_DELAY: split.own_delay,
+        semconv.TIMING_SOURCE: measured.timing_source.value if timed else None,
+        semconv.TIMING_FALLBACK_REASON: measured.fallback_reason.value or None,
+        semconv.NETWORK_PEER_ADDRESS: measured.peer_address or None,
+        semconv.NETWORK_PEER_PORT: measured.peer_port or None,
+        semconv.CONNECTION_REUSED: measured.connection_reused,
+        semconv.ADDRESS_FAILURES: measured.address_failures or None,
+        semconv.TCP_RETRANSMITS: measured.retransmits,
+        semconv.TCP_DSACKS: measured.dsacks or None,
+        semconv.TCP_LOST: measured.lost or None,
+        semconv.TCP_RTT: measured.rtt,
+        semconv.TCP_MIN_RTT: measured.min_rtt,
+        semconv.TCP_PMTU: measured.pmtu,
+        semconv.TCP_SYNACK_RETRANSMITS: measured.synack_retransmits,
+        semconv.CERTIFICATE_EXPIRY: measured.certificate_expiry,
+        semconv.ANSWERING_NODE: measured.answering_node or None,
+        semconv.INTERCEPTED: measured.intercepted or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def failure_attributes(failure: Failure) -> Attributes:
+    """Ours, beside error.type: the instrumentation overwrites that one with a class name."""
+    return {
+        semconv.FAILURE_ERROR_TYPE: str(failure.error_type),
+        semconv.FAILURE_PHASE: failure.phase.value,
+        semconv.FAILURE_EVENT: failure.event,
+        semconv.FAILURE_MESSAGE: failure.message,
+    }
+
+
+class _Setup:
+    """The connection_setup span and its children."""
+
+    def __init__(self, span: trace.Span, tracer: trace.Tracer, story: Story) -> None:
+        self._parent = trace.set_span_in_context(span)
+        self._tracer = tracer
+        self._host, self._port = story.host, story.port
+        self._marks = story.marks
+        self._timeline = story.timeline
+        self._failure = story.probe.failure
+        assert story.marks.ended is not None
+        self._ended_ns = story.marks.ended.monotonic_ns
+
+    def tell(self) -> None:
+        marks = self._marks
+        started_ns = marks.dns_started_ns or marks.attempts[0].started_ns
+        ended_ns = marks.got_connection_ns or self._ended_ns
+        setup = self._start(
+            semconv.SPAN_CONNECTION_SETUP,
+            started_ns,
+            {semconv.SERVER_ADDRESS: self._host, semconv.SERVER_PORT: self._port},
+        )
+        self._parent = trace.set_span_in_context(setup)
+        self._dns()
+        for attempt in marks.attempts:
+            self._attempt(attempt)
+        self._tls()
+        if marks.got_connection_ns is None and self._failure is not None:
+            _fail(setup, self._failure.error_type, self._failure.message)
+        setup.end(_unix_ns(marks, ended_ns))
+
+    def _dns(self) -> None:
+        if self._marks.dns_started_ns is None:
+            return
+        span = self._start(
+            semconv.SPAN_DNS_LOOKUP,
+            self._marks.dns_started_ns,
+            {semconv.DNS_QUESTION_NAME: self._host},
+        )
+        if self._marks.dns_ended_ns is not None and self._marks.attempts:
+            span.set_attribute(semconv.DNS_ANSWERS, [a.address for a in self._marks.attempts])
+        self._end(span, self._marks.dns_started_ns, self._timeline.dns, Phase.DNS)
+
+    def _attempt(self, attempt: Attempt) -> None:
+        span = self._start(
+            semconv.SPAN_SOCKET_CONNECT,
+            attempt.started_ns,
+            {
+                semconv.NETWORK_PEER_ADDRESS: attempt.address,
+                semconv.NETWORK_PEER_PORT: self._port,
+                semconv.NETWORK_TYPE: attempt.family,
+                semconv.NETWORK_TRANSPORT: "tcp",
+            },
+        )
+        if attempt is self._marks.used:
+            self._end(span, attempt.started_ns, self._timeline.connect, Phase.CONNECT)
+            return
+        if attempt.abandoned:
+            span.set_attribute(semconv.ABANDONED, True)
+        elif attempt.error is not None:
+            failed = errors.failure(attempt.error, Phase.CONNECT, target=attempt.address)
+            _fail(span, failed.error_type, failed.message)
+        span.end(_unix_ns(self._marks, attempt.ended_ns or self._ended_ns))
+
+    def _tls(self) -> None:
+        marks = self._marks
+        if marks.tls_started_ns is None:
+            return
+        span = self._start(
+            semconv.SPAN_TLS_HANDSHAKE, marks.tls_started_ns, {semconv.SERVER_ADDRESS: self._host}
+        )
+        if marks.tls_version:
+            name, _, version = marks.tls_version.partition("v")
+            span.set_attributes(
+                {
+                    semconv.TLS_PROTOCOL_NAME: name.lower(),
+                    semconv.TLS_PROTOCOL_VERSION: version,
+                    semconv.TLS_CIPHER: marks.tls_cipher,
+                }
+            )
+        self._end(span, marks.tls_started_ns, self._timeline.tls, Phase.TLS)
+
+    def _start(self, name: str, started_ns: int, attributes: Attributes) -> trace.Span:
+        return self._tracer.start_span(
+            name,
+            context=self._parent,
+            kind=SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=_unix_ns(self._marks, started_ns),
+        )
+
+    def _end(self, span: trace.Span, started_ns: int, step: Step | None, phase: Phase) -> None:
+        """End a step after its network time; a step without one is the one that failed."""
+        ended_ns = self._ended_ns if step is None else started_ns + step.duration_ns
+        if step is None and self._failure is not None and self._failure.phase is phase:
+            _fail(span, self._failure.error_type, self._failure.message)
+        span.end(_unix_ns(self._marks, ended_ns))
+
+
+def _fail(span: trace.Span, error_type: str, message: str) -> None:
+    span.set_attribute(semconv.ERROR_TYPE, str(error_type))
+    span.set_status(Status(StatusCode.ERROR, message))
+
+
+def _unix_ns(marks: Marks, monotonic_ns: int) -> int:
+    return monotonic_ns + marks.started.offset_ns

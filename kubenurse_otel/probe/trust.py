@@ -1,0 +1,221 @@
+"""Whom we trust and who we are: TLS contexts and the service account's token, fresh from files.
+
+Owns their rereading: Kubernetes swaps a symlink, others write in place; a file that is half
+written or gone keeps what was there before, and says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from kubenurse_otel import files
+from kubenurse_otel.errors import CredentialsMissingError
+from kubenurse_otel.model import Auth, Trust
+from kubenurse_otel.tls.authorities import AuthoritiesError
+from kubenurse_otel.tls.verification import client_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from kubenurse_otel.config import TrustConfig
+    from kubenurse_otel.model import Target
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RECHECK_SECONDS: Final = 1.0
+"""How often a file is looked at, at most."""
+MAX_TOKEN_BYTES: Final = 65_536
+
+Signature = tuple[tuple[int, int, int] | None, ...]
+"""Of each file: inode, mtime ns, size; None where it is missing."""
+
+
+def _signature(paths: tuple[Path, ...]) -> Signature:
+    signature: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            signature.append(None)
+        else:
+            signature.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(signature)
+
+
+def _is_there(path: Path) -> bool:
+    return _signature((path,)) != (None,)
+
+
+class _Watched(Generic[T]):
+    """A value made from files, made again when one of them changed."""
+
+    def __init__(
+        self, what: str, paths: tuple[Path, ...], make: Callable[[], T], clock: Callable[[], float]
+    ) -> None:
+        self._what = what
+        self._paths = paths
+        self._make = make
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._signature: Signature | None = None
+        self._value: T | None = None
+
+    def get(self) -> T:
+        """Raises OSError or ValueError only while there never was a good one.
+
+        CredentialsMissingError, which says that the one before must not be used, at any time.
+        """
+        now = self._clock()
+        if self._value is not None and now - self._looked_at < RECHECK_SECONDS:
+            return self._value
+        self._looked_at = now
+        signature = _signature(self._paths)
+        if self._value is not None and signature == self._signature:
+            return self._value
+        try:
+            files.require(self._paths)
+            self._value = self._make()
+        except CredentialsMissingError:
+            self._value = None
+            raise
+        except (OSError, ValueError) as error:  # AuthoritiesError is a ValueError
+            if self._value is None:
+                raise
+            if signature != self._signature:
+                _log.warning(
+                    "%s cannot be read (%s): the one before stays in use",
+                    self._what,
+                    self._reason(error),
+                )
+        self._signature = signature
+        return self._value
+
+    def _reason(self, error: OSError | ValueError) -> str:
+        """Name the file and what is wrong; never what was read, which may be a token."""
+        if isinstance(error, AuthoritiesError):
+            return str(error)
+        files = ", ".join(map(str, self._paths))
+        if isinstance(error, OSError):
+            return f"{error.filename or files}: {error.strerror or type(error).__name__}"
+        return f"{files}: {type(error).__name__}"
+
+
+class TrustStore:
+    """TLS contexts by Trust and the bearer token, made anew when their files change."""
+
+    def __init__(self, config: TrustConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._had_ca_file = _is_there(config.ca_file)
+        extra = (config.extra_ca,) if config.extra_ca is not None else ()
+        bundle = (config.ca_file, *extra)
+        self._contexts = {
+            Trust.API_SERVER: _Watched("the API server's CA", bundle, self._api_server, clock),
+            Trust.WORKLOAD: _Watched("the CA bundle", bundle, self._workload, clock),
+        }
+        self._token = _Watched("the token", (config.token_file,), self._read_token, clock)
+
+    def context(self, trust: Trust) -> ssl.SSLContext:
+        """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
+
+        Raises OSError or AuthoritiesError where the CA files never could be read, and
+        CredentialsMissingError where nobody may vouch for the API server.
+        """
+        return self._contexts[trust].get()
+
+    def load(self, targets: Iterable[Target]) -> None:
+        """Have the contexts of ``targets`` ready: made in a check, the first held it up for 18 ms.
+
+        What cannot be read is each check's to report.
+        """
+        for trust in {target.trust for target in targets if target.url.startswith("https:")}:
+            with suppress(OSError, ValueError, CredentialsMissingError):
+                self.context(trust)
+
+    def authorization(self, target: Target, url: str) -> str | None:
+        """The Authorization header for this target, None where it gets none.
+
+        The token goes to the target it belongs to, at that target's own origin, over verified
+        TLS. Raises CredentialsMissingError rather than send it anywhere else.
+        """
+        if target.auth is not Auth.SERVICE_ACCOUNT_TOKEN:
+            return None
+        if _origin(url) != _origin(target.url):
+            raise CredentialsMissingError("the token does not go to another host")
+        if urlsplit(url).scheme != "https" or target.trust is not Trust.API_SERVER:
+            raise CredentialsMissingError("the token goes over verified TLS only")
+        try:
+            token = self._token.get()
+        except FileNotFoundError:
+            return None  # no service account: /version usually answers anybody
+        except (OSError, ValueError):
+            raise CredentialsMissingError("the token file cannot be read") from None
+        if not self._cluster_files():
+            raise CredentialsMissingError(
+                f"{self._config.ca_file} is missing: the token stays here"
+            )
+        return f"Bearer {token}"
+
+    def _read_token(self) -> str:
+        token = files.read(self._config.token_file, longest=MAX_TOKEN_BYTES).decode("ascii").strip()
+        if not token or not token.isprintable() or " " in token:
+            raise ValueError("not a token")
+        return token
+
+    def _api_server(self) -> ssl.SSLContext:
+        files = self._cluster_files()
+        return _http1(client_context(*files, system=not files))
+
+    def _workload(self) -> ssl.SSLContext:
+        if self._config.insecure:
+            context = client_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context = client_context(*self._files(), system=True)
+        return _http1(context)
+
+    def _cluster_files(self) -> list[Path]:
+        """List who alone vouches for the API server; empty, the system's: outside of a cluster.
+
+        Once there was a ca.crt, never anybody wider: raises CredentialsMissingError without it.
+        """
+        files = self._files()
+        if self._config.ca_file in files and not _is_there(self._config.ca_file):
+            raise CredentialsMissingError(f"{self._config.ca_file} is gone")
+        return files
+
+    def _files(self) -> list[Path]:
+        """List ca.crt (where there is or was one) and EXTRA_CA (which must be)."""
+        self._had_ca_file = self._had_ca_file or _is_there(self._config.ca_file)
+        files = [self._config.ca_file] if self._had_ca_file else []
+        return files if self._config.extra_ca is None else [*files, self._config.extra_ca]
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    """Scheme, host and port (RFC 6454 section 4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _http1(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.set_alpn_protocols(["http/1.1"])
+    # As Go: what lets the far end make us compute. A finite-field prime of its own choice (TLS 1.2
+    # has no bound below 10,000 bits: 175 ms in one call), and handshakes in an open connection.
+    if names := _without_dhe(context):  # none: the system's policy is TLS 1.3 alone
+        context.set_ciphers(":".join(names))
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+def _without_dhe(context: ssl.SSLContext) -> list[str]:
+    """The names of its ciphers up to TLS 1.2 but those; TLS 1.3's are chosen elsewhere."""
+    names = [cipher["name"] for cipher in context.get_ciphers()]
+    return [name for name in names if not name.startswith(("DHE-", "TLS_"))]

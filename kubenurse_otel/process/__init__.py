@@ -1,0 +1,1 @@
+"""What the agent does for and knows of its own process."""

@@ -1,0 +1,1 @@
+"""What is known at this moment, for /alive and the gauges."""

@@ -1,0 +1,1 @@
+"""Whom TLS believes: authorities, contexts, and OpenSSL's verdicts."""

@@ -1,0 +1,258 @@
+"""What the tests of check, bridge and sampling share: a scripted transport, real SDK providers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+
+from kubenurse_otel import semconv
+from kubenurse_otel.model import (
+    PROBE,
+    Failure,
+    Measurement,
+    Neighbour,
+    Phase,
+    Split,
+    Target,
+    TargetKind,
+)
+from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.tracing.sampling import CheckSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+
+OFFSETS = {
+    "connect_start": 0.001,
+    "connect_done": 0.002,
+    "got_conn": 0.002,
+    "wrote_request": 0.002,
+    "got_first_resp_byte": 0.004,
+}
+"""What a check of an IP address over plain HTTP reaches."""
+
+GOOD: dict[str, Any] = {
+    semconv.DURATION: 0.004,
+    semconv.PHASE_CONNECT: 0.001,
+    semconv.PHASE_REQUEST: 0.003,
+    semconv.NETWORK_ROUND_TRIP: 0.0005,
+    semconv.FAR_END: 0.0025,
+    semconv.EGRESS: 0.000002,
+    semconv.LOSS: 0.0,
+    semconv.OWN_DELAY: 0.002,
+    semconv.TIMING_SOURCE: "kernel",
+    semconv.TCP_RETRANSMITS: 0,
+}
+"""What the transport says of a good check (beside its type)."""
+
+MESSAGE = "10.0.0.7:8080 refused the connection: nothing listens on that port there"
+
+
+def failure(
+    error_type: str = "connection_refused",
+    phase: Phase = Phase.CONNECT,
+    event: str = "connect_done",
+) -> Failure:
+    return Failure(error_type=error_type, phase=phase, event=event, message=MESSAGE)
+
+
+def target(key: str = "path_b", **changes: Any) -> Target:
+    fields: dict[str, Any] = {
+        "type": key,
+        "kind": TargetKind.PATH,
+        "url": "http://10.0.0.7:8080/alwayshappy",
+        "interval_seconds": 5.0,
+        "timeout_seconds": 5.0,
+        "propagate": True,
+        "neighbour": Neighbour(pod_name="pod-b", node_name="b", pod_ip="10.0.0.7"),
+    }
+    return Target(key=key, **(fields | changes))
+
+
+@dataclass
+class Script:
+    """What the next exchanges do. Without ``raises`` an answer comes."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=lambda: dict(GOOD))
+    offsets: dict[str, float] = field(default_factory=lambda: dict(OFFSETS))
+    failure: Failure | None = None
+    answering_node: str = ""
+    raises: type[Exception] | None = None
+    sub_spans: int = 2
+    before: Callable[[httpx.Request], Any] | None = None
+    """Awaited in the middle of the exchange."""
+
+
+class ScriptedTransport(httpx.AsyncBaseTransport):
+    """In the place of KernelTimedTransport: fills the Probe and the CLIENT span as it does."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self.script = Script()
+        self.requests: list[httpx.Request] = []
+        self._tracer = provider.get_tracer("scripted transport")
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        script, probe = self.script, request.extensions[PROBE]
+        self.requests.append(request)
+        span = trace.get_current_span()
+        for _ in range(script.sub_spans):
+            self._tracer.start_span(semconv.SPAN_SOCKET_CONNECT).end()
+        if script.before is not None:
+            await script.before(request)
+        probe.measurement = Measurement(
+            split=Split(), status_code=script.status, answering_node=script.answering_node
+        )
+        probe.failure = script.failure
+        span.set_attributes({semconv.TYPE: probe.target.type, **script.attributes})
+        for name, offset in script.offsets.items():
+            span.add_event(name, {semconv.OFFSET: offset})
+        if script.failure is not None:
+            span.set_attributes(
+                {
+                    semconv.FAILURE_ERROR_TYPE: script.failure.error_type,
+                    semconv.FAILURE_MESSAGE: script.failure.message,
+                }
+            )
+        if script.raises is not None:
+            raise script.raises(f"cannot reach {request.url}")
+        return httpx.Response(
+            script.status, headers=script.headers, stream=httpx.ByteStream(b"not gzip")
+        )
+
+
+class MeterRecorder:
+    """Real SDK instruments of semconv.METRICS, read back as plain dictionaries."""
+
+    def __init__(self) -> None:
+        self._reader = InMemoryMetricReader()
+        self._provider = MeterProvider(
+            [self._reader], exemplar_filter=TraceBasedExemplarFilter(), shutdown_on_exit=False
+        )
+        meter = self._provider.get_meter("tests")
+        self._exemplars: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        self._counters = {
+            metric.name: meter.create_counter(metric.name)
+            for metric in semconv.METRICS
+            if metric.kind is semconv.MetricKind.COUNTER
+        }
+        self._histograms = {
+            metric.name: meter.create_histogram(
+                metric.name, explicit_bucket_boundaries_advisory=metric.bounds
+            )
+            for metric in semconv.METRICS
+            if metric.kind is semconv.MetricKind.HISTOGRAM
+        }
+
+    def add(
+        self,
+        metric: semconv.Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None:
+        self._counters[metric.name].add(value, attributes, context or _NO_SPAN)
+
+    def record(
+        self,
+        metric: semconv.Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None:
+        self._histograms[metric.name].record(value, attributes, context or _NO_SPAN)
+
+    def points(self, metric: semconv.Metric) -> dict[tuple[str, ...], Any]:
+        """Label values in the metric's order -> (count, sum) of a histogram, value of a counter."""
+        return {
+            labels: (point.count, point.sum) if hasattr(point, "count") else point.value
+            for labels, point in self._points(metric)
+        }
+
+    def names(self) -> set[str]:
+        return {metric.name for metric in semconv.METRICS if self.points(metric)}
+
+    def exemplar_span_ids(self, metric: semconv.Metric) -> set[tuple[int, int]]:
+        self._points(metric)
+        return self._exemplars[metric.name]
+
+    def _points(self, metric: semconv.Metric) -> list[tuple[tuple[str, ...], Any]]:
+        data = self._reader.get_metrics_data()
+        found = []
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for made in scope.metrics:
+                    for point in made.data.data_points:
+                        self._exemplars[made.name] |= {
+                            (exemplar.trace_id, exemplar.span_id) for exemplar in point.exemplars
+                        }
+                        if made.name == metric.name:
+                            assert set(point.attributes) == set(metric.labels)
+                            labels = tuple(point.attributes[label] for label in metric.labels)
+                            found.append((labels, point))
+        return found
+
+    def shutdown(self) -> None:
+        self._provider.shutdown()
+
+
+# An empty context is false, which the SDK takes for "the current one".
+_NO_SPAN = set_span_in_context(INVALID_SPAN)
+
+
+@dataclass
+class Queue:
+    """In the place of telemetry's TraceQueue: takes whole traces, or refuses them."""
+
+    traces: list[list[ReadableSpan]] = field(default_factory=list)
+    full: bool = False
+
+    def offer(self, spans: Any) -> bool:
+        if not self.full:
+            self.traces.append(list(spans))
+        return not self.full
+
+    def roots(self) -> list[ReadableSpan]:
+        return [spans[-1] for spans in self.traces]
+
+    def reasons(self) -> list[Any]:
+        return [(root.attributes or {})[semconv.KEPT] for root in self.roots()]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def provider(*processors: SpanProcessor, ratio: float = 0.0, **changes: Any) -> TracerProvider:
+    unlimited = SpanLimits(
+        max_attributes=SpanLimits.UNSET,
+        max_events=SpanLimits.UNSET,
+        max_links=SpanLimits.UNSET,
+    )
+    settings: dict[str, Any] = {"sampler": CheckSampler(ratio), "span_limits": unlimited}
+    made = TracerProvider(shutdown_on_exit=False, **(settings | changes))
+    for processor in processors:
+        made.add_span_processor(processor)
+    return made
+
+
+def checker(tracer_provider: TracerProvider) -> tuple[Checker, ScriptedTransport]:
+    transport = ScriptedTransport(tracer_provider)
+    made = Checker(instrumented(transport, tracer_provider), tracer_provider.get_tracer("tests"))
+    return made, transport

@@ -1,0 +1,473 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from clock import ManualClock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubenurse_otel.model import Target, TargetKind
+from kubenurse_otel.plan.schedule import CROWD, Schedule, choose_phase
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def target(key: str, interval: float = 5.0, url: str = "http://127.0.0.1:1/alwayshappy") -> Target:
+    return Target(
+        key=key,
+        type=key,
+        kind=TargetKind.PATH,
+        url=url,
+        interval_seconds=interval,
+        timeout_seconds=5.0,
+    )
+
+
+TARGETS = tuple(target(f"path_node-{n}") for n in range(14))
+
+
+class Far:
+    """Stands for the checks: writes down who was checked when; keys in ``dead`` hang."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.schedule: Schedule | None = None
+        self.started: list[tuple[str, float]] = []
+        self.running: Counter[str] = Counter()
+        self.cancelled: list[str] = []
+        self.missed: Counter[str] = Counter()
+        self.quiet: list[float] = []
+        self.dead: set[str] = set()
+        self.hang_seconds = math.inf
+        self.bug: Exception | None = None
+        self.urls: list[str] = []
+
+    async def check(self, target: Target) -> None:
+        self.started.append((target.key, self.clock.time()))
+        self.urls.append(target.url)
+        self.running[target.key] += 1
+        assert self.running[target.key] == 1
+        try:
+            if self.bug is not None:
+                raise self.bug
+            if target.key in self.dead:
+                released = asyncio.Event()
+                timer = self.clock.call_at(self.clock.time() + self.hang_seconds, released.set)
+                try:
+                    await released.wait()
+                finally:
+                    timer.cancel()
+        except asyncio.CancelledError:
+            self.cancelled.append(target.key)
+            raise
+        finally:
+            self.running[target.key] -= 1
+
+    def on_missed(self, target: Target, count: int) -> None:
+        self.missed[target.key] += count
+
+    def on_quiet(self) -> None:
+        self.quiet.append(self.clock.time())
+
+    def times(self, key: str) -> list[float]:
+        return [time for started, time in self.started if started == key]
+
+
+@asynccontextmanager
+async def running(*targets: Target, now: float = 1000.0) -> AsyncIterator[Far]:
+    clock = ManualClock(now)
+    far = Far(clock)
+    far.schedule = Schedule(
+        far.check, on_missed=far.on_missed, on_quiet=far.on_quiet, node="node-a", clock=clock
+    )
+    far.schedule.set_targets(targets)
+    run = asyncio.ensure_future(far.schedule.run())
+    try:
+        yield far
+    finally:
+        far.schedule.stop()
+        await run
+
+
+async def test_every_target_ticks_once_an_interval_without_drift() -> None:
+    """After a thousand intervals the ticks still stand at phase + n * interval."""
+    async with running(target("a", 0.1), target("b", 5.0)) as far:
+        await far.clock.advance(100)
+
+        assert len(far.times("a")) == 1000
+        assert len(far.times("b")) == 20
+        for key, interval in (("a", 0.1), ("b", 5.0)):
+            first, *_, last = far.times(key)
+            count = len(far.times(key)) - 1
+            assert last - first == pytest.approx(count * interval, abs=1e-6)
+        assert not far.missed
+
+
+async def test_the_first_round_is_spread_over_one_interval() -> None:
+    """Starting an agent does not fire its checks together."""
+    async with running(*TARGETS) as far:
+        await far.clock.advance(5)
+
+        assert sorted(key for key, _ in far.started) == sorted(t.key for t in TARGETS)
+        times = sorted(time for _, time in far.started)
+        assert all(b - a > 0.05 for a, b in itertools.pairwise(times))
+
+
+async def test_one_timer_serves_all_targets() -> None:
+    """A tick costs one timer, however many targets wait."""
+    async with running(*TARGETS) as far:
+        await far.clock.advance(50)
+
+        assert len(far.started) == 140
+        assert far.clock.timers_set <= 141
+
+
+async def test_ten_dead_peers_cost_nobody_else_a_tick() -> None:
+    """Checks that hang for their whole timeout lose their own targets' ticks only."""
+    async with running(*TARGETS) as far:
+        far.dead = {t.key for t in TARGETS[:10]}
+        far.hang_seconds = 5.001
+        await far.clock.advance(100)
+
+        assert {t.key: far.missed[t.key] for t in TARGETS[10:]} == {t.key: 0 for t in TARGETS[10:]}
+        for t in TARGETS[10:]:
+            assert len(far.times(t.key)) == 20
+        for t in TARGETS[:10]:
+            assert far.missed[t.key] == 10
+            assert len(far.times(t.key)) == 10
+
+
+async def test_a_tick_during_a_check_is_told_at_once() -> None:
+    """A check that never ends is counted as missing every tick, while it still runs."""
+    async with running(target("a")) as far:
+        far.dead = {"a"}
+        await far.clock.advance(5)
+        assert far.missed["a"] == 0
+        await far.clock.advance(15)
+
+        assert far.missed["a"] == 3
+        assert len(far.started) == 1
+
+
+async def test_ticks_while_the_process_stood_still_are_missed_not_made_up_for() -> None:
+    """After a stall of 52 s each target is checked once, and ten ticks are told as missed."""
+    async with running(target("a"), target("b")) as far:
+        await far.clock.advance(5)
+        phases = {key: far.times(key)[0] for key in "ab"}
+        await far.clock.jump(50.0)
+
+        assert [len(far.times(key)) for key in "ab"] == [2, 2]
+        assert far.missed == {"a": 9, "b": 9}
+        await far.clock.advance(5)
+        for key in "ab":
+            assert (far.times(key)[2] - phases[key]) % 5 == pytest.approx(0, abs=1e-6)
+
+
+async def test_adding_and_removing_targets_leaves_the_others_ticks_alone() -> None:
+    """A neighbour that comes or goes moves no one else's clock."""
+    async with running(*TARGETS[:5]) as far:
+        await far.clock.advance(5)
+        before = {key: time % 5 for key, time in far.started}
+        far.started.clear()
+        far.schedule.set_targets([*TARGETS[2:5], *TARGETS[7:9]])
+        await far.clock.advance(5)
+
+        after = {key: time % 5 for key, time in far.started}
+        assert set(after) == {t.key for t in (*TARGETS[2:5], *TARGETS[7:9])}
+        for t in TARGETS[2:5]:
+            assert after[t.key] == pytest.approx(before[t.key], abs=1e-6)
+        assert not far.missed
+
+
+async def test_the_check_of_a_removed_target_is_cancelled() -> None:
+    """What is no longer a target gets no result, and who stays is not disturbed."""
+    async with running(target("a"), target("b")) as far:
+        far.dead = {"a", "b"}
+        await far.clock.advance(5)
+        far.schedule.set_targets([target("b")])
+        await far.clock.settle()
+        assert far.cancelled == ["a"]
+        await far.clock.advance(10)
+
+        assert len(far.times("a")) == 1
+        assert far.missed == {"b": 2}
+
+
+@dataclass(frozen=True)
+class Change:
+    changed: Target
+    cancelled: bool
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(replace(target("a"), timeout_seconds=1.0), cancelled=False),
+        Change(target("a", url="http://127.0.0.2:1/"), cancelled=True),
+        Change(target("a", interval=7.0), cancelled=True),
+    ],
+    ids=["timeout", "url", "interval"],
+)
+async def test_a_changed_target_is_what_the_next_tick_checks(change: Change) -> None:
+    """A check to an address that is gone is cancelled; small changes wait for the next tick."""
+    async with running(target("a")) as far:
+        far.dead = {"a"}
+        await far.clock.advance(5)
+        far.schedule.set_targets([change.changed])
+        far.dead = set()
+        await far.clock.settle()
+
+        assert far.cancelled == (["a"] if change.cancelled else [])
+        await far.clock.advance(7)
+        if change.cancelled:
+            assert far.urls[1] == change.changed.url
+
+
+async def test_a_check_cancelled_before_its_first_step_does_not_block_its_target() -> None:
+    """A target that changes in the very moment of its tick is checked at the next one."""
+    clock = ManualClock(1000.0)
+    far = Far(clock)
+    changed = target("a", url="http://127.0.0.2:1/")
+
+    def missed(_: Target, __: int) -> None:
+        schedule.set_targets([changed])
+
+    schedule = Schedule(far.check, on_missed=missed, node="node-a", clock=clock)
+    schedule.set_targets([target("a")])
+    run = asyncio.ensure_future(schedule.run())
+    await clock.jump(20)  # starts the check, and in the same step tells of missed ticks
+    assert far.started == []
+    await clock.advance(5)
+    schedule.stop()
+    await run
+
+    assert far.urls == [changed.url]
+
+
+async def test_stop_cancels_running_checks_at_once() -> None:
+    """At SIGTERM nobody waits for a dead peer's timeout."""
+    async with running(target("a"), target("b")) as far:
+        far.dead = {"a", "b"}
+        await far.clock.advance(5)
+        far.schedule.stop()
+        await far.clock.settle()
+        assert sorted(far.cancelled) == ["a", "b"]
+
+        await far.clock.advance(20)
+        assert len(far.started) == 2
+
+
+async def test_a_schedule_stopped_before_it_ran_starts_nothing() -> None:
+    """A signal during start-up is not lost."""
+    clock = ManualClock()
+    far = Far(clock)
+    schedule = Schedule(far.check, on_missed=far.on_missed, node="node-a", clock=clock)
+    schedule.set_targets(TARGETS)
+    schedule.stop()
+    await schedule.run()
+
+    assert far.started == []
+
+
+async def test_a_schedule_without_targets_waits_for_some() -> None:
+    """Discovery may be late."""
+    async with running() as far:
+        await far.clock.advance(60)
+        far.schedule.set_targets([target("a")])
+        await far.clock.advance(5)
+
+        assert len(far.started) == 1
+
+
+async def test_a_bug_in_a_check_ends_the_schedule() -> None:
+    """An exception from check() is ours to fix, so it takes run() and the other checks down."""
+    clock = ManualClock(1000.0)
+    far = Far(clock)
+    schedule = Schedule(far.check, on_missed=far.on_missed, node="node-a", clock=clock)
+    schedule.set_targets(TARGETS)
+    far.dead = {t.key for t in TARGETS}
+    run = asyncio.ensure_future(schedule.run())
+    await clock.advance(3)
+    hanging = len(far.started)
+    far.bug = ZeroDivisionError("a bug")
+    await clock.advance(3)
+
+    with pytest.raises(ExceptionGroup, check=lambda group: group.exceptions == (far.bug,)):
+        await run
+    assert len(far.cancelled) == hanging
+
+
+async def test_cancelling_run_cancels_the_checks() -> None:
+    """A schedule inside a failing task group leaves nothing behind."""
+    clock = ManualClock(1000.0)
+    far = Far(clock)
+    far.dead = {"a"}
+    schedule = Schedule(far.check, on_missed=far.on_missed, node="node-a", clock=clock)
+    schedule.set_targets([target("a")])
+    run = asyncio.ensure_future(schedule.run())
+    await clock.advance(5)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+    assert far.cancelled == ["a"]
+
+
+async def test_without_a_clock_the_event_loops_own_is_used() -> None:
+    """The default needs no wiring."""
+    checked = asyncio.Event()
+
+    async def check(_: Target) -> None:
+        checked.set()
+
+    schedule = Schedule(check, on_missed=lambda *_: None, node="node-a")
+    schedule.set_targets([target("a", interval=0.01)])
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(schedule.run())
+        await checked.wait()
+        schedule.stop()
+
+
+# --- quiet moments ------------------------------------------------------------------------------
+
+
+async def test_a_moment_is_quiet_when_a_check_ended_and_none_is_near() -> None:
+    """Each check of a lone target is followed by one quiet moment."""
+    async with running(target("a")) as far:
+        await far.clock.advance(20)
+
+        assert far.quiet == far.times("a")
+
+
+async def test_no_moment_is_quiet_while_a_young_check_runs_or_one_is_due() -> None:
+    """Work for quiet moments waits while another check is in the middle of its exchange."""
+    async with running(target("a"), target("b", interval=0.01)) as far:
+        await far.clock.advance(10)
+        assert far.quiet == []
+
+    async with running(target("a", interval=0.5), target("b", interval=0.5)) as far:
+        far.dead = {"a"}
+        far.hang_seconds = 0.24
+        await far.clock.advance(5)
+        began = far.times("a")
+        assert far.quiet
+        assert not [t for t in far.quiet if any(a < t < a + 0.24 for a in began)]
+
+
+async def test_a_check_that_waits_for_a_dead_peer_does_not_take_the_quiet_away() -> None:
+    """With ten dead peers there are still quiet moments."""
+    async with running(*TARGETS) as far:
+        far.dead = {t.key for t in TARGETS[:10]}
+        far.hang_seconds = 5.001
+        await far.clock.advance(100)
+
+        assert len(far.quiet) > 20
+
+
+async def test_a_bug_in_the_quiet_hook_ends_the_schedule() -> None:
+    """Hooks are part of the agent: their exceptions are not swallowed."""
+    clock = ManualClock(1000.0)
+    far = Far(clock)
+
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    schedule = Schedule(
+        far.check, on_missed=far.on_missed, on_quiet=bug, node="node-a", clock=clock
+    )
+    schedule.set_targets([target("a")])
+    run = asyncio.ensure_future(schedule.run())
+    await clock.advance(5)
+    with pytest.raises(ExceptionGroup):
+        await run
+
+
+# --- phases -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Placed:
+    phase: float
+    interval: float
+
+
+def place_all(node: str, targets: list[Target]) -> list[Placed]:
+    placed: list[Placed] = []
+    for t in targets:
+        placed.append(Placed(choose_phase(node, t, placed), t.interval_seconds))
+    return placed
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
+@given(
+    node=NAMES,
+    keys=st.lists(NAMES, min_size=2, max_size=40, unique=True),
+    interval=st.floats(0.5, 300),
+)
+@settings(deadline=None)
+def test_one_agents_targets_never_bunch(node: str, keys: list[str], interval: float) -> None:
+    """Any two targets of an agent stay at least an eighth of their fair share apart."""
+    phases = sorted(p.phase for p in place_all(node, [target(k, interval) for k in keys]))
+
+    assert all(0 <= phase < interval for phase in phases)
+    gaps = [b - a for a, b in itertools.pairwise([*phases, phases[0] + interval])]
+    assert min(gaps) > interval / len(keys) / 8
+
+
+@given(prefix=NAMES, key=NAMES)
+@settings(max_examples=20, deadline=None)
+def test_one_target_over_many_nodes_never_bunches(prefix: str, key: str) -> None:
+    """A thousand agents that check the API server load each twentieth of the interval alike."""
+    others = [target(f"path_{n}") for n in range(3)]
+    slots: Counter[int] = Counter()
+    for n in range(1000):
+        *_, last = place_all(f"{prefix}{n}", [*others, target(key)])
+        slots[int(last.phase / 5.0 * 20)] += 1
+
+    assert max(slots.values()) < 100  # 50 expected; 7 standard deviations
+    assert min(slots[slot] for slot in range(20)) > 10
+
+
+def test_targets_of_different_intervals_stay_apart_too() -> None:
+    """Ticks every 5 s and every 15 s come as close as their phases are modulo 5 s."""
+    mixed = [target(f"a{n}", 5.0) for n in range(5)] + [target(f"b{n}", 15.0) for n in range(5)]
+    ticks = [
+        (p.phase + n * p.interval, index)
+        for index, p in enumerate(place_all("node-a", mixed))
+        for n in range(int(30 / p.interval))
+    ]
+
+    assert min(b - a for (a, _), (b, _) in itertools.pairwise(sorted(ticks))) > 5.0 / 10 / 8
+
+
+def test_unrelated_intervals_are_left_to_the_hash() -> None:
+    """Clocks of 5 s and 4.999 s meet wherever they start, so they do not push each other."""
+    alone = choose_phase("node-a", target("a"), [])
+    beside = choose_phase("node-a", target("a"), [Placed(alone, 4.999)])
+
+    assert beside == alone
+
+
+def test_in_a_crowd_hashes_alone_decide() -> None:
+    """Five hundred targets are placed without comparing each with all."""
+    phases = [p.phase for p in place_all("node-a", [target(f"{n}") for n in range(500)])]
+    slots = Counter(int(phase / 5.0 * 10) for phase in phases)
+
+    assert phases[CROWD + 1] == choose_phase("node-a", target(str(CROWD + 1)), [Placed(0, 5)] * 100)
+    assert max(slots.values()) < 100
+
+
+def test_phases_survive_a_restart() -> None:
+    """The same agent with the same targets checks them in the same order again."""
+    assert place_all("node-a", list(TARGETS)) == place_all("node-a", list(TARGETS))
+    assert place_all("node-a", list(TARGETS)) != place_all("node-b", list(TARGETS))

@@ -1,0 +1,282 @@
+"""What one check's spans become in the kubenurse_* metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from bridge_doubles import GOOD, OFFSETS, MeterRecorder, Script, checker, failure, provider, target
+from opentelemetry import trace
+
+from kubenurse_otel import semconv
+from kubenurse_otel.model import Phase
+from kubenurse_otel.semconv import MetricKind
+from kubenurse_otel.tracing.bridge import Bridge
+from kubenurse_otel.tracing.recording import ROWS, Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def recorder() -> Iterator[MeterRecorder]:
+    made = MeterRecorder()
+    yield made
+    made.shutdown()
+
+
+async def check(recorder: MeterRecorder, script: Script, **changes: Any) -> None:
+    """One check through the real instrumentation, SDK and bridge, without traces."""
+    tracer_provider = provider(Bridge(recorder))
+    made, transport = checker(tracer_provider)
+    transport.script = script
+    await made.check(target(**changes))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.attribute}-{row.metric.name}")
+def test_a_row_fills_its_metrics_labels(row: Any) -> None:
+    """Exactly the metric's labels come out, and a value goes to the right kind of instrument."""
+    labels = {"type"} & set(row.metric.labels)
+    assert labels | set(row.labels) | set(row.constants) == set(row.metric.labels)
+    counted = row.metric.kind is MetricKind.COUNTER
+    assert counted or row.take in {Take.VALUE, Take.POSITIVE}
+
+
+async def test_a_good_check_is_recorded_once(recorder: MeterRecorder) -> None:
+    """Every figure from its attribute, one observation an event, all labels in order."""
+    await check(recorder, Script())
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "200", "GET"): 1}
+    assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {("path_b",): (1, 0.004)}
+    assert recorder.points(semconv.HTTPCLIENT_TRACE_REQUEST_DURATION) == {
+        ("path_b", event): (1, offset) for event, offset in OFFSETS.items()
+    }
+    assert recorder.points(semconv.CHECK_PHASE_DURATION) == {
+        ("path_b", "connect"): (1, 0.001),
+        ("path_b", "request"): (1, 0.003),
+    }
+    assert recorder.points(semconv.NETWORK_ROUND_TRIP_TIME) == {("path_b",): (1, 0.0005)}
+    assert recorder.points(semconv.FAR_END_DURATION) == {("path_b",): (1, 0.0025)}
+    assert recorder.points(semconv.OWN_DELAY_TIME) == {("path_b",): (1, 0.002)}
+    assert recorder.points(semconv.RETRANSMITS) == {("path_b",): 0}
+    assert recorder.points(semconv.CHECKS_TIMED) == {("path_b", "kernel", "none"): 1}
+    for absent in (
+        semconv.ERRORS,
+        semconv.CHECK_FAILURES,
+        semconv.LOSS_DELAY,
+        semconv.LOSSY_CHECKS,
+    ):
+        assert recorder.points(absent) == {}
+
+
+async def test_every_check_counts(recorder: MeterRecorder) -> None:
+    """Three checks are three of everything, each type for itself."""
+    tracer_provider = provider(Bridge(recorder))
+    made, _ = checker(tracer_provider)
+    for key in ("path_b", "path_b", "path_c"):
+        await made.check(target(key))
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {
+        ("path_b", "200", "GET"): 2,
+        ("path_c", "200", "GET"): 1,
+    }
+    counts = {k: n for k, (n, _) in recorder.points(semconv.OWN_DELAY_TIME).items()}
+    assert counts == {("path_b",): 2, ("path_c",): 1}
+
+
+async def test_all_nine_events_and_all_phases(recorder: MeterRecorder) -> None:
+    """A check with DNS and TLS has four phases and nine events."""
+    offsets = {event: 0.001 * n for n, event in enumerate(semconv.EVENTS)}
+    phases = {semconv.PHASE_DNS: 0.001, semconv.PHASE_TLS: 0.002}
+
+    await check(recorder, Script(attributes=GOOD | phases, offsets=offsets))
+
+    assert set(recorder.points(semconv.CHECK_PHASE_DURATION)) == {
+        ("path_b", phase) for phase in ("dns", "connect", "tls", "request")
+    }
+    assert recorder.points(semconv.HTTPCLIENT_TRACE_REQUEST_DURATION) == {
+        ("path_b", event): (1, offset) for event, offset in offsets.items()
+    }
+
+
+async def test_a_failed_connect_is_counted_once(recorder: MeterRecorder) -> None:
+    """The events before it are recorded, the failing one is not, and there is no duration."""
+    attributes = {semconv.OWN_DELAY: 0.001, semconv.TIMING_SOURCE: "user"}
+    attributes[semconv.TIMING_FALLBACK_REASON] = "no_tcp_info"
+
+    await check(
+        recorder,
+        Script(
+            attributes=attributes,
+            offsets={"connect_start": 0.001},
+            failure=failure(),
+            raises=httpx.ConnectError,
+        ),
+    )
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {
+        ("path_b", "round_trip_error", "GET"): 1
+    }
+    assert recorder.points(semconv.ERRORS) == {("path_b", "connect_done"): 1}
+    assert recorder.points(semconv.CHECK_FAILURES) == {
+        ("path_b", "connection_refused", "connect"): 1
+    }
+    assert recorder.points(semconv.HTTPCLIENT_TRACE_REQUEST_DURATION) == {
+        ("path_b", "connect_start"): (1, 0.001)
+    }
+    assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
+    assert recorder.points(semconv.CHECKS_TIMED) == {("path_b", "user", "no_tcp_info"): 1}
+
+
+async def test_a_bad_status_has_a_duration_and_an_error(recorder: MeterRecorder) -> None:
+    """A response came: its time counts, and so does its status."""
+    await check(recorder, Script(status=503))
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "503", "GET"): 1}
+    assert recorder.points(semconv.ERRORS) == {("path_b", "status_code_503"): 1}
+    assert recorder.points(semconv.CHECK_FAILURES) == {("path_b", "http_status", "status"): 1}
+    assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {("path_b",): (1, 0.004)}
+
+
+async def test_a_body_that_fails_after_a_200_is_an_error_without_duration(
+    recorder: MeterRecorder,
+) -> None:
+    """It is a round_trip_error in both of kubenurse's counters."""
+    attributes = {name: value for name, value in GOOD.items() if name != semconv.DURATION}
+    found = failure("connection_closed_early", Phase.RECEIVE, "round_trip_error")
+
+    await check(recorder, Script(attributes=attributes, failure=found, raises=httpx.ReadError))
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {
+        ("path_b", "round_trip_error", "GET"): 1
+    }
+    assert recorder.points(semconv.ERRORS) == {("path_b", "round_trip_error"): 1}
+    assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
+
+
+@pytest.mark.parametrize("direction", ["out", "in", "both", "unknown"])
+async def test_a_check_that_lost_time_counts_once_whatever_its_direction(
+    recorder: MeterRecorder, direction: str
+) -> None:
+    """Both ways, too: a sum over direction is the number of such checks."""
+    attributes = GOOD | {semconv.LOSS: 0.4, semconv.LOSS_DIRECTION: direction}
+    attributes |= {semconv.LOSS_OUT: 0.2, semconv.LOSS_IN: 0.2}
+    await check(recorder, Script(attributes=attributes))
+    assert recorder.points(semconv.LOSSY_CHECKS) == {("path_b", direction): 1}
+    assert recorder.points(semconv.LOSS_DELAY) == {("path_b", direction): (1, 0.4)}
+
+
+KERNEL_ONLY = {semconv.CHECK_PHASE_DURATION.name, semconv.EGRESS_DELAY.name}
+NETWORK_ONLY = {
+    semconv.NETWORK_ROUND_TRIP_TIME.name,
+    semconv.FAR_END_DURATION.name,
+    semconv.LOSS_DELAY.name,
+    semconv.LOSSY_CHECKS.name,
+}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "missing"),
+    [
+        ({}, set()),
+        ({semconv.TIMING_SOURCE: "user"}, KERNEL_ONLY | NETWORK_ONLY),
+        ({semconv.INTERCEPTED: True}, NETWORK_ONLY),
+        ({semconv.INTERCEPTED: False}, set()),
+        ({semconv.LOSS: 0.0}, {semconv.LOSS_DELAY.name, semconv.LOSSY_CHECKS.name}),
+    ],
+)
+async def test_network_figures_need_the_kernel_and_the_target_itself(
+    recorder: MeterRecorder, attributes: dict[str, Any], missing: set[str]
+) -> None:
+    """The fallback's and an interceptor's figures stay out of the network's histograms."""
+    await check(recorder, Script(attributes=GOOD | {semconv.LOSS: 0.2} | attributes))
+
+    everything = {row.metric.name for row in ROWS} | {
+        semconv.HTTPCLIENT_TRACE_REQUEST_DURATION.name
+    }
+    unconcerned = {
+        semconv.ERRORS.name,
+        semconv.CHECK_FAILURES.name,
+        semconv.ADDRESS_FAILURES_COUNT.name,
+    }
+    if not attributes.get(semconv.INTERCEPTED):
+        unconcerned.add(semconv.INTERCEPTED_CHECKS.name)
+    assert recorder.names() == everything - unconcerned - missing
+
+
+async def test_a_connect_to_an_interceptor_is_no_figure_of_the_path(
+    recorder: MeterRecorder,
+) -> None:
+    """TCP's handshake with a proxy tells nothing of the way to the target."""
+    split = {semconv.PHASE_CONNECT: 0.001, semconv.PHASE_REQUEST: 0.002}
+    await check(recorder, Script(attributes=GOOD | split | {semconv.INTERCEPTED: True}))
+
+    phases = {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)}
+    assert "request" in phases
+    assert "connect" not in phases
+    assert recorder.points(semconv.INTERCEPTED_CHECKS) == {("path_b",): 1}
+
+
+async def test_what_another_node_answers_is_no_figure_of_the_network(
+    recorder: MeterRecorder,
+) -> None:
+    """It counts as one failure and has kubenurse's duration; the way to the node was not taken."""
+    await check(recorder, Script(answering_node="c"))
+
+    assert not recorder.names() & NETWORK_ONLY
+    assert {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)} == {"request"}
+    assert recorder.points(semconv.CHECK_FAILURES) == {("path_b", "wrong_peer", "status"): 1}
+    assert recorder.points(semconv.ERRORS) == {("path_b", "round_trip_error"): 1}
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "200", "GET"): 1}
+
+
+async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecorder) -> None:
+    """Each failed address by its family, each segment that was sent again."""
+    attributes = {
+        semconv.ADDRESS_FAILURES: ("ipv6", "ipv4", "ipv6"),
+        semconv.TCP_RETRANSMITS: 3,
+    }
+
+    await check(recorder, Script(attributes=GOOD | attributes))
+
+    assert recorder.points(semconv.ADDRESS_FAILURES_COUNT) == {
+        ("path_b", "ipv6"): 2,
+        ("path_b", "ipv4"): 1,
+    }
+    assert recorder.points(semconv.RETRANSMITS) == {("path_b",): 3}
+
+
+async def test_only_known_events_count_and_each_once(recorder: MeterRecorder) -> None:
+    """An event of another name, without an offset, or for the second time is not recorded."""
+
+    async def more(_request: httpx.Request) -> None:
+        span = trace.get_current_span()
+        span.add_event("dns_done", {semconv.OFFSET: 0.5})
+        span.add_event("dns_done", {semconv.OFFSET: 0.7})
+        span.add_event("dns_start")
+        span.add_event("connect_done", {semconv.OFFSET: "soon"})
+        span.add_event("tea_time", {semconv.OFFSET: 0.5})
+
+    await check(recorder, Script(offsets={}, before=more))
+
+    assert recorder.points(semconv.HTTPCLIENT_TRACE_REQUEST_DURATION) == {
+        ("path_b", "dns_done"): (1, 0.5)
+    }
+
+
+async def test_two_addresses_of_a_node_share_a_type(recorder: MeterRecorder) -> None:
+    """The label is the target's type, not its key."""
+    await check(recorder, Script(), key="path_b ipv6", type="path_b")
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "200", "GET"): 1}
+
+
+async def test_a_figure_of_the_wrong_type_is_left_out(recorder: MeterRecorder) -> None:
+    """The table takes numbers only."""
+    attributes = {semconv.DURATION: "long", semconv.ADDRESS_FAILURES: 5}
+
+    await check(recorder, Script(attributes=GOOD | attributes))
+
+    assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
+    assert recorder.points(semconv.ADDRESS_FAILURES_COUNT) == {}
