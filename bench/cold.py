@@ -14,17 +14,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-import httpx
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from bench.network import ROOT, BenchError, stop
 from bench.tables import Table, number
 from kubenurse_otel.config import TrustConfig
-from kubenurse_otel.model import PROBE, Probe, Target, TargetKind
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.model import Target, TargetKind, Url
+from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
-from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -69,12 +69,12 @@ async def _rows(port: int) -> list[tuple[str, ...]]:
         key="bench",
         type="bench",
         kind=TargetKind.PATH,
-        url=f"http://{ADDRESS}:{port}/alwayshappy",
+        url=Url.of("http", ADDRESS, port, "/alwayshappy"),
         interval_seconds=1,
         timeout_seconds=5,
         answered_by_agent=True,
     )
-    transport = KernelTimedTransport(trust=TrustStore(TrustConfig()), tracer_provider=None)
+    prober = Prober(trust=TrustStore(TrustConfig()))
     loop = asyncio.get_running_loop()
 
     async def bare() -> None:
@@ -85,20 +85,19 @@ async def _rows(port: int) -> list[tuple[str, ...]]:
             await loop.sock_recv(sock, 65536)
 
     async def alone() -> None:
-        request = httpx.Request("GET", target.url, extensions={PROBE: Probe(target)})
-        await transport.handle_async_request(request)
+        await prober.probe(target)
 
     def checking(provider: TracerProvider | NoOpTracerProvider) -> Callable[[], Awaitable[object]]:
-        checker = Checker(instrumented(transport, provider), provider.get_tracer("bench"))
+        checker = Checker(InstrumentedProber(prober, provider), provider.get_tracer("bench"))
         return lambda: checker.check(target)
 
     rows = [
         await _row("a bare asyncio socket", bare),
-        await _row("our transport", alone),
+        await _row("our prober", alone),
         await _row("a check, no-op tracer", checking(NoOpTracerProvider())),
         await _row("a check, SDK spans", checking(TracerProvider(shutdown_on_exit=False))),
     ]
-    await transport.aclose()
+    prober.close()
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Our transport alone as a prober: checks one URL again and again, one JSON line a check.
+"""Our prober alone: checks one URL again and again, one JSON line a check.
 
 Beside the figures that it reports stand those of user-space marks, made from the same exchange:
 its marks as they would be on a kernel without time stamps.
@@ -12,84 +12,57 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import httpx
-from opentelemetry.trace import NoOpTracerProvider
+from typing import Any
 
 from kubenurse_otel.config import TrustConfig
-from kubenurse_otel.model import PROBE, Probe, Target, TargetKind
+from kubenurse_otel.config.urls import parse_url
+from kubenurse_otel.model import Target, TargetKind
 from kubenurse_otel.probe import phases
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
-
-if TYPE_CHECKING:
-    from kubenurse_otel.probe.marks import Marks
-
-
-class _Listening:
-    """Keeps the marks of the exchange that was measured last."""
-
-    def __init__(self) -> None:
-        self._measure = phases.measure
-        self.marks: Marks | None = None
-
-    def __call__(self, marks: Marks) -> phases.Timeline:
-        self.marks = marks
-        return self._measure(marks)
-
-    def by_user_space(self) -> phases.Timeline:
-        assert self.marks is not None
-        return self._measure(replace(self.marks, timestamps_enabled=False))
 
 
 async def _probe(arguments: argparse.Namespace) -> None:
-    listening = _Listening()
-    phases.measure = listening  # marks are nobody else's business
-    trust = TrustStore(TrustConfig(ca_file=arguments.ca))
-    transport = KernelTimedTransport(trust=trust, tracer_provider=NoOpTracerProvider())
+    prober = Prober(trust=TrustStore(TrustConfig(ca_file=arguments.ca)))
     target = Target(
         key="bench",
         type="bench",
         kind=TargetKind.PATH,
-        url=arguments.url,
+        url=parse_url(arguments.url),
         interval_seconds=1,
         timeout_seconds=arguments.timeout,
         answered_by_agent=True,
     )
     for _ in range(arguments.count):
         await asyncio.sleep(arguments.pause)
-        print(json.dumps(await _check(transport, target, listening)), flush=True)
-    await transport.aclose()
+        print(json.dumps(await _check(prober, target)), flush=True)
+    prober.close()
 
 
-async def _check(
-    transport: KernelTimedTransport, target: Target, listening: _Listening
-) -> dict[str, Any]:
-    probe = Probe(target)
-    request = httpx.Request("GET", target.url, extensions={PROBE: probe})
+async def _check(prober: Prober, target: Target) -> dict[str, Any]:
     started_ns = time.time_ns()
     before = time.perf_counter_ns()
-    try:
-        await transport.handle_async_request(request)
-    except httpx.TransportError as error:
-        return {"started_ns": started_ns, "ended_ns": time.time_ns(), "error": str(error)}
+    probed = await prober.probe(target)
     outer_ns = time.perf_counter_ns() - before
-    measured = probe.measurement
-    assert measured is not None
+    if probed.failure is not None:
+        return {
+            "started_ns": started_ns,
+            "ended_ns": time.time_ns(),
+            "error": probed.failure.message,
+        }
+    measured, connected = probed.measurement, probed.marks.info_at_connect
+    by_user_space = phases.measure(replace(probed.marks, timestamps_enabled=False))
     return {
         "started_ns": started_ns,
         "ended_ns": time.time_ns(),
         "outer": outer_ns / 1e9,
         "kernel": asdict(measured.split),
-        "user": asdict(listening.by_user_space().split),
+        "user": asdict(by_user_space.split),
         "source": measured.timing_source.value,
         "reason": measured.fallback_reason.value,
         "round_trip_source": measured.round_trip_source,
         "retransmits": measured.retransmits,
-        "last_ack_ms": None
-        if listening.marks is None or listening.marks.info_at_connect is None
-        else listening.marks.info_at_connect.last_ack_received_ms,
+        "last_ack_ms": None if connected is None else connected.last_ack_received_ms,
     }
 
 

@@ -1,6 +1,6 @@
 """The agent: every part built once, joined in the direction of the data, stopped in order.
 
-config -> discovery -> targets -> schedule -> check -> transport -> ended spans -> bridge ->
+config -> discovery -> plan -> check -> probe -> ended spans -> bridge ->
 telemetry. Only this module knows more than one of them.
 """
 
@@ -20,14 +20,15 @@ from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from kubenurse_otel import __version__, errors, log_writer, semconv, unhandled
+from kubenurse_otel import __version__, log_writer, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.log import OutcomeLog
-from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.first_checks import Publication
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import Plan, plan
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe import verdict
+from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.process.garbage import Garbage
 from kubenurse_otel.process.loop_lag import LoopLag
@@ -38,7 +39,8 @@ from kubenurse_otel.state.results import Results
 from kubenurse_otel.telemetry.gauges import state_gauges
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.tracing.bridge import Bridge
-from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler, KeepPolicy, ServerSampler
 from kubenurse_otel.tracing.server_spans import ServerSpanProcessor
 from kubenurse_otel.unhandled import Part
@@ -106,13 +108,9 @@ class App:
 
         # A check: one Target -> one exchange -> one CheckResult.
         self._trust = TrustStore(config.trust)
-        self._transport = KernelTimedTransport(
-            trust=self._trust,
-            tracer_provider=tracing if traced else None,
-        )
-        self._instrumented = instrumented(self._transport, tracing)
+        self._prober = Prober(trust=self._trust)
         self._checker = Checker(
-            self._instrumented,
+            InstrumentedProber(self._prober, tracing, sub_spans=traced),
             tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),
         )
 
@@ -206,7 +204,7 @@ class App:
         await asyncio.sleep(answering)
         for task in background:
             task.cancel()
-        await self._instrumented.aclose()
+        self._prober.close()
         await asyncio.to_thread(self._telemetry.shutdown, FLUSH_SECONDS)
         await self._server.stop()
 
@@ -230,7 +228,7 @@ class App:
         self._results.set_targets(wanted.targets, wanted.skipped)
         self._outcomes.retain(keys)
         self._bridge.set_current(keys)
-        self._transport.retain(wanted.targets)
+        self._prober.retain(wanted.targets)
         self._telemetry.set_current_types(frozenset(target.type for target in wanted.targets))
         self._set_schedule()
 
@@ -248,12 +246,7 @@ class App:
             )
         except Exception as error:  # noqa: BLE001 - the edge of one check: its spans and metrics, here
             unhandled.caught(Part.CHECK, error, about=target.key)
-            result = CheckResult(
-                target=target,
-                outcome=Outcome.FAILED,
-                started_at=started_at,
-                failure=errors.unhandled_failure(error, target=target.url),
-            )
+            result = verdict.bug(error, target, started_at)
         self._results.record(result)
         self._outcomes.tell(result)
         if result.outcome is Outcome.FAILED and target.neighbour is not None:

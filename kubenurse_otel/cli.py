@@ -24,6 +24,8 @@ from kubenurse_otel.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kubenurse_otel.model import Url
+
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -104,8 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check URLs once and show where the time went",
-        description="Checks each URL once, with the agent's own transport. Exit code 1 if one "
-        "of them failed.",
+        description="Checks each URL once, as the agent does. Exit code 1 if one of them failed.",
     )
     check.add_argument("urls", nargs="+", metavar="URL", type=_url)
     check.add_argument("--json", action="store_true", help="one JSON object a URL, a line each")
@@ -128,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _url(text: str) -> str:
+def _url(text: str) -> Url:
     try:
-        return parse_url(text).text
+        return parse_url(text)
     except InvalidTextError as error:
         raise argparse.ArgumentTypeError(
             f"{hidden(text)!r} is no http:// or https:// URL that can be asked, wants one {error}"

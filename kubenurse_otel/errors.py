@@ -1,6 +1,6 @@
 """Why a check is bad: exceptions and statuses -> a bounded error.type, and a sentence.
 
-Owns the one ordered table and the exceptions that the transport raises where Python has none.
+Owns the one ordered table and the exceptions that the probe raises where Python has none.
 Does not decide what is tried or when; imports ssl and socket for their exceptions and codes only.
 """
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Failure, Phase
@@ -366,7 +365,7 @@ def failure(
 ) -> Failure:
     """Say what ``error`` in ``phase`` means.
 
-    ``target`` is a URL or host:port; only host and port are shown. ``is_proxy``: it is the proxy on
+    ``target`` is host:port, as people write it. ``is_proxy``: it is the proxy on
     the way, whose address the reader does not find among the targets. ``writing``: the request was
     not all sent. ``elapsed_seconds``: how long the step took (a look-up needs it, see RULES).
     ``retransmits``: segments that were sent again, which the message of a time-out tells (None:
@@ -379,7 +378,7 @@ def failure(
         event=_event(phase, writing=writing),
         message=_sentence(
             _UNSENT.get(type(error), SENTENCES[error_type]),
-            f"the proxy {where(target)}" if is_proxy else where(target),
+            f"the proxy {target}" if is_proxy else target,
             detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
         ),
@@ -395,7 +394,7 @@ def status_failure(status_code: int, *, target: str) -> Failure:
         error_type=ErrorType.HTTP_STATUS,
         phase=Phase.STATUS,
         event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
-        message=sentence.format(target=where(target), detail=f"status {status_code}"),
+        message=sentence.format(target=target, detail=f"status {status_code}"),
     )
 
 
@@ -406,7 +405,7 @@ def wrong_peer_failure(*, expected: str, answered: str, target: str) -> Failure:
         phase=Phase.STATUS,
         event=semconv.EVENT_ROUND_TRIP_ERROR,
         message=SENTENCES[ErrorType.WRONG_PEER].format(
-            target=where(target), detail=f"expected node {expected}, answered node {answered}"
+            target=target, detail=f"expected node {expected}, answered node {answered}"
         ),
     )
 
@@ -419,7 +418,7 @@ def unhandled_failure(error: Exception, *, target: str) -> Failure:
         event=semconv.EVENT_ROUND_TRIP_ERROR,
         message=_sentence(
             SENTENCES[ErrorType.UNHANDLED_EXCEPTION],
-            where(target),
+            target,
             detail=type(error).__name__,
             doing="",
         ),
@@ -451,20 +450,6 @@ def code(error: BaseException) -> int | None:
     return error.errno if isinstance(error, OSError) else None
 
 
-def where(target: str) -> str:
-    """host:port of a URL, of host:port or of an address: no user, path or query string."""
-    if target.count(":") > 1 and "[" not in target and "//" not in target:
-        target = f"[{target}]"  # a bare IPv6 address
-    try:
-        parts = urlsplit(target if "://" in target else f"//{target}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "an address that cannot be read"
-    port = port or {"http": 80, "https": 443}.get(parts.scheme)
-    host = f"[{host}]" if ":" in host else host
-    return (f"{host}:{port}" if port else host)[:_MAX_TARGET_CHARACTERS]
-
-
 def _event(phase: Phase, *, writing: bool) -> str:
     if phase is Phase.REQUEST and writing:
         return semconv.EVENT_WROTE_REQUEST
@@ -473,7 +458,7 @@ def _event(phase: Phase, *, writing: bool) -> str:
 
 def _sentence(sentence: str, target: str, *, detail: str, doing: str) -> str:
     detail = f" ({detail[:_MAX_DETAIL_CHARACTERS]})" if detail else ""
-    return sentence.format(target=target, detail=detail, doing=doing)
+    return sentence.format(target=target[:_MAX_TARGET_CHARACTERS], detail=detail, doing=doing)
 
 
 def _detail(error: BaseException, retransmits: int | None) -> str:

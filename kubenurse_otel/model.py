@@ -1,15 +1,18 @@
 """The shared vocabulary: what crosses from one stage to the next.
 
 Owns the frozen records and enums that every stage may name, and nothing that acts.
-Imports the standard library only; telemetry names live in semconv.py, errors in errors.py.
+Telemetry names live in semconv.py, errors in errors.py.
 All durations are seconds (float) unless the name ends in ``_ns``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
+
+from kubenurse_otel.text import bracketed, host_port
 
 
 class TargetKind(StrEnum):
@@ -33,7 +36,7 @@ class Trust(StrEnum):
 
 
 class Auth(StrEnum):
-    """What the transport adds to prove who asks; never part of a Target's headers."""
+    """What the probe adds to prove who asks; never part of a Target's headers."""
 
     NONE = "none"
     SERVICE_ACCOUNT_TOKEN = "service_account_token"  # noqa: S105 - the kind of credential, not one
@@ -147,6 +150,57 @@ class Neighbourhood:
     listed_at: float | None = None
 
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Url:
+    """An http or https URL in its parts, made by config/urls.py or by ``of``; never parsed again.
+
+    ``host`` has no brackets and no capitals. ``request_target`` is path and query as they are sent
+    (origin form, RFC 9112 section 3.2.1). ``text`` is the whole as a person wrote it, IPv6
+    addresses in brackets.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    """The scheme's default where the text has none."""
+    request_target: str
+    text: str
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: int, path: str) -> Self:
+        """Return the URL of these; ``path`` begins with a slash and needs no encoding."""
+        host = host.strip("[]").lower()
+        text = f"{scheme}://{host_port(host, port)}{path}"
+        return cls(scheme=scheme, host=host, port=port, request_target=path, text=text)
+
+    def below(self, path: str) -> Self:
+        """Return the URL with ``path`` appended; for a base without a query."""
+        base = self.request_target.rstrip("/")
+        return replace(self, request_target=base + path, text=self.text.rstrip("/") + path)
+
+    @property
+    def shown(self) -> str:
+        """The text with ``?...`` for its query, where people put secrets."""
+        shown, asks, _ = self.text.partition("?")
+        return f"{shown}?..." if asks else shown
+
+    @property
+    def host_port(self) -> str:
+        """Where it leads, as people write it."""
+        return host_port(self.host, self.port)
+
+    @property
+    def authority(self) -> str:
+        """The Host header's value: without the scheme's default port (RFC 9110 section 4.2)."""
+        return bracketed(self.host) if self.port == DEFAULT_PORTS[self.scheme] else self.host_port
+
+    def __str__(self) -> str:
+        return self.shown
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
     """An HTTP proxy to go through; ``scheme`` is how it is spoken to itself (http or https)."""
@@ -160,7 +214,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One thing to check, complete: the transport needs nothing else to know how.
+    """One thing to check, complete: the probe needs nothing else to know how.
 
     ``key`` is unique among targets; ``type`` is the metrics' label (two address families of one
     node share it). ``expect`` is the inclusive range of good status codes.
@@ -169,7 +223,7 @@ class Target:
     key: str
     type: str
     kind: TargetKind
-    url: str
+    url: Url
     interval_seconds: float
     timeout_seconds: float
     expect: tuple[int, int] = (200, 200)
@@ -261,7 +315,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What the transport measured of one exchange, whether it succeeded or not."""
+    """What was measured of one exchange, whether it succeeded or not."""
 
     split: Split
     offsets: tuple[tuple[str, float], ...] = ()
@@ -289,22 +343,6 @@ class Measurement:
     """notAfter of the far end's certificate, Unix seconds."""
     answering_node: str = ""
     intercepted: bool = False
-
-
-@dataclass(slots=True)
-class Probe:
-    """What check.py hands down to the transport, and where the transport leaves its findings.
-
-    Travels in ``httpx.Request.extensions[PROBE]`` past the instrumentation, so that neither
-    side needs the other's module. One Probe belongs to one check.
-    """
-
-    target: Target
-    measurement: Measurement | None = None
-    failure: Failure | None = None
-
-
-PROBE = "kubenurse.probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
 
 # --- span names: few, never a node's or a host's ------------------------------------------------
 
@@ -329,6 +334,29 @@ class Metric:
     help: str
     family: MetricFamily = MetricFamily.OWN
     bounds: tuple[float, ...] = ()
+
+
+class Recorder(Protocol):
+    """The instruments, by Metric. ``attributes`` are the metric's labels.
+
+    Without a ``context`` an observation makes no exemplar, whatever span is current.
+    """
+
+    def add(
+        self,
+        metric: Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None: ...
+
+    def record(
+        self,
+        metric: Metric,
+        value: float,
+        attributes: Mapping[str, str],
+        context: Context | None = None,
+    ) -> None: ...
 
 
 DEFAULT_BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

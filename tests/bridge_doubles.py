@@ -1,13 +1,11 @@
-"""What the tests of check, bridge and sampling share: a scripted transport, real SDK providers."""
+"""What the tests of check, bridge and sampling share: a scripted prober, real SDK providers."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -15,7 +13,6 @@ from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import (
-    PROBE,
     Failure,
     Measurement,
     Neighbour,
@@ -23,12 +20,19 @@ from kubenurse_otel.model import (
     Split,
     Target,
     TargetKind,
+    Url,
 )
-from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.probe import phases
+from kubenurse_otel.probe.exchange import Reply
+from kubenurse_otel.probe.kernel import read_clocks
+from kubenurse_otel.probe.marks import Marks
+from kubenurse_otel.probe.prober import Probed
+from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -42,19 +46,26 @@ OFFSETS = {
 }
 """What a check of an IP address over plain HTTP reaches."""
 
-GOOD: dict[str, Any] = {
-    semconv.DURATION: 0.004,
-    semconv.PHASE_CONNECT: 0.001,
-    semconv.PHASE_REQUEST: 0.003,
-    semconv.NETWORK_ROUND_TRIP: 0.0005,
-    semconv.FAR_END: 0.0025,
-    semconv.EGRESS: 0.000002,
-    semconv.LOSS: 0.0,
-    semconv.OWN_DELAY: 0.002,
-    semconv.TIMING_SOURCE: "kernel",
-    semconv.TCP_RETRANSMITS: 0,
-}
-"""What the transport says of a good check (beside its type)."""
+_GOOD: Final = Measurement(
+    split=Split(
+        connect=0.001,
+        request=0.003,
+        network_round_trip=0.0005,
+        far_end=0.0025,
+        egress=0.000002,
+        loss=0.0,
+        own_delay=0.002,
+    ),
+    status_code=200,
+    peer_address="10.0.0.7",
+    retransmits=0,
+)
+
+
+def measured(*, split: Mapping[str, float] | None = None, **changes: Any) -> Measurement:
+    """What is measured in a good check, but for these; 4 ms in all."""
+    return replace(_GOOD, split=replace(_GOOD.split, **split or {}), **changes)
+
 
 MESSAGE = "10.0.0.7:8080 refused the connection: nothing listens on that port there"
 
@@ -71,7 +82,7 @@ def target(key: str = "path_b", **changes: Any) -> Target:
     fields: dict[str, Any] = {
         "type": key,
         "kind": TargetKind.PATH,
-        "url": "http://10.0.0.7:8080/alwayshappy",
+        "url": Url.of("http", "10.0.0.7", 8080, "/alwayshappy"),
         "interval_seconds": 5.0,
         "timeout_seconds": 5.0,
         "propagate": True,
@@ -80,56 +91,64 @@ def target(key: str = "path_b", **changes: Any) -> Target:
     return Target(key=key, **(fields | changes))
 
 
+@dataclass(frozen=True)
+class Asked:
+    target: Target
+    propagation: dict[str, str]
+
+
 @dataclass
 class Script:
     """What the next exchanges do. Without ``raises`` an answer comes."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=lambda: dict(GOOD))
+    measurement: Measurement = _GOOD
     offsets: dict[str, float] = field(default_factory=lambda: dict(OFFSETS))
     failure: Failure | None = None
-    answering_node: str = ""
     raises: type[Exception] | None = None
     sub_spans: int = 2
-    before: Callable[[httpx.Request], Any] | None = None
+    before: Callable[[Asked], Any] | None = None
     """Awaited in the middle of the exchange."""
 
 
-class ScriptedTransport(httpx.AsyncBaseTransport):
-    """In the place of KernelTimedTransport: fills the Probe and the CLIENT span as it does."""
+class ScriptedProber:
+    """In the place of probe.Prober: returns what the script says, and asks nobody."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self.script = Script()
-        self.requests: list[httpx.Request] = []
-        self._tracer = provider.get_tracer("scripted transport")
+        self.asked: list[Asked] = []
+        self._tracer = provider.get_tracer("scripted prober")
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        script, probe = self.script, request.extensions[PROBE]
-        self.requests.append(request)
-        span = trace.get_current_span()
+    async def probe(self, target: Target, *, propagation: Iterable[tuple[bytes, bytes]]) -> Probed:
+        script = self.script
+        headers = {name.decode(): value.decode() for name, value in propagation}
+        self.asked.append(Asked(target, headers))
         for _ in range(script.sub_spans):
             self._tracer.start_span(semconv.SPAN_SOCKET_CONNECT).end()
         if script.before is not None:
-            await script.before(request)
-        probe.measurement = Measurement(
-            split=Split(), status_code=script.status, answering_node=script.answering_node
-        )
-        probe.failure = script.failure
-        span.set_attributes({semconv.TYPE: probe.target.type, **script.attributes})
-        for name, offset in script.offsets.items():
-            span.add_event(name, {semconv.OFFSET: offset})
-        if script.failure is not None:
-            span.set_attributes(
-                {
-                    semconv.FAILURE_ERROR_TYPE: script.failure.error_type,
-                    semconv.FAILURE_MESSAGE: script.failure.message,
-                }
-            )
+            await script.before(self.asked[-1])
         if script.raises is not None:
-            raise script.raises(f"cannot reach {request.url}")
-        return httpx.Response(
-            script.status, headers=script.headers, stream=httpx.ByteStream(b"not gzip")
+            raise script.raises(f"cannot reach {target.url}")
+        now = read_clocks()
+        marks = Marks(started=now, ended=now)
+        reply = Reply(
+            script.status,
+            b"HTTP/1.1",
+            [(name.lower().encode(), value.encode()) for name, value in script.headers.items()],
+            reusable=False,
+        )
+        return Probed(
+            target=target,
+            measurement=script.measurement,
+            failure=script.failure,
+            reply=None if script.failure else reply,
+            marks=marks,
+            timeline=replace(
+                phases.measure(marks),
+                offsets=tuple(script.offsets.items()),
+                event_times_ns=(now.monotonic_ns,) * len(script.offsets),
+            ),
         )
 
 
@@ -252,7 +271,7 @@ def provider(*processors: SpanProcessor, ratio: float = 0.0, **changes: Any) -> 
     return made
 
 
-def checker(tracer_provider: TracerProvider) -> tuple[Checker, ScriptedTransport]:
-    transport = ScriptedTransport(tracer_provider)
-    made = Checker(instrumented(transport, tracer_provider), tracer_provider.get_tracer("tests"))
-    return made, transport
+def checker(tracer_provider: TracerProvider) -> tuple[Checker, ScriptedProber]:
+    prober = ScriptedProber(tracer_provider)
+    made = Checker(InstrumentedProber(prober, tracer_provider), tracer_provider.get_tracer("tests"))
+    return made, prober

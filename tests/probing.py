@@ -1,4 +1,4 @@
-"""Asks as the agent does (httpx, the instrumentation, our transport), keeps all that came of it."""
+"""Asks as the agent does (httpx, the instrumentation, our prober), keeps all that came of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,12 +17,14 @@ from opentelemetry.trace import Span, SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import PROBE, Auth, Measurement, Probe, Target, TargetKind, Trust
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.model import Auth, Measurement, Target, TargetKind, Trust, Url
+from kubenurse_otel.probe import prober
+from kubenurse_otel.probe.prober import Probed
 from kubenurse_otel.probe.resolve import Answer
 from kubenurse_otel.probe.trust import TrustStore
-from kubenurse_otel.tracing import check
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,17 +50,13 @@ class FakeResolver:
 class Checked:
     """What came of one request. ``spans`` are those that ended, in that order."""
 
-    request: httpx.Request
-    response: httpx.Response | None
-    error: httpx.HTTPError | None
-    probe: Probe
+    probe: Probed
     spans: tuple[ReadableSpan, ...]
     elapsed: float
     """Seconds that the caller waited."""
 
     @property
     def measured(self) -> Measurement:
-        assert self.probe.measurement is not None
         return self.probe.measurement
 
     @property
@@ -75,6 +72,11 @@ class Checked:
     def events(self) -> list[str]:
         """The httptrace events on the CLIENT span."""
         return [event.name for event in self.client_span.events if event.name in semconv.EVENTS]
+
+    @property
+    def raised(self) -> str:
+        """The exception of httpx that the instrumentation saw; empty: none."""
+        return str(self.attributes.get("error.type", ""))
 
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.spans if span.name == name]
@@ -94,8 +96,7 @@ class Prober:
         token_file: Path | None = None,
         insecure: bool = False,
         names: Mapping[str, Sequence[str] | Exception] | None = None,
-        follow_redirects: bool = False,
-        **transport: Any,
+        **options: Any,
     ) -> None:
         defaults = TrustConfig()
         config = TrustConfig(
@@ -107,57 +108,36 @@ class Prober:
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self._tracer = self.provider.get_tracer("tests")
-        transport.setdefault("trust", TrustStore(config))
+        options.setdefault("trust", TrustStore(config))
         if names is not None:
-            transport["resolve"] = FakeResolver(names)
-        self.transport = KernelTimedTransport(tracer_provider=self.provider, **transport)
-        self._instrumented = check.instrumented(self.transport, self.provider)
-        # What the product never makes: a client that goes where a redirect says.
-        self._follower = (
-            httpx.AsyncClient(transport=self._instrumented, follow_redirects=True, timeout=None)
-            if follow_redirects
-            else None
-        )
+            options["resolve"] = FakeResolver(names)
+        self.prober = prober.Prober(**options)
+        self.instrumented = InstrumentedProber(self.prober, self.provider)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._instrumented.aclose()
+        self.prober.close()
         self.provider.shutdown()
 
     async def check(
-        self, url: str, *, timeout_seconds: float = 10.0, request_url: str = "", **target: Any
+        self, url: str | Url, *, timeout_seconds: float = 10.0, **target: Any
     ) -> Checked:
-        """Check ``url`` as an extra check (or what ``target`` says); never raises for the network.
-
-        ``request_url`` is asked instead of the target's own, as only a bug would.
-        """
+        """Check ``url`` as an extra check, or as ``target`` says; raises nothing for it."""
         fields: dict[str, Any] = {
             "key": "extra",
             "type": "extra",
             "kind": TargetKind.EXTRA,
             "interval_seconds": 5.0,
+            "url": parse_url(url) if isinstance(url, str) else url,
+            "timeout_seconds": timeout_seconds,
         }
-        probe = Probe(
-            Target(url=url, timeout_seconds=timeout_seconds, **{**fields, **target}),
-        )
-        response: httpx.Response | None = None
-        error: httpx.HTTPError | None = None
         started = time.perf_counter()
-        request = check.make_request(probe)
-        if request_url:
-            request = httpx.Request("GET", request_url, extensions={PROBE: probe})
         with self._tracer.start_as_current_span("check", context=Context()) as root:
-            try:
-                if self._follower is not None:
-                    response = await self._follower.send(request)
-                else:
-                    response = await self._instrumented.handle_async_request(request)
-            except httpx.HTTPError as raised:
-                error = raised
+            probed = await self.instrumented.probe(Target(**{**fields, **target}))
         elapsed = time.perf_counter() - started
-        return Checked(request, response, error, probe, self._take_spans(root), elapsed)
+        return Checked(probed, self._take_spans(root), elapsed)
 
     def _take_spans(self, root: Span) -> tuple[ReadableSpan, ...]:
         """The ended spans of one trace; checks run at the same time."""

@@ -1,27 +1,28 @@
-"""One-off checks of given URLs: the agent's own transport, without agent and without telemetry."""
+"""One-off checks of given URLs: the agent's own prober, without agent and without telemetry."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import NoOpTracerProvider
-
-from kubenurse_otel.model import CheckResult, Target, TargetKind
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel import unhandled
+from kubenurse_otel.model import CheckResult, Target, TargetKind, Url
+from kubenurse_otel.probe import verdict
+from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
-from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import TrustConfig
 
 
-def targets(urls: list[str], *, timeout_seconds: float, expect: tuple[int, int]) -> list[Target]:
+def targets(urls: list[Url], *, timeout_seconds: float, expect: tuple[int, int]) -> list[Target]:
     """Make one target a URL, keyed by its place."""
     return [
         Target(
             key=f"{number}",
-            type=url,
+            type=url.text,
             kind=TargetKind.EXTRA,
             url=url,
             interval_seconds=timeout_seconds,
@@ -35,8 +36,17 @@ def targets(urls: list[str], *, timeout_seconds: float, expect: tuple[int, int])
 
 async def check_once(wanted: list[Target], trust: TrustConfig) -> list[CheckResult]:
     """Check all of them beside each other; results in the order given."""
-    tracing = NoOpTracerProvider()
-    transport = KernelTimedTransport(trust=TrustStore(trust), tracer_provider=None)
-    async with instrumented(transport, tracing) as sender:
-        checker = Checker(sender, tracing.get_tracer(__name__))
-        return list(await asyncio.gather(*(checker.check(target) for target in wanted)))
+    prober = Prober(trust=TrustStore(trust))
+    try:
+        return list(await asyncio.gather(*(_check(prober, target) for target in wanted)))
+    finally:
+        prober.close()
+
+
+async def _check(prober: Prober, target: Target) -> CheckResult:
+    started_at = time.time()
+    try:
+        return verdict.result(await prober.probe(target), started_at)
+    except Exception as error:  # noqa: BLE001 - the edge of one check: a bug must not end others
+        unhandled.caught(Part.CHECK, error, about=target.key)
+        return verdict.bug(error, target, started_at)

@@ -61,10 +61,10 @@ def _extra_check(entry: str) -> ExtraCheck:
     if expect is None or int(expect[1]) > int(expect[2] or expect[1]):
         raise InvalidTextError(f"with ;expect=200 or ;expect=200-399 at the end of {name}")
     try:
-        url = parse_url(url).text
+        asked = parse_url(url)
     except InvalidTextError as error:
         raise InvalidTextError(f"with an http or https URL for {name}, one {error}") from None
-    return ExtraCheck(name=name, url=url, expect=(int(expect[1]), int(expect[2] or expect[1])))
+    return ExtraCheck(name=name, url=asked, expect=(int(expect[1]), int(expect[2] or expect[1])))
 
 
 def _extra_checks(text: str) -> tuple[ExtraCheck, ...]:

@@ -26,10 +26,9 @@ from kubenurse_otel.config.settings import (
 from kubenurse_otel.config.table import VARIABLES
 from kubenurse_otel.config.telemetry import read_telemetry
 from kubenurse_otel.config.unread import report_unread
-from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.config.values import NAME, InvalidTextError
 from kubenurse_otel.files import is_readable, read
-from kubenurse_otel.model import TargetKind
+from kubenurse_otel.model import TargetKind, Url
 from kubenurse_otel.text import is_address
 from kubenurse_otel.tls.authorities import AuthoritiesError, check_authorities
 
@@ -190,11 +189,11 @@ def _checks(reader: Reader) -> ChecksConfig:
     )
 
 
-def _tls_server_name(reader: Reader, service_url: str | None) -> str:
+def _tls_server_name(reader: Reader, service_url: Url | None) -> str:
     name = reader.optional(v.TLS_SERVER_NAME)
     if name is not None or service_url is None or reader.is_set(v.TLS_SERVER_NAME):
         return name or ""
-    host = parse_url(service_url).host
+    host = service_url.host
     if is_address(host):
         return ""
     reader.derived(v.TLS_SERVER_NAME, host, f"the host of {v.SERVICE_URL.name}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from kubenurse_otel.model import Proxy, TargetKind
+from kubenurse_otel.model import Proxy, TargetKind, Url
 
 
 class DiscoverySource(StrEnum):
@@ -59,7 +59,7 @@ class IdentityConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtraCheck:
     name: str
-    url: str
+    url: Url
     expect: tuple[int, int] = (200, 200)
 
 
@@ -74,8 +74,8 @@ class ProxyConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChecksConfig:
-    ingress_url: str | None = None
-    service_url: str | None = None
+    ingress_url: Url | None = None
+    service_url: Url | None = None
     api_server_host: str = ""
     api_server_port: int = 443
     api_server_dns: str = "kubernetes.default.svc.cluster.local"

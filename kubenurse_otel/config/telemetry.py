@@ -323,11 +323,11 @@ def _http_endpoint(text: str, signal_path: str) -> str:
     as it is, with / as the path where it has none.
     """
     url = parse_url(text)
-    if signal_path and url.query:
+    if signal_path and "?" in text:
         raise InvalidTextError("without a ?query")
     if signal_path:
-        return f"{url.text.rstrip('/')}/{signal_path}"
-    return url.text if url.path or url.query else f"{url.text}/"
+        return url.below(f"/{signal_path}").text
+    return url.text if url.text.count("/") > 2 or "?" in text else f"{url.text}/"
 
 
 def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
@@ -336,7 +336,7 @@ def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
         return text, insecure
     if "://" in text:
         url = parse_url(text)
-        return host_port(url.host, url.default_port), url.scheme == "http"
+        return url.host_port, url.scheme == "http"
     host, port = split_host_port(text)
     if port is None:
         raise InvalidTextError("with a port")

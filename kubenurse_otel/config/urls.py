@@ -8,35 +8,18 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from kubenurse_otel.config.values import HOST, PORT, InvalidTextError, Parser
-from kubenurse_otel.model import Proxy
+from kubenurse_otel.model import DEFAULT_PORTS, Proxy, Url
 from kubenurse_otel.text import bracketed, is_address
 
 _LONGEST: Final = 2000
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """A URL in its parts; ``host`` has no brackets, ``port`` is None where the text has none.
-
-    ``text`` is the whole as it is asked: an IPv6 address stands in brackets there.
-    """
-
-    text: str
-    scheme: str
-    host: str
-    port: int | None
-    path: str
-    query: str
-
-    @property
-    def default_port(self) -> int:
-        return self.port or _DEFAULT_PORTS[self.scheme]
+_UNSAFE_IN_A_PATH: Final = re.compile(r'["<>`{}]')
+_UNSAFE_IN_A_QUERY: Final = re.compile(r'["<>]')
+"""Of what may be written here (WHATWG URL, section 1.3, "percent-encode set")."""
 
 
 def parse_url(text: str) -> Url:
@@ -52,7 +35,7 @@ def parse_url(text: str) -> Url:
         parts = urlsplit(text)
     except ValueError:
         raise InvalidTextError("with brackets around an IPv6 address, and only there") from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+    if parts.scheme not in DEFAULT_PORTS or not parts.netloc:
         raise InvalidTextError("that begins with http:// or https:// and a host")
     if "@" in parts.netloc:
         raise InvalidTextError("without user and password")
@@ -63,13 +46,33 @@ def parse_url(text: str) -> Url:
     if port is not None and authority is not parts.netloc:
         authority += f":{port}"
     return Url(
-        text=text.replace(parts.netloc, authority, 1),
         scheme=parts.scheme,
-        host=host,
-        port=port,
-        path=parts.path,
-        query=parts.query,
+        host=host.lower(),
+        port=port or DEFAULT_PORTS[parts.scheme],
+        request_target=_request_target(parts.path, parts.query, asks="?" in text),
+        text=parts.scheme + text[len(parts.scheme) :].replace(parts.netloc, authority, 1),
     )
+
+
+def _request_target(path: str, query: str, *, asks: bool) -> str:
+    """Path and query as they are sent; ``asks``: there is a query, be it an empty one."""
+    target = _encoded(_without_dots(path), _UNSAFE_IN_A_PATH) or "/"
+    return f"{target}?{_encoded(query, _UNSAFE_IN_A_QUERY)}" if asks else target
+
+
+def _without_dots(path: str) -> str:
+    """Resolve . and .. (RFC 3986 section 5.2.4)."""
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == ".." and kept not in ([], [""]):
+            kept.pop()
+        elif segment not in (".", ".."):
+            kept.append(segment)
+    return "/".join(kept)
+
+
+def _encoded(text: str, unsafe: re.Pattern[str]) -> str:
+    return unsafe.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -114,10 +117,13 @@ def _port(text: str) -> int:
         raise InvalidTextError(f"with {PORT.wants}") from None
 
 
-def _base_url(text: str) -> str:
+def _base_url(text: str) -> Url:
     if "?" in text:
         raise InvalidTextError("without a ?query")
-    return parse_url(text).text.rstrip("/")
+    url = parse_url(text)
+    return replace(
+        url, text=url.text.rstrip("/"), request_target=url.request_target.rstrip("/") or "/"
+    )
 
 
 BASE_URL: Final = Parser(
@@ -136,11 +142,9 @@ def _proxy(text: str) -> Proxy:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, at, _ = authority.rpartition("@")
     url = parse_url(f"{scheme}://{rest[len(user + at) :]}")
-    if url.path not in ("", "/") or url.query:
+    if url.request_target != "/":
         raise InvalidTextError
-    return Proxy(
-        scheme=url.scheme, host=url.host, port=url.default_port, authorization=_basic(user)
-    )
+    return Proxy(scheme=url.scheme, host=url.host, port=url.port, authorization=_basic(user))
 
 
 def _basic(user: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import ChecksConfig, Config, IpFamilies, ProxyConfig
@@ -21,9 +20,9 @@ from kubenurse_otel.model import (
     Target,
     TargetKind,
     Trust,
+    Url,
     is_dns_subdomain,
 )
-from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +70,7 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
     return Plan(tuple(targets), tuple(skipped))
 
 
-def _api_server(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
+def _api_server(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
     return Target(
         key=kind.value,
         type=kind.value,
@@ -85,7 +84,7 @@ def _api_server(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
     )
 
 
-def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: str) -> Target:
+def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
     """me_ingress and me_service: some agent, maybe we ourselves, answers."""
     by_ingress = kind is TargetKind.ME_INGRESS
     return Target(
@@ -133,7 +132,7 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
                 key=path_type + key_suffix,
                 type=path_type,
                 kind=TargetKind.PATH,
-                url=f"{scheme}://{host_port(address, port)}{ALWAYS_HAPPY}",
+                url=Url.of(scheme, address, port, ALWAYS_HAPPY),
                 interval_seconds=_interval(checks, TargetKind.PATH),
                 timeout_seconds=checks.timeout_seconds,
                 server_name=(checks.tls_server_name or None) if checks.path_tls else None,
@@ -163,12 +162,12 @@ def _family(address: str) -> str:
     return "ipv6" if ":" in address else "ipv4"
 
 
-def _version_url(host: str, checks: ChecksConfig) -> str | None:
-    return f"https://{host_port(host, checks.api_server_port)}/version" if host else None
+def _version_url(host: str, checks: ChecksConfig) -> Url | None:
+    return Url.of("https", host, checks.api_server_port, "/version") if host else None
 
 
-def _always_happy(base: str | None) -> str | None:
-    return base + ALWAYS_HAPPY if base else None
+def _always_happy(base: Url | None) -> Url | None:
+    return base.below(ALWAYS_HAPPY) if base else None
 
 
 def _interval(checks: ChecksConfig, kind: TargetKind) -> float:
@@ -178,20 +177,18 @@ def _interval(checks: ChecksConfig, kind: TargetKind) -> float:
 # --- the proxy, for extra checks and the ingress only -------------------------------------------
 
 
-def proxy_for(url: str, proxy: ProxyConfig) -> Proxy | None:
+def proxy_for(url: Url, proxy: ProxyConfig) -> Proxy | None:
     """Return the proxy for ``url``, or None: by its scheme, unless NO_PROXY or loopback.
 
     NO_PROXY as Go reads it (golang.org/x/net/http/httpproxy): host names with their subdomains,
     ``.domain`` for the subdomains alone, IP addresses, CIDR ranges, each with an optional port; *.
     """
-    parts = urlsplit(url)
-    chosen = proxy.https if parts.scheme == "https" else proxy.http
-    host = (parts.hostname or "").rstrip(".")
+    chosen = proxy.https if url.scheme == "https" else proxy.http
+    host = url.host.rstrip(".")
     if chosen is None or _is_loopback(host):
         return None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     entries = (entry.strip().lower() for entry in proxy.no_proxy.split(","))
-    if any(entry and _matches(host, port, entry) for entry in entries):
+    if any(entry and _matches(host, url.port, entry) for entry in entries):
         return None
     return chosen
 

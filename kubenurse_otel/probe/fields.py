@@ -11,7 +11,9 @@ from typing import Final
 from kubenurse_otel.errors import MalformedResponseError
 from kubenurse_otel.text import printable
 
-Headers = list[tuple[bytes, bytes]]
+Field = tuple[bytes, bytes]
+"""A header's name and value."""
+Headers = list[Field]
 
 _SPACE: Final = b" \t"
 _NAME: Final = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~ -]+").fullmatch

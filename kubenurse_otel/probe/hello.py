@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from kubenurse_otel import client_hello
 from kubenurse_otel.errors import TooCostlyError
+from kubenurse_otel.tls import client_hello
 
 _LARGE_GROUPS: Final = {258: "ffdhe4096", 259: "ffdhe6144", 260: "ffdhe8192"}
 """RFC 7919 appendix A; ffdhe3072 and ffdhe2048 take up to 6 ms."""

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from kubenurse_otel.model import Proxy, Target
+    from kubenurse_otel.model import Proxy, Target, Url
     from kubenurse_otel.probe.sockets import Connection
 
-    _Place = tuple[str, Proxy | None, str | None]
+    _Place = tuple[Url, Proxy | None, str | None]
 
 
 class IdleConnections:

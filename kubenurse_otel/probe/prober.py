@@ -1,8 +1,8 @@
-"""The transport: one check's request, from its name to its answer's last byte.
+"""The seam: one target, asked once over HTTP/1.1 and timed by the kernel -> Probed.
 
-Owns the order of the steps, the deadline over all of them, idle connections and what is sent
-beside the caller's headers (the token). Leaves a Measurement and a Failure in the Probe, and the
-story on the current span. Raises httpx's exceptions only.
+Owns the order of the steps, the deadline over all of them, idle connections and what a request
+holds (the token). Knows neither httpx nor OpenTelemetry: whoever wants spans makes them of what is
+returned.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
-import httpx
-from opentelemetry import trace
-
-from kubenurse_otel import __version__, errors, semconv
-from kubenurse_otel.model import PROBE, Failure, Phase, Probe, Proxy, Target
-from kubenurse_otel.probe import egress, kernel, phases, sockets, spans
+from kubenurse_otel import __version__, errors
+from kubenurse_otel.model import Failure, Measurement, Phase, Proxy, Target
+from kubenurse_otel.probe import egress, kernel, phases, sockets
 from kubenurse_otel.probe.certificate import not_after
 from kubenurse_otel.probe.exchange import Exchange, Reply
 from kubenurse_otel.probe.findings import measurement
@@ -38,46 +34,44 @@ from kubenurse_otel.tls.authorities import AuthoritiesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kubenurse_otel.probe.fields import Headers
+    from kubenurse_otel.probe.fields import Field, Headers
+    from kubenurse_otel.probe.phases import Timeline
     from kubenurse_otel.probe.trust import TrustStore
 
 _log = logging.getLogger(__name__)
 
-_NOT_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
-_NEVER: Final = frozenset({b"baggage"})
-_NOT_PASSED_UP: Final = frozenset(
-    {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
-)
-"""The body is read and dropped here, so what describes it would mislead."""
+USER_AGENT: Final = f"kubenurse-otel/{__version__}"
 _OWN_SHARE: Final = 0.5
 """A check whose time ran out is our own fault when we used up this share of it."""
 
 
-class KernelTimedTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 on sockets of its own, timed by the kernel.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """All that came of one probe.
 
-    Every request carries a Probe in ``extensions[PROBE]``. The response comes back when its body
-    is read (and dropped): ``handle_async_request`` spans the whole exchange, and all of it, from
-    look-up to last byte, meets ``Target.timeout_seconds``. The steps of a connection's setup become
-    spans of ``tracer_provider``; with None they do not (what is measured stands on the current
-    span all the same).
+    ``failure`` is what the network or the far end did; an answer with a bad status is none (see
+    verdict.py). ``reply`` is there where there is no failure. ``marks`` are complete: their
+    clocks are those of phases.py, whose figures stand in ``timeline``.
     """
+
+    target: Target
+    measurement: Measurement
+    failure: Failure | None
+    reply: Reply | None
+    marks: Marks
+    timeline: Timeline
+
+
+class Prober:
+    """Asks any number of targets at a time, each over a connection of its own."""
 
     def __init__(
         self,
         *,
         trust: TrustStore,
-        tracer_provider: trace.TracerProvider | None,
         resolve: Resolve | None = None,
         clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
     ) -> None:
-        self._tracer = (
-            tracer_provider.get_tracer(
-                "kubenurse_otel.transport", __version__, schema_url=semconv.SCHEMA_URL
-            )
-            if tracer_provider is not None
-            else None
-        )
         self._means = _Means(trust, resolve or ThreadResolver(), clocks)
         self._stamping = kernel.keep_receive_timestamps_on()
         if self._stamping is None:
@@ -86,47 +80,38 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
                 "process, and its own delay cannot be told from the network's"
             )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        probe = request.extensions[PROBE]
-        assert isinstance(probe, Probe)
-        span = trace.get_current_span()
-        course = _Course(self._means, request, probe.target)
+    async def probe(self, target: Target, *, propagation: Iterable[Field] = ()) -> Probed:
+        """GET the target's URL, within its ``timeout_seconds`` from look-up to last byte.
+
+        ``propagation`` are the trace context's headers, for a target that gets any. The body is
+        read and dropped. Raises nothing for what the network or the far end does.
+        """
+        course = _Course(self._means, target, propagation if target.propagate else ())
         error: BaseException | None = None
         reply: Reply | None = None
         try:
             reply = await course.run()
         except (OSError, UnicodeError, errors.CheckError) as raised:
             error = errors.without_frames(raised)
-        course.marks.ended = self._means.clocks()
-        course.marks.failed = error is not None
-        course.finish(reply)
         marks = course.marks
+        marks.ended = self._means.clocks()
+        marks.failed = error is not None
+        course.finish(reply)
         timeline = phases.measure(marks)
-        probe.failure = None if error is None else course.failure(error)
-        probe.measurement = measurement(probe.target, marks, timeline, reply)
-        story = spans.Story(
-            course.host,
-            course.port,
-            probe,
-            marks,
-            timeline,
-            host_rewritten=b"%" in request.url.raw_host,
-        )
-        spans.describe(span, self._tracer, story)
-        if probe.failure is not None:
-            raise _httpx_error(probe.failure, request)
-        assert reply is not None
-        return httpx.Response(
-            reply.status_code,
-            headers=[(n, v) for n, v in reply.headers if n not in _NOT_PASSED_UP],
-            extensions={"http_version": reply.http_version},
+        return Probed(
+            target=target,
+            measurement=measurement(target, marks, timeline, reply),
+            failure=None if error is None else course.failure(error),
+            reply=reply,
+            marks=marks,
+            timeline=timeline,
         )
 
     def retain(self, targets: Iterable[Target]) -> None:
         """Close the idle connections of all but these, and of those that are elsewhere now."""
         self._means.idle.retain(targets)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self.retain(())
         if self._stamping is not None:
             self._stamping.close()
@@ -135,7 +120,7 @@ class KernelTimedTransport(httpx.AsyncBaseTransport):
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """What every request of a transport shares."""
+    """What every probe of a prober shares."""
 
     trust: TrustStore
     resolve: Resolve
@@ -146,13 +131,12 @@ class _Means:
 class _Course:
     """One request's way through its phases; ``phase`` says where it is."""
 
-    def __init__(self, means: _Means, request: httpx.Request, target: Target) -> None:
-        self.host = unquote(request.url.raw_host.decode("ascii"))  # see check.request_url
-        self.port = request.url.port or (443 if request.url.scheme == "https" else 80)
+    def __init__(self, means: _Means, target: Target, propagation: Iterable[Field]) -> None:
         self.phase = Phase.REQUEST
         self._means = means
-        self._request = request
         self._target = target
+        self._url = target.url
+        self._propagation = propagation
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
         self._at_proxy = target.proxy is not None
@@ -229,7 +213,7 @@ class _Course:
         proxy = self._target.proxy
         if proxy is not None and self._at_proxy:
             return host_port(proxy.host, proxy.port)
-        return host_port(self.host, self.port)
+        return self._url.host_port
 
     def _note_end(self, connection: Connection) -> None:
         connection.drain_stamps()
@@ -246,9 +230,7 @@ class _Course:
     def _uses_tls(self) -> bool:
         """With the far end, or with a proxy on the way to it."""
         proxy = self._target.proxy
-        return self._request.url.scheme == "https" or (
-            proxy is not None and proxy.scheme == "https"
-        )
+        return self._url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
 
     def _context(self) -> ssl.SSLContext:
         """What the far end, and an ``https://`` proxy on the way to it, is verified by."""
@@ -262,7 +244,7 @@ class _Course:
 
     async def _connect(self) -> Connection:
         proxy = self._target.proxy
-        host, port = (self.host, self.port) if proxy is None else (proxy.host, proxy.port)
+        host, port = (self._url.host, self._url.port) if proxy is None else (proxy.host, proxy.port)
         self.phase = Phase.DNS
         addresses = await self._addresses(host)
         self.phase = Phase.CONNECT
@@ -277,7 +259,7 @@ class _Course:
             self.marks.first_byte = self.marks.last_byte = None
             self.marks.interim.clear()
         self._at_proxy = False
-        if self._request.url.scheme == "https":
+        if self._url.scheme == "https":
             self.phase = Phase.TLS
             await self._shake_hands(connection)
         return connection
@@ -287,9 +269,9 @@ class _Course:
         if proxy.scheme == "https":
             self.phase = Phase.TLS
             await connection.start_proxy_tls(self._context(), proxy.host.rstrip("."))
-        if self._request.url.scheme == "https":
+        if self._url.scheme == "https":
             self.phase = Phase.CONNECT
-            authority = host_port(self.host, self.port).encode("ascii")
+            authority = self._url.host_port.encode("ascii")
             await Exchange(connection).open_tunnel(authority, _proxy_headers(proxy))
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
@@ -310,7 +292,7 @@ class _Course:
         context = self._context()
         # Neither the root's dot (RFC 6066 section 3) nor a zone (RFC 4007 section 11) is in any
         # certificate, and both are nobody's business but ours.
-        name = (self._target.server_name or self.host).partition("%")[0].rstrip(".")
+        name = (self._target.server_name or self._url.host).partition("%")[0].rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None
         cipher = connection.ssl_object.cipher()
@@ -328,9 +310,7 @@ class _Course:
         self.phase = Phase.REQUEST
         exchange = self._exchange = Exchange(connection)
         try:
-            return await exchange.run(
-                self._request.method.encode("ascii"), self._request_target(), headers
-            )
+            return await exchange.run(b"GET", self._request_target(), headers)
         finally:
             if self.marks.first_byte is not None:
                 self.phase = Phase.RECEIVE
@@ -338,28 +318,28 @@ class _Course:
     def _headers(self) -> Headers:
         target = self._target
         headers = [
-            (name, value)
-            for name, value in self._request.headers.raw
-            if name.lower() not in (_NEVER if target.propagate else _NOT_PROPAGATED)
+            (b"Host", self._url.authority.encode("ascii")),
+            (b"User-Agent", USER_AGENT.encode("ascii")),
+            (b"Accept", b"*/*"),
+            *((name.encode("ascii"), value.encode("ascii")) for name, value in target.headers),
+            *self._propagation,
         ]
         # No "Connection: close", though we do close: the far end's FIN would follow its answer at
         # once, and the kernel merges both into one read with the FIN's later time stamp.
-        # The token: below the instrumentation, so that no span and no log can ever hold it.
-        asked = f"{self._request.url.scheme}://{host_port(self.host, self.port)}"
-        authorization = self._means.trust.authorization(target, asked)
+        # The token: below all that is told, so that no span and no log can ever hold it.
+        authorization = self._means.trust.authorization(target)
         if authorization is not None:
             headers.append((b"Authorization", authorization.encode("ascii")))
-        if target.proxy is not None and self._request.url.scheme == "http":
+        if target.proxy is not None and self._url.scheme == "http":
             headers += _proxy_headers(target.proxy)
         return headers
 
     def _request_target(self) -> bytes:
         """Origin form; absolute form to a proxy that is to forward (RFC 9112 section 3.2)."""
-        url = self._request.url
+        url = self._url
         if self._target.proxy is not None and url.scheme == "http":
-            authority = host_port(self.host, self.port).encode("ascii")
-            return b"http://" + authority + url.raw_path
-        return url.raw_path
+            return f"http://{url.host_port}{url.request_target}".encode("ascii")
+        return url.request_target.encode("ascii")
 
 
 def _unsent(marks: Marks) -> TimeoutError | None:
@@ -377,41 +357,3 @@ def _proxy_headers(proxy: Proxy) -> Headers:
     if not proxy.authorization:
         return []
     return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))]
-
-
-_TIMEOUTS: Final = frozenset(
-    {
-        errors.ErrorType.DNS_TIMEOUT,
-        errors.ErrorType.CONNECT_TIMEOUT,
-        errors.ErrorType.TLS_HANDSHAKE_TIMEOUT,
-        errors.ErrorType.RESPONSE_TIMEOUT,
-        errors.ErrorType.OWN_TIMEOUT,
-    }
-)
-_PROTOCOL: Final = frozenset(
-    {
-        errors.ErrorType.CONNECTION_CLOSED_EARLY,
-        errors.ErrorType.MALFORMED_RESPONSE,
-        errors.ErrorType.RESPONSE_HEAD_TOO_LARGE,
-        errors.ErrorType.RESPONSE_TOO_COSTLY,
-    }
-)
-
-
-def _httpx_error(failure: Failure, request: httpx.Request) -> httpx.TransportError:
-    """What a user of httpx expects for this failure; its text is our sentence."""
-    connecting = failure.phase in {Phase.DNS, Phase.CONNECT, Phase.TLS}
-    kind: type[httpx.TransportError]
-    if failure.error_type in _TIMEOUTS:
-        kind = httpx.ConnectTimeout if connecting else httpx.ReadTimeout
-    elif failure.error_type == errors.ErrorType.PROXY_ERROR:
-        kind = httpx.ProxyError
-    elif failure.error_type == errors.ErrorType.CREDENTIALS_MISSING:
-        kind = httpx.LocalProtocolError
-    elif connecting:
-        kind = httpx.ConnectError
-    elif failure.error_type in _PROTOCOL:
-        kind = httpx.RemoteProtocolError
-    else:
-        kind = httpx.ReadError
-    return kind(failure.message, request=request)

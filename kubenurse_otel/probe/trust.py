@@ -11,7 +11,6 @@ import ssl
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from kubenurse_otel import files
 from kubenurse_otel.errors import CredentialsMissingError
@@ -135,21 +134,19 @@ class TrustStore:
 
         What cannot be read is each check's to report.
         """
-        for trust in {target.trust for target in targets if target.url.startswith("https:")}:
+        for trust in {target.trust for target in targets if target.url.scheme == "https"}:
             with suppress(OSError, ValueError, CredentialsMissingError):
                 self.context(trust)
 
-    def authorization(self, target: Target, url: str) -> str | None:
+    def authorization(self, target: Target) -> str | None:
         """The Authorization header for this target, None where it gets none.
 
-        The token goes to the target it belongs to, at that target's own origin, over verified
-        TLS. Raises CredentialsMissingError rather than send it anywhere else.
+        The token goes to the target it belongs to, over verified TLS. Raises
+        CredentialsMissingError rather than send it anywhere else.
         """
         if target.auth is not Auth.SERVICE_ACCOUNT_TOKEN:
             return None
-        if _origin(url) != _origin(target.url):
-            raise CredentialsMissingError("the token does not go to another host")
-        if urlsplit(url).scheme != "https" or target.trust is not Trust.API_SERVER:
+        if target.url.scheme != "https" or target.trust is not Trust.API_SERVER:
             raise CredentialsMissingError("the token goes over verified TLS only")
         try:
             token = self._token.get()
@@ -197,12 +194,6 @@ class TrustStore:
         self._had_ca_file = self._had_ca_file or _is_there(self._config.ca_file)
         files = [self._config.ca_file] if self._had_ca_file else []
         return files if self._config.extra_ca is None else [*files, self._config.extra_ca]
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    """Scheme, host and port (RFC 6454 section 4)."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _http1(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel import semconv
 
 if TYPE_CHECKING:
-    from kubenurse_otel.telemetry.instruments import Instruments
+    from kubenurse_otel.semconv import Recorder
 
 PERIOD_SECONDS: Final = 1.0
 
@@ -16,7 +16,7 @@ PERIOD_SECONDS: Final = 1.0
 class LoopLag:
     """Records, once a period, how long after its time a timer ran."""
 
-    def __init__(self, instruments: Instruments, *, period_seconds: float = PERIOD_SECONDS) -> None:
+    def __init__(self, instruments: Recorder, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._instruments = instruments
         self._period_seconds = period_seconds
 

@@ -10,7 +10,6 @@ import textwrap
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from kubenurse_otel.model import FallbackReason, LossDirection, Outcome, Phase, TimingSource
 
@@ -85,7 +84,7 @@ def lines(result: CheckResult, *, encoding: str | None = "utf-8", width: int = 8
 def to_json(result: CheckResult) -> dict[str, Any]:
     """Return all that is known of the check; seconds, RFC 3339; the URL without its secrets."""
     known: dict[str, Any] = {
-        "url": _shown_url(result.target.url),
+        "url": result.target.url.shown,
         "outcome": result.outcome.value,
         "started_at": _moment(result.started_at),
     }
@@ -128,7 +127,7 @@ def _is_utf8(encoding: str | None) -> bool:
 def _headline(result: CheckResult, glyphs: _Glyphs) -> str:
     measured = result.measurement
     verdict = glyphs.good if result.outcome is Outcome.OK else glyphs.bad
-    words = [verdict, _shown_url(result.target.url)]
+    words = [verdict, result.target.url.shown]
     if measured is not None:
         if measured.status_code is not None:
             words.append(str(measured.status_code))
@@ -278,13 +277,6 @@ def _timing(measured: Measurement) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-
-
-def _shown_url(url: str) -> str:
-    """Without user and query, where people put tokens."""
-    parts = urlsplit(url)
-    query = "?..." if parts.query else ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
 
 def _moment(unix_seconds: float) -> str:

@@ -10,7 +10,6 @@ import hashlib
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -195,7 +194,7 @@ def _target(target: Target, standing: Standing | None) -> dict[str, Any]:
     """Return all that is known of one target; what is not known is left out."""
     about: dict[str, Any] = {
         "type": target.type,
-        "url": _without_secrets(target.url),
+        "url": target.url.shown,
         "interval_seconds": target.interval_seconds,
     }
     if standing is None:
@@ -259,12 +258,6 @@ def _measurement(result: CheckResult) -> dict[str, Any]:
         else None,
     }
     return {name: value for name, value in about.items() if value not in ("", None)}
-
-
-def _without_secrets(url: str) -> str:
-    """Return the URL without user, query and fragment, where people put tokens."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _moment(unix_seconds: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kubenurse_otel import client_hello
+from kubenurse_otel.tls import client_hello
 
 CURVES: Final = {0x001D: "X25519", 0x0017: "prime256v1", 0x0018: "secp384r1"}
 """Mozilla's tls_curves. X25519MLKEM768 comes before them where OpenSSL has it (3.5), and does not

@@ -17,13 +17,14 @@ from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
 from kubenurse_otel import semconv
 from kubenurse_otel.config import SpanLimitsConfig
 from kubenurse_otel.tracing.export_form import rebuild, sampled
-from kubenurse_otel.tracing.recording import Recorder, record
+from kubenurse_otel.tracing.recording import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from opentelemetry.util.types import AnyValue
 
+    from kubenurse_otel.semconv import Recorder
     from kubenurse_otel.tracing.sampling import KeepPolicy
 
 MAX_OPEN_CHECKS: Final = 16_384

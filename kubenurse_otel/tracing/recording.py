@@ -9,42 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
-from kubenurse_otel.semconv import Metric, MetricKind
+from kubenurse_otel.semconv import Metric, MetricKind, Recorder
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Event
     from opentelemetry.util.types import AnyValue
-
-
-class Recorder(Protocol):
-    """The instruments, by Metric. ``attributes`` are the metric's labels.
-
-    Without a ``context`` an observation makes no exemplar, whatever span is current.
-    """
-
-    def add(
-        self,
-        metric: Metric,
-        value: float,
-        attributes: Mapping[str, str],
-        context: Context | None = None,
-    ) -> None: ...
-
-    def record(
-        self,
-        metric: Metric,
-        value: float,
-        attributes: Mapping[str, str],
-        context: Context | None = None,
-    ) -> None: ...
 
 
 class When(Enum):

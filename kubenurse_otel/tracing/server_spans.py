@@ -23,7 +23,7 @@ from kubenurse_otel.tracing.export_form import rebuild
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kubenurse_otel.tracing.recording import Recorder
+    from kubenurse_otel.semconv import Recorder
 
 
 class ServerSpanProcessor(SpanProcessor):

@@ -28,6 +28,8 @@ from servers.nameserver import (
     name_server,
 )
 
+from kubenurse_otel.model import Url
+
 if TYPE_CHECKING:
     from probing import Checked
 
@@ -85,7 +87,7 @@ async def dns_checks(prober: Prober, port: int) -> dict[str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
 
     async def check(case: str, host: str, **options: Any) -> None:
-        url = f"http://{host}:{port}/"
+        url = Url.of("http", host, port, "/")  # also what no configuration takes
         results[case] = told(await prober.check(url, **options))
 
     with name_server():

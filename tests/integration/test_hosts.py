@@ -20,11 +20,12 @@ from kubenurse_otel.discovery.static import FileError, parse
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, Target
 from kubenurse_otel.plan.targets import plan
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe import prober
 from kubenurse_otel.probe.resolve import Answer, LookUpError
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.text import is_address
-from kubenurse_otel.tracing.check import Checker, instrumented, request_url
+from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber, request_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,21 +68,19 @@ async def nobody(host: str, *, deadline: float) -> Answer:
 async def check_all(targets: list[Target]) -> None:
     """Check each of them once; any exception is a failure of the test."""
     tracing = TracerProvider(shutdown_on_exit=False)
-    transport = KernelTimedTransport(
-        trust=TrustStore(TrustConfig()), tracer_provider=tracing, resolve=nobody
-    )
-    async with instrumented(transport, tracing) as sender:
-        checker = Checker(sender, tracing.get_tracer("tests"))
-        for target in targets:
-            result = await checker.check(target)
-            assert result.failure is not None
-            assert result.failure.error_type == ErrorType.HOST_NOT_FOUND
+    agent = prober.Prober(trust=TrustStore(TrustConfig()), resolve=nobody)
+    checker = Checker(InstrumentedProber(agent, tracing), tracing.get_tracer("tests"))
+    for target in targets:
+        result = await checker.check(target)
+        assert result.failure is not None
+        assert result.failure.error_type == ErrorType.HOST_NOT_FOUND
+    agent.close()
 
 
 def asks_a_name(target: Target) -> bool:
     """Addresses are not for a test to ask."""
     proxy = target.proxy
-    return not is_address(proxy.host if proxy else request_url(target.url).raw_host.decode())
+    return not is_address(proxy.host if proxy else target.url.host)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), HOSTS, min_size=1, max_size=4))
@@ -114,8 +113,8 @@ async def test_an_address_of_the_neighbours_file_can_be_asked(address: str) -> N
     neighbours = parse(text)
     targets = plan(Config(), Neighbourhood(chosen=neighbours)).targets
     (path,) = (target for target in targets if target.neighbour is not None)
-    host = request_url(path.url).host
-    assert is_address(host)
+    assert is_address(path.url.host)
+    assert is_address(request_url(path.url).host)
 
 
 @pytest.mark.parametrize("name", [f"{XN}.localhost", "XN--LS8H.localhost", "xn--.localhost"])

@@ -73,8 +73,6 @@ async def test_a_huge_body_is_not_read(
 
     assert checked.probe.failure is None
     assert checked.measured.status_code == 200
-    assert checked.response is not None
-    assert checked.response.content == b""
 
 
 async def test_a_body_of_64_kib_is_whole(serve: Callable[..., FaultServer], prober: Prober) -> None:
@@ -162,8 +160,6 @@ async def test_a_compressed_body_is_not_unpacked(
     checked = await prober.check(server.url())
 
     assert checked.probe.failure is None
-    assert checked.response is not None
-    assert checked.response.content == b""
 
 
 # --- an agent's own headers ----------------------------------------------------------------------
@@ -322,7 +318,7 @@ async def test_any_bytes_are_an_answer_or_a_failure(
             checked = await prober.check_path(server.url(), timeout_seconds=5)
 
     failure = checked.probe.failure
-    assert (failure is None) == (checked.response is not None)
+    assert (failure is None) == (checked.probe.reply is not None)
     if failure is not None:
         assert failure.error_type in {
             ErrorType.MALFORMED_RESPONSE,

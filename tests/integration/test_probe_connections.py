@@ -17,7 +17,7 @@ from servers import BEHAVIOURS, answer, full_backlog
 from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import Phase, TimingSource
+from kubenurse_otel.model import Phase, TimingSource, Url
 from kubenurse_otel.probe.resolve import Answer
 from kubenurse_otel.probe.trust import TrustStore
 
@@ -355,7 +355,7 @@ async def test_only_a_whole_sound_exchange_leaves_a_connection(
 async def test_the_transport_closes_what_it_kept(
     serve: Callable[..., FaultServer],
 ) -> None:
-    """``retain`` drops the connections of targets that are gone or elsewhere, ``aclose`` all."""
+    """``retain`` drops the connections of targets that are gone or elsewhere, ``close`` all."""
     server = serve(answer())
     async with Prober() as prober:
         targets = []
@@ -364,7 +364,8 @@ async def test_the_transport_closes_what_it_kept(
             targets.append(checked.probe.target)
         assert server.open_connections == 3
 
-        prober.transport.retain([targets[0], replace(targets[1], url="http://127.0.0.2:1/")])
+        elsewhere = Url.of("http", "127.0.0.2", 1, "/")
+        prober.prober.retain([targets[0], replace(targets[1], url=elsewhere)])
         await until(lambda: server.open_connections == 1)
 
 

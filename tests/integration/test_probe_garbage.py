@@ -18,14 +18,16 @@ from probing import FakeResolver
 from servers import BEHAVIOURS, Kind, full_backlog
 
 from kubenurse_otel.config import TrustConfig
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import Auth, Outcome, Probe, Target, TargetKind, Trust
+from kubenurse_otel.model import Auth, Outcome, Target, TargetKind, Trust
 from kubenurse_otel.probe.marks import Attempt
-from kubenurse_otel.probe.prober import KernelTimedTransport
+from kubenurse_otel.probe.prober import Probed, Prober
 from kubenurse_otel.probe.resolve import LookUpError, ThreadResolver
 from kubenurse_otel.probe.sockets import Connection
 from kubenurse_otel.probe.trust import TrustStore
-from kubenurse_otel.tracing.check import Checker, instrumented
+from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from servers import Certificates, FaultServer
 
 OF_A_CHECK = (
-    Probe,
+    Probed,
     Attempt,
     Connection,
     httpx.Request,
@@ -65,7 +67,7 @@ def uncollected() -> Iterator[Callable[[], Counter[str]]]:
 
 @pytest.fixture
 async def checker(certificates: Certificates, tmp_path: Path) -> AsyncIterator[Checker]:
-    """As the agent has it, over the real transport and the system's resolver."""
+    """As the agent has it, over the real prober and the system's resolver."""
     trust = TrustConfig(ca_file=certificates.ca_file, token_file=tmp_path)  # cannot be read
     provider = TracerProvider(shutdown_on_exit=False)
     resolve = ThreadResolver()
@@ -74,13 +76,12 @@ async def checker(certificates: Certificates, tmp_path: Path) -> AsyncIterator[C
     async def look_up(host: str, *, deadline: float) -> object:
         return await (fakes if host in fakes.names else resolve)(host, deadline=deadline)
 
-    transport = KernelTimedTransport(
-        tracer_provider=provider,
+    prober = Prober(
         trust=TrustStore(trust),
         resolve=look_up,  # type: ignore[arg-type] # an Answer, of one of the two
     )
-    yield Checker(instrumented(transport, provider), provider.get_tracer("tests"))
-    await transport.aclose()
+    yield Checker(InstrumentedProber(prober, provider), provider.get_tracer("tests"))
+    prober.close()
     provider.shutdown()
 
 
@@ -92,7 +93,7 @@ def extra(url: str, **more: object) -> Target:
         "interval_seconds": 5.0,
         "timeout_seconds": 10.0,
     }
-    return Target(url=url, **{**fields, **more})  # type: ignore[arg-type] # fields of many types
+    return Target(url=parse_url(url), **{**fields, **more})  # type: ignore[arg-type] # fields of many types
 
 
 async def test_a_good_check_leaves_no_garbage(

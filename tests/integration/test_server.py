@@ -16,6 +16,7 @@ from opentelemetry.trace import NoOpTracer
 from running_server import LOOPBACK, Surroundings, ask, client, get, running
 
 from kubenurse_otel.config import Config, ServerConfig
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.server import Server, ServerError
 from kubenurse_otel.server.arrival import receive
@@ -124,7 +125,7 @@ async def test_alive(override: int | None, status: int) -> None:
             key="me_service",
             type="me_service",
             kind=TargetKind.ME_SERVICE,
-            url="http://s/",
+            url=parse_url("http://s/"),
             interval_seconds=5,
             timeout_seconds=5,
         )

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from kubenurse_otel import log
 from kubenurse_otel.config import Config, IdentityConfig, LogConfig, LogFormat
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import CheckResult, Failure, Outcome, Phase, Target, TargetKind
 
 TARGET = Target(
     key="path_b",
     type="path_b",
     kind=TargetKind.PATH,
-    url="http://10.0.0.2:8080/alwayshappy",
+    url=parse_url("http://10.0.0.2:8080/alwayshappy"),
     interval_seconds=5,
     timeout_seconds=5,
 )

@@ -67,12 +67,12 @@ async def test_a_bug_in_a_check_is_its_own_failure(
     raised: Callable[[str], Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     """outcome failed, error_type unhandled_exception, no word of the exception's text."""
-    checking, transport = checker(provider(ratio=1.0))
+    checking, prober = checker(provider(ratio=1.0))
 
     async def bug(_: object) -> None:
         raise raised("secret")
 
-    transport.script.before = bug
+    prober.script.before = bug
     counted = unhandled.counts()[Part.CHECK]
     wanted = target(f"bug {raised}")
     result = await checking.check(wanted)

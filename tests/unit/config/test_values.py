@@ -6,6 +6,7 @@ import base64
 import math
 from fractions import Fraction
 from ipaddress import IPv6Address
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -41,6 +42,8 @@ from kubenurse_otel.config.values import (
     integer,
     word,
 )
+from kubenurse_otel.model import DEFAULT_PORTS, Url
+from kubenurse_otel.tracing.httpx_adapter import request_url
 
 
 def parsed(parser: Parser[object], text: str) -> object:
@@ -249,9 +252,9 @@ def test_words_numbers_and_hosts(parser: Parser[object], text: str, value: objec
     ],
 )
 def test_a_url_is_one_for_httpx_too(text: str) -> None:
-    """What passes here has the same host and port for httpx."""
-    url, theirs = parse_url(text), httpx.URL(text)
-    assert (url.host.lower(), url.scheme) == (theirs.raw_host.decode(), theirs.scheme)
+    """What passes here is asked as httpx would ask it."""
+    url = parse_url(text)
+    assert_is_asked_alike(url, request_url(url))
 
 
 @given(
@@ -264,10 +267,27 @@ def test_any_text_is_a_url_for_httpx_or_refused(text: str) -> None:
         url = parse_url(text)
     except InvalidTextError:
         return
-    theirs = httpx.URL(url.text)
-    assert url.host.lower() == theirs.raw_host.decode().lower()
-    assert theirs.scheme in ("http", "https")
+    theirs = request_url(url)
     assert theirs.userinfo == b""
+    assert_is_asked_alike(url, theirs)
+
+
+@given(
+    st.from_regex(r"(/(\.{0,3}|[!-~]{0,6})){0,6}(\?[!-~]{0,12})?", fullmatch=True).filter(
+        lambda path: not set(path) & set("#\\")
+    )
+)
+def test_a_path_is_sent_as_httpx_would(path: str) -> None:
+    """Dots resolved, what has no place there percent-encoded, the rest as it is written."""
+    url = parse_url(f"http://a{path}")
+    assert_is_asked_alike(url, httpx.URL(url.text))
+
+
+def assert_is_asked_alike(url: Url, theirs: httpx.URL) -> None:
+    assert unquote(theirs.raw_host.decode()) == url.host
+    assert (theirs.scheme, theirs.port or DEFAULT_PORTS[url.scheme]) == (url.scheme, url.port)
+    assert theirs.raw_path.decode() == url.request_target
+    assert unquote(httpx.Request("GET", theirs).headers["host"]) == url.authority
 
 
 @pytest.mark.parametrize(
@@ -301,8 +321,8 @@ def test_what_is_no_url_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("parser", "text", "value"),
     [
-        (BASE_URL, "https://x/", "https://x"),
-        (BASE_URL, "https://x/sub//", "https://x/sub"),
+        (BASE_URL, "https://x/", parse_url("https://x")),
+        (BASE_URL, "https://x/sub//", parse_url("https://x/sub")),
         (BASE_URL, "https://x?token=1", None),
     ],
 )
@@ -381,9 +401,8 @@ def test_what_is_no_proxy(text: str, says: str) -> None:
 def test_an_ipv6_address_without_brackets(text: str, host: str, port: int | None) -> None:
     """As templates such as http://$(HOST_IP):4318 make it: asked with the brackets it lacks."""
     url = parse_url(text)
-    assert (url.host, url.port) == (host, port)
-    theirs = httpx.URL(url.text)
-    assert (theirs.host, theirs.port or url.default_port) == (host, url.default_port)
+    assert (url.host, url.port) == (host, port or 80)
+    assert_is_asked_alike(url, httpx.URL(url.text))
 
 
 @pytest.mark.parametrize(
@@ -472,25 +491,31 @@ def test_buckets(text: str, bounds: tuple[float, ...] | None) -> None:
 @pytest.mark.parametrize(
     ("text", "checks"),
     [
-        ("web:https://a/", (ExtraCheck(name="web", url="https://a/"),)),
-        ("six:http://fd00::5:8080/x", (ExtraCheck(name="six", url="http://[fd00::5]:8080/x"),)),
+        ("web:https://a/", (ExtraCheck(name="web", url=parse_url("https://a/")),)),
+        (
+            "six:http://fd00::5:8080/x",
+            (ExtraCheck(name="six", url=parse_url("http://[fd00::5]:8080/x")),),
+        ),
         (
             "web:https://a:8443/x?y=1|shop:http://b;expect=200-399",
             (
-                ExtraCheck(name="web", url="https://a:8443/x?y=1"),
-                ExtraCheck(name="shop", url="http://b", expect=(200, 399)),
+                ExtraCheck(name="web", url=parse_url("https://a:8443/x?y=1")),
+                ExtraCheck(name="shop", url=parse_url("http://b"), expect=(200, 399)),
             ),
         ),
-        ("a:http://b;expect=204", (ExtraCheck(name="a", url="http://b", expect=(204, 204)),)),
-        ("a:http://b/x;y", (ExtraCheck(name="a", url="http://b/x;y"),)),
+        (
+            "a:http://b;expect=204",
+            (ExtraCheck(name="a", url=parse_url("http://b"), expect=(204, 204)),),
+        ),
+        ("a:http://b/x;y", (ExtraCheck(name="a", url=parse_url("http://b/x;y")),)),
         (
             "a b:http://c|\nd:http://e",
             (
-                ExtraCheck(name="a b", url="http://c"),
-                ExtraCheck(name="d", url="http://e"),
+                ExtraCheck(name="a b", url=parse_url("http://c")),
+                ExtraCheck(name="d", url=parse_url("http://e")),
             ),
         ),
-        ("extra:http://b", (ExtraCheck(name="extra", url="http://b"),)),
+        ("extra:http://b", (ExtraCheck(name="extra", url=parse_url("http://b")),)),
         ("a", None),
         ("a:", None),
         (":http://b", None),
@@ -524,7 +549,7 @@ def test_any_text_is_extra_checks_or_refused(text: str) -> None:
         assert isinstance(checks, tuple)
         names = [check.name for check in checks]
         assert len(names) == len(set(names))
-        assert all(parse_url(check.url) and 100 <= check.expect[0] <= 599 for check in checks)
+        assert all(100 <= check.expect[0] <= 599 for check in checks)
 
 
 def test_extra_checks_are_shown_without_secrets() -> None:

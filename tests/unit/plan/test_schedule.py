@@ -13,7 +13,8 @@ from clock import ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubenurse_otel.model import Target, TargetKind
+from kubenurse_otel.config.urls import parse_url
+from kubenurse_otel.model import Target, TargetKind, Url
 from kubenurse_otel.plan.schedule import CROWD, Schedule, choose_phase
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def target(key: str, interval: float = 5.0, url: str = "http://127.0.0.1:1/alway
         key=key,
         type=key,
         kind=TargetKind.PATH,
-        url=url,
+        url=parse_url(url),
         interval_seconds=interval,
         timeout_seconds=5.0,
     )
@@ -48,7 +49,7 @@ class Far:
         self.dead: set[str] = set()
         self.hang_seconds = math.inf
         self.bug: Exception | None = None
-        self.urls: list[str] = []
+        self.urls: list[Url] = []
 
     async def check(self, target: Target) -> None:
         self.started.append((target.key, self.clock.time()))

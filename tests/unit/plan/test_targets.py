@@ -16,15 +16,18 @@ from kubenurse_otel.config import (
     IpFamilies,
     ProxyConfig,
 )
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import Auth, Neighbour, Neighbourhood, Proxy, Target, TargetKind, Trust
 from kubenurse_otel.plan.targets import plan, proxy_for
 
 CHECKS = ChecksConfig(
-    ingress_url="https://kubenurse.example.com",
-    service_url="http://kubenurse.kube-system.svc.cluster.local:8080",
+    ingress_url=parse_url("https://kubenurse.example.com"),
+    service_url=parse_url("http://kubenurse.kube-system.svc.cluster.local:8080"),
     api_server_host="10.96.0.1",
     api_server_port=443,
-    extra_checks=(ExtraCheck(name="shop", url="https://shop.example/ok", expect=(200, 399)),),
+    extra_checks=(
+        ExtraCheck(name="shop", url=parse_url("https://shop.example/ok"), expect=(200, 399)),
+    ),
     interval_seconds=5.0,
     interval_seconds_by_kind={TargetKind.EXTRA: 30.0, TargetKind.PATH: 2.0},
     timeout_seconds=4.0,
@@ -56,20 +59,23 @@ def test_whole_plan() -> None:
         ("me_service", "http://kubenurse.kube-system.svc.cluster.local:8080/alwayshappy", 5.0),
         ("shop", "https://shop.example/ok", 30.0),
         ("path_node-b", "http://10.1.0.2:8080/alwayshappy", 2.0),
-    ] == [(target.type, target.url, target.interval_seconds) for target in targets]
+    ] == [(target.type, target.url.text, target.interval_seconds) for target in targets]
     assert {4.0} == {target.timeout_seconds for target in targets}
 
 
 def test_token_goes_to_the_api_server_alone() -> None:
     """Only the two API server checks carry the token, and those are always verified."""
     for target in planned(
-        replace(CHECKS, extra_checks=(ExtraCheck(name="x", url="https://evil.example/version"),))
+        replace(
+            CHECKS,
+            extra_checks=(ExtraCheck(name="x", url=parse_url("https://evil.example/version")),),
+        )
     ).values():
         is_api_server = target.kind in (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS)
         assert is_api_server == (target.auth is Auth.SERVICE_ACCOUNT_TOKEN)
         assert is_api_server == (target.trust is Trust.API_SERVER)
         if is_api_server:
-            assert target.url.startswith("https://")
+            assert target.url.scheme == "https"
             assert target.proxy is None
 
 
@@ -106,7 +112,7 @@ def test_origin_header() -> None:
 def test_api_server_address(host: str, expected: str) -> None:
     """IPv6 literals of the API server are bracketed."""
     checks = replace(CHECKS, api_server_host=host, api_server_port=6443)
-    assert expected == planned(checks)["api_server_direct"].url
+    assert expected == planned(checks)["api_server_direct"].url.text
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_path_over_tls() -> None:
     """With TLS, path checks use https, the TLS port, and the Service's name for SNI."""
     checks = replace(CHECKS, path_tls=True, path_port=8443, tls_server_name="kubenurse.svc")
     target = planned(checks)["path_node-b"]
-    assert target.url == "https://10.1.0.2:8443/alwayshappy"
+    assert target.url.text == "https://10.1.0.2:8443/alwayshappy"
     assert target.server_name == "kubenurse.svc"
     assert planned(replace(checks, path_tls=False))["path_node-b"].server_name is None
 
@@ -144,7 +150,7 @@ def test_path_over_tls() -> None:
 def test_port_of_a_neighbour() -> None:
     """A neighbour that listens elsewhere is asked there."""
     target = planned(CHECKS, replace(NEIGHBOUR, port=9090))["path_node-b"]
-    assert target.url == "http://10.1.0.2:9090/alwayshappy"
+    assert target.url.text == "http://10.1.0.2:9090/alwayshappy"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +193,7 @@ def test_ip_families(
         for target in planned(replace(CHECKS, ip_families=families), neighbour).values()
         if target.kind is TargetKind.PATH
     ]
-    assert expected == {target.key: target.url for target in paths}
+    assert expected == {target.key: target.url.text for target in paths}
     assert {"path_node-b"} == {target.type for target in paths}
 
 
@@ -242,9 +248,9 @@ def test_proxies_are_for_extra_checks_and_ingress_alone() -> None:
 )
 def test_no_proxy(url: str, no_proxy: str, expected: Proxy | None) -> None:
     """NO_PROXY is read as Go reads it; loopback is never asked through a proxy."""
-    assert expected == proxy_for(url, replace(PROXY, no_proxy=no_proxy))
+    assert expected == proxy_for(parse_url(url), replace(PROXY, no_proxy=no_proxy))
 
 
 def test_without_a_proxy_for_the_scheme() -> None:
     """A proxy for https is none for http."""
-    assert proxy_for("http://a.example/", ProxyConfig(https=HTTPS)) is None
+    assert proxy_for(parse_url("http://a.example/"), ProxyConfig(https=HTTPS)) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from unit.transport.test_phases import MS, REALTIME, US, encrypted, info, plain
+from unit.probe.test_phases import MS, REALTIME, US, encrypted, info, plain
 
 from kubenurse_otel.model import LossDirection, Split
 from kubenurse_otel.probe.agent_headers import ServerTiming

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import Target, TargetKind
 from kubenurse_otel.probe.exchange import Reply
 from kubenurse_otel.probe.findings import measurement
@@ -22,7 +23,7 @@ def intercepted(
         key="it",
         type="it",
         kind=kind,
-        url="http://10.0.0.2:8080/alwayshappy",
+        url=parse_url("http://10.0.0.2:8080/alwayshappy"),
         interval_seconds=5,
         timeout_seconds=5,
         answered_by_agent=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import (
     CheckResult,
     Failure,
@@ -26,7 +27,7 @@ def target(key: str, type_: str | None = None) -> Target:
         key=key,
         type=type_ or key,
         kind=TargetKind.PATH,
-        url="http://127.0.0.1/alwayshappy",
+        url=parse_url("http://127.0.0.1/alwayshappy"),
         interval_seconds=5,
         timeout_seconds=5,
     )

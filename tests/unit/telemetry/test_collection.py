@@ -14,6 +14,7 @@ from prometheus_client.openmetrics.parser import (
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import ChecksConfig, Config, DiscoveryConfig, ExtraCheck
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.telemetry import store as store_module
 from kubenurse_otel.telemetry.collection import COLLECT_RECORDS
 from kubenurse_otel.telemetry.instruments import MOST_TYPES, limit_of_collection
@@ -176,7 +177,9 @@ def test_the_sdks_limit_follows_the_targets(
 ) -> None:
     """The limit of one collection is made from the neighbour limit and the extra checks."""
     checks = ChecksConfig(
-        extra_checks=tuple(ExtraCheck(name=f"x{n}", url="http://127.0.0.1/") for n in range(extra))
+        extra_checks=tuple(
+            ExtraCheck(name=f"x{n}", url=parse_url("http://127.0.0.1/")) for n in range(extra)
+        )
     )
     config = Config(discovery=DiscoveryConfig(neighbour_limit=neighbour_limit), checks=checks)
     assert expected == limit_of_collection(config)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kubenurse_otel import semconv
+from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import (
     CheckResult,
     Measurement,
@@ -35,7 +36,7 @@ PATH = Target(
     key="path_node-b",
     type="path_node-b",
     kind=TargetKind.PATH,
-    url="http://10.0.0.2:8080/alwayshappy",
+    url=parse_url("http://10.0.0.2:8080/alwayshappy"),
     interval_seconds=5,
     timeout_seconds=5,
     neighbour=NEIGHBOUR,

@@ -6,17 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from bridge_doubles import (
-    GOOD,
     MESSAGE,
+    Asked,
     Clock,
     MeterRecorder,
     Queue,
     Script,
     checker,
     failure,
+    measured,
     provider,
     target,
 )
@@ -33,6 +33,8 @@ from opentelemetry.trace import (
 )
 
 from kubenurse_otel import semconv
+from kubenurse_otel.config.urls import parse_url
+from kubenurse_otel.model import Measurement, Split
 from kubenurse_otel.tracing import bridge as bridge_module
 from kubenurse_otel.tracing.bridge import Bridge
 from kubenurse_otel.tracing.sampling import KeepPolicy, ServerSampler
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Rig:
-    """Checker, instrumentation, SDK, bridge and instruments, all real; transport scripted."""
+    """Checker, instrumentation, SDK, bridge and instruments, all real; prober scripted."""
 
     def __init__(
         self, *, ratio: float = 0.0, max_per_minute: int = 60, exporting: bool = True
@@ -63,10 +65,10 @@ class Rig:
             self.recorder, keep=keep, export=self.queue.offer if exporting else None
         )
         self.provider = provider(self.bridge, ratio=ratio)
-        self.checker, self.transport = checker(self.provider)
+        self.checker, self.prober = checker(self.provider)
 
     async def check(self, script: Script | None = None, **changes: Any) -> CheckResult:
-        self.transport.script = script or Script()
+        self.prober.script = script or Script()
         one = target(**changes)
         return await self.checker.check(one, sample_reason=self.bridge.sample_reason(one.key))
 
@@ -83,10 +85,9 @@ def rig() -> Iterator[Rig]:
 
 
 BAD = Script(
-    attributes={semconv.OWN_DELAY: 0.001},
+    measurement=Measurement(split=Split(own_delay=0.001)),
     offsets={"connect_start": 0.001},
     failure=failure(),
-    raises=httpx.ConnectError,
 )
 
 
@@ -122,7 +123,7 @@ async def test_a_trace_that_is_not_worth_it_leaves_nothing_behind(rig: Rig) -> N
 
 async def test_a_failed_check_is_exported_in_our_words(rig: Rig) -> None:
     """Our error.type, our sentence, no stack trace and no URL of the exception."""
-    await rig.check(BAD, url="http://10.0.0.7:8080/alwayshappy?token=secret")
+    await rig.check(BAD, url=parse_url("http://10.0.0.7:8080/alwayshappy?token=secret"))
 
     (spans,) = rig.queue.traces
     client, root = spans[-2:]
@@ -138,12 +139,12 @@ async def test_a_failed_check_is_exported_in_our_words(rig: Rig) -> None:
 
 async def test_why_traces_are_kept(rig: Rig) -> None:
     """From bad to good and back, with the follow-ups sampled at both ends."""
-    slow = Script(attributes=GOOD | {semconv.DURATION: 3.0})
+    slow = Script(measurement=measured(split={"request": 2.999}))
     for script in (None, None, BAD, BAD, None, None, None, slow):
         await rig.check(script)
 
     assert rig.queue.reasons() == ["changed", "failed", "failed", "changed", "follow_up", "slow"]
-    flags = [int(r.headers["traceparent"][-2:], 16) & 1 for r in rig.transport.requests]
+    flags = [int(one.propagation["traceparent"][-2:], 16) & 1 for one in rig.prober.asked]
     assert flags == [0, 0, 0, 1, 1, 1, 0, 0]
 
 
@@ -216,7 +217,7 @@ async def test_without_an_exporter_nothing_is_held_or_judged() -> None:
     rig = Rig(exporting=False)
     held = []
 
-    async def look(_request: httpx.Request) -> None:
+    async def look(_asked: Asked) -> None:
         held.extend(check.spans for check in rig.bridge._open.values())
 
     for script in (Script(before=look), BAD, None):
@@ -238,7 +239,7 @@ async def test_a_cancelled_check_records_nothing(rig: Rig) -> None:
     """Shutdown is no failure of the network."""
     reached = asyncio.Event()
 
-    async def hang(_request: httpx.Request) -> None:
+    async def hang(_asked: Asked) -> None:
         reached.set()
         await asyncio.get_running_loop().create_future()
 
@@ -256,11 +257,11 @@ async def test_a_cancelled_check_records_nothing(rig: Rig) -> None:
 async def test_checks_at_once_do_not_mix(rig: Rig) -> None:
     """Fifty interleaved checks are fifty whole traces, each with its own target's spans."""
 
-    async def pause(_request: httpx.Request) -> None:
+    async def pause(_asked: Asked) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
 
-    rig.transport.script = Script(before=pause)
+    rig.prober.script = Script(before=pause)
     targets = [target(f"path_{n}") for n in range(50)]
     results = await asyncio.gather(*(rig.checker.check(one) for one in targets))
 
@@ -291,8 +292,8 @@ class OurServer:
         made = provider(processor, sampler=ServerSampler())
         return cls(queue, made.get_tracer("server"))
 
-    def answer(self, request: httpx.Request) -> None:
-        _, trace_id, span_id, flags = request.headers["traceparent"].split("-")
+    def answer(self, asked: Asked) -> None:
+        _, trace_id, span_id, flags = asked.propagation["traceparent"].split("-")
         caller = SpanContext(
             int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags))
         )
@@ -309,8 +310,8 @@ async def test_a_check_that_our_own_pod_answers_neither_mixes_nor_flushes(rig: R
     server = OurServer.start(rig)
     while_answering: list[int] = []
 
-    async def answer(request: httpx.Request) -> None:
-        server.answer(request)
+    async def answer(asked: Asked) -> None:
+        server.answer(asked)
         while_answering.append(len(rig.queue.traces))
         assert [len(check.spans) for check in rig.bridge._open.values()] == [2]
 
@@ -385,7 +386,7 @@ async def test_a_span_that_ends_after_its_root_is_counted_and_not_held(rig: Rig)
     """It has missed its trace."""
     late: list[trace.Span] = []
 
-    async def leave_open(_request: httpx.Request) -> None:
+    async def leave_open(_asked: Asked) -> None:
         late.append(rig.provider.get_tracer("t").start_span("late"))
 
     await rig.check(Script(before=leave_open))
@@ -455,8 +456,8 @@ async def test_the_random_flag_survives() -> None:
 
     rig = Rig()
     rig.provider.shutdown()
-    checker_, transport = checker(provider(rig.bridge, id_generator=Generator()))
-    transport.script = Script()
+    checker_, prober = checker(provider(rig.bridge, id_generator=Generator()))
+    prober.script = Script()
     await checker_.check(target())
 
     assert {int(span.context.trace_flags) for span in rig.queue.traces[0] if span.context} == {3}

@@ -79,7 +79,7 @@ def test_a_status_says_our_sentence_or_nothing(
 
 
 def test_error_type_is_our_word() -> None:
-    """Where the transport left one; else what is there stays (a status, by the conventions)."""
+    """Where the probe left one; else what is there stays (a status, by the conventions)."""
     ours = {semconv.ERROR_TYPE: "ConnectError", semconv.FAILURE_ERROR_TYPE: "connection_refused"}
 
     after = rebuild(span(attributes=ours), UNLIMITED)

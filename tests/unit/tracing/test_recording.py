@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
-from bridge_doubles import GOOD, OFFSETS, MeterRecorder, Script, checker, failure, provider, target
+from bridge_doubles import (
+    OFFSETS,
+    Asked,
+    MeterRecorder,
+    Script,
+    checker,
+    failure,
+    measured,
+    provider,
+    target,
+)
 from opentelemetry import trace
 
 from kubenurse_otel import semconv
-from kubenurse_otel.model import Phase
+from kubenurse_otel.model import FallbackReason, Measurement, Phase, Split, TimingSource
 from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.tracing.bridge import Bridge
-from kubenurse_otel.tracing.recording import ROWS, Take
+from kubenurse_otel.tracing.recording import ROWS, Take, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +38,8 @@ def recorder() -> Iterator[MeterRecorder]:
 async def check(recorder: MeterRecorder, script: Script, **changes: Any) -> None:
     """One check through the real instrumentation, SDK and bridge, without traces."""
     tracer_provider = provider(Bridge(recorder))
-    made, transport = checker(tracer_provider)
-    transport.script = script
+    made, prober = checker(tracer_provider)
+    prober.script = script
     await made.check(target(**changes))
 
 
@@ -88,9 +97,9 @@ async def test_every_check_counts(recorder: MeterRecorder) -> None:
 async def test_all_nine_events_and_all_phases(recorder: MeterRecorder) -> None:
     """A check with DNS and TLS has four phases and nine events."""
     offsets = {event: 0.001 * n for n, event in enumerate(semconv.EVENTS)}
-    phases = {semconv.PHASE_DNS: 0.001, semconv.PHASE_TLS: 0.002}
 
-    await check(recorder, Script(attributes=GOOD | phases, offsets=offsets))
+    figures = measured(split={"dns": 0.001, "tls": 0.002})
+    await check(recorder, Script(measurement=figures, offsets=offsets))
 
     assert set(recorder.points(semconv.CHECK_PHASE_DURATION)) == {
         ("path_b", phase) for phase in ("dns", "connect", "tls", "request")
@@ -102,17 +111,16 @@ async def test_all_nine_events_and_all_phases(recorder: MeterRecorder) -> None:
 
 async def test_a_failed_connect_is_counted_once(recorder: MeterRecorder) -> None:
     """The events before it are recorded, the failing one is not, and there is no duration."""
-    attributes = {semconv.OWN_DELAY: 0.001, semconv.TIMING_SOURCE: "user"}
-    attributes[semconv.TIMING_FALLBACK_REASON] = "no_tcp_info"
+    figures = Measurement(
+        split=Split(own_delay=0.001),
+        peer_address="10.0.0.7",
+        timing_source=TimingSource.USER,
+        fallback_reason=FallbackReason.NO_TCP_INFO,
+    )
 
     await check(
         recorder,
-        Script(
-            attributes=attributes,
-            offsets={"connect_start": 0.001},
-            failure=failure(),
-            raises=httpx.ConnectError,
-        ),
+        Script(measurement=figures, offsets={"connect_start": 0.001}, failure=failure()),
     )
 
     assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {
@@ -143,10 +151,9 @@ async def test_a_body_that_fails_after_a_200_is_an_error_without_duration(
     recorder: MeterRecorder,
 ) -> None:
     """It is a round_trip_error in both of kubenurse's counters."""
-    attributes = {name: value for name, value in GOOD.items() if name != semconv.DURATION}
     found = failure("connection_closed_early", Phase.RECEIVE, "round_trip_error")
 
-    await check(recorder, Script(attributes=attributes, failure=found, raises=httpx.ReadError))
+    await check(recorder, Script(measurement=measured(status_code=None), failure=found))
 
     assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {
         ("path_b", "round_trip_error", "GET"): 1
@@ -155,14 +162,20 @@ async def test_a_body_that_fails_after_a_200_is_an_error_without_duration(
     assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
 
 
-@pytest.mark.parametrize("direction", ["out", "in", "both", "unknown"])
+@pytest.mark.parametrize(
+    ("parts", "direction"),
+    [
+        ({"loss_out": 0.4}, "out"),
+        ({"loss_in": 0.4}, "in"),
+        ({"loss_out": 0.2, "loss_in": 0.2}, "both"),
+        ({}, "unknown"),
+    ],
+)
 async def test_a_check_that_lost_time_counts_once_whatever_its_direction(
-    recorder: MeterRecorder, direction: str
+    recorder: MeterRecorder, parts: dict[str, float], direction: str
 ) -> None:
     """Both ways, too: a sum over direction is the number of such checks."""
-    attributes = GOOD | {semconv.LOSS: 0.4, semconv.LOSS_DIRECTION: direction}
-    attributes |= {semconv.LOSS_OUT: 0.2, semconv.LOSS_IN: 0.2}
-    await check(recorder, Script(attributes=attributes))
+    await check(recorder, Script(measurement=measured(split={"loss": 0.4, **parts})))
     assert recorder.points(semconv.LOSSY_CHECKS) == {("path_b", direction): 1}
     assert recorder.points(semconv.LOSS_DELAY) == {("path_b", direction): (1, 0.4)}
 
@@ -177,20 +190,20 @@ NETWORK_ONLY = {
 
 
 @pytest.mark.parametrize(
-    ("attributes", "missing"),
+    ("changes", "missing"),
     [
         ({}, set()),
-        ({semconv.TIMING_SOURCE: "user"}, KERNEL_ONLY | NETWORK_ONLY),
-        ({semconv.INTERCEPTED: True}, NETWORK_ONLY),
-        ({semconv.INTERCEPTED: False}, set()),
-        ({semconv.LOSS: 0.0}, {semconv.LOSS_DELAY.name, semconv.LOSSY_CHECKS.name}),
+        ({"timing_source": TimingSource.USER}, KERNEL_ONLY | NETWORK_ONLY),
+        ({"intercepted": True}, NETWORK_ONLY),
+        ({"split": {"loss": 0.0}}, {semconv.LOSS_DELAY.name, semconv.LOSSY_CHECKS.name}),
     ],
 )
 async def test_network_figures_need_the_kernel_and_the_target_itself(
-    recorder: MeterRecorder, attributes: dict[str, Any], missing: set[str]
+    recorder: MeterRecorder, changes: dict[str, Any], missing: set[str]
 ) -> None:
     """The fallback's and an interceptor's figures stay out of the network's histograms."""
-    await check(recorder, Script(attributes=GOOD | {semconv.LOSS: 0.2} | attributes))
+    figures = measured(**{"split": {"loss": 0.2}} | changes)
+    await check(recorder, Script(measurement=figures))
 
     everything = {row.metric.name for row in ROWS} | {
         semconv.HTTPCLIENT_TRACE_REQUEST_DURATION.name
@@ -200,7 +213,7 @@ async def test_network_figures_need_the_kernel_and_the_target_itself(
         semconv.CHECK_FAILURES.name,
         semconv.ADDRESS_FAILURES_COUNT.name,
     }
-    if not attributes.get(semconv.INTERCEPTED):
+    if not figures.intercepted:
         unconcerned.add(semconv.INTERCEPTED_CHECKS.name)
     assert recorder.names() == everything - unconcerned - missing
 
@@ -209,8 +222,7 @@ async def test_a_connect_to_an_interceptor_is_no_figure_of_the_path(
     recorder: MeterRecorder,
 ) -> None:
     """TCP's handshake with a proxy tells nothing of the way to the target."""
-    split = {semconv.PHASE_CONNECT: 0.001, semconv.PHASE_REQUEST: 0.002}
-    await check(recorder, Script(attributes=GOOD | split | {semconv.INTERCEPTED: True}))
+    await check(recorder, Script(measurement=measured(intercepted=True)))
 
     phases = {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)}
     assert "request" in phases
@@ -222,7 +234,7 @@ async def test_what_another_node_answers_is_no_figure_of_the_network(
     recorder: MeterRecorder,
 ) -> None:
     """It counts as one failure and has kubenurse's duration; the way to the node was not taken."""
-    await check(recorder, Script(answering_node="c"))
+    await check(recorder, Script(measurement=measured(answering_node="c")))
 
     assert not recorder.names() & NETWORK_ONLY
     assert {labels[1] for labels in recorder.points(semconv.CHECK_PHASE_DURATION)} == {"request"}
@@ -233,12 +245,9 @@ async def test_what_another_node_answers_is_no_figure_of_the_network(
 
 async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecorder) -> None:
     """Each failed address by its family, each segment that was sent again."""
-    attributes = {
-        semconv.ADDRESS_FAILURES: ("ipv6", "ipv4", "ipv6"),
-        semconv.TCP_RETRANSMITS: 3,
-    }
+    figures = measured(address_failures=("ipv6", "ipv4", "ipv6"), retransmits=3)
 
-    await check(recorder, Script(attributes=GOOD | attributes))
+    await check(recorder, Script(measurement=figures))
 
     assert recorder.points(semconv.ADDRESS_FAILURES_COUNT) == {
         ("path_b", "ipv6"): 2,
@@ -250,7 +259,7 @@ async def test_failed_addresses_and_retransmits_are_counted(recorder: MeterRecor
 async def test_only_known_events_count_and_each_once(recorder: MeterRecorder) -> None:
     """An event of another name, without an offset, or for the second time is not recorded."""
 
-    async def more(_request: httpx.Request) -> None:
+    async def more(_asked: Asked) -> None:
         span = trace.get_current_span()
         span.add_event("dns_done", {semconv.OFFSET: 0.5})
         span.add_event("dns_done", {semconv.OFFSET: 0.7})
@@ -272,11 +281,11 @@ async def test_two_addresses_of_a_node_share_a_type(recorder: MeterRecorder) -> 
     assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {("path_b", "200", "GET"): 1}
 
 
-async def test_a_figure_of_the_wrong_type_is_left_out(recorder: MeterRecorder) -> None:
+def test_a_figure_of_the_wrong_type_is_left_out(recorder: MeterRecorder) -> None:
     """The table takes numbers only."""
-    attributes = {semconv.DURATION: "long", semconv.ADDRESS_FAILURES: 5}
+    client = {semconv.DURATION: "long", semconv.ADDRESS_FAILURES: 5}
 
-    await check(recorder, Script(attributes=GOOD | attributes))
+    record(recorder, {semconv.TYPE: "path_b"}, client, (), None)
 
     assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
     assert recorder.points(semconv.ADDRESS_FAILURES_COUNT) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bridge_doubles import GOOD, Clock, provider
+from bridge_doubles import Clock, measured, provider
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
@@ -28,6 +28,7 @@ from kubenurse_otel.tracing.sampling import (
     TokenBucket,
     Verdict,
 )
+from kubenurse_otel.tracing.spans import attributes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -169,7 +170,8 @@ class Judge:
             trace_id,
             sampled=sampled,
             root={semconv.OUTCOME: outcome, semconv.TARGET_KEY: key},
-            client=GOOD | {getattr(semconv, name): value for name, value in client.items()},
+            client=attributes("path_b", measured())
+            | {getattr(semconv, name): value for name, value in client.items()},
         )
 
 

@@ -1,7 +1,7 @@
 """Answers of far ends, sound and not, as (method, bytes); answers.txt holds Go's verdict on each.
 
-    go build -o /tmp/oracle tests/unit/transport/net_http/main.go
-    PYTHONPATH=tests/unit/transport python -m net_http.answers /tmp/oracle
+    go build -o /tmp/oracle tests/unit/probe/net_http/main.go
+    PYTHONPATH=tests/unit/probe python -m net_http.answers /tmp/oracle
 
 writes answers.txt anew (Go 1.26.8).
 """

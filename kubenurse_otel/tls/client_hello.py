@@ -1,6 +1,6 @@
 """Which groups a ClientHello offers and has keys of (RFC 8446, 4.1.2), read from its bytes.
 
-Pure. Owns no verdict: transport/hello.py judges ours, server/hello.py a client's. Python before
+Pure. Owns no verdict: probe/hello.py judges ours, server/hello.py a client's. Python before
 3.15 cannot choose groups, and one finite-field key exchange is up to 170 ms in a single call.
 """
 

@@ -6,58 +6,45 @@ times are real; a sub-span lasts its network figure, and the gaps are own delay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from kubenurse_otel import errors, semconv
-from kubenurse_otel.model import Failure, Phase, Probe
+from kubenurse_otel.model import Failure, Phase
+from kubenurse_otel.text import bracketed
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from kubenurse_otel.model import Measurement
     from kubenurse_otel.probe.marks import Attempt, Marks
-    from kubenurse_otel.probe.phases import Step, Timeline
+    from kubenurse_otel.probe.phases import Step
+    from kubenurse_otel.probe.prober import Probed
 
 Attributes = dict[str, "AttributeValue"]
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Everything that is to be told of one exchange; its marks are complete."""
-
-    host: str
-    port: int
-    probe: Probe
-    marks: Marks
-    timeline: Timeline
-    host_rewritten: bool = False
-    """The request's URL, of which the instrumentation tells, has the host in another spelling."""
-
-
-def describe(span: trace.Span, tracer: trace.Tracer | None, story: Story) -> None:
+def describe(span: trace.Span, tracer: trace.Tracer | None, probed: Probed) -> None:
     """Put everything on ``span`` (the CLIENT span) and make its sub-spans (with a tracer)."""
-    probe, marks, timeline = story.probe, story.marks, story.timeline
-    if not span.is_recording() or probe.measurement is None:
+    if not span.is_recording():
         return
-    span.set_attributes(attributes(probe.target.type, probe.measurement))
-    if story.host_rewritten:
-        # Not as check.request_url wrote the host for httpx.
+    target, marks, timeline = probed.target, probed.marks, probed.timeline
+    span.set_attributes(attributes(target.type, probed.measurement))
+    if target.url.host.startswith("xn--"):  # see httpx_adapter.request_url
         span.set_attributes(
             {
-                semconv.SERVER_ADDRESS: story.host,
-                semconv.URL_FULL: probe.target.url.partition("?")[0],
+                semconv.SERVER_ADDRESS: target.url.host,
+                semconv.URL_FULL: target.url.text.partition("?")[0],
             }
         )
-    if probe.failure is not None:
-        span.set_attributes(failure_attributes(probe.failure))
+    if probed.failure is not None:
+        span.set_attributes(failure_attributes(probed.failure))
     for (event, offset), at_ns in zip(timeline.offsets, timeline.event_times_ns, strict=True):
         span.add_event(event, {semconv.OFFSET: offset}, _unix_ns(marks, at_ns))
     if tracer is not None and (marks.attempts or marks.dns_started_ns is not None):
-        _Setup(span, tracer, story).tell()
+        _Setup(span, tracer, probed).tell()
 
 
 def attributes(type_: str, measured: Measurement) -> Attributes:
@@ -120,15 +107,15 @@ def failure_attributes(failure: Failure) -> Attributes:
 class _Setup:
     """The connection_setup span and its children."""
 
-    def __init__(self, span: trace.Span, tracer: trace.Tracer, story: Story) -> None:
+    def __init__(self, span: trace.Span, tracer: trace.Tracer, probed: Probed) -> None:
         self._parent = trace.set_span_in_context(span)
         self._tracer = tracer
-        self._host, self._port = story.host, story.port
-        self._marks = story.marks
-        self._timeline = story.timeline
-        self._failure = story.probe.failure
-        assert story.marks.ended is not None
-        self._ended_ns = story.marks.ended.monotonic_ns
+        self._host, self._port = probed.target.url.host, probed.target.url.port
+        self._marks = probed.marks
+        self._timeline = probed.timeline
+        self._failure = probed.failure
+        assert probed.marks.ended is not None
+        self._ended_ns = probed.marks.ended.monotonic_ns
 
     def tell(self) -> None:
         marks = self._marks
@@ -177,7 +164,7 @@ class _Setup:
         if attempt.abandoned:
             span.set_attribute(semconv.ABANDONED, True)
         elif attempt.error is not None:
-            failed = errors.failure(attempt.error, Phase.CONNECT, target=attempt.address)
+            failed = errors.failure(attempt.error, Phase.CONNECT, target=bracketed(attempt.address))
             _fail(span, failed.error_type, failed.message)
         span.end(_unix_ns(self._marks, attempt.ended_ns or self._ended_ns))
 

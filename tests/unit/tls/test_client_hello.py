@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel import client_hello
 from kubenurse_otel.server.hello import Hello
+from kubenurse_otel.tls import client_hello
 
 X25519 = 0x001D
 

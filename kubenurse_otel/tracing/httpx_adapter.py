@@ -1,0 +1,183 @@
+"""A probe as httpx and its OpenTelemetry instrumentation see it: the CLIENT span around it.
+
+The one home of httpx. What is asked is the target's own URL, whatever a request says; what comes of
+it is told on the CLIENT span (spans.py). Goes without httpx's client: redirects, cookies, proxies
+and decoding are not switched off but absent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httpx
+from opentelemetry import trace
+from opentelemetry.instrumentation import _semconv as instrumentation_semconv
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.metrics import NoOpMeterProvider
+
+from kubenurse_otel import __version__, errors, semconv
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import Failure, Phase, Target, Url
+from kubenurse_otel.tracing import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kubenurse_otel.probe.fields import Field
+    from kubenurse_otel.probe.prober import Probed
+
+_ASKED: Final = "kubenurse.asked"
+_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate"})
+"""W3C Trace Context. Never baggage."""
+_NOT_PASSED_UP: Final = frozenset(
+    {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
+)
+"""The body was read and dropped, so what describes it would mislead."""
+
+
+class Probing(Protocol):
+    """Who talks to the network: probe.Prober, or a stand-in of the tests."""
+
+    async def probe(self, target: Target, *, propagation: Iterable[Field]) -> Probed: ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Travels with a request past the instrumentation: the target down, what came of it up."""
+
+    target: Target
+    probed: Probed | None = None
+
+
+class InstrumentedProber:
+    """``probe`` of the Prober below, within a CLIENT span and its sub-spans.
+
+    The steps of a connection's setup become spans where ``sub_spans``; what is measured stands on
+    the CLIENT span all the same.
+    """
+
+    def __init__(
+        self, prober: Probing, tracer_provider: trace.TracerProvider, *, sub_spans: bool = True
+    ) -> None:
+        _use_stable_http_conventions()
+        # Excluded URLs and captured headers, which it reads from the environment,
+        # config.take_environment has taken out of it.
+        self.transport: httpx.AsyncBaseTransport = AsyncOpenTelemetryTransport(
+            _ProbingTransport(
+                prober,
+                tracer_provider.get_tracer(
+                    "kubenurse_otel.transport", __version__, schema_url=semconv.SCHEMA_URL
+                )
+                if sub_spans
+                else None,
+            ),
+            tracer_provider=tracer_provider,
+            meter_provider=NoOpMeterProvider(),
+        )
+
+    async def probe(self, target: Target) -> Probed:
+        """Raises nothing for what the network or the far end does."""
+        asked = _Asked(target)
+        try:
+            await self.transport.handle_async_request(_request(asked))
+        except httpx.TransportError as error:
+            errors.without_frames(error)  # the instrumentation's frame keeps it, too
+            if asked.probed is None or asked.probed.failure is None:
+                raise
+        assert asked.probed is not None
+        return asked.probed
+
+
+class _ProbingTransport(httpx.AsyncBaseTransport):
+    """What httpx has for its network: raises its exceptions, for the instrumentation to see."""
+
+    def __init__(self, prober: Probing, tracer: trace.Tracer | None) -> None:
+        self._prober = prober
+        self._tracer = tracer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = request.extensions[_ASKED]
+        assert isinstance(asked, _Asked)
+        propagation = [
+            (name, value) for name, value in request.headers.raw if name.lower() in _PROPAGATED
+        ]
+        probed = asked.probed = await self._prober.probe(asked.target, propagation=propagation)
+        spans.describe(trace.get_current_span(), self._tracer, probed)
+        if probed.failure is not None:
+            raise _error(probed.failure, request)
+        assert probed.reply is not None
+        return httpx.Response(
+            probed.reply.status_code,
+            headers=[(n, v) for n, v in probed.reply.headers if n not in _NOT_PASSED_UP],
+            extensions={"http_version": probed.reply.http_version},
+        )
+
+
+def _request(asked: _Asked) -> httpx.Request:
+    """What the instrumentation reads method and URL of, and writes the trace context into."""
+    return httpx.Request("GET", request_url(asked.target.url), extensions={_ASKED: asked})
+
+
+@lru_cache(maxsize=1024)
+def request_url(url: Url) -> httpx.URL:
+    """``url`` for httpx, which takes a host that begins with ``xn--`` for an IDNA2008 name and
+    raises when it is none: its first letter goes in percent-encoded (the same host, RFC 3986
+    section 6.2.2.2), and spans.py writes it as it is.
+    """
+    scheme, _, rest = url.text.partition("://")
+    if rest[:4].lower() == "xn--":
+        rest = f"%78{rest[1:]}"
+    return httpx.URL(f"{scheme}://{rest}")
+
+
+_TIMEOUTS: Final = frozenset(
+    {
+        ErrorType.DNS_TIMEOUT,
+        ErrorType.CONNECT_TIMEOUT,
+        ErrorType.TLS_HANDSHAKE_TIMEOUT,
+        ErrorType.RESPONSE_TIMEOUT,
+        ErrorType.OWN_TIMEOUT,
+    }
+)
+_PROTOCOL: Final = frozenset(
+    {
+        ErrorType.CONNECTION_CLOSED_EARLY,
+        ErrorType.MALFORMED_RESPONSE,
+        ErrorType.RESPONSE_HEAD_TOO_LARGE,
+        ErrorType.RESPONSE_TOO_COSTLY,
+    }
+)
+
+
+def _error(failure: Failure, request: httpx.Request) -> httpx.TransportError:
+    """What a user of httpx expects for this failure; its text is our sentence."""
+    connecting = failure.phase in {Phase.DNS, Phase.CONNECT, Phase.TLS}
+    kind: type[httpx.TransportError]
+    if failure.error_type in _TIMEOUTS:
+        kind = httpx.ConnectTimeout if connecting else httpx.ReadTimeout
+    elif failure.error_type == ErrorType.PROXY_ERROR:
+        kind = httpx.ProxyError
+    elif failure.error_type == ErrorType.CREDENTIALS_MISSING:
+        kind = httpx.LocalProtocolError
+    elif connecting:
+        kind = httpx.ConnectError
+    elif failure.error_type in _PROTOCOL:
+        kind = httpx.RemoteProtocolError
+    else:
+        kind = httpx.ReadError
+    return kind(failure.message, request=request)
+
+
+def _use_stable_http_conventions() -> None:
+    """Choose the stable HTTP conventions, whatever OTEL_SEMCONV_STABILITY_OPT_IN says.
+
+    The instrumentation (pinned to one version) knows no parameter for it: it fills these fields
+    from the environment, once in a process, and the first to ask decides.
+    """
+    chosen = instrumentation_semconv._OpenTelemetrySemanticConventionStability  # noqa: SLF001 - there is no public way
+    signal = instrumentation_semconv._OpenTelemetryStabilitySignalType.HTTP  # noqa: SLF001 - there is no public way
+    mode = instrumentation_semconv._StabilityMode.HTTP  # noqa: SLF001 - there is no public way
+    chosen._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING[signal] = mode  # noqa: SLF001 - there is no public way
+    chosen._initialized = True  # noqa: SLF001 - there is no public way
