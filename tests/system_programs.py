@@ -26,12 +26,13 @@ PACKAGES: Final = {
     "etcd": "etcd-server",
     "ip": "iproute2",
     "nft": "nftables",
+    "openssl": "openssl",
 }
 """Each with Debian's package of it."""
 
 NEEDED: Final = {
     "venv": (ENSUREPIP,),
-    "test": ("dnsmasq", "ip", "nft"),
+    "test": ("dnsmasq", "ip", "nft", "openssl"),
     "test-apiserver": ("etcd",),
     "chart": ("etcd",),
     "dashboards": ("ip", "nft"),

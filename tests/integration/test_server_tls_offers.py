@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import system_programs
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from running_server import LOOPBACK, client, get, running
+from servers.namespace import LackingError
 
 from kubenurse_otel.server.tls import CIPHERS
 
@@ -113,6 +114,8 @@ async def test_the_clients_order_counts(pair: dict[str, Any], order: int) -> Non
 
 
 async def _openssl(port: int | None, *options: str) -> str:
+    if lacking := system_programs.lacking(("openssl",)):
+        raise LackingError(system_programs.not_installed(lacking))
     command = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{port}", *options]
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -124,10 +127,6 @@ async def _openssl(port: int | None, *options: str) -> str:
     return out.decode(errors="replace")
 
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
-
-
-@needs_openssl
 @pytest.mark.parametrize("suite", TLS_13)
 async def test_each_suite_of_tls_13_is_taken(pair: dict[str, Any], suite: str) -> None:
     """All three, from a client that has one of them."""
@@ -137,7 +136,6 @@ async def test_each_suite_of_tls_13_is_taken(pair: dict[str, Any], suite: str) -
     assert f"Cipher is {suite}" in said
 
 
-@needs_openssl
 @pytest.mark.parametrize(
     "groups", ["X25519", "P-256", "P-384", "P-256:ffdhe2048", "X448:X25519", "P-521:P-384"]
 )
@@ -149,7 +147,6 @@ async def test_curves_of_the_list_are_taken(pair: dict[str, Any], groups: str) -
     assert "Cipher is TLS_" in said
 
 
-@needs_openssl
 @pytest.mark.parametrize(
     "groups",
     ["ffdhe8192", "ffdhe2048", "ffdhe8192:X25519", "X448:ffdhe8192", "X448", "P-521"],

@@ -30,7 +30,7 @@ def test_what_is_skipped_is_said_in_one_line(
     assert said.count("\n") == 1
     assert said.startswith(
         "not installed: dnsmasq (Debian: dnsmasq-base), ip (Debian: iproute2), "
-        "nft (Debian: nftables); the tests that need it are skipped"
+        "nft (Debian: nftables), openssl (Debian: openssl); the tests that need it are skipped"
     )
 
 
