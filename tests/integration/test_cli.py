@@ -133,7 +133,7 @@ def test_any_url_and_any_timeout_is_taken_or_one_line_and_exit_2(url: str, timeo
         code = exit_.code
     else:
         assert 0 < parsed.timeout <= 3600
-        assert httpx.URL(parsed.urls[0]).raw_host
+        assert httpx.URL(parsed.urls[0].text).raw_host
         return
     assert code == 2
     assert said.getvalue().endswith("\n")
