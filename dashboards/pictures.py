@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 PICTURES: Final = Path(__file__).parents[1] / "docs" / "pictures"
 _DPI: Final = 80
+_WHOSE_TIME: Final = "Whose time: egress, loss, network, far end, own delay"
 _PANELS: Final = {
-    "failures": ("nodes", "Failing checks: from (rows) to (columns)", "A"),
-    "round_trip": ("nodes", "Network round trip: from (rows) to (columns)", "A"),
-    "steps": ("target", "Steps, stacked", "A"),
-    "loss": ("target", "Whose time: loss, network, far end, own delay", "A"),
-    "network round trip": ("target", "Whose time: loss, network, far end, own delay", "B"),
-    "far end": ("target", "Whose time: loss, network, far end, own delay", "C"),
-    "own delay": ("target", "Whose time: loss, network, far end, own delay", "D"),
-    "unreachable": ("overview", "Nodes that cannot be reached", "A"),
-    "causes": ("overview", "Why checks fail", "A"),
+    "failures": ("nodes", "Failing checks: from (rows) to (columns)", None),
+    "round_trip": ("nodes", "Network round trip: from (rows) to (columns)", None),
+    "steps": ("target", "Steps, stacked", None),
+    "loss": ("target", _WHOSE_TIME, "loss"),
+    "network round trip": ("target", _WHOSE_TIME, "network round trip"),
+    "far end": ("target", _WHOSE_TIME, "far end"),
+    "own delay": ("target", _WHOSE_TIME, "own delay"),
+    "unreachable": ("overview", "Nodes that cannot be reached", None),
+    "causes": ("overview", "Why checks fail", None),
 }
+"""Dashboard, panel, and the legend where a panel has several queries."""
 
 
 def queries() -> dict[str, str]:
@@ -40,9 +42,9 @@ def queries() -> dict[str, str]:
             for panel in dashboards[f"kubenurse-otel-{dashboard}.json"]["panels"]
             if panel["title"] == title
             for target in panel["targets"]
-            if target["refId"] == letter
+            if legend in {None, target.get("legendFormat")}
         )
-        for name, (dashboard, title, letter) in _PANELS.items()
+        for name, (dashboard, title, legend) in _PANELS.items()
     }
 
 

@@ -13,6 +13,7 @@ import yaml
 from expressions import GENERATED, RULES, dashboards, filled_in, of_panels, of_rules, panels
 from prometheus_tools import ROOT, binary
 
+from dashboards import pictures
 from dashboards.__main__ import documents
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
@@ -131,6 +132,14 @@ def test_the_generated_files_are_what_the_code_makes() -> None:
     assert there == documents()
     done = subprocess.run([sys.executable, "-m", "dashboards", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0
+
+
+def test_every_picture_is_a_panel() -> None:
+    """A panel that is renamed, or whose queries move, takes its picture along."""
+    drawn = pictures.queries()
+    assert set(drawn.values()) <= set(of_panels().values())
+    assert "kubenurse_loss_delay_seconds" in drawn["loss"]
+    assert "kubenurse_own_delay_seconds" in drawn["own delay"]
 
 
 def test_uids_are_stable() -> None:
