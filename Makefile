@@ -8,6 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 LOCKED := --require-hashes --only-binary=:all: --requirement
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml
 ARGS ?=
+KUBERNETES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
@@ -34,7 +35,9 @@ test: $(VENV)/.dev ## unit, property and integration tests, with coverage
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
-test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver and etcd (builds it once)
+test-apiserver chart: export KUBENURSE_TEST_KUBERNETES = $(KUBERNETES)
+
+test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver (built once); KUBERNETES=oldest, =newest
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/apiserver $(ARGS)
 

@@ -1,14 +1,16 @@
 """A real kube-apiserver with etcd on loopback, for tests and the bench.
 
-Kubernetes' programs are built once from the Go module proxy (go.mod beside this file) into a cache:
-$KUBENURSE_TEST_CACHE or .cache of the work tree. The API server takes about five minutes on two
-cores; etcd is Debian's etcd-server.
+Kubernetes' programs are built once from the Go module proxy into a cache: $KUBENURSE_TEST_CACHE or
+.cache of the work tree. The API server takes about five minutes on two cores; etcd is Debian's
+etcd-server. go.mod beside this file has the version; $KUBENURSE_TEST_KUBERNETES (of make:
+KUBERNETES=oldest, =newest) names a folder here whose go.mod has another, of the API server alone.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-VERSION = "v1.34.4"
+MODULE = HERE / os.environ.get("KUBENURSE_TEST_KUBERNETES", "")
+
+
+def version(module: Path) -> str:
+    """Return the Kubernetes ("v1.34.4") that ``module``'s go.mod takes. Raises OSError."""
+    required = re.search(
+        r"^\tk8s\.io/kubernetes (v\S+)", (module / "go.mod").read_text(), re.MULTILINE
+    )
+    assert required is not None, module
+    return required[1]
+
+
+VERSION = version(MODULE)
 ADMIN = "system:masters"
 START_SECONDS = 60.0
 
@@ -53,7 +67,7 @@ def build(program: str = "kube-apiserver") -> Path:
         stamps = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in names.items())
         command = ["nice", "-n", "10", "go", "build", "-trimpath", "-ldflags", f"-s -w {stamps}"]
         command += ["-o", str(fresh), f"k8s.io/kubernetes/cmd/{program}"]
-        subprocess.run(command, cwd=HERE, check=True)
+        subprocess.run(command, cwd=MODULE, check=True)
         fresh.replace(target)
     return target
 

@@ -94,6 +94,19 @@ def test_every_python_that_we_name_is_run() -> None:
     assert named == sorted(set(re.findall(r"\b3\.1\d\b", row[0])))
 
 
+def test_every_kubernetes_that_we_pin_is_run() -> None:
+    """The oldest and the newest Kubernetes are jobs of their own, beside the one of the gate."""
+    pinned = {path.parent.name for path in (ROOT / "tests" / "apiserver").glob("*/go.mod")}
+    job = _read(ROOT / ".github" / "workflows" / "checks.yaml")["jobs"]["make"]
+    run = [one for one in job["strategy"]["matrix"]["include"] if one.get("kubernetes")]
+    assert {("test-apiserver", name) for name in pinned} == {
+        (one["target"], one["kubernetes"]) for one in run
+    }
+    assert {step["env"]["KUBERNETES"] for step in job["steps"] if "env" in step} == {
+        "${{ matrix.kubernetes }}"
+    }
+
+
 def test_the_base_image_is_pinned_by_digest() -> None:
     """What is built is what was looked at; dependabot, which reads a FROM and no ARG, renews it."""
     pulled = re.findall(
