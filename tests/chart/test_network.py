@@ -44,6 +44,34 @@ def test_ingress_of_the_policy() -> None:
     assert [{"ports": tcp[:2]}] == closed["ingress"]
 
 
+@pytest.mark.parametrize("monitor", ["service", "pod"])
+@pytest.mark.parametrize(
+    ("admin", "scrapers", "anybody", "scraped"),
+    [
+        (0, [], [8080, 8888], []),
+        (0, SCRAPERS, [8080], [8888]),
+        (9090, [], [8080], []),
+        (9090, SCRAPERS, [8080], [9090, 8888]),
+    ],
+)
+def test_who_scrapes_the_agent_may_scrape_its_collector(
+    admin: int, scrapers: list[Any], anybody: list[int], scraped: list[int], monitor: str
+) -> None:
+    """Its scrapers alone; anybody only where the agents' /metrics are open, too."""
+    values = {
+        "ports": {"admin": admin},
+        "networkPolicy": {"enabled": True, "scrapers": scrapers},
+        "monitor": monitor,
+        "collector": {"endpoint": "gateway:4317"},
+    }
+    first, *rest = policy(values)["ingress"]
+    assert {"ports": [{"port": port, "protocol": "TCP"} for port in anybody]} == first
+    assert [scraped] * bool(scraped) == [[one["port"] for one in rule["ports"]] for rule in rest]
+    assert all(rule["from"] == SCRAPERS for rule in rest)
+    closed = policy(values | {"monitor": "annotations"})["ingress"]
+    assert 8888 not in [port["port"] for rule in closed for port in rule["ports"]]
+
+
 @pytest.mark.parametrize(
     ("given", "more"),
     [

@@ -81,6 +81,85 @@ def test_monitor_takes_its_settings() -> None:
         assert "p" == manifest["metadata"]["labels"]["release"]
 
 
+def listens(values: dict[str, Any]) -> tuple[str, int] | None:
+    """Where the collector serves its own metrics, by its configuration."""
+    metrics = collector_config(values)["service"]["telemetry"]["metrics"]
+    if metrics == {"level": "none"}:
+        return None
+    (reader,) = metrics["readers"]
+    prometheus = reader["pull"]["exporter"]["prometheus"]
+    return prometheus["host"], prometheus["port"]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("kind", MONITORS)
+def test_the_agents_monitor_scrapes_the_collector_too(kind: str, *, native: bool) -> None:
+    """Whether it can send on only it knows: same monitor, labels and time, on both families."""
+    values = {
+        "collector": COLLECTOR | {"native": native, "metricsPort": 8889},
+        "monitor": kind,
+        "clusterName": "one",
+        "serviceMonitor": {"metricRelabelings": [{"action": "drop", "regex": "c"}]},
+    }
+    manifests = helm.render(values)
+    spec = helm.one(manifests, MONITORS[kind])["spec"]
+    ours, theirs = spec["endpoints" if kind == "service" else "podMetricsEndpoints"]
+    assert ours | {"port": theirs["port"]} == theirs
+    assert ("", 8889) == listens(values)
+    pod = helm.pod(manifests)["spec"]
+    collector = pod["initContainers"][0] if native else pod["containers"][1]
+    assert [{"name": theirs["port"], "containerPort": 8889, "protocol": "TCP"}] == (
+        collector["ports"]
+    )
+    # By number: a native sidecar is an init container, whose ports' names are not looked for.
+    of_service = [
+        (port["port"], port["targetPort"])
+        for port in helm.one(manifests, "Service")["spec"]["ports"]
+        if port["name"] == theirs["port"]
+    ]
+    assert ([(8889, 8889)] if kind == "service" else []) == of_service
+
+
+@pytest.mark.parametrize(
+    ("given", "at"),
+    [
+        ({}, ("127.0.0.1", 8888)),
+        ({"monitor": "none"}, ("127.0.0.1", 8888)),
+        ({"otel": {"metricsExporter": "none"}, "monitor": "service"}, ("127.0.0.1", 8888)),
+        ({"collector": COLLECTOR | {"metricsPort": 8889}}, ("127.0.0.1", 8889)),
+        ({"collector": COLLECTOR | {"metricsPort": 0}}, None),
+        ({"collector": COLLECTOR | {"metricsPort": 0}, "monitor": "service"}, None),
+        ({"collector": COLLECTOR | {"metricsPort": 0}, "monitor": "pod"}, None),
+    ],
+)
+def test_without_a_monitor_the_collectors_metrics_stay_in_the_pod(
+    given: dict[str, Any], at: tuple[str, int] | None
+) -> None:
+    """Annotations know one port, and a second one could have the agent scraped twice."""
+    values = {"collector": COLLECTOR} | given
+    assert at == listens(values)
+    assert_not_scraped(helm.render(values))
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_collector_of_the_users_own_is_not_scraped_unasked(kind: str) -> None:
+    """Nobody knows which port its metrics have, if any."""
+    own = {"config": {"service": {"telemetry": {"metrics": {"level": "none"}}}}}
+    assert_not_scraped(helm.render({"collector": own, "monitor": kind}))
+
+
+def assert_not_scraped(manifests: list[helm.Manifest]) -> None:
+    assert "ports" not in helm.pod(manifests)["spec"]["containers"][1]
+    assert ["8080-8080"] == [
+        port["name"] for port in helm.one(manifests, "Service")["spec"]["ports"]
+    ]
+    for kind, name in MONITORS.items():
+        for monitor in helm.of_kind(manifests, name):
+            assert 1 == len(
+                monitor["spec"]["endpoints" if kind == "service" else "podMetricsEndpoints"]
+            )
+
+
 @pytest.mark.parametrize(
     ("given", "exporter", "warned"),
     [
@@ -396,7 +475,9 @@ def test_egress_knows_the_port_of_an_ipv6_address(endpoint: str) -> None:
 
 
 @pytest.mark.skipif(not COLLECTORS, reason="no collector was built (tests/collector does)")
-@pytest.mark.parametrize("host_ip", ["192.0.2.1", "fd00::5"])
+@pytest.mark.parametrize(
+    ("monitor", "host_ip"), [("annotations", "192.0.2.1"), ("service", "fd00::5")]
+)
 @pytest.mark.parametrize(
     "given",
     [
@@ -413,11 +494,12 @@ def test_egress_knows_the_port_of_an_ipv6_address(endpoint: str) -> None:
     ],
 )
 def test_real_collector_takes_the_configuration(
-    given: dict[str, Any], host_ip: str, tmp_path: Path
+    given: dict[str, Any], monitor: str, host_ip: str, tmp_path: Path
 ) -> None:
     """`otelcol validate` has no complaint about what the chart renders, on a node of any family."""
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(collector_config({"collector": given})))
+    values = {"collector": given, "monitor": monitor}
+    config.write_text(yaml.safe_dump(collector_config(values)))
     command = [str(COLLECTORS[-1]), "validate", f"--config={config}"]
     done = subprocess.run(
         command,

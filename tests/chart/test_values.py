@@ -110,6 +110,12 @@ def test_filter_by_pod_labels_is_good(filter_: str, notes: Notes) -> None:
         ({"use_tls": True}, "cert_file and cert_key"),
         ({"histogram_buckets": "1", "victoriametrics_histogram": True}, "exclude"),
         ({"ports": {"admin": 8080}}, "must differ"),
+        ({"collector": {"endpoint": "a:1", "metricsPort": 8080}}, "another of the pod's ports"),
+        ({"collector": {"endpoint": "a:1", "metricsPort": 4318}}, "another of the pod's ports"),
+        (
+            {"collector": {"endpoint": "a:1"}, "monitor": "service", "service": {"port": 8888}},
+            "is service.port, too",
+        ),
         (
             {"daemonset": {"hostNetwork": True, "rollingUpdate": {"maxSurge": 1}}},
             "cannot have the node's port",

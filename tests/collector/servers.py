@@ -77,6 +77,7 @@ class Collector:
 
     grpc_port: int
     http_port: int
+    telemetry_port: int
     log_file: Path
     process: subprocess.Popen[bytes]
 
@@ -87,6 +88,13 @@ class Collector:
     @property
     def http(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
+
+    def metrics(self) -> dict[str, float]:
+        """Its own metrics by series, where its configuration has a reader."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.telemetry_port}/metrics") as response:
+            lines = response.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {series: float(value) for series, _, value in samples}
 
 
 @contextmanager
@@ -118,14 +126,21 @@ def collector(
             file.write_text(yaml.safe_dump(config))
             config = file  # noqa: PLW2901 - the same, as a file
         command.append(f"--config={config}")
-    if any("readers" in config.read_text() for config in configs if not isinstance(config, dict)):
-        command.append(
-            "--config=yaml:service::telemetry::metrics::readers: "
-            f"[{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {telemetry_port}}}}}}}}}]"
-        )
+    for config in configs:
+        loaded = config if isinstance(config, dict) else yaml.safe_load(config.read_text())
+        readers = loaded.get("service", {}).get("telemetry", {}).get("metrics", {}).get("readers")
+        if readers:
+            readers[0]["pull"]["exporter"]["prometheus"] |= {
+                "host": "127.0.0.1",
+                "port": telemetry_port,
+            }
+            file = folder / f"{name}-readers.yaml"
+            metrics = {"readers": readers}
+            file.write_text(yaml.safe_dump({"service": {"telemetry": {"metrics": metrics}}}))
+            command.append(f"--config={file}")
     log_file = folder / f"{name}.log"
     with process(command, log_file, environ) as running:
-        found = Collector(grpc_port, http_port, log_file, running)
+        found = Collector(grpc_port, http_port, telemetry_port, log_file, running)
 
         def started() -> bool:
             assert running.poll() is None, log_file.read_text()

@@ -92,6 +92,8 @@ def test_the_sidecar_takes_nothing_from_outside() -> None:
     receivers = yaml.safe_load(SIDECAR.read_text())["receivers"]
     endpoints = [one["endpoint"] for one in receivers["otlp"]["protocols"].values()]
     assert endpoints == ["127.0.0.1:4317", "127.0.0.1:4318"]
+    (reader,) = yaml.safe_load(SIDECAR.read_text())["service"]["telemetry"]["metrics"]["readers"]
+    assert reader["pull"]["exporter"]["prometheus"]["host"] == "127.0.0.1"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network of its own")
@@ -254,12 +256,8 @@ def test_a_dead_endpoint_costs_bounded_memory(tmp_path: Path) -> None:
     ) as sidecar:
         sent = taken = 0
         while sent < 300 * mebibyte:
-            request = urllib.request.Request(
-                f"{sidecar.http}/v1/traces",
-                body,
-                {"Content-Type": "application/x-protobuf"},
-            )
-            with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
+            with suppress(urllib.error.HTTPError):
+                send(sidecar, body)
                 taken += len(body)
             sent += len(body)
         status = Path(f"/proc/{sidecar.process.pid}/status").read_text()
@@ -268,6 +266,73 @@ def test_a_dead_endpoint_costs_bounded_memory(tmp_path: Path) -> None:
     assert int(peak.split()[1]) * 1024 < limit, peak
     # Its queue of 8 MB, and a batch in the hands of each consumer: the rest it refused.
     assert 7_000_000 < taken < 12_000_000
+
+
+def test_the_collector_itself_tells_what_it_cannot_send(tmp_path: Path) -> None:
+    """Agents have success from it meanwhile. A failure is counted after max_elapsed_time alone."""
+    retry = {"max_interval": "1s", "max_elapsed_time": "2s"}
+    soon = {"exporters": {"otlp_grpc": {"retry_on_failure": retry}}}
+    ports = tuple(free_ports(2))
+    assert len(ports) == 2
+    environ = {
+        "OTLP_ENDPOINT": f"127.0.0.1:{ports[0]}",
+        "OTLP_INSECURE": "true",
+        "KUBENURSE_NODE_NAME": "node-a",
+    }
+    with servers.collector("sidecar", tmp_path, SIDECAR, soon, environ=environ) as sidecar:
+        send(sidecar, many_spans(10))
+        early = counted(sidecar)
+        assert early["otelcol_receiver_accepted_spans"] == 10
+        assert "otelcol_exporter_send_failed_spans" not in early
+        failed, sent = "otelcol_exporter_send_failed_spans", "otelcol_exporter_sent_spans"
+        wait_for(lambda: counted(sidecar).get(failed) == 10, seconds=30, what=failed)
+        assert counted(sidecar).get(sent, 0) == 0
+        whose = 'k8s_node_name="node-a"', 'service_name="kubenurse-collector"'
+        ours = [series for series in sidecar.metrics() if series.startswith("otelcol_")]
+        assert [series for series in ours if all(label in series for label in whose)] == ours
+        behind = {
+            "exporters": {"debug": {}},
+            "service": {
+                "telemetry": {"metrics": {"level": "none"}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}},
+            },
+        }
+        with servers.collector("gateway", tmp_path, behind, ports=ports):
+
+            def arrives() -> bool:
+                send(sidecar, many_spans(10))
+                return counted(sidecar).get(sent, 0) >= 10
+
+            wait_for(arrives, seconds=30, what=sent)
+
+
+def test_a_full_queue_is_what_the_collector_refused(tmp_path: Path) -> None:
+    """Counted at once, as refused by the receiver and as not taken by the exporter's queue."""
+    small = {"exporters": {"otlp_grpc": {"sending_queue": {"queue_size": 1}}}}
+    environ = {"OTLP_ENDPOINT": f"127.0.0.1:{free_port()}", "OTLP_INSECURE": "true"}
+    with servers.collector("sidecar", tmp_path, SIDECAR, small, environ=environ) as sidecar:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            send(sidecar, many_spans(10))
+        found = counted(sidecar)
+    assert found["otelcol_receiver_refused_spans"] == 10
+    assert found["otelcol_exporter_enqueue_failed_spans"] == 10
+
+
+def counted(collector: servers.Collector) -> dict[str, float]:
+    """The collector's own metrics of spans, by name."""
+    return {
+        series.partition("{")[0]: value
+        for series, value in collector.metrics().items()
+        if "_spans{" in series
+    }
+
+
+def send(collector: servers.Collector, body: bytes) -> None:
+    """Send an OTLP request of spans. Raises HTTPError where it is refused."""
+    headers = {"Content-Type": "application/x-protobuf"}
+    request = urllib.request.Request(f"{collector.http}/v1/traces", body, headers)
+    with urllib.request.urlopen(request, timeout=10):
+        pass
 
 
 def many_spans(count: int) -> bytes:

@@ -32,6 +32,13 @@
 {{- $name := eq $v.protocol "grpc" | ternary "otlp_grpc" "otlp_http" -}}
 {{- $_ := set $config "exporters" (dict $name $exporter) -}}
 {{- range $config.service.pipelines }}{{ $_ := set . "exporters" (list $name) }}{{ end -}}
+{{- if $v.metricsPort -}}
+{{- $reader := (first $config.service.telemetry.metrics.readers).pull.exporter.prometheus -}}
+{{- $_ := set $reader "port" (int $v.metricsPort) -}}
+{{- if include "kubenurse-otel.collectorMetricsPort" . }}{{ $_ := set $reader "host" "" }}{{ end -}}
+{{- else -}}
+{{- $_ := set $config.service.telemetry "metrics" (dict "level" "none") -}}
+{{- end -}}
 {{ toYaml $config }}
 {{- end -}}
 {{- end -}}
@@ -68,6 +75,11 @@ env:
       fieldRef:
         apiVersion: v1
         fieldPath: status.hostIP
+  - name: KUBENURSE_NODE_NAME
+    valueFrom:
+      fieldRef:
+        apiVersion: v1
+        fieldPath: spec.nodeName
   {{- with include "kubenurse-otel.goMemoryLimit" . }}
   - name: GOMEMLIMIT
     value: {{ . }}
@@ -83,6 +95,12 @@ env:
   {{- with $v.extraEnvs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with include "kubenurse-otel.collectorMetricsPort" . }}
+ports:
+  - name: otelcol-metrics
+    containerPort: {{ . }}
+    protocol: TCP
+{{- end }}
 {{- with $v.resources }}
 resources:
   {{- toYaml . | nindent 2 }}

@@ -40,6 +40,12 @@
 {{- if ne (len $ports) (len (uniq $ports)) -}}
 {{- $problems = append $problems "ports.http, ports.https and ports.admin must differ" -}}
 {{- end -}}
+{{- $metricsPort := int $v.collector.metricsPort -}}
+{{- if and $collector (not $v.collector.config) $metricsPort (has $metricsPort (concat $ports (list 4317 4318))) -}}
+{{- $problems = append $problems (printf "collector.metricsPort %d: another of the pod's ports is the same (the collector takes OTLP at 4317 and 4318)" $metricsPort) -}}
+{{- else if and (eq (include "kubenurse-otel.monitor" .) "service") (eq (include "kubenurse-otel.collectorMetricsPort" .) (include "kubenurse-otel.servicePort" .)) -}}
+{{- $problems = append $problems (printf "collector.metricsPort %d is service.port, too: the ServiceMonitor finds both at the Service" $metricsPort) -}}
+{{- end -}}
 {{- if and $v.daemonset.hostNetwork ($v.daemonset.rollingUpdate | default dict).maxSurge -}}
 {{- $problems = append $problems "daemonset.hostNetwork and rollingUpdate.maxSurge: two agents cannot have the node's port" -}}
 {{- end -}}

@@ -89,6 +89,17 @@ http://$(HOST_IP):4318 becomes on an IPv6 node, 80, 443 and four digits or more 
 {{- if or .Values.collector.endpoint .Values.collector.config }}true{{ end -}}
 {{- end -}}
 
+{{/*
+The port of the collector's own metrics where a monitor scrapes it; empty where none does. Annotations know
+one port, and a collector.config of the user's own may have none.
+*/}}
+{{- define "kubenurse-otel.collectorMetricsPort" -}}
+{{- $v := .Values.collector -}}
+{{- if and (include "kubenurse-otel.hasCollector" .) (not $v.config) $v.metricsPort (has (include "kubenurse-otel.monitor" .) (list "service" "pod")) -}}
+{{- $v.metricsPort | int -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where the agent's metrics go: OTEL_METRICS_EXPORTER. What is scraped has to be served. */}}
 {{- define "kubenurse-otel.metricsExporter" -}}
 {{- $given := .Values.otel.metricsExporter -}}
