@@ -89,6 +89,14 @@ class Moment:
     exports_fail: frozenset[str] = NOBODY
     rejected_a_check: float = 0.0
     """Spans of each agent that the collector rejects, in exports that it takes."""
+    collector_items: str = "spans"
+    """What the collector beside each agent takes: spans or metric_points."""
+    collector_sends: Mapping[str, float] = field(default_factory=dict)
+    """Node to the share of it that is sent on; all where nothing is said."""
+    collector_refuses: frozenset[str] = NOBODY
+    """Nodes whose collector refuses a half."""
+    collector_gives_up: frozenset[str] = NOBODY
+    """Nodes whose collector gives up a half."""
     dropped: frozenset[str] = frozenset()
     """Metrics that do not arrive in any form."""
     checks: bool = True
@@ -225,8 +233,25 @@ class _Agent:
         self.count(exports, self.checks / 3 * failing, signal="traces", result="failure")
         rejected = moment.rejected_a_check * self.checks
         self.count("kubenurse_telemetry_rejected_items_total", rejected, signal="traces")
+        if not failing or self.node in moment.isolated:
+            self.collector()
         bug = self.node in moment.bugs and self.step % 10 == 0
         self.count("kubenurse_unhandled_exceptions_total", bug, born=True, part="check")
+
+    def collector(self) -> None:
+        """The collector beside it; sent and given up are there once there is something to count."""
+        moment, taken = self.moment, self.checks / 3
+        sent = moment.collector_sends.get(self.node, float(self.node not in moment.isolated))
+        counts = {
+            "receiver_accepted": taken,
+            "receiver_refused": taken / 2 * (self.node in moment.collector_refuses),
+            "exporter_sent": taken * sent,
+            "exporter_send_failed": taken / 2 * (self.node in moment.collector_gives_up),
+        }
+        whose = {"service_name": "kubenurse-collector", "k8s_node_name": self.node}
+        for name, more in counts.items():
+            born = name.startswith("receiver")
+            self.count(f"otelcol_{name}_{moment.collector_items}", more, born=born, **whose)
 
     def results(self, targets: list[str]) -> None:
         moment = self.moment

@@ -326,6 +326,29 @@ def isolated_source(now: float) -> Moment:
             1200,
             id="the collector rejects a part",
         ),
+        *(
+            pytest.param(
+                lambda now, fault=fault, items=items: dataclasses.replace(
+                    fault if now >= FAULT_AT else CALM, collector_items=items
+                ),
+                named("KubenurseCollectorNotSending", signal=signal),
+                960,
+                id=f"collectors {what} {signal}",
+            )
+            for what, fault in {
+                "send no": Moment(collector_sends=dict.fromkeys(NODES, 0.0)),
+                "on one node send no": Moment(collector_sends={SIX: 0.0}),
+                "refuse": Moment(collector_refuses=EVERYWHERE),
+                "give up": Moment(collector_gives_up=EVERYWHERE),
+            }.items()
+            for signal, items in (("traces", "spans"), ("metrics", "metric_points"))
+        ),
+        pytest.param(
+            lambda _: Moment(collector_sends=dict.fromkeys(NODES, 0.0)),
+            named("KubenurseCollectorNotSending", signal="traces"),
+            960,
+            id="collectors never sent any",
+        ),
         pytest.param(
             after(FAULT_AT, Moment(bugs=frozenset({SIX}))),
             named("KubenurseUnhandledException"),
@@ -388,6 +411,12 @@ def test_each_fault_is_one_alert(
             named("KubenurseExportsFailing", signal="traces"),
             1200,
             id="exports",
+        ),
+        pytest.param(
+            Moment(collector_sends={SIX: 0.0}),
+            named("KubenurseCollectorNotSending", signal="traces"),
+            1000,
+            id="collectors",
         ),
     ],
 )

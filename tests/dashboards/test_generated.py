@@ -30,7 +30,16 @@ RECORDS = {rule["record"] for group in GROUPS for rule in group["rules"] if "rec
 METRICS = {metric.name: metric for metric in semconv.METRICS}
 ATTACHED = {"cluster", "namespace", "job", "instance"}
 """Labels that the scrape or the OTLP receiver adds."""
-MADE = {"node", "source_node", "target_node", "type", "far_end", "source_zone", "target_zone"}
+MADE = {
+    "node",
+    "k8s_node_name",
+    "source_node",
+    "target_node",
+    "type",
+    "far_end",
+    "source_zone",
+    "target_zone",
+}
 """Labels that joins and label_replace() make; ALERTS has its own."""
 VALUES: dict[str, set[str]] = {
     "phase": {phase.value for phase in Phase},

@@ -43,6 +43,7 @@ PROVEN_BY_PROMTOOL = {
     "KubenurseNoNeighbours",
     "KubenurseAgentsAbsent",
     "KubenurseAgentNotReporting",
+    "KubenurseCollectorNotSending",  # no collector is there
     "KubenurseRulesWithoutData",
     "KubenurseCertificateExpiring",
     "KubenurseUnhandledException",  # nothing that a cluster does may make one
