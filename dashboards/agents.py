@@ -37,6 +37,7 @@ _OURS: Final = '__name__=~"kubenurse_.+"'
 _OWN_DELAY: Final = "kubenurse_own_delay_seconds"
 _EGRESS: Final = "kubenurse_egress_delay_seconds"
 _LAG: Final = "kubenurse_event_loop_lag_seconds"
+_COLLECTOR: Final = 'service_name="kubenurse-collector"'
 
 
 def build() -> Dashboard:
@@ -234,6 +235,40 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
+                "Collectors beside the agents",
+                "Spans and points a second that they took, sent, refused and gave up, where a"
+                " monitor scrapes them. What is taken and not sent fills their queues.",
+                [
+                    Query(_of_collectors(f"otelcol_{counter}_{items}"), f"{items}: {what}")
+                    for items in ("spans", "metric_points")
+                    for counter, what in (
+                        ("receiver_accepted", "taken"),
+                        ("exporter_sent", "sent"),
+                        ("receiver_refused", "refused"),
+                        ("exporter_send_failed", "given up"),
+                    )
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Queues of the collectors, fullest",
+                "How full the queue is of the ten collectors where it is the fullest. 1 refuses.",
+                [
+                    Query(
+                        "topk(10, max by (k8s_node_name) ("
+                        f"{series('otelcol_exporter_queue_size', _COLLECTOR)}"
+                        f" / {series('otelcol_exporter_queue_capacity', _COLLECTOR)}))"
+                        f" or on () 0 * max({series('kubenurse_build_info')})",
+                        "{{k8s_node_name}}",
+                    )
+                ],
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            time_series(
                 "Neighbours",
                 "Known and chosen by an agent, in the mean; how many others asked it in 60 s.",
                 [
@@ -299,6 +334,11 @@ def _by_node(title: str, description: str, per_agent: str, unit: str) -> TimeSer
 
 def _of_agent(aggregation: str, metric: str) -> str:
     return of_agent(aggregation, series(metric), metric)
+
+
+def _of_collectors(counter: str) -> str:
+    """Sum a counter of the collectors; 0 where nothing was counted, or no collector is scraped."""
+    return or_zero(f"sum({rate(counter, _COLLECTOR)})")
 
 
 def _sum_of_agent(counter: str) -> str:
