@@ -31,7 +31,9 @@ def _of_module(module: str) -> str:
     [
         ("OpenTelemetry for Python", version("opentelemetry-sdk")),
         ("OpenTelemetry for Python", version("opentelemetry-instrumentation-httpx")),
-        ("Kubernetes", real.VERSION),
+        ("Kubernetes", real.version(real.HERE)),
+        ("Kubernetes, the oldest that is pinned", real.version(real.HERE / "oldest")),
+        ("Kubernetes, the newest that was run", real.version(real.HERE / "newest")),
         ("Helm", helm.VERSION),
         ("kustomize", kustomize.VERSION),
         ("Prometheus operator", _of_module(admission._OPERATOR)),
