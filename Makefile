@@ -45,9 +45,9 @@ chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API se
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/chart $(ARGS)
 
-dashboards: $(VENV)/.dev ## rules by promtool, every expression on a real Prometheus with real agents
+dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus and VictoriaMetrics with real agents
 	@$(BIN)/python tests/system_programs.py $@
-	$(BIN)/python -m pytest -n 2 tests/dashboards $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/dashboards $(ARGS)
 
 collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger behind real agents
 	$(BIN)/python -m pytest tests/collector $(ARGS)

@@ -1,9 +1,8 @@
-"""Real agents with faults, and a real Prometheus that scrapes five of them and is pushed to by one.
+"""Real agents with faults, and real stores behind them that evaluate the rules.
 
 A script for a network namespace of its own (packets are dropped here): its arguments are a file of
-expressions, Prometheus, a folder, and "classic" or "native": then native histograms are made of
-all classic ones, and each series has its type and unit as labels. Evaluates the expressions again
-and again until each has returned data or time is up, and prints what each returned.
+expressions, a folder, and which stores (stores.py). Evaluates the expressions again and again until
+each has returned data in each store or time is up, and prints what each returned.
 """
 
 from __future__ import annotations
@@ -11,37 +10,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from agents import environment, launch, wait_for
+from agents import environment, launch
 from servers.behaviours import answer
 from servers.fault_server import FaultServer
+from stores import KINDS, PORT, Store, stopped
 
 from kubenurse_otel.demo.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-PROMETHEUS = "http://127.0.0.1:9090"
-PORT = 18080
 PROXIED = "127.0.1.7"
 RUN_SECONDS = 80.0
+CHAIN_SECONDS = 200.0
+"""Where a rule finds what another one made four seconds later (VictoriaMetrics)."""
 LEAST_SECONDS = 45.0
 PICTURES_AT = 33.0
 """Before the certificate expires: its checks have no time to show."""
-SCRAPE = "1s"
-SHORTER = {"2m": "8s", "5m": "12s", "1d": "60s"}
-"""Ranges of the rules, which would take minutes to fill."""
 LOSS = """
 table inet faults {
   chain out {
@@ -56,89 +47,11 @@ TWO_ADDRESSES = "two-addresses"
 HOSTS = f"127.0.0.1 localhost\n::1 localhost\n::1 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
 
 
-def shortened_rules(text: str) -> dict[str, Any]:
-    """Return the rules with ranges of seconds, and alerts that do not wait."""
-    for long, short in SHORTER.items():
-        text = text.replace(f"[{long}]", f"[{short}]")
-    document: dict[str, Any] = yaml.safe_load(text)
-    for group in document["groups"]:
-        for rule in group["rules"]:
-            if "for" in rule:
-                rule["for"] = "0s"
-    return document
-
-
-def configuration(folder: Path, *, native: bool) -> Path:
-    """Scrape the demo's agents as the relabelings of docs/examples make it, and take OTLP."""
-    example = yaml.safe_load((ROOT / "docs/examples/kubenurse-dashboard-values.yaml").read_text())
-    relabelings = [
-        {
-            re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key): value
-            for key, value in one.items()
-        }
-        for one in example["serviceMonitor"]["relabelings"]
-    ]
-    targets = [
-        {
-            "targets": [f"127.0.1.{number}:{PORT}"],
-            "labels": {
-                "namespace": "demo",
-                "__meta_kubernetes_pod_name": f"kubenurse-{number}",
-                "__meta_kubernetes_pod_node_name": f"node-{number}",
-                "__meta_kubernetes_pod_label_app_kubernetes_io_name": "kubenurse",
-            },
-        }
-        for number in range(1, 6)
-    ]
-    rules = folder / "rules.yaml"
-    rules.write_text(
-        json.dumps(shortened_rules((ROOT / "dashboards/alerts/rules.yaml").read_text()))
-    )
-    file = folder / "prometheus.yml"
-    job = {"job_name": "kubenurse", "static_configs": targets, "relabel_configs": relabelings}
-    file.write_text(
-        json.dumps(
-            {
-                "global": {
-                    "scrape_interval": SCRAPE,
-                    "evaluation_interval": "1s",
-                    "convert_classic_histograms_to_nhcb": native,
-                },
-                "rule_files": [str(rules)],
-                "scrape_configs": [job],
-                "otlp": {
-                    "translation_strategy": "NoTranslation",
-                    "convert_histograms_to_nhcb": native,
-                },
-            }
-        )
-    )
-    return file
-
-
-def get(path: str, **parameters: str | float) -> Any:
-    url = f"{PROMETHEUS}{path}?{urllib.parse.urlencode(parameters)}"
-    try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            return json.load(answer)["data"]
-    except urllib.error.HTTPError as error:
-        with error:
-            return {"error": json.load(error)["error"]}
-
-
-def prometheus_is_ready() -> bool:
-    try:
-        with urllib.request.urlopen(f"{PROMETHEUS}/-/ready", timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
+def evaluate(expressions: Iterable[str], found: dict[str, Any], store: Store) -> None:
     """Query those that have returned nothing yet."""
     for expression in expressions:
         if not found.get(expression, {}).get("series"):
-            answer = get("/api/v1/query", query=expression)
+            answer = store.query(expression)
             result = answer.get("result", [])
             numbers = [one for one in result if one.get("value", ["", ""])[1] != "NaN"]
             found[expression] = {
@@ -150,91 +63,85 @@ def evaluate(expressions: Iterable[str], found: dict[str, Any]) -> None:
 
 def main() -> None:
     wanted = json.loads(Path(sys.argv[1]).read_text())
-    folder = Path(sys.argv[3])
+    folder, kind = Path(sys.argv[2]), KINDS[sys.argv[3]]
     (folder / "hosts").write_text(HOSTS)
     subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
-    with prometheus(sys.argv[2], folder, native=sys.argv[4:] == ["native"]):
-        found = asyncio.run(watch(wanted["expressions"], wanted["pictures"], folder))
+    with kind.started(folder) as stores:
+        found = asyncio.run(watch(wanted["alternatives"], wanted["pictures"], folder, stores))
     sys.stdout.write(json.dumps(found))
 
 
-@contextmanager
-def prometheus(program: str, folder: Path, *, native: bool) -> Iterator[None]:
-    """Run it, ready, with everything it needs in the folder."""
-    command = [
-        program,
-        f"--config.file={configuration(folder, native=native)}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:9090",
-        "--web.enable-otlp-receiver",
-        "--query.lookback-delta=6s",
-        "--log.level=warn",
-        *(["--enable-feature=type-and-unit-labels"] if native else []),
-    ]
-    with (
-        (folder / "prometheus.log").open("wb") as log,
-        stopped(subprocess.Popen(command, stdout=log, stderr=log)),
-    ):
-        wait_for(prometheus_is_ready, seconds=20, what="Prometheus")
-        yield
-
-
-@contextmanager
-def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """End the process at the end."""
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 async def watch(
-    expressions: list[str], drawn: Mapping[str, str], folder: Path
+    alternatives: list[list[str]], drawn: Mapping[str, str], folder: Path, stores: list[Store]
 ) -> dict[str, dict[str, Any]]:
-    """Break one thing after the other, and look until everything has been seen or time is up."""
+    """Break one thing after the other, and look until everything has been seen or time is up.
+
+    By store: what was found, the alerts with the second after the first fault, rules that failed.
+    """
+    expressions = sorted({one for several in alternatives for one in several})
+    pushed_to = stores[-1].otlp
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
-        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_METRICS_EXPORTER": "prometheus" if len(stores) == 1 else "prometheus,otlp",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": pushed_to,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     }
-    found: dict[str, Any] = {}
-    alerts: dict[str, Any] = {}
-    pictures: dict[str, Any] = {}
+    seen = {
+        store.name: {"found": {}, "alerts": {}, "seconds": {}, "problems": {}, "pictures": {}}
+        for store in stores
+    }
     async with Cluster(port=PORT, environ=environ) as cluster:
+        sixth = pushing_environment(cluster.folder, pushed_to)
+        if len(stores) > 1:
+            sixth["OTEL_METRICS_EXPORTER"] = "prometheus,otlp"
         with (
             FaultServer(answer(), host=PROXIED, port=PORT),
-            stopped(launch(pushing_environment(cluster.folder), folder / "node-6.log")),
+            stopped(launch(sixth, folder / "node-6.log")),
         ):
             started, faults = time.monotonic(), list(FAULTS)
-            while (now := time.monotonic() - started) < RUN_SECONDS:
+            looking = [
+                asyncio.create_task(look_at_alerts(store, started + FAULTS[0][0], seen[store.name]))
+                for store in stores
+            ]
+            seconds = RUN_SECONDS if len(stores) == 1 else CHAIN_SECONDS
+            while (now := time.monotonic() - started) < seconds:
                 if faults and now >= faults[0][0]:
                     await faults.pop(0)[1](cluster)
-                if not pictures and now >= PICTURES_AT:
-                    await asyncio.to_thread(take_pictures, drawn, pictures, now)
-                await asyncio.to_thread(evaluate, expressions, found)
-                for alert in (await asyncio.to_thread(get, "/api/v1/alerts"))["alerts"]:
-                    labels = alert["labels"]
-                    name = f"{labels['alertname']} {labels.get('node', '')}".strip()
-                    alerts[name] = alert["annotations"]
+                for store in stores:
+                    mine = seen[store.name]
+                    if not mine["pictures"] and now >= PICTURES_AT:
+                        await asyncio.to_thread(take_pictures, drawn, mine["pictures"], now, store)
+                    await asyncio.to_thread(evaluate, expressions, mine["found"], store)
                 if (
                     not faults
                     and now > LEAST_SECONDS
-                    and all(one["series"] for one in found.values())
+                    and all(
+                        any(mine["found"][one]["series"] for one in several)
+                        for mine in seen.values()
+                        for several in alternatives
+                    )
+                    and all(mine["alerts"].keys() >= FIRING for mine in seen.values())
                 ):
                     break
                 await asyncio.sleep(1)
-            rules = await asyncio.to_thread(get, "/api/v1/rules")
+            for task in looking:
+                task.cancel()
+            for store in stores:
+                seen[store.name]["problems"] = await asyncio.to_thread(store.problems)
             # It is told to stop by SIGTERM, and must be able to hear it.
             cluster._processes["node-5"].send_signal(signal.SIGCONT)
-    problems = {
-        rule["name"]: rule["lastError"]
-        for group in rules["groups"]
-        for rule in group["rules"]
-        if rule["health"] != "ok"
-    }
-    return {"found": found, "alerts": alerts, "problems": problems, "pictures": pictures}
+    return seen
+
+
+async def look_at_alerts(store: Store, first_fault: float, seen: dict[str, Any]) -> None:
+    """Note each alert that fires and when it was first seen, in seconds after the first fault."""
+    while True:
+        for name, texts in (await asyncio.to_thread(store.firing)).items():
+            seen["alerts"][name] = texts
+            seen["seconds"].setdefault(name, time.monotonic() - first_fault)
+        await asyncio.sleep(1)
 
 
 async def lose_packets(_: Cluster) -> None:
@@ -256,8 +163,22 @@ FAULTS: tuple[tuple[float, Callable[[Cluster], Awaitable[None]]], ...] = (
 """Seconds, and what breaks then; nothing is healed."""
 
 
-def pushing_environment(folder: Path) -> dict[str, str]:
-    """A sixth agent that nobody scrapes; an address, a name and an API server of its fail.
+FIRING = frozenset(
+    {
+        "KubenurseNodePacketLoss node-3",
+        "KubenurseNodeUnreachable node-4",
+        "KubenurseNodeServicesUnreachable node-6",
+        "KubenurseIngressFailing",
+        "KubenurseExtraCheckFailing",
+        "KubenurseExportsFailing",
+        "KubenurseClusterNetworkFailing",
+    }
+)
+"""What the faults fire in every store. Not here: what follows the machine's load, too."""
+
+
+def pushing_environment(folder: Path, endpoint: str) -> dict[str, str]:
+    """A sixth agent; an address, a name and an API server of its fail.
 
     It alone meets a proxy in front of node-2.
     """
@@ -280,18 +201,20 @@ def pushing_environment(folder: Path) -> dict[str, str]:
         KUBERNETES_SERVICE_HOST="127.0.0.1",
         KUBERNETES_SERVICE_PORT="9",
         OTEL_METRICS_EXPORTER="otlp",
-        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{PROMETHEUS}/api/v1/otlp/v1/metrics",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=endpoint,
         OTEL_METRIC_EXPORT_INTERVAL="1000",
     )
 
 
-def take_pictures(wanted: Mapping[str, str], pictures: dict[str, Any], seconds: float) -> None:
+def take_pictures(
+    wanted: Mapping[str, str], pictures: dict[str, Any], seconds: float, store: Store
+) -> None:
     """Keep what the README's pictures show: (instant, over time) of each query."""
     now = time.time()
     for name, expression in wanted.items():
         pictures[name] = {
-            "instant": get("/api/v1/query", query=expression),
-            "range": get(
+            "instant": store.query(expression),
+            "range": store.get(
                 "/api/v1/query_range", query=expression, start=now - seconds + 3, end=now, step=1
             ),
         }

@@ -1,8 +1,10 @@
-"""Every expression of every panel and rule on a real Prometheus, filled by real agents with faults.
+"""Every expression of every panel and rule on real stores, filled by real agents with faults.
 
-Five agents are scraped, a sixth pushes over OTLP, into one Prometheus, for at most 80 s; once with
-classic histograms, once with native ones made of them and type and unit as labels. Ranges of rules
-are seconds there. What such a cluster cannot show is listed, and proven by promtool instead.
+Three runs, of at most 80 s, 80 s and 200 s. Five agents are scraped, a sixth pushes over OTLP, into
+one Prometheus: once with classic histograms, once with native ones made of them and type and unit
+as labels. Then two VictoriaMetrics, each with vmalert: one scrapes all six, all six push to the
+other. Ranges of rules are seconds there. What such a cluster cannot show is listed, and proven by
+promtool instead.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from typing import Any
 
 import pytest
 from expressions import filled_in, of_panels, of_rules
-from live_cluster import shortened_rules
+from live_cluster import FIRING
 from prometheus_tools import ROOT, binary
 from servers.nameserver import RESOLV_CONF
 from servers.namespace import _SET_UP as SET_UP
+from stores import KINDS, shortened_rules
 
 from dashboards.pictures import queries
 
@@ -80,6 +83,7 @@ PUSHED = {
     "scraped, joined": 'kubenurse:pair:round_trip_seconds5m{source_node="node-1"}',
     "both at once": 'kubenurse:node_in:sources{node="node-1"} >= 4',
 }
+"""On Prometheus, where the sixth agent alone pushes."""
 
 
 def panel_queries() -> dict[str, list[str]]:
@@ -101,27 +105,47 @@ def others() -> dict[str, str]:
     return {name: expr.replace("[5m]", "[12s]") for name, expr in (KUBENURSE | PUSHED).items()}
 
 
-@pytest.fixture(scope="module", params=["classic", "native"])
-def form(request: pytest.FixtureRequest) -> str:
-    """How Prometheus keeps histograms."""
+STORES = {name: kind for kind, one in KINDS.items() for name in one.names}
+
+
+@pytest.fixture(
+    scope="module",
+    # Those of one run on one worker.
+    params=[pytest.param(one, marks=pytest.mark.xdist_group(kind)) for one, kind in STORES.items()],
+)
+def store(request: pytest.FixtureRequest) -> str:
+    """Where the metrics are."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def live(form: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What live_cluster.py found, run in a network of its own."""
-    folder = tmp_path_factory.mktemp("live")
-    wanted = {expr for queries in panel_queries().values() for expr in queries}
-    wanted |= set(others().values())
-    wanted |= {e for name, e in rule_queries(folder).items() if name not in PROVEN_BY_PROMTOOL}
+def live(store: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What was found in this store."""
+    kind = STORES[store]
+    if kind not in RUNS:
+        RUNS[kind] = run(kind, tmp_path_factory.mktemp("live"))
+    found: dict[str, Any] = RUNS[kind][store]
+    return found
+
+
+RUNS: dict[str, dict[str, Any]] = {}
+
+
+def run(kind: str, folder: Path) -> dict[str, Any]:
+    """What live_cluster.py found by store, run in a network of its own."""
+    for name in ("prometheus", "victoria-metrics", "vmalert"):
+        binary(name)  # not within its time
+    wanted = list(panel_queries().values())
+    wanted += [[expr] for expr in others().values()] if kind != "victoriametrics" else []
+    wanted += [[e] for name, e in rule_queries(folder).items() if name not in PROVEN_BY_PROMTOOL]
     drawn = {
         name: filled_in(query, one_type="me_ingress", rate="8s")
         for name, query in queries().items()
     }
     file = folder / "wanted.json"
-    file.write_text(json.dumps({"expressions": sorted(wanted), "pictures": drawn}))
+    file.write_text(json.dumps({"alternatives": wanted, "pictures": drawn}))
     script = [sys.executable, str(HERE / "live_cluster.py")]
-    arguments = [str(file), str(binary("prometheus")), str(folder), form]
+    arguments = [str(file), str(folder), kind]
     flags = ["--mount", "--net", "--pid", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         flags.append("--map-root-user")
@@ -140,14 +164,14 @@ def live(form: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
     )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     found: dict[str, Any] = json.loads(done.stdout)
-    if form == "classic" and (keep := os.environ.get("KUBENURSE_PICTURES")):
-        Path(keep).write_text(json.dumps(found["pictures"]))
+    if kind == "classic" and (keep := os.environ.get("KUBENURSE_PICTURES")):
+        Path(keep).write_text(json.dumps(found["classic"]["pictures"]))
     return found
 
 
@@ -182,6 +206,13 @@ def test_no_rule_failed(live: dict[str, Any]) -> None:
     assert live["problems"] == {}
 
 
+def test_the_same_faults_fire_the_same_alerts(live: dict[str, Any]) -> None:
+    """In every store, within the run; the seconds of each are in the test's output (-rP)."""
+    for alert, seconds in sorted(live["seconds"].items(), key=lambda one: one[1]):
+        sys.stdout.write(f"{seconds:6.1f} s {alert}\n")
+    assert live["alerts"].keys() >= FIRING
+
+
 def test_alerts_name_the_culprit_in_whole_sentences(live: dict[str, Any]) -> None:
     """The stopped node is named, and no template left a gap."""
     assert "KubenurseNodeUnreachable node-4" in live["alerts"]
@@ -190,18 +221,24 @@ def test_alerts_name_the_culprit_in_whole_sentences(live: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("title", KUBENURSE)
-def test_kubenurses_dashboard_has_data(live: dict[str, Any], form: str, title: str) -> None:
+def test_kubenurses_dashboard_has_data(live: dict[str, Any], store: str, title: str) -> None:
     """Its queries, under the relabelling of docs/examples/kubenurse-dashboard-values.yaml.
 
     They ask for buckets: with native histograms those have none.
     """
-    if form == "native" and "_bucket" in others()[title]:
+    if store not in {"classic", "native"}:
+        pytest.skip("run on Prometheus")
+    if store == "native" and "_bucket" in others()[title]:
         assert live["found"][others()[title]]["series"] == 0
         return
     assert live["found"][others()[title]]["series"] > 0, live["found"][others()[title]]
 
 
 @pytest.mark.parametrize("title", PUSHED)
-def test_pushed_and_scraped_metrics_are_joined_alike(live: dict[str, Any], title: str) -> None:
+def test_pushed_and_scraped_metrics_are_joined_alike(
+    live: dict[str, Any], store: str, title: str
+) -> None:
     """One agent's metrics came over OTLP, and are in the same records as the others'."""
+    if store not in {"classic", "native"}:
+        pytest.skip("run on Prometheus")
     assert live["found"][others()[title]]["series"] > 0

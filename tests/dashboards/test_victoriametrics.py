@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 from agents import wait_for
 from expressions import RULES, filled_in, of_panels
-from live_cluster import shortened_rules
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from ports import free_port
 from prometheus_tools import binary
+from stores import shortened_rules
 
 NODES = ("node-1", "node-2", "node-3", "node-4")
 CUT_OFF = "node-1"
