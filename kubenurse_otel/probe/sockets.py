@@ -316,7 +316,7 @@ class Connection:
             return await self._receive()
         while True:
             if self.effort.is_long:
-                await self._turn()
+                await self.turn()
             try:
                 data = self.ssl_object.read(READ_BYTES)
             except ssl.SSLWantReadError:
@@ -415,7 +415,7 @@ class Connection:
     async def _receive_bytes(self) -> tuple[bytes, Received | None]:
         # Not after a read: what is whole then is good, though its time was up meanwhile.
         if self.effort.is_hurried or self.effort.is_long:
-            await self._turn()
+            await self.turn()
         waiting_since_ns = time.monotonic_ns()
         waited = expired = False
         while True:
@@ -437,7 +437,7 @@ class Connection:
         self.effort.read(waited=waited)
         return data, received
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """Let everybody else on the loop have their turn. Raises DeadlineExceededError."""
         since_ns = time.monotonic_ns()
         await asyncio.sleep(0)
