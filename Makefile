@@ -45,7 +45,7 @@ chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API se
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/chart $(ARGS)
 
-dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus and VictoriaMetrics with real agents
+dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus with real agents (VictoriaMetrics: KUBENURSE_TEST_STORES=all)
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/dashboards $(ARGS)
 
