@@ -290,9 +290,8 @@ class _Course:
 
     async def _shake_hands(self, connection: Connection) -> None:
         context = self._context()
-        # Neither the root's dot (RFC 6066 section 3) nor a zone (RFC 4007 section 11) is in any
-        # certificate, and both are nobody's business but ours.
-        name = (self._target.server_name or self._url.host).partition("%")[0].rstrip(".")
+        # The root's dot is in no certificate and in no SNI (RFC 6066 section 3).
+        name = (self._target.server_name or self._url.host).rstrip(".")
         await connection.start_tls(context, name)
         assert connection.ssl_object is not None
         cipher = connection.ssl_object.cipher()

@@ -51,7 +51,7 @@ class Stream:
 
     def start_tls(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
         """Raises OSError (ssl.SSLError), and ValueError for a name that no certificate has."""
-        name = host.partition("%")[0].rstrip(".")  # without zone, and without the root's dot
+        name = host.rstrip(".")  # no certificate has the root's dot
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         layer = context.wrap_bio(incoming, outgoing, server_hostname=name)
         tls = _Tls(incoming, outgoing, layer)

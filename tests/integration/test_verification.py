@@ -201,18 +201,6 @@ async def test_the_dot_of_the_root_is_in_no_certificate(
     assert server.requests[0].headers["host"] == f"{url_host}:{server.port}"
 
 
-async def test_an_addresses_zone_is_in_no_certificate(
-    serve: Serve, certificates: Certificates
-) -> None:
-    """A static neighbour's fe80::1%eth0 is verified as the address that it is."""
-    server = serve(answer(), host="::1", tls=certificates.context())
-
-    async with Prober(ca_file=certificates.ca_file) as prober:
-        checked = await prober.check(f"https://[::1%1]:{server.port}/")
-
-    assert checked.probe.failure is None
-
-
 @pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.UNTRUSTED, Kind.SELF_SIGNED, Kind.WRONG_NAME])
 async def test_insecure_knows_when_a_certificate_expires(
     serve: Serve, certificates: Certificates, kind: Kind
