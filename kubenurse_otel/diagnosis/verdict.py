@@ -1,0 +1,76 @@
+"""A conclusion: who is at fault, how sure that is, and what speaks for and against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MOST_EVIDENCE = 8
+
+
+class Kind(StrEnum):
+    """What kind of thing the culprit is."""
+
+    NODE = "node"
+    NODE_LOSS = "node_loss"
+    NODE_SLOW = "node_slow"
+    NODE_MTU = "node_mtu"
+    AGENT = "agent"
+    PAIR = "pair"
+    PAIR_LOSS = "pair_loss"
+    ZONE = "zone"
+    ZONE_PAIR = "zone_pair"
+    SERVICE_PATH = "service_path"
+    SERVICE = "service"
+    DNS = "dns"
+    DNS_REPLICA = "dns_replica"
+    DNS_LOSS = "dns_loss"
+    SEARCH_PATH = "search_path"
+    API_SERVER = "api_server"
+    INGRESS = "ingress"
+    EXTRA = "extra"
+    CERTIFICATE = "certificate"
+    PROBER = "prober"
+
+
+class State(StrEnum):
+    """Where a verdict stands."""
+
+    SUSPECTED = "suspected"
+    """Shown, and no verdict: confidence below 0.5."""
+    RAISED = "raised"
+    FLAPPING = "flapping"
+    """Raised three times in ten minutes; held until five minutes were quiet."""
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One thing that was seen, in words for people; ``trace_id`` is 32 hex digits or empty."""
+
+    words: str
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Who is at fault. Names are from discovery and configuration alone, never off the wire.
+
+    ``direction`` ("", in, out) is the culprit's own. ``cause`` is a word of a closed set.
+    ``confidence`` is 0 to 1; below 0.5 it is a suspicion. ``since`` and ``last_seen`` are Unix
+    seconds. ``second`` is the best other explanation (kind and culprit), or empty. ``explains``
+    are the keys of the targets whose failures it explains.
+    """
+
+    kind: Kind
+    culprit: str
+    direction: str = ""
+    cause: str = ""
+    confidence: float
+    since: float
+    last_seen: float
+    state: State = State.RAISED
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[str, ...] = ()
+    second: str = ""
+    explains: frozenset[str] = frozenset()
