@@ -7,15 +7,15 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import accuracy, cold, live, machine, profile, scale, whole
+from bench import accuracy, cold, cost, live, machine, profile, scale, whole
 from bench.network import ROOT, BenchError, sweep
 from bench.tables import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from types import FrameType
 
     from bench.tables import Table
@@ -36,7 +36,11 @@ def _agents(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
 
 
 def _cost(arguments: argparse.Namespace) -> Sequence[Table]:
-    return [live.cost(seconds=arguments.seconds, others=_agents(arguments))]
+    return cost.measure(
+        seconds=arguments.seconds,
+        trees=[(name, Path(directory).resolve()) for name, directory in arguments.tree],
+        others=_agents(arguments),
+    )
 
 
 def _scale(arguments: argparse.Namespace) -> Sequence[Table]:
@@ -103,6 +107,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=COMMAND",
         help="cost, answering: an agent that takes kubenurse's variables and listens on 8080",
+    )
+    parser.add_argument(
+        "--tree",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=DIRECTORY",
+        help="cost: a work tree of another commit, to run beside this one",
     )
     parser.add_argument("--write", action="store_true", help=f"into {DOCUMENT.relative_to(ROOT)}")
     return parser

@@ -1,5 +1,5 @@
-"""(b) What a live agent costs, (d) scrapes and what they do to checks, (e) dead peers, (f) how
-fast it answers. Owns the scenarios; agent.py runs the agent.
+"""(d) Scrapes and what they do to checks, (e) dead peers, (f) how fast it answers. Owns the
+scenarios; agent.py runs the agent.
 """
 
 from __future__ import annotations
@@ -8,68 +8,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from bench import wire
-from bench.agent import OTLP, OURS, PEERS, PORT, TARGETS, Agent, agent, place
+from bench import image, wire
+from bench.agent import PEERS, PORT, Agent, agent, place
 from bench.network import NEEDED, BenchError, Network, inside, require
 from bench.tables import Table, number, quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-INTERVAL_SECONDS: Final = 5.0
-SCRAPE_SECONDS: Final = 15.0
 WARM_UP_SECONDS: Final = 12.0
 DEAD: Final = tuple(f"127.0.3.{n}" for n in range(1, 11))
 _REQUESTS: Final = "kubenurse_httpclient_requests_total"
-
-
-def cost(*, seconds: float, others: Sequence[tuple[str, Sequence[str]]]) -> Table:
-    """(b) CPU a check and memory. ``others`` are (name, command); they get the same environment."""
-    require(*NEEDED)
-    table = Table(
-        f"A live agent: {TARGETS} targets every 5 s, 3 of them TLS, scraped every 15 s",
-        ("agent", "checks", "CPU ms a check", "% of a core", "RSS MiB", "PSS MiB", "private MiB"),
-    )
-    runs: list[tuple[str, Sequence[str], Mapping[str, str]]] = [
-        ("kubenurse-otel", OURS, {}),
-        ("kubenurse-otel, OTLP on", OURS, OTLP),
-        ("kubenurse-otel, OTLP on, every trace", OURS, {**OTLP, "KUBENURSE_TRACE_RATIO": "1"}),
-    ]
-    runs += [(name, command, {}) for name, command in others]
-    with Network() as network, place(network) as where:
-        for name, command, extra in runs:
-            with agent(where, command, extra) as one:
-                _watch(one, WARM_UP_SECONDS)
-                before, cpu, began = one.total(_REQUESTS), one.cpu_seconds(), time.monotonic()
-                _watch(one, seconds)
-                spent, took = one.cpu_seconds() - cpu, time.monotonic() - began
-                checks = one.total(_REQUESTS) - before
-                memory = one.memory_mib()
-            if not checks:
-                raise BenchError(f"{name} made no checks")
-            table.rows.append(
-                (
-                    name,
-                    number(checks),
-                    number(spent / checks * 1e3, 2),
-                    number(spent / took * 100, 2),
-                    *(number(memory[m], 1) for m in ("Rss", "Pss", "Private_Dirty")),
-                )
-            )
-            print(f"  {table.rows[-1]}", file=sys.stderr)
-    table.notes.append(
-        "All of the process's CPU time is counted: checks, scrapes, exports, timers. "
-        "Aim: 1.5 ms a check and 48 MiB."
-    )
-    return table
-
-
-def _watch(one: Agent, seconds: float) -> None:
-    """Let it live for a while, scraped as Prometheus would."""
-    ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        time.sleep(min(left, SCRAPE_SECONDS))
-        one.get("/metrics")
 
 
 def scrapes(*, seconds: float) -> list[Table]:
@@ -192,7 +141,11 @@ def answering(*, requests: int, others: Sequence[tuple[str, Sequence[str]]]) -> 
     )
     with Network() as network, place(network) as where:
         bare = (sys.executable, "-m", "bench.server", "--bind", where.address, "--port", str(PORT))
-        runs = [("kubenurse-otel", OURS), ("a bare asyncio protocol, no checks", bare), *others]
+        runs = [
+            ("kubenurse-otel", image.command()),
+            ("a bare asyncio protocol, no checks", bare),
+            *others,
+        ]
         for name, command in runs:
             with agent(where, command) as one, network.capture() as segments:
                 time.sleep(2)

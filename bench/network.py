@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import shutil
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parent.parent
 NEEDED: Final = ("ip", "nsenter", "nft", "tcpdump")
-_NAME: Final = re.compile(r"kbench-(\d+)-[ab]")
+_NAME: Final = re.compile(r"kbench-(\d+)-\d+-[ab]")
+_numbers = itertools.count()
+"""A process may have several networks at a time."""
 _SNAPLEN: Final = 192
 _STOP_SECONDS: Final = 3.0
 _RETIRE_SECONDS: Final = 1.5
@@ -80,7 +83,8 @@ class Network:
     server_address = "10.200.0.2"
 
     def __init__(self, *, servers: int = 1) -> None:
-        self.a, self.b = f"kbench-{os.getpid()}-a", f"kbench-{os.getpid()}-b"
+        name = f"kbench-{os.getpid()}-{next(_numbers)}"
+        self.a, self.b = f"{name}-a", f"{name}-b"
         self._servers = servers
         self._running: list[subprocess.Popen[str]] = []
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench import image
 from bench.large import borrowed, place, traffic
 from bench.network import BenchError
 
@@ -202,7 +203,7 @@ def neighbour(number: int, asked: Sequence[int], directory: Path, sink: str) -> 
         "KUBENURSE_TRACE_RATIO": "0",
         "KUBENURSE_TRACE_MAX_PER_MINUTE": "0",
     }
-    command = (sys.executable, "-m", "kubenurse_otel", "run")
+    command = image.command()
     log = directory / f"neighbour-{number}.log"
     with place.daemon(command, log, environment=environment):
         yield

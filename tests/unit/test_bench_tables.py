@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.accuracy import errors_us, other_figures, pair, truth_seconds
+from bench.cost import Round, share
 from bench.profile import by_part, inclusive
 from bench.tables import Table, number, place, quantile
 from bench.wire import Exchange
@@ -126,3 +127,12 @@ def test_samples_by_part() -> None:
     ]
     assert by_part(samples) == {"HTTP": 3, "event loop": 2, "garbage collection, rest": 1}
     assert inclusive(samples) == {"probe/prober.py:run": 3}
+
+
+def test_a_share_of_another_agents_cost_is_of_the_same_windows() -> None:
+    """A slow window slows both: the median of the rounds' shares, not a share of medians."""
+
+    def rounds(*cpu_ms: float) -> list[Round]:
+        return [Round(10, ms, ms, None) for ms in cpu_ms]
+
+    assert share(rounds(1, 4, 2), rounds(2, 8, 5)) == 0.5
