@@ -40,6 +40,7 @@ from kubenurse_otel.telemetry.gauges import state_gauges
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.tracing.bridge import Bridge
 from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.check_spans import CheckTracerProvider
 from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler, KeepPolicy, ServerSampler
 from kubenurse_otel.tracing.server_spans import ServerSpanProcessor
@@ -104,7 +105,9 @@ class App:
             export=telemetry.offer if traced else None,
             limits=config.telemetry.span_limits,
         )
-        tracing = telemetry.tracer_provider(sampler=CheckSampler(ratio), processor=self._bridge)
+        tracing = CheckTracerProvider(
+            sampler=CheckSampler(ratio), processor=self._bridge, resource=telemetry.resource
+        )
 
         # A check: one Target -> one exchange -> one CheckResult.
         self._trust = TrustStore(config.trust)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
@@ -28,12 +29,14 @@ from kubenurse_otel.probe.kernel import read_clocks
 from kubenurse_otel.probe.marks import Marks
 from kubenurse_otel.probe.prober import Probed
 from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.check_spans import CheckTracerProvider
 from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from opentelemetry import trace as api
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
@@ -115,7 +118,7 @@ class Script:
 class ScriptedProber:
     """In the place of probe.Prober: returns what the script says, and asks nobody."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: api.TracerProvider) -> None:
         self.script = Script()
         self.asked: list[Asked] = []
         self._tracer = provider.get_tracer("scripted prober")
@@ -271,7 +274,14 @@ def provider(*processors: SpanProcessor, ratio: float = 0.0, **changes: Any) -> 
     return made
 
 
-def checker(tracer_provider: TracerProvider) -> tuple[Checker, ScriptedProber]:
+def check_provider(processor: SpanProcessor, *, ratio: float = 0.0) -> CheckTracerProvider:
+    """As the app makes it for its checks."""
+    return CheckTracerProvider(
+        sampler=CheckSampler(ratio), processor=processor, resource=Resource.get_empty()
+    )
+
+
+def checker(tracer_provider: api.TracerProvider) -> tuple[Checker, ScriptedProber]:
     prober = ScriptedProber(tracer_provider)
     made = Checker(InstrumentedProber(prober, tracer_provider), tracer_provider.get_tracer("tests"))
     return made, prober

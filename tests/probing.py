@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind
@@ -24,7 +25,9 @@ from kubenurse_otel.probe import prober
 from kubenurse_otel.probe.prober import Probed
 from kubenurse_otel.probe.resolve import Answer
 from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.tracing.check_spans import CheckTracerProvider
 from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
+from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -105,8 +108,11 @@ class Prober:
             token_file=token_file or defaults.token_file,
         )
         self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(shutdown_on_exit=False)
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.provider = CheckTracerProvider(
+            sampler=CheckSampler(1.0),
+            processor=SimpleSpanProcessor(self.exporter),
+            resource=Resource.get_empty(),
+        )
         self._tracer = self.provider.get_tracer("tests")
         options.setdefault("trust", TrustStore(config))
         if names is not None:
@@ -119,7 +125,6 @@ class Prober:
 
     async def __aexit__(self, *_: object) -> None:
         self.prober.close()
-        self.provider.shutdown()
 
     async def check(
         self, url: str | Url, *, timeout_seconds: float = 10.0, **target: Any

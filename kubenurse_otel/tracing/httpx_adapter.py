@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httpx
 from opentelemetry import trace
@@ -24,6 +25,7 @@ from kubenurse_otel.tracing import spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
     from kubenurse_otel.probe.fields import Field
     from kubenurse_otel.probe.prober import Probed
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 _ASKED: Final = "kubenurse.asked"
 _PROPAGATED: Final = frozenset({b"traceparent", b"tracestate"})
 """W3C Trace Context. Never baggage."""
-_NOT_PASSED_UP: Final = frozenset(
-    {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
-)
-"""The body was read and dropped, so what describes it would mislead."""
+_LOCATION: Final = b"location"
+"""The one header that is passed up: where a redirect leads. The instrumentation reads none of them,
+but normalizes all."""
+_EMPTY: Final = httpx.ByteStream(b"")
 
 
 class Probing(Protocol):
@@ -64,7 +66,7 @@ class InstrumentedProber:
         _use_stable_http_conventions()
         # Excluded URLs and captured headers, which it reads from the environment,
         # config.take_environment has taken out of it.
-        self.transport: httpx.AsyncBaseTransport = AsyncOpenTelemetryTransport(
+        self.transport: httpx.AsyncBaseTransport = _Instrumentation(
             _ProbingTransport(
                 prober,
                 tracer_provider.get_tracer(
@@ -90,6 +92,20 @@ class InstrumentedProber:
         return asked.probed
 
 
+class _Instrumentation(AsyncOpenTelemetryTransport):
+    """OpenTelemetry's, that parses each URL once: it does so three times in each request."""
+
+    _module = cast(
+        "ModuleType",
+        SimpleNamespace(
+            URL=lru_cache(maxsize=1024)(httpx.URL),  # which never changes
+            Request=httpx.Request,
+            Response=httpx.Response,
+            Headers=httpx.Headers,
+        ),
+    )
+
+
 class _ProbingTransport(httpx.AsyncBaseTransport):
     """What httpx has for its network: raises its exceptions, for the instrumentation to see."""
 
@@ -110,14 +126,18 @@ class _ProbingTransport(httpx.AsyncBaseTransport):
         assert probed.reply is not None
         return httpx.Response(
             probed.reply.status_code,
-            headers=[(n, v) for n, v in probed.reply.headers if n not in _NOT_PASSED_UP],
+            headers=[field for field in probed.reply.headers if field[0] == _LOCATION],
+            stream=_EMPTY,
             extensions={"http_version": probed.reply.http_version},
         )
 
 
 def _request(asked: _Asked) -> httpx.Request:
     """What the instrumentation reads method and URL of, and writes the trace context into."""
-    return httpx.Request("GET", request_url(asked.target.url), extensions={_ASKED: asked})
+    # With a stream of its own httpx makes no headers for it: what is sent is the probe's.
+    return httpx.Request(
+        "GET", request_url(asked.target.url), stream=_EMPTY, extensions={_ASKED: asked}
+    )
 
 
 @lru_cache(maxsize=1024)

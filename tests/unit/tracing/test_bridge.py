@@ -14,6 +14,7 @@ from bridge_doubles import (
     MeterRecorder,
     Queue,
     Script,
+    check_provider,
     checker,
     failure,
     measured,
@@ -23,7 +24,6 @@ from bridge_doubles import (
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -64,7 +64,7 @@ class Rig:
         self.bridge = Bridge(
             self.recorder, keep=keep, export=self.queue.offer if exporting else None
         )
-        self.provider = provider(self.bridge, ratio=ratio)
+        self.provider = check_provider(self.bridge, ratio=ratio)
         self.checker, self.prober = checker(self.provider)
 
     async def check(self, script: Script | None = None, **changes: Any) -> CheckResult:
@@ -449,14 +449,8 @@ async def test_gone_targets_are_forgotten(rig: Rig) -> None:
 
 async def test_the_random_flag_survives() -> None:
     """Rebuilt contexts keep the trace flags that they had, beside SAMPLED."""
-
-    class Generator(RandomIdGenerator):
-        def is_trace_id_random(self) -> bool:
-            return True
-
     rig = Rig()
-    rig.provider.shutdown()
-    checker_, prober = checker(provider(rig.bridge, id_generator=Generator()))
+    checker_, prober = checker(check_provider(rig.bridge))
     prober.script = Script()
     await checker_.check(target())
 

@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from bridge_doubles import MESSAGE, Asked, Script, checker, failure, measured, provider, target
+from bridge_doubles import (
+    MESSAGE,
+    Asked,
+    Script,
+    check_provider,
+    checker,
+    failure,
+    measured,
+    target,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracer, SpanKind, StatusCode
@@ -25,7 +35,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from kubenurse_otel import semconv
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import Outcome, Phase, TargetKind
+from kubenurse_otel.tracing import httpx_adapter
 from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -44,7 +56,7 @@ class Rig:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        self.provider = provider(SimpleSpanProcessor(self._exporter), ratio=1.0)
+        self.provider = check_provider(SimpleSpanProcessor(self._exporter), ratio=1.0)
         self.checker, self.prober = checker(self.provider)
 
     @property
@@ -354,6 +366,19 @@ def test_the_environment_has_no_say() -> None:
     assert not [name for name in names if "header" in name]
 
 
+async def test_a_response_of_httpx_says_where_a_redirect_leads_and_nothing_else(rig: Rig) -> None:
+    """No other header of a far end goes further than the probe."""
+    rig.prober.script = Script(status=302, headers={"Location": "/a", "X-Long": "x" * 60_000})
+    asked = httpx_adapter._Asked(target())
+    transport = InstrumentedProber(rig.prober, rig.provider).transport
+
+    response = await transport.handle_async_request(httpx_adapter._request(asked))
+
+    assert (response.status_code, dict(response.headers)) == (302, {"location": "/a"})
+    assert response.http_version == "HTTP/1.1"
+    assert asked.probed is not None
+
+
 async def test_a_check_is_a_trace_of_its_own(rig: Rig) -> None:
     """A current span does not become the root's parent, and checks at once do not mix."""
     tracer = rig.provider.get_tracer("t")
@@ -377,7 +402,7 @@ async def test_a_check_is_a_trace_of_its_own(rig: Rig) -> None:
 @pytest.mark.parametrize(("reason", "flag"), [("follow_up", 1), (None, 0)])
 async def test_a_sample_reason_sets_the_flag_that_is_sent(reason: str | None, flag: int) -> None:
     """Both ends sample what the bridge asked for, and nothing else at ratio 0."""
-    made, prober = checker(provider(ratio=0.0))
+    made, prober = checker(check_provider(SpanProcessor(), ratio=0.0))
 
     await made.check(target(), sample_reason=reason)
 
