@@ -110,6 +110,12 @@ def test_filter_by_pod_labels_is_good(filter_: str, notes: Notes) -> None:
         ({"use_tls": True}, "cert_file and cert_key"),
         ({"histogram_buckets": "1", "victoriametrics_histogram": True}, "exclude"),
         ({"ports": {"admin": 8080}}, "must differ"),
+        ({"collector": {"endpoint": "a:1"}, "ports": {"http": 4318}}, "4318 is where"),
+        ({"collector": {"endpoint": "a:1"}, "ports": {"admin": 4317}}, "4317 is where"),
+        (
+            {"collector": {"config": {"receivers": {}}}, "ports": {"admin": 4318}},
+            "4318 is where",
+        ),
         ({"collector": {"endpoint": "a:1", "metricsPort": 8080}}, "another of the pod's ports"),
         ({"collector": {"endpoint": "a:1", "metricsPort": 4318}}, "another of the pod's ports"),
         (
@@ -127,6 +133,19 @@ def test_values_that_exclude_each_other_are_refused(conflict: dict[str, Any], sa
     """A contradiction between values is said, in place of a rendering that cannot work."""
     with pytest.raises(helm.HelmError, match=said):
         helm.render(conflict)
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        {"ports": {"http": 4318, "admin": 4317}},
+        {"ports": {"https": 4318}, "collector": {"endpoint": "a:1"}},
+        {"ports": {"http": 4317}, "collector": {"config": {"receivers": {}}}},
+    ],
+)
+def test_ports_that_nobody_else_has_are_taken(apart: dict[str, Any]) -> None:
+    """4317 and 4318 without our collector, and a port that does not listen."""
+    assert helm.of_kind(helm.render(apart), "DaemonSet")
 
 
 def test_works_as_a_dependency(tmp_path: Any) -> None:

@@ -40,8 +40,17 @@
 {{- if ne (len $ports) (len (uniq $ports)) -}}
 {{- $problems = append $problems "ports.http, ports.https and ports.admin must differ" -}}
 {{- end -}}
+{{/* One network for both containers. The agent sends to 4318, also with a configuration of your own. */}}
+{{- $receivers := list -}}
+{{- if $collector }}{{ $receivers = list 4317 4318 }}{{ end -}}
+{{- if $v.collector.config }}{{ $receivers = list 4318 }}{{ end -}}
+{{- range $ports -}}
+{{- if has . $receivers -}}
+{{- $problems = append $problems (printf "ports: %d is where the collector beside the agent takes OTLP; choose another" .) -}}
+{{- end -}}
+{{- end -}}
 {{- $metricsPort := int $v.collector.metricsPort -}}
-{{- if and $collector (not $v.collector.config) $metricsPort (has $metricsPort (concat $ports (list 4317 4318))) -}}
+{{- if and $collector (not $v.collector.config) $metricsPort (has $metricsPort (concat $ports $receivers)) -}}
 {{- $problems = append $problems (printf "collector.metricsPort %d: another of the pod's ports is the same (the collector takes OTLP at 4317 and 4318)" $metricsPort) -}}
 {{- else if and (eq (include "kubenurse-otel.monitor" .) "service") (eq (include "kubenurse-otel.collectorMetricsPort" .) (include "kubenurse-otel.servicePort" .)) -}}
 {{- $problems = append $problems (printf "collector.metricsPort %d is service.port, too: the ServiceMonitor finds both at the Service" $metricsPort) -}}
