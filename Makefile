@@ -50,6 +50,7 @@ dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus wi
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/dashboards $(ARGS)
 
 collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger behind real agents
+	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/collector $(ARGS)
 
 image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, runc, debootstrap)

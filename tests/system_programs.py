@@ -21,6 +21,7 @@ ENSUREPIP: Final = "ensurepip"
 """Python's own, without which it makes no virtual environment; Debian has it in another package."""
 
 PACKAGES: Final = {
+    "curl": "curl",
     "dnsmasq": "dnsmasq-base",
     ENSUREPIP: f"python{sys.version_info[0]}.{sys.version_info[1]}-venv",
     "etcd": "etcd-server",
@@ -36,6 +37,7 @@ NEEDED: Final = {
     "test-apiserver": ("etcd",),
     "chart": ("etcd",),
     "dashboards": ("ip", "nft"),
+    "collector": ("curl", "ip"),
 }
 """By make's target; ``venv`` is what every target begins with."""
 

@@ -39,7 +39,7 @@ def get(url: str, **parameters: str) -> Any:
         return None
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)
@@ -211,7 +211,7 @@ def prometheus(name: str, folder: Path, config: dict[str, Any]) -> Iterator[Prom
 
         def ready() -> bool:
             assert running.poll() is None, log_file.read_text()
-            return _answers(f"{found.url}/-/ready")
+            return answers(f"{found.url}/-/ready")
 
         wait_for(ready, seconds=START_SECONDS, what=f"start of {name}")
         yield found
@@ -266,7 +266,7 @@ def jaeger(folder: Path) -> Iterator[Jaeger]:
 
         def ready() -> bool:
             assert running.poll() is None, log_file.read_text()
-            return _answers(f"http://127.0.0.1:{ports['admin.http.host-port']}/")
+            return answers(f"http://127.0.0.1:{ports['admin.http.host-port']}/")
 
         wait_for(ready, seconds=START_SECONDS, what="start of Jaeger")
         yield found

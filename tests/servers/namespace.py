@@ -42,8 +42,9 @@ def run_in_namespace(
     resolv_conf: str,
     programs: Sequence[str] = ("ip", "nft"),
     timeout_seconds: float = 60,
+    given: str = "",
 ) -> Any:
-    """Run a Python script there; it prints one JSON document, which is returned.
+    """Run a Python script there, ``given`` on stdin; it prints one JSON document. Return it.
 
     Raises AssertionError with everything that it said where it fails, LackingError where one of
     ``programs`` is not installed or no namespace may be made.
@@ -68,6 +69,7 @@ def run_in_namespace(
     command = ["unshare", *flags, "sh", "-c", _SET_UP, "sh", str(directory), resolv_conf, *inner]
     done = subprocess.run(
         command,
+        input=given,
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
