@@ -47,7 +47,7 @@ chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API se
 
 dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus with real agents (VictoriaMetrics: KUBENURSE_TEST_STORES=all)
 	@$(BIN)/python tests/system_programs.py $@
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/dashboards $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/dashboards $(ARGS)
 
 collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger behind real agents
 	@$(BIN)/python tests/system_programs.py $@

@@ -172,11 +172,7 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class VictoriaMetrics:
-    """Two of them, each with vmalert: one scrapes all six agents, the other is pushed to by them.
-
-    Both as they are by default, but for what would take minutes: latency offset, look-back
-    and vmalert's intervals. No flag names a label.
-    """
+    """Two of them: one scrapes all six agents, the other is pushed to by them."""
 
     names = ("victoriametrics scraped", "victoriametrics pushed")
 
@@ -190,53 +186,57 @@ class VictoriaMetrics:
         file = rules(folder)
         with ExitStack() as stack:
             yield [
-                stack.enter_context(self._pair(name, folder / str(port), file, port, more))
-                for name, port, more in (
-                    (self.names[0], 9090, [f"-promscrape.config={scrape}"]),
-                    (self.names[1], 9092, []),
+                stack.enter_context(victoria_metrics(name, folder / name, file, ports, *more))
+                for name, ports, more in (
+                    (self.names[0], (9090, 9091), [f"-promscrape.config={scrape}"]),
+                    (self.names[1], (9092, 9093), []),
                 )
             ]
 
-    @contextmanager
-    def _pair(
-        self, name: str, folder: Path, file: Path, port: int, more: list[str]
-    ) -> Iterator[Store]:
-        folder.mkdir()
-        url, rules_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"
-        store = [
-            str(binary("victoria-metrics")),
-            f"-httpListenAddr=127.0.0.1:{port}",
-            f"-storageDataPath={folder / 'data'}",
-            "-search.latencyOffset=1s",
-            "-search.maxLookback=6s",
-            "-search.disableCache",
-            "-storage.cacheSizeIndexDBTagFilters=1",
-            "-memory.allowedBytes=128MiB",
-            "-loggerLevel=WARN",
-            *more,
-        ]
-        vmalert = [
-            str(binary("vmalert")),
-            f"-httpListenAddr=127.0.0.1:{port + 1}",
-            f"-rule={file}",
-            f"-datasource.url={url}",
-            "-datasource.queryStep=6s",
-            f"-remoteRead.url={url}",
-            f"-remoteWrite.url={url}",
-            "-remoteWrite.flushInterval=500ms",
-            "-evaluationInterval=1s",
-            "-rule.evalDelay=1s",
-            "-group.maxStartDelay=1s",
-            "-notifier.blackhole",
-            "-loggerLevel=WARN",
-        ]
-        with (
-            _running(store, folder / "store.log", f"{url}/health"),
-            _running(vmalert, folder / "vmalert.log", f"{rules_url}/health"),
-        ):
-            yield Store(
-                name=name, url=url, rules_url=rules_url, otlp=f"{url}/opentelemetry/v1/metrics"
-            )
+
+@contextmanager
+def victoria_metrics(
+    name: str, folder: Path, rules_file: Path, ports: tuple[int, int], *more: str
+) -> Iterator[Store]:
+    """VictoriaMetrics with ``more`` flags and its vmalert, at these ports, with data in ``folder``.
+
+    Both as they are by default, but for what would take minutes: latency offset, look-back
+    and vmalert's intervals. No flag names a label.
+    """
+    folder.mkdir()
+    url, rules_url = (f"http://127.0.0.1:{port}" for port in ports)
+    store = [
+        str(binary("victoria-metrics")),
+        f"-httpListenAddr=127.0.0.1:{ports[0]}",
+        f"-storageDataPath={folder / 'data'}",
+        "-search.latencyOffset=1s",
+        "-search.maxLookback=6s",
+        "-search.disableCache",
+        "-storage.cacheSizeIndexDBTagFilters=1",
+        "-memory.allowedBytes=128MiB",
+        "-loggerLevel=WARN",
+        *more,
+    ]
+    vmalert = [
+        str(binary("vmalert")),
+        f"-httpListenAddr=127.0.0.1:{ports[1]}",
+        f"-rule={rules_file}",
+        f"-datasource.url={url}",
+        "-datasource.queryStep=6s",
+        f"-remoteRead.url={url}",
+        f"-remoteWrite.url={url}",
+        "-remoteWrite.flushInterval=500ms",
+        "-evaluationInterval=1s",
+        "-rule.evalDelay=1s",
+        "-group.maxStartDelay=1s",
+        "-notifier.blackhole",
+        "-loggerLevel=WARN",
+    ]
+    with (
+        _running(store, folder / "store.log", f"{url}/health"),
+        _running(vmalert, folder / "vmalert.log", f"{rules_url}/health"),
+    ):
+        yield Store(name=name, url=url, rules_url=rules_url, otlp=f"{url}/opentelemetry/v1/metrics")
 
 
 KINDS: dict[str, Prometheus | VictoriaMetrics] = {

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from expressions import filled_in, of_panels, of_rules
@@ -105,35 +105,22 @@ def others() -> dict[str, str]:
     return {name: expr.replace("[5m]", "[12s]") for name, expr in (KUBENURSE | PUSHED).items()}
 
 
-STORES = {
-    name: kind
-    for kind, one in KINDS.items()
-    for name in one.names
-    if kind != "victoriametrics" or os.environ.get("KUBENURSE_TEST_STORES") == "all"
-}
-
-
-@pytest.fixture(
-    scope="module",
-    # Those of one run on one worker.
-    params=[pytest.param(one, marks=pytest.mark.xdist_group(kind)) for one, kind in STORES.items()],
-)
-def store(request: pytest.FixtureRequest) -> str:
-    """Where the metrics are."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def live(store: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="class")
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What was found in this store."""
-    kind = STORES[store]
+    kind, store = request.cls.kind, request.param
     if kind not in RUNS:
         RUNS[kind] = run(kind, tmp_path_factory.mktemp("live"))
-    found: dict[str, Any] = RUNS[kind][store]
-    return found
+    return RUNS[kind][store]
 
 
 RUNS: dict[str, dict[str, Any]] = {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test for each store of its class."""
+    if "live" in metafunc.fixturenames:
+        metafunc.parametrize("live", KINDS[metafunc.cls.kind].names, indirect=True, scope="class")
 
 
 def run(kind: str, folder: Path) -> dict[str, Any]:
@@ -180,70 +167,95 @@ def run(kind: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_panel_has_data(live: dict[str, Any]) -> None:
-    """Each expression returned a number, but for CPU throttling on machines that count none."""
-    counts_throttling = "cpu_throttled" in str(live["found"]) and any(
-        "cpu_throttled" in expr and one["series"] for expr, one in live["found"].items()
-    )
-    empty = {
-        place: [live["found"][query]["error"] or query for query in queries]
-        for place, queries in panel_queries().items()
-        if not any(live["found"][query]["series"] for query in queries)
-        and (counts_throttling or "cpu_throttled" not in queries[0])
+class OnAStore:
+    """A run of its own, by one worker: pytest-xdist sends each class to one (--dist loadscope)."""
+
+    kind: ClassVar[str]
+
+    def test_every_panel_has_data(self, live: dict[str, Any]) -> None:
+        """Each expression returned a number, but for CPU throttling on machines that count none."""
+        counts_throttling = "cpu_throttled" in str(live["found"]) and any(
+            "cpu_throttled" in expr and one["series"] for expr, one in live["found"].items()
+        )
+        empty = {
+            place: [live["found"][query]["error"] or query for query in queries]
+            for place, queries in panel_queries().items()
+            if not any(live["found"][query]["series"] for query in queries)
+            and (counts_throttling or "cpu_throttled" not in queries[0])
+        }
+        assert not empty, json.dumps(empty, indent=1)
+
+    def test_every_rule_has_data(self, live: dict[str, Any], tmp_path: Path) -> None:
+        """Records and alerts alike, but for those that promtool proves."""
+        rules = rule_queries(tmp_path)
+        assert set(rules) >= PROVEN_BY_PROMTOOL
+        empty = {
+            name: live["found"][expr]
+            for name, expr in rules.items()
+            if name not in PROVEN_BY_PROMTOOL and not live["found"][expr]["series"]
+        }
+        assert not empty, json.dumps(empty, indent=1)
+
+    def test_no_rule_failed(self, live: dict[str, Any]) -> None:
+        """Prometheus evaluated every rule, also those without data: no join was ambiguous."""
+        assert live["problems"] == {}
+
+    def test_the_same_faults_fire_the_same_alerts(self, live: dict[str, Any]) -> None:
+        """In every store, within the run; the seconds of each are in the test's output (-rP)."""
+        for alert, seconds in sorted(live["seconds"].items(), key=lambda one: one[1]):
+            sys.stdout.write(f"{seconds:6.1f} s {alert}\n")
+        assert live["alerts"].keys() >= FIRING
+
+    def test_alerts_name_the_culprit_in_whole_sentences(self, live: dict[str, Any]) -> None:
+        """The stopped node is named, and no template left a gap."""
+        assert "KubenurseNodeUnreachable node-4" in live["alerts"]
+        for alert, texts in live["alerts"].items():
+            assert not [text for text in texts.values() if "<" in text or "{{" in text], alert
+
+
+class OnPrometheus(OnAStore):
+    @pytest.mark.parametrize("title", PUSHED)
+    def test_pushed_and_scraped_metrics_are_joined_alike(
+        self, live: dict[str, Any], title: str
+    ) -> None:
+        """One agent's metrics came over OTLP, and are in the same records as the others'."""
+        assert live["found"][others()[title]]["series"] > 0
+
+
+class TestClassic(OnPrometheus):
+    kind = "classic"
+
+    @pytest.mark.parametrize("title", KUBENURSE)
+    def test_kubenurses_dashboard_has_data(self, live: dict[str, Any], title: str) -> None:
+        """Its queries, under the relabelling of docs/examples/kubenurse-dashboard-values.yaml."""
+        assert live["found"][others()[title]]["series"] > 0, live["found"][others()[title]]
+
+
+class TestNative(OnPrometheus):
+    kind = "native"
+
+    @pytest.mark.parametrize("title", KUBENURSE)
+    def test_kubenurses_dashboard_has_data_but_for_buckets(
+        self, live: dict[str, Any], title: str
+    ) -> None:
+        """With native histograms there are none."""
+        found = live["found"][others()[title]]
+        assert (found["series"] > 0) is ("_bucket" not in others()[title]), found
+
+
+@pytest.mark.skipif(
+    os.environ.get("KUBENURSE_TEST_STORES") != "all", reason="by hand: KUBENURSE_TEST_STORES=all"
+)
+class TestVictoriaMetrics(OnAStore):
+    kind = "victoriametrics"
+
+
+def test_each_run_is_one_workers(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist sends what stands before the last :: to one worker: there is one run in each."""
+    runs = {
+        (item.nodeid.rpartition("::")[0], item.cls.kind)
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "live" in item.fixturenames
     }
-    assert not empty, json.dumps(empty, indent=1)
-
-
-def test_every_rule_has_data(live: dict[str, Any], tmp_path: Path) -> None:
-    """Records and alerts alike, but for those that promtool proves."""
-    rules = rule_queries(tmp_path)
-    assert set(rules) >= PROVEN_BY_PROMTOOL
-    empty = {
-        name: live["found"][expr]
-        for name, expr in rules.items()
-        if name not in PROVEN_BY_PROMTOOL and not live["found"][expr]["series"]
-    }
-    assert not empty, json.dumps(empty, indent=1)
-
-
-def test_no_rule_failed(live: dict[str, Any]) -> None:
-    """Prometheus evaluated every rule, also those without data: no join was ambiguous."""
-    assert live["problems"] == {}
-
-
-def test_the_same_faults_fire_the_same_alerts(live: dict[str, Any]) -> None:
-    """In every store, within the run; the seconds of each are in the test's output (-rP)."""
-    for alert, seconds in sorted(live["seconds"].items(), key=lambda one: one[1]):
-        sys.stdout.write(f"{seconds:6.1f} s {alert}\n")
-    assert live["alerts"].keys() >= FIRING
-
-
-def test_alerts_name_the_culprit_in_whole_sentences(live: dict[str, Any]) -> None:
-    """The stopped node is named, and no template left a gap."""
-    assert "KubenurseNodeUnreachable node-4" in live["alerts"]
-    for alert, texts in live["alerts"].items():
-        assert not [text for text in texts.values() if "<" in text or "{{" in text], alert
-
-
-@pytest.mark.parametrize("title", KUBENURSE)
-def test_kubenurses_dashboard_has_data(live: dict[str, Any], store: str, title: str) -> None:
-    """Its queries, under the relabelling of docs/examples/kubenurse-dashboard-values.yaml.
-
-    They ask for buckets: with native histograms those have none.
-    """
-    if store not in {"classic", "native"}:
-        pytest.skip("run on Prometheus")
-    if store == "native" and "_bucket" in others()[title]:
-        assert live["found"][others()[title]]["series"] == 0
-        return
-    assert live["found"][others()[title]]["series"] > 0, live["found"][others()[title]]
-
-
-@pytest.mark.parametrize("title", PUSHED)
-def test_pushed_and_scraped_metrics_are_joined_alike(
-    live: dict[str, Any], store: str, title: str
-) -> None:
-    """One agent's metrics came over OTLP, and are in the same records as the others'."""
-    if store not in {"classic", "native"}:
-        pytest.skip("run on Prometheus")
-    assert live["found"][others()[title]]["series"] > 0
+    assert len(runs) == len({scope for scope, _ in runs}) == len({kind for _, kind in runs})
+    assert "--dist loadscope tests/dashboards" in (ROOT / "Makefile").read_text()

@@ -9,13 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from agents import wait_for
@@ -26,7 +22,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from ports import free_port
 from prometheus_tools import binary
-from stores import shortened_rules
+from stores import Store, rules, victoria_metrics
 
 NODES = ("node-1", "node-2", "node-3", "node-4")
 CUT_OFF = "node-1"
@@ -67,46 +63,12 @@ def test_what_it_does_not_know_is_said(tmp_path: Path) -> None:
     assert 'unsupported function "histogram_count"' in said
 
 
-@dataclass(frozen=True)
-class Pair:
-    """VictoriaMetrics and the vmalert that evaluates the rules on it."""
-
-    url: str
-    rules_url: str
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The instant vector of an expression."""
-        found: list[dict[str, Any]] = _get(
-            f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        )["result"]
-        return found
-
-    def firing(self) -> set[tuple[str, str]]:
-        """Name and node of each alert that fires."""
-        alerts = _get(f"{self.rules_url}/api/v1/alerts")["alerts"]
-        labels = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
-        return {(one["alertname"], one.get("node", "")) for one in labels}
-
-    def errors(self) -> dict[str, str]:
-        """What the evaluation of a rule failed with."""
-        groups = _get(f"{self.rules_url}/api/v1/rules")["groups"]
-        rules = [rule for group in groups for rule in group["rules"]]
-        return {rule["name"]: rule["lastError"] for rule in rules if rule["lastError"]}
-
-    def push(self, *, cut_off: str) -> None:
-        """What four agents send over OTLP; all checks that ``cut_off`` makes fail."""
-        request = urllib.request.Request(
-            f"{self.url}/opentelemetry/v1/metrics",
-            _export(cut_off).SerializeToString(),
-            {"Content-Type": "application/x-protobuf"},
-        )
-        with urllib.request.urlopen(request, timeout=10):
-            pass
-
-
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)["data"]
+def push(store: Store, *, cut_off: str) -> None:
+    """What four agents send over OTLP; all checks that ``cut_off`` makes fail."""
+    content = {"Content-Type": "application/x-protobuf"}
+    body = _export(cut_off).SerializeToString()
+    with urllib.request.urlopen(urllib.request.Request(store.otlp, body, content), timeout=10):
+        pass
 
 
 def _export(cut_off: str) -> ExportMetricsServiceRequest:
@@ -139,78 +101,30 @@ def _attributes(labels: dict[str, str]) -> list[KeyValue]:
     return [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in labels.items()]
 
 
-@contextmanager
-def _running(command: list[str], log_file: Path, health: str) -> Iterator[None]:
-    """Run it until the end, from when it answers."""
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(health, timeout=2):
-                return True
-        except OSError:
-            return False
-
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            wait_for(answers, seconds=30, what=f"{command[0]}: {log_file}")
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    """Both, as they are by default but for what would take minutes: delays, caches, look-back."""
-    rules = tmp_path / "rules.json"
-    rules.write_text(json.dumps(shortened_rules(RULES.read_text())))
-    port, rules_port = free_port(), free_port()
-    one = Pair(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{rules_port}")
-    store = [
-        str(binary("victoria-metrics")),
-        f"-httpListenAddr=127.0.0.1:{port}",
-        f"-storageDataPath={tmp_path / 'data'}",
-        "-search.latencyOffset=1s",
-        "-search.maxLookback=10s",
-        "-search.disableCache",
-        "-storage.cacheSizeIndexDBTagFilters=1",
-        "-memory.allowedBytes=64MiB",
-    ]
-    vmalert = [
-        str(binary("vmalert")),
-        f"-httpListenAddr=127.0.0.1:{rules_port}",
-        f"-rule={rules}",
-        f"-datasource.url={one.url}",
-        f"-remoteRead.url={one.url}",
-        f"-remoteWrite.url={one.url}",
-        "-remoteWrite.flushInterval=500ms",
-        "-rule.evalDelay=1s",
-        "-evaluationInterval=1s",
-        "-group.maxStartDelay=1s",
-        "-notifier.blackhole",
-    ]
-    with ExitStack() as stack:
-        stack.enter_context(_running(store, tmp_path / "store.log", f"{one.url}/health"))
-        stack.enter_context(_running(vmalert, tmp_path / "rules.log", f"{one.rules_url}/health"))
+def store(tmp_path: Path) -> Iterator[Store]:
+    """VictoriaMetrics and its vmalert, with nothing in it."""
+    ports = free_port(), free_port()
+    with victoria_metrics("pushed", tmp_path / "pushed", rules(tmp_path), ports) as one:
         yield one
 
 
-def test_agents_are_told_apart_without_job_and_instance(pair: Pair) -> None:
+def test_agents_are_told_apart_without_job_and_instance(store: Store) -> None:
     """The pairs of a node that is cut off read 1 and all others 0, and its alert fires, alone.
 
     Each rule finds what another one made some seconds later; this chain has seven.
     """
+    alert = f"KubenurseNodeCannotReachOthers {CUT_OFF}"
 
     def fires() -> bool:
-        pair.push(cut_off=CUT_OFF)
+        push(store, cut_off=CUT_OFF)
         time.sleep(1)  # the agents' interval
-        return ("KubenurseNodeCannotReachOthers", CUT_OFF) in pair.firing()
+        return alert in store.firing()
 
-    wait_for(fires, seconds=100, what="KubenurseNodeCannotReachOthers")
+    wait_for(fires, seconds=100, what=alert)
     ratios = {
         (one["metric"]["source_node"], one["metric"]["target_node"]): one["value"][1]
-        for one in pair.query("kubenurse:pair:failure_ratio")
+        for one in store.query("kubenurse:pair:failure_ratio")["result"]
     }
     assert ratios == {
         (node, target): "1" if node == CUT_OFF else "0"
@@ -218,5 +132,5 @@ def test_agents_are_told_apart_without_job_and_instance(pair: Pair) -> None:
         for target in NODES
         if node != target
     }
-    assert {alert for alert, node in pair.firing() if node} == {"KubenurseNodeCannotReachOthers"}
-    assert pair.errors() == {}
+    assert {one for one in store.firing() if " " in one} == {alert}
+    assert store.problems() == {}
