@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config.table import UNREAD, VARIABLES
-from kubenurse_otel.config.variable import Origin, Use, Variable
+from kubenurse_otel.config.settings import BY_NAME, LANDS
+from kubenurse_otel.config.unread import UNREAD, Use
+from kubenurse_otel.config.variable import Origin, Variable
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import (
     FallbackReason,
@@ -139,9 +140,9 @@ def _variables(*origins: Origin) -> str:
             variable.help,
             variable.parser.wants,
             _default(variable),
-            ", ".join(f"`{field.strip()}`" for field in variable.lands.split(",")),
+            ", ".join(f"`{field}`" for field in LANDS[variable.name]),
         )
-        for variable in VARIABLES
+        for variable in BY_NAME.values()
         if variable.origin in origins
     ]
     return _table(("variable", "what it does", "value", "default", "lands in"), rows)

@@ -4,29 +4,21 @@ Owns the frozen Config and is the only reader of the environment. Every problem 
 one ConfigError. Durations are seconds.
 """
 
+from kubenurse_otel.config.checks import ChecksConfig, IpFamilies, ProxyConfig
+from kubenurse_otel.config.discovery import DiscoveryConfig, DiscoverySource
 from kubenurse_otel.config.environment import take_environment
-from kubenurse_otel.config.load import Loaded, load
+from kubenurse_otel.config.identity import IdentityConfig, TrustConfig
+from kubenurse_otel.config.lists import ExtraCheck
+from kubenurse_otel.config.load import ConfigError, Loaded, load
+from kubenurse_otel.config.otlp import OtlpConfig, OtlpProtocol
 from kubenurse_otel.config.reader import Setting, Source
-from kubenurse_otel.config.settings import (
-    ChecksConfig,
-    Config,
-    ConfigError,
-    DiscoveryConfig,
-    DiscoverySource,
-    ExtraCheck,
-    IdentityConfig,
-    IpFamilies,
-    LogConfig,
-    LogFormat,
+from kubenurse_otel.config.server import ServerConfig
+from kubenurse_otel.config.settings import Config, LogConfig, LogFormat
+from kubenurse_otel.config.telemetry import (
     MetricsChoice,
-    OtlpConfig,
-    OtlpProtocol,
-    ProxyConfig,
-    ServerConfig,
     SpanLimitsConfig,
     TelemetryConfig,
     Temporality,
-    TrustConfig,
 )
 
 __all__ = [

@@ -6,14 +6,14 @@ Pure, and bounded: each list has a greatest length. No message repeats a header'
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from kubenurse_otel.config.settings import ExtraCheck
 from kubenurse_otel.config.urls import hidden, parse_url
 from kubenurse_otel.config.values import InvalidTextError, Parser, comma_list, decimal
-from kubenurse_otel.model import TargetKind
+from kubenurse_otel.model import TargetKind, Url
 
 MAX_BUCKETS: Final = 100
 MAX_EXTRA_CHECKS: Final = 100
@@ -44,6 +44,13 @@ RESERVED_TYPES: Final = frozenset(TargetKind) - {TargetKind.PATH, TargetKind.EXT
     "neighbourhood_state",
 }
 """Types of the built-in checks, and their other keys in /alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraCheck:
+    name: str
+    url: Url
+    expect: tuple[int, int] = (200, 200)
 
 
 def _extra_check(entry: str) -> ExtraCheck:

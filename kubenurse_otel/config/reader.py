@@ -1,24 +1,25 @@
-"""Reading single variables: values, defaults, what was wrong, and where each value came from.
+"""Reading variables: values, defaults, what was wrong, and where each value came from.
 
-Owns one pass over one environment. What the values mean together is load.py's and telemetry.py's.
+Owns one pass over one environment. What the values mean together is for the modules of the fields.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from kubenurse_otel.config.environment import is_service_link
 from kubenurse_otel.config.values import InvalidTextError
-from kubenurse_otel.config.variable import Origin, Variable
+from kubenurse_otel.config.variable import Origin, Variable, filling, part
 from kubenurse_otel.files import is_readable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 IGNORED: Final = "ignored, as if it was not set"
 
@@ -45,14 +46,39 @@ class Setting:
 
 
 class Reader:
-    """Collects problems (nothing starts), warnings (said once) and settings as it reads."""
+    """Collects problems (nothing starts), warnings (said once) and settings as it reads.
+
+    A method that takes a name is about a variable that has been read before.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._known: dict[str, Variable[object]] = {}
         self._disregarded: dict[Origin, str] = {}
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.settings: dict[str, Setting] = {}
+
+    def record(
+        self,
+        cls: type[R],
+        read: Callable[[Variable[Any]], object] | None = None,
+        **given: object,
+    ) -> R:
+        """A record of the configuration, each field by its variables.
+
+        ``given`` are fields that the caller has made; ``read`` is another way to read a variable.
+        """
+        values = dict(given)
+        for field in fields(cast("Any", cls)):
+            if field.name in given:
+                continue
+            filled = filling(field)
+            if filled is not None:
+                values[field.name] = filled.make(*map(read or self.optional, filled.variables))
+            elif inner := part(field):
+                values[field.name] = self.record(inner)
+        return cls(**values)
 
     def text(self, variable: Variable[T]) -> str:
         """What the environment says; empty is not set (also of kubenurse's)."""
@@ -64,8 +90,13 @@ class Reader:
         text = text.strip()
         return "" if _is_link(variable, text) else text
 
-    def is_set(self, variable: Variable[T]) -> bool:
+    def said(self, name: str) -> str:
+        """As ``text``."""
+        return self.text(self._known[name])
+
+    def is_set(self, name: str) -> bool:
         """Whether there is a value; what of OpenTelemetry's is none counts as not set."""
+        variable = self._known[name]
         text = self.text(variable)
         if text and variable.origin is Origin.OPENTELEMETRY:
             try:
@@ -105,15 +136,16 @@ class Reader:
         assert value is not None, f"{variable.name} has no default"
         return value
 
-    def derived(self, variable: Variable[T], text: str, note: str) -> None:
+    def derived(self, name: str, text: str, note: str) -> None:
         """Say that a variable's effective value was made from something else."""
+        variable = self._known[name]
         self._set(variable, variable.shown(text), Source.DERIVED, note)
 
-    def without_effect(self, variable: Variable[T], note: str) -> None:
+    def without_effect(self, name: str, note: str) -> None:
         """Say that a variable that is set does nothing."""
-        if self.is_set(variable):
-            current = self.settings[variable.name]
-            self.settings[variable.name] = replace(current, source=Source.IGNORED, note=note)
+        if self.is_set(name):
+            current = self.settings[name]
+            self.settings[name] = replace(current, source=Source.IGNORED, note=note)
 
     def disregard(self, origin: Origin, note: str) -> None:
         """From now on, variables of this origin count as not set; ``note`` says why."""
@@ -125,14 +157,14 @@ class Reader:
         source = Source.IGNORED if text else Source.DEFAULT
         self._set(variable, variable.shown(text), source, note)
 
-    def problem(self, variable: Variable[T], wants: str, *, taken: str = "") -> None:
+    def problem(self, name: str, wants: str, *, taken: str = "") -> None:
         """A value that is right by itself and wrong beside the others.
 
         ``taken`` says what is done about it where that is no reason not to start.
         """
-        text = self.text(variable)
-        got = f"got '{variable.shown(text)}'" if text else "not set"
-        message = f"{variable.name}: {got}, wants {wants}"
+        text = self.said(name)
+        got = f"got '{self._known[name].shown(text)}'" if text else "not set"
+        message = f"{name}: {got}, wants {wants}"
         if taken:
             self._add(self.warnings, f"{message}; {taken}")
         else:
@@ -141,11 +173,11 @@ class Reader:
     def warn(self, sentence: str) -> None:
         self._add(self.warnings, sentence)
 
-    def warn_without_file(self, variable: Variable[Path], path: Path | None) -> None:
+    def warn_without_file(self, name: str, path: Path | None) -> None:
         """A file that is read when it comes is no reason not to start."""
         if path is not None and not is_readable(path):
-            text = variable.shown(self.text(variable))
-            self.warn(f"{variable.name}: '{text}' cannot be read yet; it is tried again later")
+            text = self._known[name].shown(self.said(name))
+            self.warn(f"{name}: '{text}' cannot be read yet; it is tried again later")
 
     def _invalid(self, variable: Variable[T], text: str, error: InvalidTextError) -> None:
         wants = variable.parser.wants + (f", {error}" if str(error) else "")
@@ -167,6 +199,7 @@ class Reader:
             )
 
     def _set(self, variable: Variable[T], text: str, source: Source, note: str = "") -> None:
+        self._known[variable.name] = variable
         found = self._environ.get(variable.name, "").strip()
         if found and variable.origin in self._disregarded:
             text, source = variable.shown(found), Source.IGNORED

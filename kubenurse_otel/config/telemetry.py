@@ -1,104 +1,404 @@
-"""From variables to TelemetryConfig: exporters, OTLP endpoints, sampling, limits.
+"""What is told to whom: metrics, traces, sampling, limits.
 
-Owns how OpenTelemetry's variables and ours act together; the tables say what each means alone.
+OTEL_* after the OpenTelemetry specification 1.5x (sdk-environment-variables.md, resource/sdk.md)
+and opentelemetry-python 1.45's own; how they and ours act together is said here, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from kubenurse_otel.config import otel
-from kubenurse_otel.config import variables as v
-from kubenurse_otel.config.reader import IGNORED
-from kubenurse_otel.config.settings import (
-    OtlpConfig,
-    OtlpProtocol,
-    SpanLimitsConfig,
-    TelemetryConfig,
-    Temporality,
+from kubenurse_otel.config.lists import BUCKETS, RESOURCE_ATTRIBUTES
+from kubenurse_otel.config.otlp import OTLP, OTLP_METRICS, OTLP_TRACES, OtlpConfig, read_otlp
+from kubenurse_otel.config.values import (
+    BOOLEAN,
+    MAX_MILLISECONDS,
+    MILLISECONDS,
+    OTEL_BOOLEAN,
+    RATIO,
+    TIMEOUT,
+    InvalidTextError,
+    Parser,
+    comma_list,
+    duration,
+    integer,
+    one_of,
+    printable,
+    word,
 )
-from kubenurse_otel.config.urls import parse_url, split_host_port
-from kubenurse_otel.config.values import InvalidTextError
-from kubenurse_otel.config.variable import Origin
-from kubenurse_otel.text import host_port
+from kubenurse_otel.config.variable import Origin, Variable, filled_by, variable
 
 if TYPE_CHECKING:
-    from kubenurse_otel.config.otel import OtlpVariables
     from kubenurse_otel.config.reader import Reader
-    from kubenurse_otel.config.variable import Variable
 
-T = TypeVar("T")
+
+class MetricsChoice(StrEnum):
+    BOTH = "both"
+    KUBENURSE = "kubenurse"
+    OWN = "own"
+
+
+class Temporality(StrEnum):
+    CUMULATIVE = "cumulative"
+    DELTA = "delta"
+    LOW_MEMORY = "lowmemory"
+
+
+def _limit(name: str, default: str | None, what: str, absent: str = "") -> Variable[int]:
+    return Variable(
+        name,
+        integer(0, MAX_MILLISECONDS),
+        default,
+        f"Most {what}. Applied to exported spans only.",
+        Origin.OPENTELEMETRY,
+        absent=absent,
+        example="16",
+    )
+
+
+_ATTRIBUTE_COUNT: Final = _limit(
+    "OTEL_ATTRIBUTE_COUNT_LIMIT", "128", "attributes of a span or an event"
+)
+_ATTRIBUTE_LENGTH: Final = _limit(
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", None, "characters of an attribute's value", "no limit"
+)
+
+
+def _special(general: int | None, special: int | None) -> int | None:
+    """The limit of spans or events, else the general one (specification, "Attribute limits")."""
+    return general if special is None else special
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanLimitsConfig:
+    """Applied to what is exported only, never to what metrics are made from."""
+
+    attribute_count: int | None = filled_by(
+        _ATTRIBUTE_COUNT,
+        _limit(
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", None, "attributes of a span", _ATTRIBUTE_COUNT.name
+        ),
+        make=_special,
+    )
+    attribute_value_length: int | None = filled_by(
+        _ATTRIBUTE_LENGTH,
+        _limit(
+            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            None,
+            "characters of a span attribute's value",
+            _ATTRIBUTE_LENGTH.name,
+        ),
+        make=_special,
+    )
+    event_count: int | None = filled_by(
+        _limit("OTEL_SPAN_EVENT_COUNT_LIMIT", "128", "events of a span"), make=int
+    )
+    event_attribute_count: int | None = filled_by(
+        _ATTRIBUTE_COUNT,
+        _limit(
+            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+            None,
+            "attributes of an event",
+            _ATTRIBUTE_COUNT.name,
+        ),
+        make=_special,
+    )
+
+
+# --- what fills more than one field, or acts on others ------------------------------------------
+
+_SDK_DISABLED: Final = Variable(
+    "OTEL_SDK_DISABLED",
+    OTEL_BOOLEAN,
+    "false",
+    "No traces and no OTLP, and no other OTEL_* is looked at. Checks, /alive and the scrape go on.",
+    Origin.OPENTELEMETRY,
+    example="true",
+)
+_SERVICE_NAME: Final = Variable(
+    "OTEL_SERVICE_NAME",
+    printable(255),
+    None,
+    "service.name; wins over OTEL_RESOURCE_ATTRIBUTES.",
+    Origin.OPENTELEMETRY,
+    absent="kubenurse-otel",
+    example="kubenurse-edge",
+)
+_RESOURCE: Final = Variable(
+    "OTEL_RESOURCE_ATTRIBUTES",
+    RESOURCE_ATTRIBUTES,
+    None,
+    "Resource attributes; they win over ours.",
+    Origin.OPENTELEMETRY,
+    absent="ours: service.*, k8s.*",
+    example="deployment.environment.name=production,team=network",
+)
+
+
+def _resource(
+    name: str | None, attributes: tuple[tuple[str, str], ...] | None
+) -> tuple[tuple[str, str], ...]:
+    return tuple((dict(attributes or ()) | ({"service.name": name} if name else {})).items())
+
+
+def _exporters(*known: str) -> Parser[frozenset[str]]:
+    def parse(text: str) -> frozenset[str]:
+        names = frozenset(
+            exporter
+            for item in comma_list(text.lower())
+            for exporter in (("otlp", "prometheus") if item == "both" in known else (item,))
+        )
+        some = (names & set(known)) - {"none"}
+        if names in ({"none"}, some):
+            return some
+        raise InvalidTextError(known=some or None)
+
+    return Parser(parse, f"{', '.join(known[:-1])} or {known[-1]}, or several with commas between")
+
+
+_METRICS_EXPORTER: Final = Variable(
+    "OTEL_METRICS_EXPORTER",
+    _exporters("prometheus", "otlp", "both", "console", "none"),
+    "prometheus",
+    "How metrics leave: /metrics (else 404), OTLP, both, standard output, or not at all.",
+    Origin.OPENTELEMETRY,
+    example="prometheus,otlp",
+)
+_TRACES_EXPORTER: Final = Variable(
+    "OTEL_TRACES_EXPORTER",
+    _exporters("otlp", "console", "none"),
+    None,
+    "How traces leave.",
+    Origin.OPENTELEMETRY,
+    absent="otlp if an OTLP endpoint for traces is set, else none",
+    example="console",
+)
+_TRACE_RATIO: Final = Variable(
+    "KUBENURSE_TRACE_RATIO",
+    RATIO,
+    "0.01",
+    "Share of checks whose trace is kept with both ends, decided at the start. Wins over "
+    "OTEL_TRACES_SAMPLER.",
+    example="0.5",
+)
+_SAMPLER: Final = Variable(
+    "OTEL_TRACES_SAMPLER",
+    word(
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ),
+    None,
+    "always_on is KUBENURSE_TRACE_RATIO=1; always_off exports no trace at all; traceidratio is the "
+    "ratio in OTEL_TRACES_SAMPLER_ARG. A check has no parent, so parentbased_ changes nothing. "
+    "KUBENURSE_TRACE_RATIO wins. Metrics never depend on it.",
+    Origin.OPENTELEMETRY,
+    absent="KUBENURSE_TRACE_RATIO",
+    example="always_on",
+)
+_SAMPLER_ARG: Final = Variable(
+    "OTEL_TRACES_SAMPLER_ARG",
+    RATIO,
+    "1",
+    "The ratio; read only with OTEL_TRACES_SAMPLER=traceidratio or parentbased_traceidratio.",
+    Origin.OPENTELEMETRY,
+    example="0.25",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryConfig:
+    metrics: MetricsChoice = variable(
+        "KUBENURSE_METRICS",
+        one_of(MetricsChoice),
+        "both",
+        "Which metrics there are: kubenurse's five, our own, or both.",
+        example="kubenurse",
+    )
+    histogram_buckets: tuple[float, ...] = variable(
+        "KUBENURSE_HISTOGRAM_BUCKETS",
+        BUCKETS,
+        None,
+        "Bounds of the kubenurse_httpclient_* histograms.",
+        otherwise=(),
+        origin=Origin.KUBENURSE,
+        absent=".005,.01,.025,.05,.1,.25,.5,1,2.5,5,10",
+        example=".0005,.001,.01,.1,1",
+    )
+    """Empty: semconv.DEFAULT_BOUNDS. Whole numbers are ints."""
+    victoriametrics_histogram: bool = variable(
+        "KUBENURSE_VICTORIAMETRICS_HISTOGRAM",
+        BOOLEAN,
+        "false",
+        "kubenurse_httpclient_* with VictoriaMetrics' vmrange buckets in place of le. Excludes "
+        "KUBENURSE_HISTOGRAM_BUCKETS.",
+        origin=Origin.KUBENURSE,
+        example="true",
+        lenient=True,
+    )
+    expose_metadata: bool = variable(
+        "KUBENURSE_EXPOSE_METADATA",
+        BOOLEAN,
+        "true",
+        "HELP and TYPE in /metrics (kubenurse's default is false).",
+        origin=Origin.KUBENURSE,
+        example="false",
+        lenient=True,
+    )
+    series_ttl_seconds: float = variable(
+        "KUBENURSE_SERIES_TTL",
+        duration("1ms", "8760h"),
+        "10m",
+        "A series that is not touched for so long and is of no current target is forgotten.",
+        example="1h",
+    )
+    sdk_disabled: bool = filled_by(_SDK_DISABLED, make=bool)
+    resource_attributes: tuple[tuple[str, str], ...] = filled_by(
+        _SERVICE_NAME, _RESOURCE, make=_resource
+    )
+    """As the user gave them; ours come below."""
+    prometheus: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "prometheus" in names)
+    """/metrics is served."""
+    console_metrics: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "console" in names)
+    console_traces: bool = filled_by(_TRACES_EXPORTER, make=bool)
+    trace_ratio: float = filled_by(
+        _TRACE_RATIO, _SAMPLER, _SAMPLER_ARG, make=lambda ratio, *_: ratio
+    )
+    trace_max_per_minute: int = variable(
+        "KUBENURSE_TRACE_MAX_PER_MINUTE",
+        integer(0, 1_000_000),
+        "60",
+        "Most traces a minute that are kept beside the ratio (failed, slow, changed, ...).",
+        example="600",
+    )
+    slow_threshold_seconds: float = variable(
+        "KUBENURSE_SLOW_THRESHOLD",
+        duration("1us"),
+        "1s",
+        "A check or an answer of ours that takes longer is slow: its trace is kept.",
+        example="250ms",
+    )
+    otlp_traces: OtlpConfig | None = filled_by(
+        _TRACES_EXPORTER, *OTLP, *OTLP_TRACES, make=lambda *_: None
+    )
+    otlp_metrics: OtlpConfig | None = filled_by(
+        _METRICS_EXPORTER, *OTLP, *OTLP_METRICS, make=lambda *_: None
+    )
+    temporality: Temporality = variable(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        one_of(Temporality),
+        "cumulative",
+        "Whether OTLP metrics are sums since the start or since the last export, which Prometheus'"
+        " receiver refuses (500) and VictoriaMetrics' misreads: a warning.",
+        origin=Origin.OPENTELEMETRY,
+        example="delta",
+    )
+    bsp_queue_size: int = variable(
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        integer(1, MAX_MILLISECONDS),
+        "512",
+        "Most spans that wait for their export (about 6 KB each). The specification's default is "
+        "2048.",
+        origin=Origin.OPENTELEMETRY,
+        example="2048",
+    )
+    bsp_batch_size: int = variable(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        integer(1, MAX_MILLISECONDS),
+        "64",
+        "Spans in one export, at most the queue's size. The specification's default is 512.",
+        origin=Origin.OPENTELEMETRY,
+        example="128",
+    )
+    bsp_delay_seconds: float = variable(
+        "OTEL_BSP_SCHEDULE_DELAY",
+        MILLISECONDS,
+        "5000",
+        "Time between two exports of spans, in milliseconds.",
+        origin=Origin.OPENTELEMETRY,
+        example="1000",
+    )
+    metric_interval_seconds: float = variable(
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        MILLISECONDS,
+        "60000",
+        "Time between two exports of metrics over OTLP or to standard output, in milliseconds.",
+        origin=Origin.OPENTELEMETRY,
+        example="10000",
+    )
+    metric_timeout_seconds: float = variable(
+        "OTEL_METRIC_EXPORT_TIMEOUT",
+        TIMEOUT,
+        "30000",
+        "Time for one export of metrics with its retries, in milliseconds.",
+        origin=Origin.OPENTELEMETRY,
+        example="5000",
+    )
+    exemplars: bool = variable(
+        "OTEL_METRICS_EXEMPLAR_FILTER",
+        word("trace_based", "always_on", "always_off").to("always_off".__ne__),
+        "trace_based",
+        "always_off: no exemplars. always_on is trace_based here: only kept traces are exemplars.",
+        origin=Origin.OPENTELEMETRY,
+        example="always_off",
+    )
+    span_limits: SpanLimitsConfig = field(default_factory=SpanLimitsConfig)
+
+
+# --- reading, and judging together --------------------------------------------------------------
 
 
 def read_telemetry(reader: Reader) -> TelemetryConfig:
     """Every variable is read and judged, also of signals that are off; with the SDK disabled none
     of OpenTelemetry's but the one that says so.
     """
-    if reader.required(otel.SDK_DISABLED):
-        reader.disregard(Origin.OPENTELEMETRY, f"{otel.SDK_DISABLED.name} is true")
-        return replace(_read(reader), sdk_disabled=True)
-    return _read(reader)
-
-
-def _read(reader: Reader) -> TelemetryConfig:
-    metrics = reader.required(otel.METRICS_EXPORTER)
+    disabled = reader.required(_SDK_DISABLED)
+    if disabled:
+        reader.disregard(Origin.OPENTELEMETRY, f"{_SDK_DISABLED.name} is true")
+    metrics = reader.required(_METRICS_EXPORTER)
     ratio, exports_traces = _sampling(reader)
-    otlp_traces, traces_endpoint = _otlp(reader, otel.OTLP_TRACES, "v1/traces")
-    otlp_metrics, metrics_endpoint = _otlp(reader, otel.OTLP_METRICS, "v1/metrics")
+    otlp_traces, traces_endpoint = read_otlp(reader, "traces")
+    otlp_metrics, metrics_endpoint = read_otlp(reader, "metrics")
     traces = _trace_exporters(reader, with_endpoint=traces_endpoint)
-    queue, batch = _batches(reader)
     if not exports_traces:
         traces = frozenset()
-    buckets = reader.optional(v.HISTOGRAM_BUCKETS)
-    victoriametrics = reader.required(v.VICTORIAMETRICS_HISTOGRAM)
-    if buckets and victoriametrics:
-        reader.problem(
-            v.HISTOGRAM_BUCKETS,
-            f"nothing while {v.VICTORIAMETRICS_HISTOGRAM.name} is true: one excludes the other",
-        )
-    for endpoint, otlp, exporters, is_set in (
-        (otel.OTLP_TRACES.endpoint, otlp_traces, traces, traces_endpoint),
-        (otel.OTLP_METRICS.endpoint, otlp_metrics, metrics, metrics_endpoint),
+    for signal, otlp, exporters, is_set in (
+        ("TRACES", otlp_traces, traces, traces_endpoint),
+        ("METRICS", otlp_metrics, metrics, metrics_endpoint),
     ):
-        if "otlp" in exporters and not (is_set and reader.is_set(endpoint)):
-            reader.derived(endpoint, otlp.endpoint, "what is exported to")
-    temporality = reader.required(otel.TEMPORALITY)
-    if "otlp" in metrics and temporality is not Temporality.CUMULATIVE:
-        _warn_of_deltas(reader, temporality, otlp_metrics.endpoint)
-    return TelemetryConfig(
-        prometheus="prometheus" in metrics,
-        otlp_metrics=otlp_metrics if "otlp" in metrics else None,
-        otlp_traces=otlp_traces if "otlp" in traces else None,
-        console_traces="console" in traces,
-        console_metrics="console" in metrics,
-        resource_attributes=_resource(reader),
+        name = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
+        if "otlp" in exporters and not (is_set and reader.is_set(name)):
+            reader.derived(name, otlp.endpoint, "what is exported to")
+    telemetry = reader.record(
+        TelemetryConfig,
+        sdk_disabled=disabled,
         trace_ratio=ratio,
-        trace_max_per_minute=reader.required(v.TRACE_MAX_PER_MINUTE),
-        slow_threshold_seconds=reader.required(v.SLOW_THRESHOLD),
-        bsp_queue_size=queue,
-        bsp_batch_size=batch,
-        bsp_delay_seconds=reader.required(otel.BSP_DELAY),
-        metric_interval_seconds=reader.required(otel.METRIC_INTERVAL),
-        metric_timeout_seconds=reader.required(otel.METRIC_TIMEOUT),
-        temporality=temporality,
-        exemplars=reader.required(otel.EXEMPLAR_FILTER) != "always_off",
-        span_limits=_span_limits(reader),
-        metrics=reader.required(v.METRICS),
-        histogram_buckets=buckets or (),
-        victoriametrics_histogram=victoriametrics,
-        expose_metadata=reader.required(v.EXPOSE_METADATA),
-        series_ttl_seconds=reader.required(v.SERIES_TTL),
+        console_traces="console" in traces,
+        otlp_traces=otlp_traces if "otlp" in traces else None,
+        otlp_metrics=otlp_metrics if "otlp" in metrics else None,
     )
+    if telemetry.histogram_buckets and telemetry.victoriametrics_histogram:
+        reader.problem(
+            "KUBENURSE_HISTOGRAM_BUCKETS",
+            "nothing while KUBENURSE_VICTORIAMETRICS_HISTOGRAM is true: one excludes the other",
+        )
+    if telemetry.otlp_metrics and telemetry.temporality is not Temporality.CUMULATIVE:
+        _warn_of_deltas(reader, telemetry.temporality, telemetry.otlp_metrics.endpoint)
+    return _batches(reader, telemetry)
 
 
 def _trace_exporters(reader: Reader, *, with_endpoint: bool) -> frozenset[str]:
-    chosen = reader.optional(otel.TRACES_EXPORTER)
+    chosen = reader.optional(_TRACES_EXPORTER)
     if chosen is not None:
         return chosen
     reader.derived(
-        otel.TRACES_EXPORTER,
+        _TRACES_EXPORTER.name,
         "otlp" if with_endpoint else "none",
         f"{'an' if with_endpoint else 'no'} OTLP endpoint for traces is set",
     )
@@ -107,153 +407,36 @@ def _trace_exporters(reader: Reader, *, with_endpoint: bool) -> frozenset[str]:
 
 def _sampling(reader: Reader) -> tuple[float, bool]:
     """The ratio, and whether any trace may be exported (always_off: none, whatever happened)."""
-    ratio = reader.required(v.TRACE_RATIO)
-    sampler = reader.optional(otel.SAMPLER)
+    ratio = reader.required(_TRACE_RATIO)
+    sampler = reader.optional(_SAMPLER)
     kind = (sampler or "").removeprefix("parentbased_")
     argument = 1.0
     if kind == "traceidratio":
-        argument = reader.required(otel.SAMPLER_ARG)
+        argument = reader.required(_SAMPLER_ARG)
     else:  # Other samplers have arguments of another form.
-        reader.skip(otel.SAMPLER_ARG, f"read only with {otel.SAMPLER.name}=traceidratio")
+        reader.skip(_SAMPLER_ARG, f"read only with {_SAMPLER.name}=traceidratio")
     if sampler is None:
         return ratio, True
-    if reader.is_set(v.TRACE_RATIO):
-        reader.without_effect(otel.SAMPLER, f"{v.TRACE_RATIO.name} wins")
-        reader.without_effect(otel.SAMPLER_ARG, f"{v.TRACE_RATIO.name} wins")
+    if reader.is_set(_TRACE_RATIO.name):
+        reader.without_effect(_SAMPLER.name, f"{_TRACE_RATIO.name} wins")
+        reader.without_effect(_SAMPLER_ARG.name, f"{_TRACE_RATIO.name} wins")
         return ratio, True
     ratio = {"always_on": 1.0, "always_off": 0.0}.get(kind, argument)
-    reader.derived(v.TRACE_RATIO, f"{ratio:g}", f"from {otel.SAMPLER.name}")
+    reader.derived(_TRACE_RATIO.name, f"{ratio:g}", f"from {_SAMPLER.name}")
     return ratio, kind != "always_off"
 
 
-def _batches(reader: Reader) -> tuple[int, int]:
-    queue = reader.required(otel.BSP_QUEUE)
-    batch = reader.required(otel.BSP_BATCH)
-    if batch > queue and reader.is_set(otel.BSP_BATCH):
-        reader.problem(
-            otel.BSP_BATCH, f"at most {otel.BSP_QUEUE.name}", taken=f"taken as that, {queue}"
-        )
-    elif batch > queue:
-        reader.derived(otel.BSP_BATCH, str(queue), f"at most {otel.BSP_QUEUE.name}")
-    return queue, min(batch, queue)
-
-
-def _resource(reader: Reader) -> tuple[tuple[str, str], ...]:
-    attributes = dict(reader.optional(otel.RESOURCE) or ())
-    name = reader.optional(otel.SERVICE_NAME)
-    if name:
-        attributes["service.name"] = name
-    return tuple(attributes.items())
-
-
-def _span_limits(reader: Reader) -> SpanLimitsConfig:
-    """A limit of spans wins over the general one (the specification, "Attribute limits")."""
-    count = reader.required(otel.ATTRIBUTE_COUNT)
-    length = reader.optional(otel.ATTRIBUTE_LENGTH)
-    span_count = reader.optional(otel.SPAN_ATTRIBUTE_COUNT)
-    span_length = reader.optional(otel.SPAN_ATTRIBUTE_LENGTH)
-    event_count = reader.optional(otel.EVENT_ATTRIBUTE_COUNT)
-    return SpanLimitsConfig(
-        attribute_count=count if span_count is None else span_count,
-        attribute_value_length=length if span_length is None else span_length,
-        event_count=reader.required(otel.SPAN_EVENT_COUNT),
-        event_attribute_count=count if event_count is None else event_count,
-    )
-
-
-# --- OTLP ---------------------------------------------------------------------------------------
-
-_DEFAULT_ENDPOINT: Final = {
-    OtlpProtocol.HTTP_PROTOBUF: "http://localhost:4318",
-    OtlpProtocol.GRPC: "http://localhost:4317",
-}
-
-
-def _otlp(reader: Reader, own: OtlpVariables, signal_path: str) -> tuple[OtlpConfig, bool]:
-    """One signal's exporter, and whether a variable says where to."""
-    protocol = _own_or_common(reader, own.protocol, otel.OTLP.protocol)
-    insecure = _own_or_common(reader, own.insecure, otel.OTLP.insecure)
-    headers = _own_or_common(reader, own.headers, otel.OTLP.headers)
-    compression = _own_or_common(reader, own.compression, otel.OTLP.compression)
-    timeout = _own_or_common(reader, own.timeout, otel.OTLP.timeout)
-    certificate = _own_or_common(reader, own.certificate, otel.OTLP.certificate)
-    client_key = _own_or_common(reader, own.client_key, otel.OTLP.client_key)
-    client_certificate = _own_or_common(
-        reader, own.client_certificate, otel.OTLP.client_certificate
-    )
-    assert protocol is not None
-    assert timeout is not None
-    for file_variable, path in (
-        (_set_one(reader, own.certificate, otel.OTLP.certificate), certificate),
-        (_set_one(reader, own.client_key, otel.OTLP.client_key), client_key),
-        (
-            _set_one(reader, own.client_certificate, otel.OTLP.client_certificate),
-            client_certificate,
-        ),
-    ):
-        reader.warn_without_file(file_variable, path)
-    if (client_key is None) != (client_certificate is None):
-        key = _set_one(reader, own.client_key, otel.OTLP.client_key)
-        certificate_of_it = _set_one(reader, own.client_certificate, otel.OTLP.client_certificate)
-        missing, present = (
-            (certificate_of_it, key) if client_certificate is None else (key, certificate_of_it)
-        )
-        reader.problem(
-            missing,
-            f"a file beside {present.name}: key and certificate go together",
-            taken="both are ignored",
-        )
-        client_key = client_certificate = None
-    address, plain, is_set = _endpoint(
-        reader, own, signal_path, protocol=protocol, insecure=bool(insecure)
-    )
-    _warn_of_timeout(reader, _set_one(reader, own.timeout, otel.OTLP.timeout), timeout)
-    _warn_of_port(reader, _set_one(reader, own.endpoint, otel.OTLP.endpoint), address, protocol)
-    otlp = OtlpConfig(
-        endpoint=address,
-        protocol=protocol,
-        headers=headers or (),
-        timeout_seconds=timeout,
-        insecure=plain,
-        certificate=certificate,
-        client_key=client_key,
-        client_certificate=client_certificate,
-        gzip=compression == "gzip",
-    )
-    return otlp, is_set
-
-
-_LEAST_TIMEOUT_SECONDS: Final = 0.1
-
-
-def _warn_of_timeout(reader: Reader, variable: Variable[float], seconds: float) -> None:
-    """Warn of a time that is meant in seconds, as OpenTelemetry Python reads it."""
-    text = reader.text(variable)
-    if text and seconds < _LEAST_TIMEOUT_SECONDS:
-        reader.warn(
-            f"{variable.name}: '{text}' is {text} milliseconds here, as in the specification;"
-            f" {text} seconds, as OpenTelemetry Python reads it, are {text}000"
-        )
-
-
-_PORTS: Final = {4317: OtlpProtocol.GRPC, 4318: OtlpProtocol.HTTP_PROTOBUF}
-"""The default ports of OTLP/gRPC and OTLP/HTTP (the specification, protocol/otlp.md)."""
-
-
-def _warn_of_port(
-    reader: Reader, variable: Variable[str], address: str, protocol: OtlpProtocol
-) -> None:
-    """Warn of the port of the other protocol: a collector does not say what is wrong there."""
-    try:
-        port = urlsplit(address if "://" in address else f"//{address}").port
-    except ValueError:
-        return
-    usual = _PORTS.get(port or 0, protocol)
-    if reader.is_set(variable) and usual is not protocol:
-        reader.warn(
-            f"{variable.name}: port {port} is usually that of {usual}, and what is sent is"
-            f" {protocol}; see {otel.OTLP.protocol.name}"
-        )
+def _batches(reader: Reader, telemetry: TelemetryConfig) -> TelemetryConfig:
+    """A batch is at most the whole queue."""
+    queue, name = telemetry.bsp_queue_size, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+    if telemetry.bsp_batch_size <= queue:
+        return telemetry
+    wants = "at most OTEL_BSP_MAX_QUEUE_SIZE"
+    if reader.is_set(name):
+        reader.problem(name, wants, taken=f"taken as that, {queue}")
+    else:
+        reader.derived(name, str(queue), wants)
+    return replace(telemetry, bsp_batch_size=queue)
 
 
 _WITHOUT_DELTAS: Final = {
@@ -269,75 +452,11 @@ def _warn_of_deltas(reader: Reader, temporality: Temporality, endpoint: str) -> 
     path = urlsplit(endpoint).path
     said = [what for part, what in _WITHOUT_DELTAS.items() if part in path]
     reader.warn(
-        f"{otel.TEMPORALITY.name}: rules and dashboards read sums since the start, and not those"
-        f" since the last export of '{temporality}'"
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: rules and dashboards read sums since"
+        f" the start, and not those since the last export of '{temporality}'"
         + (
             f"; {said[0]}: take 'cumulative'"
             if said
             else "; a collector's deltatocumulative processor makes sums of them"
         )
     )
-
-
-def _endpoint(
-    reader: Reader, own: OtlpVariables, signal_path: str, *, protocol: OtlpProtocol, insecure: bool
-) -> tuple[str, bool, bool]:
-    """(where to, in plain text, whether a variable says so): the signal's own, else the common one,
-    else the specification's default.
-    """
-
-    def address(text: str, path: str) -> tuple[str, bool]:
-        if protocol is OtlpProtocol.GRPC:
-            return _grpc_address(text, insecure=insecure)
-        url = _http_endpoint(text, path)
-        return url, url.lower().startswith("http://")
-
-    variables = ((own.endpoint, ""), (otel.OTLP.endpoint, signal_path))
-    texts = [reader.optional(variable) for variable, _ in variables]
-    for (variable, path), text in zip(variables, texts, strict=True):
-        if text is None:
-            continue
-        try:
-            return (*address(text, path), True)
-        except InvalidTextError as error:
-            wants = f"{variable.parser.wants}, {error}".rstrip(", ")
-            reader.problem(variable, wants, taken=IGNORED)
-            reader.without_effect(variable, f"no endpoint for {protocol}")
-    return (*address(_DEFAULT_ENDPOINT[protocol], signal_path), False)
-
-
-def _own_or_common(reader: Reader, own: Variable[T], common: Variable[T]) -> T | None:
-    own_value = reader.optional(own)
-    common_value = reader.optional(common)
-    return common_value if own_value is None else own_value
-
-
-def _set_one(reader: Reader, own: Variable[T], common: Variable[T]) -> Variable[T]:
-    return own if reader.is_set(own) else common
-
-
-def _http_endpoint(text: str, signal_path: str) -> str:
-    """What to post to (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP").
-
-    The common endpoint is a base to which the signal's path is appended; a signal's own is used
-    as it is, with / as the path where it has none.
-    """
-    url = parse_url(text)
-    if signal_path and "?" in text:
-        raise InvalidTextError("without a ?query")
-    if signal_path:
-        return url.below(f"/{signal_path}").text
-    return url.text if url.text.count("/") > 2 or "?" in text else f"{url.text}/"
-
-
-def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
-    """What to dial, and whether in plain text: the scheme says it, and _INSECURE without one."""
-    if text.startswith(("unix:", "dns:")):
-        return text, insecure
-    if "://" in text:
-        url = parse_url(text)
-        return url.host_port, url.scheme == "http"
-    host, port = split_host_port(text)
-    if port is None:
-        raise InvalidTextError("with a port")
-    return host_port(host, port), insecure

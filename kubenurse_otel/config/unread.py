@@ -7,17 +7,155 @@ values are never repeated: they may be secrets.
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config.environment import is_service_link
+from kubenurse_otel.config.otlp import OTLP_METRICS
 from kubenurse_otel.config.reader import Reader, Setting, Source
-from kubenurse_otel.config.table import BY_NAME, UNREAD
-from kubenurse_otel.config.variable import Unread, Use
+from kubenurse_otel.config.settings import BY_NAME
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class Use(StrEnum):
+    """What becomes of a variable that is set."""
+
+    REFUSED = "refused"
+    """It would break what the agent promises: overridden, and said once in the log."""
+    IGNORED = "ignored"
+    """It is about something that the agent does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A variable that OpenTelemetry defines and the agent does not follow; * stands for any text.
+
+    ``harmless`` are values that say what the agent does anyway: no word is lost about them.
+    """
+
+    name: str
+    use: Use
+    help: str
+    harmless: frozenset[str] = frozenset()
+
+
+_NO_LOGS: Final = "There is no logs signal; logs go to standard error."
+_NO_LINKS: Final = "Our spans have no links."
+_FIXED: Final = "Captured headers could hold secrets and would widen our spans."
+
+UNREAD: Final = (
+    Unread(
+        "OTEL_CONFIG_FILE",
+        Use.REFUSED,
+        "The agent is configured by variables, not by a declarative configuration.",
+    ),
+    Unread(
+        "OTEL_EXPERIMENTAL_CONFIG_FILE",
+        Use.REFUSED,
+        "As OTEL_CONFIG_FILE.",
+    ),
+    Unread(
+        "OTEL_PROPAGATORS",
+        Use.REFUSED,
+        "traceparent alone is sent, to neighbours, Service and ingress; never baggage.",
+        harmless=frozenset({"tracecontext"}),
+    ),
+    Unread(
+        "OTEL_SEMCONV_STABILITY_OPT_IN",
+        Use.REFUSED,
+        "Spans follow the stable HTTP conventions (http), always.",
+        harmless=frozenset({"http"}),
+    ),
+    Unread(
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        Use.REFUSED,
+        "Histograms have the bounds that docs/metrics.md gives.",
+        harmless=frozenset({"explicit_bucket_histogram"}),
+    ),
+    Unread(
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        Use.REFUSED,
+        "/metrics is on KUBENURSE_LISTEN_ADDRESS.",
+    ),
+    Unread(
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        Use.REFUSED,
+        "/metrics is on KUBENURSE_ADMIN_PORT, else KUBENURSE_PORT.",
+    ),
+    Unread(
+        "OTEL_PYTHON_EXCLUDED_URLS",
+        Use.REFUSED,
+        "Metrics come from spans: no check may be without one.",
+    ),
+    Unread("OTEL_PYTHON_*_EXCLUDED_URLS", Use.REFUSED, "As OTEL_PYTHON_EXCLUDED_URLS."),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", Use.REFUSED, _FIXED),
+    Unread("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_*", Use.REFUSED, _FIXED),
+    Unread(
+        "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS",
+        Use.IGNORED,
+        "Checks use GET alone.",
+    ),
+    Unread(
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
+        Use.IGNORED,
+        "Checks use GET alone.",
+    ),
+    Unread("OTEL_LOG_LEVEL", Use.IGNORED, "KUBENURSE_LOG_LEVEL is for every logger."),
+    Unread(
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        Use.IGNORED,
+        "OTEL_EXPORTER_OTLP_TIMEOUT bounds an export of spans.",
+    ),
+    Unread("OTEL_SPAN_LINK_COUNT_LIMIT", Use.IGNORED, _NO_LINKS),
+    Unread("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _NO_LINKS),
+    Unread("OTEL_LOGS_EXPORTER", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_BLRP_SCHEDULE_DELAY", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_BLRP_EXPORT_TIMEOUT", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_BLRP_MAX_QUEUE_SIZE", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _NO_LOGS),
+    Unread("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", Use.IGNORED, _NO_LOGS),
+    *(
+        Unread(one.name.replace("_METRICS_", "_LOGS_"), Use.IGNORED, _NO_LOGS)
+        for one in OTLP_METRICS
+    ),
+    Unread("OTEL_EXPORTER_OTLP_PROFILES_*", Use.IGNORED, "There is no profiles signal."),
+    Unread("OTEL_EXPORTER_OTLP_SPAN_INSECURE", Use.IGNORED, "Obsolete: ..._TRACES_INSECURE."),
+    Unread("OTEL_EXPORTER_OTLP_METRIC_INSECURE", Use.IGNORED, "Obsolete: ..._METRICS_INSECURE."),
+    Unread("OTEL_EXPORTER_ZIPKIN_ENDPOINT", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_ZIPKIN_TIMEOUT", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_ZIPKIN_PROTOCOL", Use.IGNORED, "There is no Zipkin exporter."),
+    Unread("OTEL_EXPORTER_JAEGER_*", Use.IGNORED, "There is no Jaeger exporter; it takes OTLP."),
+    Unread(
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+        Use.IGNORED,
+        "The resource is what KUBENURSE_* and OTEL_RESOURCE_ATTRIBUTES say.",
+    ),
+    Unread("OTEL_ENTITIES", Use.IGNORED, "The resource has attributes, no entities."),
+    Unread(
+        "OTEL_PYTHON_*",
+        Use.IGNORED,
+        "Auto-instrumentation, plug-ins and experiments of opentelemetry-python.",
+    ),
+    Unread("OTEL_INSTRUMENTATION_*", Use.IGNORED, "Settings of instrumentation that is not here."),
+    Unread(
+        "OTEL_RESOURCE_ATTRIBUTES_*",
+        Use.IGNORED,
+        "Set by the OpenTelemetry operator as parts of OTEL_RESOURCE_ATTRIBUTES.",
+    ),
+    Unread("OTEL_POD_IP", Use.IGNORED, "Set by the OpenTelemetry operator."),
+    Unread("OTEL_NODE_IP", Use.IGNORED, "Set by the OpenTelemetry operator."),
+)
+"""The first that matches a name counts."""
+
 
 _KUBENURSE = "KUBENURSE_"
 _OTEL = "OTEL_"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R")
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -40,6 +41,10 @@ class Parser(Generic[T_co]):
 
     parse: Callable[[str], T_co]
     wants: str
+
+    def to(self, make: Callable[[T_co], R]) -> Parser[R]:
+        """The same syntax, and another value."""
+        return Parser(lambda text: make(self.parse(text)), self.wants)
 
 
 # --- words and numbers --------------------------------------------------------------------------

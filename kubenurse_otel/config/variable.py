@@ -1,22 +1,26 @@
-"""What a variable is: a row of the tables in variables.py and otel.py.
+"""What a variable is, and how a field of the configuration says which variables fill it.
 
-Parsing, the output of ``kubenurse-otel config`` and docs/configuration.md are made from these rows.
+A variable is written once, at its field. From there reader.py reads it, settings.py lists it, and
+``kubenurse-otel config`` and docs/configuration.md show it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from dataclasses import Field
 
     from kubenurse_otel.config.values import Parser
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+D = TypeVar("D")
 
 
 class Origin(StrEnum):
@@ -29,28 +33,18 @@ class Origin(StrEnum):
     SYSTEM = "system"
 
 
-class Use(StrEnum):
-    """What becomes of a variable that is set."""
-
-    REFUSED = "refused"
-    """It would break what the agent promises: overridden, and said once in the log."""
-    IGNORED = "ignored"
-    """It is about something that the agent does not have."""
-
-
 @dataclass(frozen=True, slots=True)
 class Variable(Generic[T_co]):
     """A variable that the agent reads.
 
     ``default`` is written in the variable's own syntax; None: not set, and ``absent`` says to
-    people what then happens. ``lands`` is the Config's field (several, with commas between).
+    people what then happens.
     """
 
     name: str
     parser: Parser[T_co]
     default: str | None
     help: str
-    lands: str
     origin: Origin = Origin.OURS
     absent: str = ""
     example: str = ""
@@ -65,15 +59,87 @@ class Variable(Generic[T_co]):
         text = self.hidden(text) if self.hidden else text
         return printable(text, 200)
 
+    def default_value(self) -> T_co | None:
+        return None if self.default is None else self.parser.parse(self.default)
+
+
+class _Details(TypedDict, total=False):
+    """As Variable has them."""
+
+    origin: Origin
+    absent: str
+    example: str
+    hidden: Callable[[str], str] | None
+    lenient: bool
+
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A variable that OpenTelemetry defines and the agent does not follow; * stands for any text.
+class Filling:
+    """Which variables fill a field, and what their values (None: not set) become there."""
 
-    ``harmless`` are values that say what the agent does anyway: no word is lost about them.
-    """
+    variables: tuple[Variable[object], ...]
+    make: Callable[..., object]
 
-    name: str
-    use: Use
-    help: str
-    harmless: frozenset[str] = frozenset()
+
+_FILLING: Final = "filling"
+
+
+@overload
+def variable(
+    name: str, parser: Parser[T], default: str, text: str, **details: Unpack[_Details]
+) -> T: ...
+@overload
+def variable(
+    name: str, parser: Parser[T], default: None, text: str, **details: Unpack[_Details]
+) -> T | None: ...
+@overload
+def variable(
+    name: str,
+    parser: Parser[T],
+    default: None,
+    text: str,
+    *,
+    otherwise: D,
+    **details: Unpack[_Details],
+) -> T | D: ...
+def variable(
+    name: str,
+    parser: Parser[Any],
+    default: str | None,
+    text: str,
+    *,
+    otherwise: object = None,
+    **details: Unpack[_Details],
+) -> Any:
+    """A dataclass's field that one variable fills; ``otherwise`` stands there if it is not set."""
+    return filled_by(
+        Variable(name, parser, default, text, **details),
+        make=lambda value: otherwise if value is None else value,
+    )
+
+
+def filled_by(*variables: Variable[object], make: Callable[..., T]) -> T:
+    """A dataclass's field that several variables fill, or one that fills several fields."""
+    made: T = field(
+        default_factory=lambda: make(*(one.default_value() for one in variables)),
+        metadata={_FILLING: Filling(variables, make)},
+    )
+    return made
+
+
+def filling(of: Field[Any]) -> Filling | None:
+    """Which variables fill a field; None: none does."""
+    found: Filling | None = of.metadata.get(_FILLING)
+    return found
+
+
+def part(of: Field[Any]) -> type | None:
+    """The dataclass that a field holds, where its variables are that dataclass's."""
+    factory: Any = of.default_factory
+    return factory if isinstance(factory, type) and is_dataclass(factory) else None
+
+
+def variables_of(record: type) -> tuple[Variable[object], ...]:
+    """Every variable of a dataclass's own fields."""
+    found = (filling(one) for one in fields(record))
+    return tuple(each for one in found if one for each in one.variables)

@@ -137,7 +137,7 @@ def _nodes(config: Config) -> Kind[NodeView]:
 
 
 def _pods(config: Config) -> Kind[AgentPod]:
-    port = config.checks.path_port
+    port = config.server.path_port
     return Kind(
         asked="get pods",
         path=pods_path(config.identity.namespace),

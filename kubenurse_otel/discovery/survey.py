@@ -210,7 +210,7 @@ class Survey:
 
 def _pods(config: Config) -> Selection[AgentPod]:
     namespace, selector = config.identity.namespace, config.discovery.neighbour_filter
-    port = config.checks.path_port
+    port = config.server.path_port
     # With an address: what happens to a pod before that is three of a roll-out's ten events. Not
     # Running alone: while another container's image is missing, the agent beside it is Pending.
     query = {"fieldSelector": "status.podIP!=,status.phase!=Failed,status.phase!=Succeeded"}

@@ -118,7 +118,7 @@ def _extra(checks: ChecksConfig) -> Iterator[Target]:
 
 def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
     checks = config.checks
-    scheme = "https" if checks.path_tls else "http"
+    scheme = "https" if config.server.use_tls else "http"
     origin = config.identity.pod_name
     headers = ((semconv.HEADER_ORIGIN, origin),) if origin else ()
     for neighbour in chosen:
@@ -127,7 +127,7 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
             continue
         path_type = PATH_PREFIX + neighbour.node_name
         for key_suffix, address in _addresses(neighbour, checks.ip_families):
-            port = neighbour.port or checks.path_port
+            port = neighbour.port or config.server.path_port
             yield Target(
                 key=path_type + key_suffix,
                 type=path_type,
@@ -135,7 +135,7 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
                 url=Url.of(scheme, address, port, ALWAYS_HAPPY),
                 interval_seconds=_interval(checks, TargetKind.PATH),
                 timeout_seconds=checks.timeout_seconds,
-                server_name=(checks.tls_server_name or None) if checks.path_tls else None,
+                server_name=(checks.tls_server_name or None) if config.server.use_tls else None,
                 headers=headers,
                 propagate=True,
                 answered_by_agent=True,

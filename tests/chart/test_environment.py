@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kubenurse_otel.config import load
-from kubenurse_otel.config.table import VARIABLES
+from kubenurse_otel.config.settings import BY_NAME
 from kubenurse_otel.config.variable import Origin, Variable
 
 from . import golden, helm, kubenurse
@@ -17,7 +17,7 @@ from .values import CHART
 if TYPE_CHECKING:
     from pathlib import Path
 
-OURS = [one for one in VARIABLES if one.origin in (Origin.KUBENURSE, Origin.OURS)]
+OURS = [one for one in BY_NAME.values() if one.origin in (Origin.KUBENURSE, Origin.OURS)]
 # What the kubelet puts where a variable comes from elsewhere.
 PLACES = {
     "status.hostIP": "192.0.2.1",

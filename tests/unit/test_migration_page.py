@@ -11,7 +11,7 @@ import pytest
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import ConfigError, load
-from kubenurse_otel.config.table import BY_NAME
+from kubenurse_otel.config.settings import BY_NAME
 from kubenurse_otel.config.variable import Origin
 from kubenurse_otel.errors import failure, status_failure
 from kubenurse_otel.model import Phase

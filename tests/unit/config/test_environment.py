@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from kubenurse_otel.config import ConfigError, Source, load, take_environment
 from kubenurse_otel.config.environment import is_service_link
-from kubenurse_otel.config.otel import UNREAD
-from kubenurse_otel.config.variable import Use
+from kubenurse_otel.config.unread import UNREAD, Use
 
 TAKE = """
 import json, os

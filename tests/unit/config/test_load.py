@@ -26,7 +26,7 @@ from kubenurse_otel.config import (
     Temporality,
     load,
 )
-from kubenurse_otel.config.table import BY_NAME, VARIABLES
+from kubenurse_otel.config.settings import BY_NAME, LANDS, walk
 from kubenurse_otel.config.variable import Origin, Variable
 from kubenurse_otel.model import Proxy, TargetKind
 
@@ -80,7 +80,7 @@ def needed(variable: Variable[object], tmp_path: Path) -> dict[str, str]:
     return context
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+@pytest.mark.parametrize("variable", BY_NAME.values(), ids=lambda variable: variable.name)
 def test_a_variable_lands_where_the_reference_says(
     variable: Variable[object], tmp_path: Path
 ) -> None:
@@ -96,14 +96,14 @@ def test_a_variable_lands_where_the_reference_says(
     def field(of: Config, path: str) -> object:
         return reduce(getattr, path.split("."), of)  # type: ignore[return-value]
 
-    paths = [path.strip() for path in variable.lands.split(",")]
+    paths = LANDS[variable.name]
     assert any(field(before, path) != field(after, path) for path in paths)
     changed = {part for part in Config.__slots__ if getattr(before, part) != getattr(after, part)}
     if variable.name not in ("KUBENURSE_PORT", "KUBENURSE_SERVICE_URL"):  # Others follow these.
         assert changed - {"warnings"} <= {path.partition(".")[0] for path in paths}
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+@pytest.mark.parametrize("variable", BY_NAME.values(), ids=lambda variable: variable.name)
 def test_a_default_is_a_value(variable: Variable[object]) -> None:
     """Defaults are written in the variable's own syntax; without one the reference says what is."""
     if variable.default is None:
@@ -112,20 +112,18 @@ def test_a_default_is_a_value(variable: Variable[object]) -> None:
         variable.parser.parse(variable.default)
 
 
+def test_a_variable_is_written_once() -> None:
+    """What fills several fields is one row, so that no two can say different things."""
+    rows = {name: {id(row) for row, _ in walk(Config) if row.name == name} for name in BY_NAME}
+    assert dict.fromkeys(BY_NAME, 1) == {name: len(found) for name, found in rows.items()}
+
+
 def test_an_empty_environment_gives_the_defaults() -> None:
     """Config's own defaults are those of the table, so that both may be relied upon."""
     loaded = load({}, host_name=lambda: "host-1")
     mine, plain = loaded.config, Config()
     assert mine.identity.pod_name == "host-1"
-    assert mine.discovery.leaving_taints == (
-        "node.kubernetes.io/unschedulable",
-        "ToBeDeletedByClusterAutoscaler",
-        "karpenter.sh/disrupted",
-        "karpenter.sh/disruption",
-        "node.kubernetes.io/out-of-service",
-        "node.cloudprovider.kubernetes.io/shutdown",
-    )
-    for part in ("checks", "trust", "server", "telemetry", "log", "warnings"):
+    for part in ("checks", "trust", "discovery", "server", "telemetry", "log", "warnings"):
         assert getattr(mine, part) == getattr(plain, part)
     assert {setting.name for setting in loaded.sources} == set(BY_NAME)
 
@@ -178,7 +176,7 @@ def test_kubenurses_own_manifest_loads() -> None:
     assert loaded.warnings[0].startswith("KUBENURSE_PORT: ignored 'tcp://10.96.7.7:8080'")
 
 
-LENIENT = [v for v in VARIABLES if v.lenient and v.origin is not Origin.SYSTEM]
+LENIENT = [v for v in BY_NAME.values() if v.lenient and v.origin is not Origin.SYSTEM]
 
 
 @pytest.mark.parametrize("variable", LENIENT, ids=lambda variable: variable.name)
@@ -311,7 +309,7 @@ def test_ports_of_listeners_differ(tmp_path: Path) -> None:
     assert len(problems(**tls, KUBENURSE_ADMIN_PORT="8443")) == 1
     assert config(KUBENURSE_ADMIN_PORT="8443").server.admin_port == 8443
     loaded = config(**tls, KUBENURSE_ADMIN_PORT="9090", KUBENURSE_TLS_PORT="9443")
-    assert (loaded.checks.path_tls, loaded.checks.path_port) == (True, 9443)
+    assert (loaded.server.use_tls, loaded.server.path_port) == (True, 9443)
     assert (loaded.server.cert_file, loaded.server.cert_key) == (file, file)
 
 
@@ -696,7 +694,7 @@ def test_batches_intervals_and_temporality() -> None:
 NAMES = [*BY_NAME, "KUBENURSE_X", "OTEL_PROPAGATORS", "OTEL_CONFIG_FILE", "http_proxy"]
 TEXTS = (
     st.text(max_size=30)
-    | st.sampled_from([variable.example for variable in VARIABLES])
+    | st.sampled_from([variable.example for variable in BY_NAME.values()])
     | st.from_regex(r"[0-9a-z:/.,=|%@-]{0,30}", fullmatch=True)
     | st.sampled_from(["tcp://10.0.0.1:80", "true", "0", "grpc", "static", "\udcff", "9" * 5000])
 )

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenurse_otel.config import Config, OtlpProtocol, TelemetryConfig, load
-from kubenurse_otel.config.otel import UNREAD
-from kubenurse_otel.config.table import VARIABLES
+from kubenurse_otel.config.settings import BY_NAME
+from kubenurse_otel.config.unread import UNREAD
 from kubenurse_otel.config.variable import Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OURS = [variable for variable in VARIABLES if variable.origin is Origin.OPENTELEMETRY]
+OURS = [variable for variable in BY_NAME.values() if variable.origin is Origin.OPENTELEMETRY]
 
 
 def config(**environ: str) -> Config:

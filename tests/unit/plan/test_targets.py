@@ -15,6 +15,7 @@ from kubenurse_otel.config import (
     IdentityConfig,
     IpFamilies,
     ProxyConfig,
+    ServerConfig,
 )
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import Auth, Neighbour, Neighbourhood, Proxy, Target, TargetKind, Trust
@@ -41,8 +42,10 @@ NEIGHBOUR = Neighbour(
 )
 
 
-def planned(checks: ChecksConfig = CHECKS, *chosen: Neighbour) -> dict[str, Target]:
-    config = Config(identity=IDENTITY, checks=checks)
+def planned(
+    checks: ChecksConfig = CHECKS, *chosen: Neighbour, use_tls: bool = False
+) -> dict[str, Target]:
+    config = Config(identity=IDENTITY, checks=checks, server=ServerConfig(use_tls=use_tls))
     targets = plan(config, Neighbourhood(chosen=chosen or (NEIGHBOUR,))).targets
     by_key = {target.key: target for target in targets}
     assert len(by_key) == len(targets)
@@ -140,11 +143,11 @@ def test_skipped(changes: dict[str, object], expected: tuple[str, ...]) -> None:
 
 def test_path_over_tls() -> None:
     """With TLS, path checks use https, the TLS port, and the Service's name for SNI."""
-    checks = replace(CHECKS, path_tls=True, path_port=8443, tls_server_name="kubenurse.svc")
-    target = planned(checks)["path_node-b"]
+    checks = replace(CHECKS, tls_server_name="kubenurse.svc")
+    target = planned(checks, use_tls=True)["path_node-b"]
     assert target.url.text == "https://10.1.0.2:8443/alwayshappy"
     assert target.server_name == "kubenurse.svc"
-    assert planned(replace(checks, path_tls=False))["path_node-b"].server_name is None
+    assert planned(checks)["path_node-b"].server_name is None
 
 
 def test_port_of_a_neighbour() -> None:
