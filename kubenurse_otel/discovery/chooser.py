@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.discovery.book import Book, Kind
 from kubenurse_otel.discovery.nodes import DELETED, NodeView, decode_node
+from kubenurse_otel.discovery.object_cache import Kind, ObjectCache
 from kubenurse_otel.discovery.pods import GONE, AgentPod, decode_pod, pods_path
-from kubenurse_otel.discovery.selection import Candidate, ring, youngest
+from kubenurse_otel.discovery.ring import Candidate, ring, youngest
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MAX_ROUNDS: Final = 50
 class Choice:
     """``complete`` is false while objects of the chosen are left to be read.
 
-    ``outdated``: pods that were picked by their line in a list turned out to be gone.
+    ``outdated``: pods that were picked by their row in a table turned out to be gone.
     """
 
     chosen: tuple[Neighbour, ...]
@@ -46,12 +46,12 @@ class Chooser:
     def __init__(self, config: Config, server: ApiServer, timings: Timings) -> None:
         self._limit = config.discovery.neighbour_limit
         self._asks_nodes = not config.discovery.allow_unschedulable
-        self._nodes = Book(server, timings, _nodes(config))
-        self._pods = Book(server, timings, _pods(config))
+        self._nodes = ObjectCache(server, timings, _nodes(config))
+        self._pods = ObjectCache(server, timings, _pods(config))
 
     def problems(self) -> list[str]:
         """Return why nodes or pods could not be read, a sentence each."""
-        return [str(book.problem) for book in (self._nodes, self._pods) if book.problem is not None]
+        return [str(one.problem) for one in (self._nodes, self._pods) if one.problem is not None]
 
     def choose(
         self,
@@ -75,11 +75,11 @@ class Chooser:
             if chosen == before:
                 break  # What was read of them changed nothing.
             nodes = [one.neighbour.node_name for one in chosen]
-            complete = self._read(nodes, _lines(listed, set(nodes)), failed)
+            complete = self._read(nodes, _incomplete(listed, set(nodes)), failed)
         nodes = [one.neighbour.node_name for one in chosen]
-        lines = _lines(listed, set(nodes))
+        incomplete = _incomplete(listed, set(nodes))
         self._nodes.keep(nodes)
-        self._pods.keep(lines)
+        self._pods.keep(incomplete)
         return Choice(
             chosen=tuple(self._with_node(one.neighbour) for one in chosen),
             known=tuple(one.neighbour for one in youngest(agent.candidate for agent in agents)),
@@ -93,22 +93,22 @@ class Chooser:
         return [
             self._best_known(agent)
             for agent in listed
-            if agent.node_name not in gone_nodes and (agent.whole or agent.name not in gone_pods)
+            if agent.node_name not in gone_nodes and (agent.complete or agent.name not in gone_pods)
         ]
 
     def _best_known(self, agent: AgentPod) -> AgentPod:
-        read = None if agent.whole else self._pods.view(agent.name)
+        read = None if agent.complete else self._pods.view(agent.name)
         return read if read is not None and read.eligible else agent
 
     def _read(
         self,
         nodes: Iterable[str],
-        lines: dict[str, str],
+        incomplete: dict[str, str],
         failed: Collection[str],
     ) -> bool:
-        """Read the chosen's nodes, and all pods on them of which only a line is known."""
-        failed_pods = {pod for pod, node in lines.items() if node in failed}
-        all_pods = self._pods.read(lines, failed_pods)
+        """Read the chosen's nodes, and all pods on them that are not complete."""
+        failed_pods = {pod for pod, node in incomplete.items() if node in failed}
+        all_pods = self._pods.read(incomplete, failed_pods)
         all_nodes = not self._asks_nodes or self._nodes.read(nodes, failed)
         return all_pods and all_nodes
 
@@ -119,9 +119,11 @@ class Chooser:
         return replace(neighbour, zone=view.zone, node_state=view.state)
 
 
-def _lines(listed: Iterable[AgentPod], nodes: Collection[str]) -> dict[str, str]:
-    """Return {pod: node} of those on ``nodes`` that are not known whole: they are to be read."""
-    return {one.name: one.node_name for one in listed if not one.whole and one.node_name in nodes}
+def _incomplete(listed: Iterable[AgentPod], nodes: Collection[str]) -> dict[str, str]:
+    """Return {pod: node} of those on ``nodes`` that are to be read."""
+    return {
+        one.name: one.node_name for one in listed if not one.complete and one.node_name in nodes
+    }
 
 
 def _nodes(config: Config) -> Kind[NodeView]:
@@ -132,7 +134,7 @@ def _nodes(config: Config) -> Kind[NodeView]:
         decode=lambda content: decode_node(content, taints)[1],
         missing=DELETED,
         is_gone=lambda view: bool(view.leaving),
-        is_uneasy=lambda view: view.state is NodeState.NOT_READY,
+        recheck_soon=lambda view: view.state is NodeState.NOT_READY,
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
 from kubenurse_otel.discovery.api import ApiServer
-from kubenurse_otel.discovery.survey import NO_NEIGHBOUR, Survey
+from kubenurse_otel.discovery.neighbours import NO_NEIGHBOUR, Neighbours
 from kubenurse_otel.discovery.timings import Timings
 from kubenurse_otel.unhandled import Part
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_HINTS: Final = 20_000
 MAX_CPU_SHARE: Final = 0.05
-"""Of one core, for surveys, however fast a cluster changes."""
+"""Of one core, for rounds, however fast a cluster changes."""
 STOP_SECONDS: Final = 1.0
 MAX_SAID: Final = 20
 """Different bad states that are logged before all is well again."""
@@ -61,7 +61,7 @@ class KubernetesDiscovery:
         """Follow the cluster until cancelled."""
         loop = asyncio.get_running_loop()
         server = ApiServer(self._config)
-        survey = Survey(
+        neighbours = Neighbours(
             self._config,
             server,
             self._timings,
@@ -69,9 +69,9 @@ class KubernetesDiscovery:
             on_change=self._changed.set,
         )
         thread = threading.Thread(
-            target=self._survey_for_ever, args=(survey, loop), name="survey", daemon=True
+            target=self._run, args=(neighbours, loop), name="neighbours", daemon=True
         )
-        survey.start()
+        neighbours.start()
         thread.start()
         try:
             await loop.create_future()  # For ever: the threads do the work.
@@ -80,7 +80,7 @@ class KubernetesDiscovery:
             self._changed.set()
             server.close()
             # Bounded, and the threads are daemons: one that sits in a look-up keeps nobody.
-            await asyncio.to_thread(survey.join, STOP_SECONDS)
+            await asyncio.to_thread(neighbours.join, STOP_SECONDS)
             await asyncio.to_thread(thread.join, STOP_SECONDS)
 
     def target_failed(self, node_name: str) -> None:
@@ -90,27 +90,27 @@ class KubernetesDiscovery:
                 self._hints.add(node_name)
         self._changed.set()
 
-    # --- the survey's thread --------------------------------------------------------------------
+    # --- the thread -----------------------------------------------------------------------------
 
-    def _survey_for_ever(self, survey: Survey, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, neighbours: Neighbours, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
             try:
-                self._survey(survey, loop)
+                self._round(neighbours, loop)
             except Exception as error:  # noqa: BLE001 - the edge of one round: the last neighbours stay
                 unhandled.caught(Part.DISCOVERY, error, about="the neighbours")
                 self._stopping.wait(self._timings.backoff)
 
-    def _survey(self, survey: Survey, loop: asyncio.AbstractEventLoop) -> None:
+    def _round(self, neighbours: Neighbours, loop: asyncio.AbstractEventLoop) -> None:
         self._changed.clear()
         with self._hints_lock:
             hints, self._hints = self._hints, set()
         started = time.thread_time()
-        neighbourhood, more = survey.take(hints)
+        neighbourhood, complete = neighbours.current(hints)
         if neighbourhood is not None and not self._stopping.is_set():
-            self._publish(neighbourhood, loop, is_new=survey.is_new())
+            self._publish(neighbourhood, loop, is_new=neighbours.is_new())
         busy = time.thread_time() - started
         self._stopping.wait(max(self._timings.settle, busy / MAX_CPU_SHARE))
-        if not more:
+        if complete:
             self._changed.wait(self._timings.tick)
 
     def _publish(
@@ -118,13 +118,13 @@ class KubernetesDiscovery:
     ) -> None:
         self._say(neighbourhood.state, is_new=is_new)
         before = self._current
-        if before is not None and self._is_old_news(before, neighbourhood):
+        if before is not None and self._changes_nothing(before, neighbourhood):
             return
         self._current = neighbourhood
         with suppress(RuntimeError):  # The loop was closed meanwhile.
             loop.call_soon_threadsafe(self._on_change, neighbourhood)
 
-    def _is_old_news(self, before: Neighbourhood, after: Neighbourhood) -> bool:
+    def _changes_nothing(self, before: Neighbourhood, after: Neighbourhood) -> bool:
         then, now = before.listed_at, after.listed_at
         if then is None or now is None:
             return before == after

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kubenurse_otel.discovery.ring import Candidate, candidate
 from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod, decode
-from kubenurse_otel.discovery.selection import Candidate, candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address
 
@@ -28,14 +28,14 @@ _POD: Final = msgspec.json.Decoder(Pod)
 class AgentPod:
     """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells.
 
-    Not ``whole``: from the short form of a list, so that it is to be read before it is checked.
+    Not ``complete``: from the short form of a list, so that it is to be read before it is checked.
     """
 
     uid: str
     candidate: Candidate
     eligible: bool
     host_network: bool
-    whole: bool = True
+    complete: bool = True
     ready: bool = True
     """False: its /ready says no, maybe because its node is leaving."""
 

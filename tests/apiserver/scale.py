@@ -229,8 +229,8 @@ sys.path[:0] = {path!r}
 from pathlib import Path
 from kubenurse_otel.config import *
 from kubenurse_otel.discovery.api import ApiServer
-from kubenurse_otel.discovery.follow import Follower
-from kubenurse_otel.discovery.survey import Survey, _pods
+from kubenurse_otel.discovery.informer import Informer
+from kubenurse_otel.discovery.neighbours import Neighbours, _pods
 from kubenurse_otel.discovery.timings import Timings
 
 def memory():
@@ -248,19 +248,19 @@ config = Config(
 )
 server = ApiServer(config)
 stopping = threading.Event()
-survey = Survey(config, server, Timings(), stopping=stopping, on_change=lambda: None)
-server.get("/version", {{}}, asked="", read_seconds=5).read(10000)
+neighbours = Neighbours(config, server, Timings(), stopping=stopping, on_change=lambda: None)
+server.get("/version", {{}}, asked="", read_seconds=5, max_bytes=10000).read()
 _, before = memory()
 for turn, form in enumerate(("_list_short",) * 3 + ("_list",) * 3):
     cpu = time.process_time()
-    getattr(survey._pods, form)()
+    getattr(neighbours._pods, form)()
     cpu_list = time.process_time() - cpu
-    survey.take(())
-    cpu_survey = time.process_time() - cpu - cpu_list
+    neighbours.current(())
+    cpu_round = time.process_time() - cpu - cpu_list
     peak, now = memory()
     print(f"own {{form:11}} {{turn + 1}}: CPU {{cpu_list * 1000:.0f}} ms,"
-          f" survey {{cpu_survey * 1000:.0f}} ms, RSS {{before:.1f}} -> {{now:.1f}} MiB"
-          f" (peak {{peak:.1f}}), {{len(survey._pods.snapshot().items)}} pods", flush=True)
+          f" round {{cpu_round * 1000:.0f}} ms, RSS {{before:.1f}} -> {{now:.1f}} MiB"
+          f" (peak {{peak:.1f}}), {{len(neighbours._pods.snapshot().items)}} pods", flush=True)
 """
 
 

@@ -26,8 +26,8 @@ from kubenurse_otel.config import (
     TrustConfig,
 )
 from kubenurse_otel.discovery.api import ApiServer
-from kubenurse_otel.discovery.follow import Follower
-from kubenurse_otel.discovery.survey import _pods
+from kubenurse_otel.discovery.informer import Informer
+from kubenurse_otel.discovery.neighbours import _pods
 from kubenurse_otel.discovery.timings import LARGE_CLUSTER
 from kubenurse_otel.model import NodeState
 
@@ -168,11 +168,11 @@ async def test_restart(cluster: RealApiServer, config: Config) -> None:
 
 
 @contextmanager
-def follower(config: Config, *, watch: float = 300.0, version: str | None = None) -> Iterator[Any]:
-    """A follower of our pods alone."""
+def informer(config: Config, *, watch: float = 300.0, version: str | None = None) -> Iterator[Any]:
+    """A informer of our pods alone."""
     stopping = threading.Event()
     api = ApiServer(config)
-    one = Follower(
+    one = Informer(
         api,
         _pods(config),
         replace(QUICK, watch=watch),
@@ -199,13 +199,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def test_too_old_a_version(config: Config) -> None:
     """A watch from before the API server's memory is answered 410, and then pods are listed."""
-    with follower(config, version="1") as one:
+    with informer(config, version="1") as one:
         wait_until(lambda: len(one.snapshot().items) == len(NODES))
 
 
 def test_bookmarks(cluster: RealApiServer, config: Config) -> None:
     """Bookmarks move the version that we watch from, past changes that we do not select."""
-    with follower(config, watch=6.0) as one:
+    with informer(config, watch=6.0) as one:
         wait_until(lambda: len(one.snapshot().items) == len(NODES))
         cluster.put(pod("a", name="unrelated", labels={}))
         newest = int(cluster.must("GET", f"{PODS}/unrelated")["metadata"]["resourceVersion"])
@@ -262,14 +262,14 @@ async def test_large_cluster(cluster: RealApiServer, config: Config) -> None:
     config = with_discovery(config, allow_unschedulable=True)
     stopping = threading.Event()
     api = ApiServer(config)
-    one = Follower(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
+    one = Informer(api, _pods(config), QUICK, stopping=stopping, on_change=lambda: None)
     one._list()
     assert one._is_large
     whole = one.snapshot().items.values()
     one._list_short()
     lines = one.snapshot().items.values()
     api.close()
-    assert {False} == {agent.whole for agent in lines}
+    assert {False} == {agent.complete for agent in lines}
     assert {(a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in whole} == {
         (a.name, a.node_name, a.candidate.neighbour.pod_ip) for a in lines
     }

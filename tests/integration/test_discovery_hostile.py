@@ -22,7 +22,7 @@ from kubenurse_otel.config import (
     IdentityConfig,
     TrustConfig,
 )
-from kubenurse_otel.discovery import bounded, follow
+from kubenurse_otel.discovery import bounded, informer
 from kubenurse_otel.discovery.api import ApiError, ApiServer
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def test_an_answer_without_end_is_given_up(
     kind: str, cluster: StandIn, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither memory nor discovery ends with it: it is said, and the next answer is taken."""
-    monkeypatch.setattr(follow, "MAX_LIST_BYTES", 32 * MEBIBYTE)
+    monkeypatch.setattr(informer, "MAX_LIST_BYTES", 32 * MEBIBYTE)
     attack = Endless(*(HEADS | BODIES)[kind])
     cluster.faults["list pods"].append(attack)
     with peak() as memory:
@@ -117,7 +117,7 @@ async def test_a_list_of_ever_more_items_is_given_up(
     cluster: StandIn, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where each of its items is a good one."""
-    monkeypatch.setattr(follow, "MAX_LIST_BYTES", 8 * MEBIBYTE)
+    monkeypatch.setattr(informer, "MAX_LIST_BYTES", 8 * MEBIBYTE)
     attack = Endless(HEAD + b"\r\n" + LIST, ITEM)
     cluster.always["list pods"] = attack
     async with following(config) as seen:
@@ -131,7 +131,7 @@ async def test_a_list_counts_as_what_it_unpacks_to(
     compressed: bool, cluster: StandIn, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few hundred KB of gzip are not a gigabyte of items."""
-    monkeypatch.setattr(follow, "MAX_LIST_BYTES", 8 * MEBIBYTE)
+    monkeypatch.setattr(informer, "MAX_LIST_BYTES", 8 * MEBIBYTE)
 
     def bomb(handler: Handler) -> None:
         packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
@@ -180,15 +180,15 @@ async def test_a_watch_without_end_is_given_up(cluster: StandIn, config: Config)
 
 def test_what_a_refused_answer_held_goes_with_it(config: Config) -> None:
     """A problem that is kept holds no frame of its reading, nor the megabytes in it."""
-    selection = follow.Selection(name="pods", path="/", query={}, decode=lambda _: ("", None))
-    follower = follow.Follower(
-        ApiServer(config), selection, QUICK, stopping=threading.Event(), on_change=lambda: None
+    pods = informer.ListWatch(name="pods", path="/", query={}, decode=lambda _: ("", None))
+    one = informer.Informer(
+        ApiServer(config), pods, QUICK, stopping=threading.Event(), on_change=lambda: None
     )
     try:
-        raise follower._not_understood("watch", "an event without end")
+        raise one._not_understood("watch", "an event without end")
     except ApiError as error:
-        follower._failed(error)
-    problem = follower.snapshot().problem
+        one._failed(error)
+    problem = one.snapshot().problem
     assert problem is not None
     assert problem.__traceback__ is None
 
@@ -197,7 +197,7 @@ async def test_a_watch_is_bounded_in_bytes(
     cluster: StandIn, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events as fast as they can be read end after so many bytes."""
-    monkeypatch.setattr(follow, "MAX_WATCH_BYTES", 4 * MEBIBYTE)
+    monkeypatch.setattr(informer, "MAX_WATCH_BYTES", 4 * MEBIBYTE)
     attack = Endless(CHUNKED, chunk(b"\n" * CHUNK))
     cluster.faults["watch pods"].append(attack)
     async with following(config) as seen:

@@ -24,7 +24,7 @@ from kubenurse_otel.config import (
     TrustConfig,
 )
 from kubenurse_otel.discovery.nodes import CORDON
-from kubenurse_otel.discovery.selection import candidate, choose
+from kubenurse_otel.discovery.ring import candidate, choose
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def cluster(tmp_path: Path) -> Iterator[StandIn]:
         for index, name in enumerate(("own", "a", "b", "c")):
             server.put(node(name, zone=f"zone-{name}"), pod(name, f"10.0.0.{index}"))
         yield server
-    assert not [one for one in threading.enumerate() if one.name.startswith(("follow", "survey"))]
+    assert not [
+        one for one in threading.enumerate() if one.name.startswith(("informer", "neighbours"))
+    ]
 
 
 @pytest.fixture

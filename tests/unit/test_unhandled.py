@@ -14,7 +14,7 @@ from probing import until
 
 from kubenurse_otel import unhandled
 from kubenurse_otel.app import _bug_in_a_callback
-from kubenurse_otel.discovery.follow import Follower, Selection
+from kubenurse_otel.discovery.informer import Informer, ListWatch
 from kubenurse_otel.discovery.timings import Timings
 from kubenurse_otel.model import Outcome
 from kubenurse_otel.unhandled import MAX_REMEMBERED, SAY_AGAIN_SECONDS, Part, Unhandled
@@ -105,23 +105,23 @@ class Server:
 async def test_a_bug_in_a_round_of_discovery_is_not_the_last_round() -> None:
     """The thread goes on, and the neighbourhood's state says why it is stale."""
     server, stopping = Server(), threading.Event()
-    follower: Follower[str] = Follower(
+    informer: Informer[str] = Informer(
         server,  # type: ignore[arg-type]
-        Selection(name="pods", path="/pods", query={}, decode=lambda _: ("", "")),
+        ListWatch(name="pods", path="/pods", query={}, decode=lambda _: ("", "")),
         Timings(backoff=0.001, max_backoff=0.001),
         stopping=stopping,
         on_change=lambda: None,
     )
     counted = unhandled.counts()[Part.DISCOVERY]
-    follower.start()
+    informer.start()
     try:
         await until(lambda: server.asked > 2)
-        problem = str(follower.snapshot().problem)
+        problem = str(informer.snapshot().problem)
         assert problem == "following pods met a bug, RuntimeError: see the agent's log"
         assert unhandled.counts()[Part.DISCOVERY] > counted
     finally:
         stopping.set()
-        follower.join(5)
+        informer.join(5)
 
 
 async def test_a_bug_in_a_callback_of_the_loop_is_counted(

@@ -1,4 +1,4 @@
-"""kubenurse_otel.discovery.roster: the short form of a pod list."""
+"""kubenurse_otel.discovery.pod_table: the short form of a pod list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.discovery.roster import decode_roster
+from kubenurse_otel.discovery.pod_table import decode_pod_table
 
 COLUMNS = ["Node", "Name", "Status", "IP"]
 
@@ -40,26 +40,26 @@ def table(*rows: list[Any], columns: list[str] = COLUMNS) -> bytes:
     ],
 )
 def test_line(row: list[Any], expected: bool) -> None:
-    """A line with an address and a node that is not terminating may be a neighbour."""
-    version, agents = decode_roster(table(row), {})
+    """A row with an address and a node that is not terminating may be a neighbour."""
+    version, agents = decode_pod_table(table(row), {})
     (agent,) = agents.values()
-    assert ("9", expected, False) == (version, agent.eligible, agent.whole)
+    assert ("9", expected, False) == (version, agent.eligible, agent.complete)
 
 
 def test_empty() -> None:
-    """No pods, no lines, and columns are not needed."""
-    assert ("9", {}) == decode_roster(table(columns=[]), {})
+    """No pods, no rows, and columns are not needed."""
+    assert ("9", {}) == decode_pod_table(table(columns=[]), {})
 
 
 def test_who_has_not_changed() -> None:
-    """A line as before is the same object; another address, node or end is another."""
+    """A row as before is the same object; another address, node or end is another."""
     row = ["node", "pod", "Running", "10.0.0.1"]
-    _, before = decode_roster(table(row), {})
-    assert before["pod"] is decode_roster(table(row), before)[1]["pod"]
+    _, before = decode_pod_table(table(row), {})
+    assert before["pod"] is decode_pod_table(table(row), before)[1]["pod"]
     for at, changed in ((0, "other"), (2, "Terminating"), (3, "10.0.0.2")):
-        _, after = decode_roster(table([*row[:at], changed, *row[at + 1 :]]), before)
+        _, after = decode_pod_table(table([*row[:at], changed, *row[at + 1 :]]), before)
         assert before["pod"] is not after["pod"]
-        assert after == decode_roster(table([*row[:at], changed, *row[at + 1 :]]), {})[1]
+        assert after == decode_pod_table(table([*row[:at], changed, *row[at + 1 :]]), {})[1]
 
 
 @given(
@@ -67,6 +67,6 @@ def test_who_has_not_changed() -> None:
     | st.lists(st.lists(st.text(max_size=5), max_size=5)).map(lambda rows: table(*rows))
 )
 def test_any_bytes(content: bytes) -> None:
-    """Whatever comes, it is a roster or a DecodeError."""
+    """Whatever comes, it is a table or a DecodeError."""
     with suppress(msgspec.DecodeError):
-        decode_roster(content, {})
+        decode_pod_table(content, {})

@@ -1,4 +1,4 @@
-"""Following a selection of objects: list, then watch, for ever, in a thread of its own.
+"""A store of Kubernetes objects, kept up to date by list and watch, in a thread of its own.
 
 Owns resource versions, bookmarks, 410, back-off and the jitter of re-lists. Knows neither pods
 nor nodes: ``decode`` makes (key, item) of an object. The last items stay whatever goes wrong.
@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 MAX_ITEMS: Final = 20_000
 MAX_SHORT_BYTES: Final = 8 * 1024 * 1024
-"""20,000 lines are 6 MB."""
+"""20,000 rows are 6 MB."""
 MAX_WATCH_BYTES: Final = 128 * 1024 * 1024
 """In the five minutes of a watch; one that has more to say is begun anew with a list."""
 
@@ -42,7 +42,7 @@ _BOOKMARK: Final = msgspec.json.Decoder(Bookmark)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortForm(Generic[Item]):
-    """A list of a line an object, for more than ``above`` of them."""
+    """A list of a row an object, for more than ``above`` of them."""
 
     above: int
     accept: str
@@ -52,8 +52,8 @@ class ShortForm(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection(Generic[Item]):
-    """What to follow. ``name`` is for people ("pods in namespace x")."""
+class ListWatch(Generic[Item]):
+    """What to list and watch. ``name`` is for people ("pods in namespace x")."""
 
     name: str
     path: str
@@ -73,7 +73,7 @@ class Snapshot(Generic[Item]):
     problem: ApiError | None = None
 
 
-class Follower(Generic[Item]):
+class Informer(Generic[Item]):
     """Keeps ``snapshot()`` up to date; calls ``on_change`` in its own thread.
 
     Ends when ``stopping`` is set; the server's ``close`` interrupts what it reads.
@@ -83,7 +83,7 @@ class Follower(Generic[Item]):
     def __init__(
         self,
         server: ApiServer,
-        selection: Selection[Item],
+        list_watch: ListWatch[Item],
         timings: Timings,
         *,
         stopping: threading.Event,
@@ -91,7 +91,7 @@ class Follower(Generic[Item]):
         expected: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
-        self._selection = selection
+        self._list_watch = list_watch
         self._timings = timings
         self._on_change = on_change
         self._expected = expected
@@ -105,7 +105,7 @@ class Follower(Generic[Item]):
         self._stopping = stopping
         self._hurried = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, name=f"follow {selection.name}", daemon=True
+            target=self._run, name=f"informer {list_watch.name}", daemon=True
         )
 
     def start(self) -> None:
@@ -141,28 +141,28 @@ class Follower(Generic[Item]):
             except ApiError as error:
                 self._failed(error)
             except Exception as error:  # noqa: BLE001 - the edge of one request: the items stay
-                unhandled.caught(Part.DISCOVERY, error, about=self._selection.name)
+                unhandled.caught(Part.DISCOVERY, error, about=self._list_watch.name)
                 self._failed(
                     ApiError(
                         Problem.INVALID,
-                        f"following {self._selection.name} met a bug, {type(error).__name__}:"
+                        f"following {self._list_watch.name} met a bug, {type(error).__name__}:"
                         " see the agent's log",
                     )
                 )
 
     def _note_size(self, size: int) -> None:
         """Choose between watching and listing; not to and fro at the border."""
-        if self._selection.short is not None:
-            border = self._selection.short.above * (0.8 if self._is_large else 1.0)
+        if self._list_watch.short is not None:
+            border = self._list_watch.short.above * (0.8 if self._is_large else 1.0)
             self._is_large = size > border
 
     def _list_short(self) -> None:
-        short = self._selection.short
+        short = self._list_watch.short
         assert short is not None
         answer = self._server.get(
-            self._selection.path,
-            self._selection.query | short.query | {"resourceVersion": "0"},
-            asked=f"list {self._selection.name}",
+            self._list_watch.path,
+            self._list_watch.query | short.query | {"resourceVersion": "0"},
+            asked=f"list {self._list_watch.name}",
             read_seconds=self._timings.list_read,
             max_bytes=MAX_SHORT_BYTES,
             accept=short.accept,
@@ -185,14 +185,14 @@ class Follower(Generic[Item]):
 
         def take(content: bytes) -> None:
             if len(items) < MAX_ITEMS:
-                key, item = self._selection.decode(content)
+                key, item = self._list_watch.decode(content)
                 items[key] = item
 
         # From the API server's cache and not etcd: 5,000 agents may ask at once.
         answer = self._server.get(
-            self._selection.path,
-            self._selection.query | {"resourceVersion": "0"},
-            asked=f"list {self._selection.name}",
+            self._list_watch.path,
+            self._list_watch.query | {"resourceVersion": "0"},
+            asked=f"list {self._list_watch.name}",
             read_seconds=self._timings.list_read,
             max_bytes=MAX_LIST_BYTES,
             compressed=True,
@@ -212,15 +212,15 @@ class Follower(Generic[Item]):
         seconds = self._timings.watch * random.uniform(1, 2)  # noqa: S311 - jitter
         started = time.monotonic()
         answer = self._server.get(
-            self._selection.path,
-            self._selection.query
+            self._list_watch.path,
+            self._list_watch.query
             | {
                 "watch": "true",
                 "allowWatchBookmarks": "true",
                 "resourceVersion": version,
                 "timeoutSeconds": str(max(1, int(seconds))),
             },
-            asked=f"watch {self._selection.name}",
+            asked=f"watch {self._list_watch.name}",
             read_seconds=seconds + self._timings.watch_grace,
             max_bytes=MAX_WATCH_BYTES,
             total_seconds=seconds + 2 * self._timings.watch_grace,
@@ -252,7 +252,7 @@ class Follower(Generic[Item]):
                 raise self._watch_error(_STATUS.decode(event.object))
             metadata = _BOOKMARK.decode(event.object).metadata
             if event.type in ("ADDED", "MODIFIED", "DELETED"):
-                key, item = self._selection.decode(bytes(event.object))
+                key, item = self._list_watch.decode(bytes(event.object))
                 with self._lock:
                     if event.type == "DELETED":
                         self._items.pop(key, None)
@@ -266,9 +266,9 @@ class Follower(Generic[Item]):
 
     def _watch_error(self, status: Status) -> ApiError:
         if status.code == 410:
-            return ApiError(Problem.GONE, f"watching {self._selection.name}: too far behind (410)")
+            return ApiError(Problem.GONE, f"watching {self._list_watch.name}: too far behind (410)")
         return ApiError(
-            Problem.REFUSED, f"watching {self._selection.name} ended with {status.code}"
+            Problem.REFUSED, f"watching {self._list_watch.name} ended with {status.code}"
         )
 
     # --- what went well, what went wrong --------------------------------------------------------
@@ -303,7 +303,7 @@ class Follower(Generic[Item]):
     def _not_understood(self, verb: str, what: str) -> ApiError:
         return ApiError(
             Problem.INVALID,
-            f"the API server's answer to {verb} {self._selection.name} is not understood:"
+            f"the API server's answer to {verb} {self._list_watch.name} is not understood:"
             f" {what[:200]}",
         )
 

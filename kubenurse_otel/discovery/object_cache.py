@@ -1,4 +1,4 @@
-"""What we know of single objects: read when they are picked or fail, and forgotten after.
+"""A cache of single objects: read when they are picked or fail, and forgotten after.
 
 Owns the reads, their cache and their bound; a read that fails leaves what was known. For one
 thread.
@@ -30,7 +30,7 @@ READS_A_PASS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[View]):
-    """What a book is of. ``asked`` is for people ("get nodes")."""
+    """What a cache is of. ``asked`` is for people ("get nodes")."""
 
     asked: str
     path: str
@@ -40,24 +40,24 @@ class Kind(Generic[View]):
     """What an object is that the API server does not have."""
     is_gone: Callable[[View], bool]
     """Whether it is out of the question; looked at again after ``Timings.leaving_cache``."""
-    is_uneasy: Callable[[View], bool] = lambda _: False
+    recheck_soon: Callable[[View], bool] = lambda _: False
     """Whether it is soon to be looked at again, after ``Timings.not_ready_cache``."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Page(Generic[View]):
+class _Entry(Generic[View]):
     view: View
     read_at: float
 
 
-class Book(Generic[View]):
+class ObjectCache(Generic[View]):
     """Views of the few objects that matter to us now, by name."""
 
     def __init__(self, server: ApiServer, timings: Timings, kind: Kind[View]) -> None:
         self._server = server
         self._timings = timings
         self._kind = kind
-        self._pages: dict[str, _Page[View]] = {}
+        self._entries: dict[str, _Entry[View]] = {}
         self._unread: set[str] = set()
         """Whose last read failed: they are due until one succeeds."""
         self._blocked_until = 0.0
@@ -65,8 +65,8 @@ class Book(Generic[View]):
         """Why the last read failed, None when it did not."""
 
     def view(self, name: str) -> View | None:
-        page = self._pages.get(name)
-        return page.view if page is not None else None
+        entry = self._entries.get(name)
+        return entry.view if entry is not None else None
 
     def read(self, names: Iterable[str], failed: Collection[str]) -> bool:
         """Read those that are new, old or (cached for 10 s) failed. False: some are left over."""
@@ -87,28 +87,28 @@ class Book(Generic[View]):
         oldest = time.monotonic() - self._timings.leaving_cache
         return {
             name
-            for name, page in self._pages.items()
-            if page.read_at > oldest and self._kind.is_gone(page.view)
+            for name, entry in self._entries.items()
+            if entry.read_at > oldest and self._kind.is_gone(entry.view)
         }
 
     def keep(self, names: Collection[str]) -> None:
         """Forget all but these and those that are out of the question."""
         gone = self.gone()
-        self._pages = {
-            name: page for name, page in self._pages.items() if name in names or name in gone
+        self._entries = {
+            name: entry for name, entry in self._entries.items() if name in names or name in gone
         }
         self._unread.intersection_update(names)
         if not self._unread:
             self.problem = None
 
     def _is_due(self, name: str, failed: Collection[str]) -> bool:
-        page = self._pages.get(name)
-        if page is None or name in self._unread:
+        entry = self._entries.get(name)
+        if entry is None or name in self._unread:
             return True
-        age = time.monotonic() - page.read_at
-        if self._kind.is_gone(page.view):
+        age = time.monotonic() - entry.read_at
+        if self._kind.is_gone(entry.view):
             return age >= self._timings.leaving_cache
-        if self._kind.is_uneasy(page.view) and age >= self._timings.not_ready_cache:
+        if self._kind.recheck_soon(entry.view) and age >= self._timings.not_ready_cache:
             return True
         return name in failed and age >= self._timings.node_cache
 
@@ -125,7 +125,7 @@ class Book(Generic[View]):
             return
         self.problem = None
         self._unread.discard(name)
-        self._pages[name] = _Page(view, time.monotonic())
+        self._entries[name] = _Entry(view, time.monotonic())
 
     def _ask(self, name: str) -> View:
         try:

@@ -1,6 +1,6 @@
-"""From what is followed to a Neighbourhood: our own pod and node, the choice, the state.
+"""From the informers to a Neighbourhood: our own pod and node, the choice, the state.
 
-Runs in discovery's thread, one ``take`` at a time; blocks while the chosen are read.
+Runs in discovery's thread, one ``current`` at a time; blocks while the chosen are read.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import msgspec
 
 from kubenurse_otel.discovery.api import ApiError, ApiServer
 from kubenurse_otel.discovery.chooser import NODES_PATH, Chooser
-from kubenurse_otel.discovery.follow import Follower, Selection, ShortForm, Snapshot
+from kubenurse_otel.discovery.informer import Informer, ListWatch, ShortForm, Snapshot
 from kubenurse_otel.discovery.nodes import NodeView, decode_node
+from kubenurse_otel.discovery.pod_table import ACCEPT, QUERY, decode_pod_table
 from kubenurse_otel.discovery.pods import AgentPod, decode_pod, find_own, pods_path
-from kubenurse_otel.discovery.roster import ACCEPT, QUERY, decode_roster
 from kubenurse_otel.discovery.schema import RawList
 from kubenurse_otel.discovery.timings import LARGE_CLUSTER
 from kubenurse_otel.model import Neighbourhood, is_dns_subdomain
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 NO_NEIGHBOUR: Final = "no neighbour: no other node that stays has a started agent"
 SIZE_READ_SECONDS: Final = 5.0
 MAX_COUNT_BYTES: Final = 1024 * 1024
-_SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decode=decode_roster)
+_SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decode=decode_pod_table)
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
-class Survey:
-    """Follows pods, cordoned nodes and our own node; ``take`` makes a Neighbourhood of them."""
+class Neighbours:
+    """Pods, cordoned nodes and our own node; ``current`` makes a Neighbourhood of them."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Survey:
         self._chooser = Chooser(config, server, timings)
         self._asks_nodes = not config.discovery.allow_unschedulable
         """kubenurse's role holds nodes only where unschedulable ones are left out."""
-        self._pods = Follower(
+        self._pods = Informer(
             server,
             _pods(config),
             timings,
@@ -63,8 +63,8 @@ class Survey:
             on_change=on_change,
             expected=self._count_nodes,
         )
-        self._cordoned = self._follow_nodes("cordoned nodes", "spec.unschedulable=true")
-        self._own_node: Follower[NodeView] | None = None
+        self._cordoned = self._node_informer("cordoned nodes", "spec.unschedulable=true")
+        self._own_node: Informer[NodeView] | None = None
         self._own_node_seen = False
         self._first_listed_at: float | None = None
 
@@ -76,26 +76,26 @@ class Survey:
     def join(self, seconds: float) -> None:
         """Wait for the threads, which end when ``stopping`` is set and the server is closed."""
         deadline = time.monotonic() + seconds
-        for follower in (self._pods, self._cordoned, self._own_node):
-            if follower is not None:
-                follower.join(max(0.0, deadline - time.monotonic()))
+        for informer in (self._pods, self._cordoned, self._own_node):
+            if informer is not None:
+                informer.join(max(0.0, deadline - time.monotonic()))
 
-    def take(self, failed: Collection[str]) -> tuple[Neighbourhood | None, bool]:
-        """Return (what is known now, whether nodes are left to be read).
+    def current(self, failed: Collection[str]) -> tuple[Neighbourhood | None, bool]:
+        """Return (what is known now, whether all of the chosen are read).
 
         ``failed`` are nodes whose check failed. None before the API server's first word.
         """
         pods = self._pods.snapshot()
         if pods.heard_at is None:
             if pods.problem is None:
-                return None, False
-            return Neighbourhood(state=str(pods.problem)), False
+                return None, True
+            return Neighbourhood(state=str(pods.problem)), True
         if self._first_listed_at is None:
             self._first_listed_at = pods.heard_at
         own = find_own(pods.items.values(), self._config.identity)
         own_node = self._config.identity.node_name or (own.node_name if own is not None else "")
         if not own_node and self.is_new():
-            return None, False
+            return None, True
         own_view, node_problem = self._look_at_own_node(own_node)
         # Taints are not watched. An agent whose node is leaving says so: it is not ready.
         unready = {pod.node_name for pod in pods.items.values() if not pod.ready}
@@ -116,7 +116,7 @@ class Survey:
             own_zone=own_view.zone,
             own_node_leaving=bool(own_view.leaving),
             listed_at=pods.heard_at,
-        ), not choice.complete
+        ), choice.complete
 
     # --- our own node ---------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Survey:
         if not self._asks_nodes or not is_dns_subdomain(name):
             return NodeView(), ""
         if self._own_node is None:
-            self._own_node = self._follow_nodes(f"node {name}", f"metadata.name={name}")
+            self._own_node = self._node_informer(f"node {name}", f"metadata.name={name}")
             self._own_node.start()
         nodes = self._own_node.snapshot()
         view = nodes.items.get(name)
@@ -136,13 +136,13 @@ class Survey:
             return NodeView(), str(nodes.problem or "")
         if self._own_node_seen:
             return NodeView(leaving="deleted"), ""
-        # Never there: a wrong name makes us not unready, it is said.
+        # Never there: the name is probably wrong. Report it, stay ready.
         return NodeView(), f"the API server has no node {name}: is KUBENURSE_NODE_NAME right?"
 
-    def _follow_nodes(self, name: str, field_selector: str) -> Follower[NodeView]:
-        return Follower(
+    def _node_informer(self, name: str, field_selector: str) -> Informer[NodeView]:
+        return Informer(
             self._server,
-            Selection(
+            ListWatch(
                 name=name,
                 path=NODES_PATH,
                 query={"fieldSelector": field_selector},
@@ -208,7 +208,7 @@ class Survey:
         return len(counted.items or ()) + (counted.metadata.remaining_item_count or 0)
 
 
-def _pods(config: Config) -> Selection[AgentPod]:
+def _pods(config: Config) -> ListWatch[AgentPod]:
     namespace, selector = config.identity.namespace, config.discovery.neighbour_filter
     port = config.server.path_port
     # With an address: what happens to a pod before that is three of a roll-out's ten events. Not
@@ -216,7 +216,7 @@ def _pods(config: Config) -> Selection[AgentPod]:
     query = {"fieldSelector": "status.podIP!=,status.phase!=Failed,status.phase!=Succeeded"}
     if selector:
         query["labelSelector"] = selector
-    return Selection(
+    return ListWatch(
         name=f"pods in namespace {namespace}" if namespace else "pods",
         path=pods_path(namespace),
         query=query,

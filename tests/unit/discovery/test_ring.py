@@ -1,4 +1,4 @@
-"""kubenurse_otel.discovery.selection: kubenurse's ring, bit for bit."""
+"""kubenurse_otel.discovery.ring: kubenurse's ring, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.discovery.selection import Candidate, candidate, choose, node_hash, youngest
+from kubenurse_otel.discovery.ring import Candidate, candidate, choose, node_hash, youngest
 from kubenurse_otel.model import Neighbour
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)

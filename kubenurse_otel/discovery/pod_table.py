@@ -1,4 +1,4 @@
-"""The short form of a pod list, for large clusters: a line a pod instead of its 9 KB. PURE.
+"""The short form of a pod list, for large clusters: a row a pod instead of its 9 KB. No I/O.
 
 What `kubectl get pods -o wide` asks for (meta/v1 Table): name, status, address and node. The rest
 is read of the chosen alone. See docs/scale.md for the figures.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kubenurse_otel.discovery.pods import AgentPod
+from kubenurse_otel.discovery.ring import candidate
 from kubenurse_otel.discovery.schema import ListMetadata, Struct, decode
-from kubenurse_otel.discovery.selection import candidate
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address
 
@@ -43,12 +43,12 @@ class Table(Struct):
 _TABLE: Final = msgspec.json.Decoder(Table)
 
 
-def decode_roster(
+def decode_pod_table(
     content: bytes, before: Mapping[str, AgentPod]
 ) -> tuple[str, dict[str, AgentPod]]:
     """Return (resourceVersion, agents by pod name). Raises msgspec.DecodeError.
 
-    An agent is eligible as far as its line tells; whether it has started, it does not. ``before``
+    An agent is eligible as far as its row tells; whether it has started, it does not. ``before``
     is what the last list said: who has not changed stays the same object.
     """
     table = decode(_TABLE, content)
@@ -59,7 +59,7 @@ def decode_roster(
     at = [names.index(column) for column in COLUMNS] if table.rows else []
     for row in table.rows or ():
         if len(row.cells) <= max(at):
-            raise msgspec.DecodeError("a line of the table is too short")
+            raise msgspec.DecodeError("a row of the table is too short")
         name, status, ip, node = (str(row.cells[index]) for index in at)
         known = before.get(name)
         agents[name] = (
@@ -74,7 +74,7 @@ def _is_unchanged(known: AgentPod, status: str, ip: str, node: str) -> bool:
     neighbour = known.candidate.neighbour
     return (
         known.eligible
-        and not known.whole
+        and not known.complete
         and status != _TERMINATING
         and neighbour.pod_ip == ip
         and neighbour.node_name == node
@@ -89,4 +89,4 @@ def _agent(name: str, status: str, ip: str, node: str) -> AgentPod:
         and is_dns_subdomain(node)
     )
     neighbour = Neighbour(pod_name=name, node_name=node, pod_ip=ip if eligible else "")
-    return AgentPod("", candidate(neighbour), eligible, host_network=False, whole=False)
+    return AgentPod("", candidate(neighbour), eligible, host_network=False, complete=False)
