@@ -230,9 +230,9 @@ class App:
         self._trust.load(wanted.targets)
         self._results.set_targets(wanted.targets, wanted.skipped)
         self._outcomes.retain(keys)
-        self._bridge.set_current(keys)
+        self._bridge.retain(keys)
         self._prober.retain(wanted.targets)
-        self._telemetry.set_current_types(frozenset(target.type for target in wanted.targets))
+        self._telemetry.retain(frozenset(target.type for target in wanted.targets))
         self._set_schedule()
 
     def _set_schedule(self) -> None:

@@ -78,8 +78,8 @@ class Chooser:
             complete = self._read(nodes, _incomplete(listed, set(nodes)), failed)
         nodes = [one.neighbour.node_name for one in chosen]
         incomplete = _incomplete(listed, set(nodes))
-        self._nodes.keep(nodes)
-        self._pods.keep(incomplete)
+        self._nodes.retain(nodes)
+        self._pods.retain(incomplete)
         return Choice(
             chosen=tuple(self._with_node(one.neighbour) for one in chosen),
             known=tuple(one.neighbour for one in youngest(agent.candidate for agent in agents)),

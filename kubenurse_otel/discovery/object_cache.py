@@ -91,7 +91,7 @@ class ObjectCache(Generic[View]):
             if entry.read_at > oldest and self._kind.is_gone(entry.view)
         }
 
-    def keep(self, names: Collection[str]) -> None:
+    def retain(self, names: Collection[str]) -> None:
         """Forget all but these and those that are out of the question."""
         gone = self.gone()
         self._entries = {

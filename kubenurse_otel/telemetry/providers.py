@@ -200,9 +200,9 @@ class Telemetry:
         taken = [queue.offer(spans) for queue in self._queues]
         return all(taken)
 
-    def set_current_types(self, types: frozenset[str]) -> None:
-        """Say which ``type`` values have a target now: their series never expire."""
-        self._store.set_current_types(types)
+    def retain(self, types: frozenset[str]) -> None:
+        """Let all series expire but those of these ``type`` values, which have a target now."""
+        self._store.retain(types)
 
     @property
     def due(self) -> bool:

@@ -137,8 +137,8 @@ class Store:
         self._overflowed: set[str] = set()
         self._types: frozenset[str] = frozenset()
 
-    def set_current_types(self, types: frozenset[str]) -> None:
-        """Name the types that never expire; the limit of series follows their number."""
+    def retain(self, types: frozenset[str]) -> None:
+        """Let all types expire but these; the limit of series follows their number."""
         with self.lock:
             self._types = types
 

@@ -71,10 +71,10 @@ class Bridge(SpanProcessor):
             return None
         return self._keep.sample_reason(target_key)
 
-    def set_current(self, target_keys: Collection[str]) -> None:
+    def retain(self, target_keys: Collection[str]) -> None:
         """Forget what is remembered of every target but these."""
         if self._keep is not None:
-            self._keep.set_current(target_keys)
+            self._keep.retain(target_keys)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's signature
         if span.parent is not None or not _is_root_of_a_check(span):

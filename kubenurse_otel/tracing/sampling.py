@@ -164,7 +164,7 @@ class KeepPolicy:
         standing.follow_ups -= 1
         return Kept.FOLLOW_UP.value if self._bucket.take() else None
 
-    def set_current(self, target_keys: Collection[str]) -> None:
+    def retain(self, target_keys: Collection[str]) -> None:
         """Forget every target but these."""
         self._current = frozenset(target_keys)
         self._standings = {

@@ -196,7 +196,7 @@ def test_deltas_of_forgotten_and_idle_series_cost_nothing(start: START) -> None:
             temporality=Temporality.DELTA,
             series_ttl_seconds=0.05,
         )
-        telemetry.set_current_types(frozenset(str(number) for number in range(200)))
+        telemetry.retain(frozenset(str(number) for number in range(200)))
         for number in range(300):
             telemetry.instruments.add(MISSED, 1, {"type": str(number)})
         push(telemetry)

@@ -62,7 +62,7 @@ def test_deltas_add_up_over_collections(start: START, clock: Any) -> None:
 def test_a_series_of_no_target_is_forgotten_and_starts_anew(start: START, clock: Any) -> None:
     """After the TTL a gone type has no series; back again, it counts from zero with a new start."""
     telemetry = start(series_ttl_seconds=60)
-    telemetry.set_current_types(frozenset({"stays"}))
+    telemetry.retain(frozenset({"stays"}))
     missed(telemetry, "stays", 5)
     missed(telemetry, "goes", 7)
     assert len(missed_lines(telemetry)) == 2

@@ -389,7 +389,7 @@ def test_fourteen_targets_have_at_most_2350_series(start: START) -> None:
 
     gauges = {metric: lambda metric=metric: one_a_type(metric) for metric in every_gauge()}
     telemetry = start(gauges=gauges)
-    telemetry.set_current_types(frozenset(events))
+    telemetry.retain(frozenset(events))
     instruments = telemetry.instruments
     for type_, reached in events.items():
         of_type = {"type": type_}
@@ -421,7 +421,7 @@ def test_fourteen_targets_have_at_most_2350_series(start: START) -> None:
 def test_five_hundred_nodes_fit_without_a_neighbour_limit(start: START) -> None:
     """With NEIGHBOUR_LIMIT=0 and 500 nodes no series overflows."""
     telemetry = start(config=Config(discovery=DiscoveryConfig(neighbour_limit=0)))
-    telemetry.set_current_types(frozenset(f"path_{node}" for node in range(500)))
+    telemetry.retain(frozenset(f"path_{node}" for node in range(500)))
     for node in range(500):
         for event in semconv.EVENTS:
             telemetry.instruments.record(

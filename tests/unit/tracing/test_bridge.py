@@ -231,7 +231,7 @@ async def test_without_an_exporter_nothing_is_held_or_judged() -> None:
     assert rig.recorder.exemplar_span_ids(semconv.OWN_DELAY_TIME) == set()
     assert rig.bridge.sample_reason("path_b") is None
     assert rig.dropped() == {}
-    Bridge(rig.recorder).set_current({"path_b"})
+    Bridge(rig.recorder).retain({"path_b"})
     rig.recorder.shutdown()
 
 
@@ -440,8 +440,8 @@ async def test_a_check_without_a_client_span_still_counts(rig: Rig) -> None:
 async def test_gone_targets_are_forgotten(rig: Rig) -> None:
     """A target that comes back has a first good check again."""
     await rig.check()
-    rig.bridge.set_current(())
-    rig.bridge.set_current({"path_b"})
+    rig.bridge.retain(())
+    rig.bridge.retain({"path_b"})
     await rig.check()
 
     assert rig.queue.reasons() == ["changed", "changed"]

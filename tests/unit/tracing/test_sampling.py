@@ -284,14 +284,14 @@ def test_gone_targets_are_forgotten() -> None:
     judge = Judge()
     judge()
     judge("failed", key="path_c")
-    judge.policy.set_current({"path_b"})
+    judge.policy.retain({"path_b"})
 
     assert set(judge.policy._standings) == {"path_b"}
     assert judge(key="path_c") == Verdict(None, kept=False)
     assert judge("failed", key="path_c") == Verdict(Kept.FAILED, kept=True)
     assert judge.policy.sample_reason("path_c") is None
     assert set(judge.policy._standings) == {"path_b"}
-    judge.policy.set_current({"path_b", "path_c"})
+    judge.policy.retain({"path_b", "path_c"})
     assert judge(key="path_c") == Verdict(Kept.CHANGED, kept=True)
 
 
