@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import Auth
+
+if TYPE_CHECKING:
+    from kubenurse_otel.model import CheckResult, Measurement
 
 
 class Symptom(StrEnum):
@@ -47,3 +53,82 @@ HARD: Final = frozenset(
     }
 )
 """The target does not answer at all."""
+
+DNS: Final = frozenset(
+    {
+        Symptom.DNS_SILENT,
+        Symptom.DNS_FAILING,
+        Symptom.DNS_UNKNOWN,
+        Symptom.DNS_PART,
+        Symptom.DNS_LOSSY,
+    }
+)
+"""Its name was not found: the target was not asked."""
+
+SOFT: Final = frozenset({Symptom.CERTIFICATE, Symptom.BROKEN, Symptom.TOKEN, Symptom.SLOW})
+"""The target answers, and not well."""
+
+DEAD: Final = frozenset({Symptom.SILENT, Symptom.STALLED, Symptom.DNS_SILENT})
+"""Nothing comes back, as where our own node is cut off."""
+
+_TIMED_OUT: Final = frozenset({ErrorType.RESPONSE_TIMEOUT, ErrorType.TLS_HANDSHAKE_TIMEOUT})
+
+_BY_ERROR: Final = {
+    ErrorType.CONNECT_TIMEOUT: Symptom.SILENT,
+    ErrorType.HOST_UNREACHABLE: Symptom.SILENT,
+    ErrorType.NETWORK_UNREACHABLE: Symptom.SILENT,
+    ErrorType.CONNECTION_REFUSED: Symptom.REFUSED,
+    ErrorType.CONNECTION_RESET: Symptom.CUT,
+    ErrorType.CONNECTION_CLOSED_EARLY: Symptom.CUT,
+    ErrorType.TLS_CERTIFICATE_EXPIRED: Symptom.CERTIFICATE,
+    ErrorType.TLS_CERTIFICATE_NOT_YET_VALID: Symptom.CERTIFICATE,
+    ErrorType.TLS_CERTIFICATE_UNTRUSTED: Symptom.CERTIFICATE,
+    ErrorType.TLS_CERTIFICATE_INVALID: Symptom.CERTIFICATE,
+    ErrorType.TLS_HOSTNAME_MISMATCH: Symptom.CERTIFICATE,
+    ErrorType.TLS_HANDSHAKE_FAILED: Symptom.BROKEN,
+    ErrorType.PROXY_ERROR: Symptom.BROKEN,
+    ErrorType.MALFORMED_RESPONSE: Symptom.BROKEN,
+    ErrorType.RESPONSE_HEAD_TOO_LARGE: Symptom.BROKEN,
+    ErrorType.RESPONSE_TOO_COSTLY: Symptom.BROKEN,
+    ErrorType.HTTP_STATUS: Symptom.BROKEN,
+    ErrorType.DNS_TIMEOUT: Symptom.DNS_SILENT,
+    ErrorType.DNS_SERVER_FAILURE: Symptom.DNS_FAILING,
+    ErrorType.HOST_NOT_FOUND: Symptom.DNS_UNKNOWN,
+}
+"""What is in neither table is no testimony: our own shortage, a bug of ours, another node's agent
+(ours is asked elsewhere), an error without a word of its own."""
+
+
+def symptom(result: CheckResult, *, slow_seconds: float) -> Symptom | None:
+    """Return what ``result`` shows of its target; None: nothing.
+
+    ``slow_seconds`` is how long a far end may take for a good answer.
+    """
+    measurement, failure = result.measurement, result.failure
+    if failure is None:
+        far_end = None if measurement is None else measurement.split.far_end
+        return Symptom.SLOW if far_end is not None and far_end >= slow_seconds else Symptom.OK
+    error = ErrorType(failure.error_type)
+    if error in _TIMED_OUT:
+        return Symptom.MUTE if _was_acknowledged(measurement) else Symptom.STALLED
+    if error is ErrorType.HTTP_STATUS and _is_token_refused(result):
+        return Symptom.TOKEN
+    return _BY_ERROR.get(error)
+
+
+def _was_acknowledged(measurement: Measurement | None) -> bool:
+    """Whether the far end's kernel had all that we sent, as far as ours can tell.
+
+    A repeat that the far end reports as needless (D-SACK, RFC 2883) was none of a loss.
+    """
+    if measurement is None or measurement.retransmits is None:
+        return False
+    return measurement.retransmits <= measurement.dsacks
+
+
+def _is_token_refused(result: CheckResult) -> bool:
+    return (
+        result.target.auth is Auth.SERVICE_ACCOUNT_TOKEN
+        and result.measurement is not None
+        and result.measurement.status_code in (401, 403)
+    )

@@ -33,6 +33,41 @@ class Kind(StrEnum):
     PROBER = "prober"
 
 
+class Cause(StrEnum):
+    """What is wrong with the culprit, in one word."""
+
+    SILENT = "silent"
+    STALLED = "stalled"
+    MUTE = "mute"
+    REFUSED = "refused"
+    CUT = "cut"
+    FULL_SIZE = "full_size"
+    CERTIFICATE = "certificate"
+    BROKEN = "broken"
+    TOKEN = "token"  # noqa: S105 - a word
+    SLOW = "slow"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+    """DNS knows no such name."""
+    PART = "part"
+    LOSSY = "lossy"
+    CUT_OFF = "cut_off"
+    FROZEN = "frozen"
+    """Its kernel answers, its processes do not, and the API server calls the node not ready."""
+    LOSS = "loss"
+    STARVED = "starved"
+    DETOUR = "detour"
+    """Names are found, after others were asked for in vain."""
+
+
+class Direction(StrEnum):
+    """Which way, seen from the culprit; empty where it is both or does not matter."""
+
+    NONE = ""
+    IN = "in"
+    OUT = "out"
+
+
 class State(StrEnum):
     """Where a verdict stands."""
 
@@ -56,16 +91,17 @@ class Evidence:
 class Verdict:
     """Who is at fault. Names are from discovery and configuration alone, never off the wire.
 
-    ``direction`` ("", in, out) is the culprit's own. ``cause`` is a word of a closed set.
+    ``culprit`` is a node's name (of two of them or of two zones "a|b", in order), a zone,
+    "cluster", "agents", or the type of a check. ``direction`` is the culprit's own.
     ``confidence`` is 0 to 1; below 0.5 it is a suspicion. ``since`` and ``last_seen`` are Unix
     seconds. ``second`` is the best other explanation (kind and culprit), or empty. ``explains``
-    are the keys of the targets whose failures it explains.
+    are the types of the checks (``Target.type``) whose failures it explains.
     """
 
     kind: Kind
     culprit: str
-    direction: str = ""
-    cause: str = ""
+    direction: Direction = Direction.NONE
+    cause: Cause
     confidence: float
     since: float
     last_seen: float

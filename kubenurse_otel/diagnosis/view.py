@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.model import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubenurse_otel.diagnosis.symptoms import Symptom
 
-MOST_RUN = 9
+MOST_RUN: Final = 9
 """A run is counted up to here: no rule asks for more."""
 
 
@@ -24,6 +26,17 @@ class Shared(StrEnum):
     ME_INGRESS = "I"
     ME_SERVICE = "S"
     DNS = "Q"
+
+
+SHARED: Final = MappingProxyType(
+    {
+        TargetKind.API_SERVER_DIRECT: Shared.API_SERVER_DIRECT,
+        TargetKind.API_SERVER_DNS: Shared.API_SERVER_DNS,
+        TargetKind.ME_INGRESS: Shared.ME_INGRESS,
+        TargetKind.ME_SERVICE: Shared.ME_SERVICE,
+    }
+)
+"""Which check is which letter; DNS is seen through all that go by name."""
 
 
 class Accused(StrEnum):

@@ -1,0 +1,185 @@
+"""What the rules look at: my view, those that I heard, and what discovery and configuration say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.doubt import NO_WITNESS
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from kubenurse_otel.diagnosis.verdict import Cause, Evidence, Kind
+
+CLUSTER: Final = "cluster"
+"""The culprit that is no node's."""
+
+DNS_TYPE: Final = "dns"
+TYPES: Final[Mapping[Shared, str]] = MappingProxyType(
+    {letter: kind.value for kind, letter in SHARED.items()} | {Shared.DNS: DNS_TYPE}
+)
+"""The metrics' type of what all check; DNS has none and is called so here."""
+
+
+def path_type(node: str) -> str:
+    """The metrics' type of the path checks of ``node`` (plan/targets.py)."""
+    return f"path_{node}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a rule concludes: a verdict without its times.
+
+    ``explains`` are types of checks; later rules do not see them. ``is_last``: nothing that was
+    seen can be believed, or all of it is a consequence.
+    """
+
+    kind: Kind
+    culprit: str
+    direction: Direction = Direction.NONE
+    cause: Cause
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[str, ...] = ()
+    second: str = ""
+    explains: frozenset[str] = frozenset()
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is no witness's word: discovery's and configuration's, and our own measurements.
+
+    ``nodes`` is how many run an agent, ours included. ``zones`` are by node. ``known`` are nodes
+    that may be named: those that are there and not leaving (ours is among them, or is leaving).
+    """
+
+    nodes: int = 1
+    zones: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    known: frozenset[str] = frozenset()
+    not_ready: frozenset[str] = frozenset()
+    discovery_is_well: bool = True
+    is_sick: bool = False
+    """Half of our latest checks were delayed by ourselves."""
+    loss: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
+    """Peers on whose way much is lost, and which way (ours)."""
+    slow_factor: float = 0.0
+    """How many times as long as usual the round trips to most peers are."""
+    detour_seconds: float = 0.0
+    """How much sooner names would be found without the search path, in the median."""
+    extras: Mapping[str, Said] = field(default_factory=lambda: MappingProxyType({}))
+    """Our own extra checks, by name: nobody else's view has them."""
+    traces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The trace of the last failed check, by type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One moment, indexed. ``heard`` are fresh views by node, without ours."""
+
+    mine: View
+    heard: Mapping[str, View]
+    facts: Facts
+    explained: frozenset[str] = frozenset()
+
+    def after(self, findings: tuple[Finding, ...]) -> Case:
+        """The case without what ``findings`` explain."""
+        if not findings:
+            return self
+        return replace(self, explained=self.explained.union(*(one.explains for one in findings)))
+
+    # --- who speaks -----------------------------------------------------------------------------
+
+    @cached_property
+    def witnesses(self) -> tuple[View, ...]:
+        """Neighbours that trust themselves and see something: not those that are cut off."""
+        return tuple(
+            view
+            for view in self.heard.values()
+            if view.doubt < NO_WITNESS and view.accused is not Accused.CUT_OFF
+        )
+
+    def seen_by(self, node: str) -> tuple[View, ...]:
+        """I, and the witnesses that check ``node``."""
+        return (self.mine, *(one for one in self.witnesses if node in one.targets))
+
+    def zone(self, node: str) -> str:
+        """As discovery has it, "" where it does not say."""
+        return self.facts.zones.get(node, "")
+
+    @cached_property
+    def own_zone(self) -> str:
+        return self.zone(self.mine.node)
+
+    @cached_property
+    def zones(self) -> frozenset[str]:
+        return frozenset(self.facts.zones.values()) - {""}
+
+    # --- what they say --------------------------------------------------------------------------
+
+    @cached_property
+    def paths(self) -> Mapping[str, Said]:
+        """My neighbours that may be named, explained or not."""
+        return {node: said for node, said in self.mine.targets.items() if node in self.facts.known}
+
+    @cached_property
+    def hard(self) -> Mapping[str, Said]:
+        """Those of them that do not answer me, explained or not."""
+        return {node: said for node, said in self.paths.items() if said.symptom in HARD}
+
+    @cached_property
+    def bad(self) -> Mapping[str, Said]:
+        """Those that are still to be explained, by others than themselves."""
+        return {
+            node: said
+            for node, said in self.hard.items()
+            if self.is_open(path_type(node)) and not self._says_so_itself(node, said)
+        }
+
+    def _says_so_itself(self, node: str, said: Said) -> bool:
+        """Whether its own view accuses its node of what we see: it has named itself."""
+        view = self.heard.get(node)
+        accuses = view is not None and view.accused is not Accused.NOTHING
+        return accuses and said.symptom in (Symptom.SILENT, Symptom.STALLED)
+
+    def is_open(self, type_: str) -> bool:
+        return type_ not in self.explained
+
+    def shared(self, letter: Shared) -> Said | None:
+        """My word on ``letter``; None: it is explained, or not checked."""
+        return self.mine.shared.get(letter) if self.is_open(TYPES[letter]) else None
+
+    def votes(self, letter: Shared, is_alike: Callable[[Symptom], bool]) -> Votes:
+        """How the witnesses that check ``letter`` see it."""
+        asked = [one for one in self.witnesses if letter in one.shared]
+        alike = [one for one in asked if is_alike(one.shared[letter].symptom)]
+        return Votes(
+            alike=tuple(one.node for one in alike),
+            other=tuple(one.node for one in asked if one not in alike),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Nodes of witnesses: those that see what I see, and those that do not."""
+
+    alike: tuple[str, ...]
+    other: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.alike) + len(self.other)
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        yield self.alike
+        yield self.other
+
+    @property
+    def share(self) -> float:
+        """Of those that see it; 0 where nobody was heard."""
+        return len(self.alike) / len(self) if len(self) else 0.0

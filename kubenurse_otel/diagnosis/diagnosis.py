@@ -1,0 +1,251 @@
+"""What this agent knows and hears, kept in bounds, and what it concludes when it is asked.
+
+No clock of its own: each method is told the time (Unix seconds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis import surroundings
+from kubenurse_otel.diagnosis.dns import LookUps
+from kubenurse_otel.diagnosis.doubt import Doubt
+from kubenurse_otel.diagnosis.ledger import Ledger
+from kubenurse_otel.diagnosis.loss import Losses
+from kubenurse_otel.diagnosis.order import diagnose
+from kubenurse_otel.diagnosis.runs import Runs
+from kubenurse_otel.diagnosis.slow import RoundTrips
+from kubenurse_otel.diagnosis.symptoms import DNS, HARD, Symptom, symptom
+from kubenurse_otel.diagnosis.verdict import Cause
+from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import Neighbourhood, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kubenurse_otel.diagnosis.case import Facts, Finding
+    from kubenurse_otel.diagnosis.runs import Run
+    from kubenurse_otel.diagnosis.verdict import Verdict
+    from kubenurse_otel.model import CheckResult, Target
+
+MOST_VIEWS: Final = 64
+FRESH_INTERVALS: Final = 2.4
+"""A view is renewed each interval: one that was missed twice is stale."""
+CUT_OFF_INTERVALS: Final = 2.0
+"""So long after our node was cut off, what DNS and lost segments say is still of that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is concluded now. ``raised`` and ``cleared``: since the judgement before."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    raised: tuple[Verdict, ...] = ()
+    cleared: tuple[Verdict, ...] = ()
+    doubt: int = 0
+    fresh_views: int = 0
+    stale_views: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    view: View
+    at: float
+
+
+class Diagnosis:
+    """One agent's. ``node`` is ours; ``slow_seconds`` is KUBENURSE_SLOW_THRESHOLD."""
+
+    def __init__(
+        self, *, node: str, interval_seconds: float, timeout_seconds: float, slow_seconds: float
+    ) -> None:
+        self._node = node
+        self._interval = interval_seconds
+        self._fresh = max(FRESH_INTERVALS * interval_seconds, interval_seconds + timeout_seconds)
+        self._slow_seconds = slow_seconds
+        self._targets: dict[str, Target] = {}
+        self._runs = Runs()
+        self._look_ups = LookUps(interval_seconds=interval_seconds)
+        self._losses = Losses()
+        self._round_trips = RoundTrips()
+        self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
+        self._ledger = Ledger(interval_seconds=interval_seconds)
+        self._heard: dict[str, _Heard] = {}
+        self._neighbourhood = Neighbourhood()
+        self._surroundings = surroundings.facts(self._neighbourhood, node)
+        self._cut_off_at: float | None = None
+
+    # --- what comes in --------------------------------------------------------------------------
+
+    def retain(self, targets: Iterable[Target]) -> None:
+        """Forget what is no target any more."""
+        self._targets = {target.key: target for target in targets}
+        self._runs.retain(self._targets)
+        self._look_ups.retain(self._targets)
+        peers = {
+            target.neighbour.node_name
+            for target in self._targets.values()
+            if target.neighbour is not None
+        }
+        self._losses.retain(peers)
+        self._round_trips.retain(peers)
+        self._heard = {node: one for node, one in self._heard.items() if node in peers}
+
+    def note(self, result: CheckResult, now: float, *, is_hasty: bool = False) -> None:
+        """Take in a check of ours; ignored when its target is gone meanwhile.
+
+        ``is_hasty``: it was made beside the schedule, and tells of lost segments alone.
+        """
+        target = result.target
+        if target.key not in self._targets:
+            return
+        is_after_cut = self._is_after_cut(now)
+        if target.neighbour is not None and not is_after_cut:
+            self._losses.note(target.neighbour.node_name, result)
+        if is_hasty:
+            return
+        self._note_ourselves(result, now)
+        seen = symptom(result, slow_seconds=self._slow_seconds)
+        if seen is None:
+            return
+        self._runs.note(
+            target.key,
+            seen,
+            now,
+            interval_seconds=target.interval_seconds,
+            trace_id=result.trace_id if result.failure is not None else "",
+        )
+        measurement = result.measurement
+        if seen in DNS:
+            if not is_after_cut:
+                self._look_ups.note(target.key, seen, now)
+        elif measurement is not None and measurement.split.dns is not None:
+            self._look_ups.note(target.key, Symptom.OK, now)
+        if (
+            target.neighbour is not None
+            and result.failure is None
+            and measurement is not None
+            and measurement.split.network_round_trip is not None
+            and not measurement.intercepted
+        ):
+            round_trip = measurement.split.network_round_trip
+            self._round_trips.note(target.neighbour.node_name, round_trip)
+
+    def _note_ourselves(self, result: CheckResult, now: float) -> None:
+        if result.failure is not None and result.failure.error_type == ErrorType.OWN_TIMEOUT:
+            self._doubt.own_timeout(now)
+        if result.measurement is not None and result.measurement.split.own_delay is not None:
+            self._doubt.checked(result.measurement.split.own_delay, now)
+
+    def missed(self, ticks: int, now: float) -> None:
+        """Take in ``ticks`` of the schedule that went by because of this process."""
+        self._doubt.missed(ticks, now)
+
+    def lagged(self, seconds: float, now: float) -> None:
+        """Take in how late the event loop ran a timer."""
+        self._doubt.lagged(seconds, now)
+
+    def hear(self, view: View, now: float) -> None:
+        """Take in a neighbour's view; the caller has made sure whose it is."""
+        self._heard.pop(view.node, None)
+        self._heard[view.node] = _Heard(view, now)
+        while len(self._heard) > MOST_VIEWS:
+            del self._heard[next(iter(self._heard))]
+
+    def wants_haste(self, now: float) -> bool:
+        """Whether more checks of neighbours (note's ``is_hasty``) would tell sooner."""
+        return not self._is_after_cut(now) and self._losses.wants_haste(now)
+
+    # --- what goes out --------------------------------------------------------------------------
+
+    def own_view(self, now: float) -> View:
+        """What we tell others."""
+        return self._view(now, list(self._runs.current(now)))
+
+    def judge(self, neighbourhood: Neighbourhood, now: float) -> Judgement:
+        """Conclude from what is known now. To be called once a second at most."""
+        if neighbourhood is not self._neighbourhood:
+            self._neighbourhood = neighbourhood
+            self._surroundings = surroundings.facts(neighbourhood, self._node)
+        runs = list(self._runs.current(now))
+        mine = self._view(now, runs)
+        fresh = {
+            node: one.view for node, one in self._heard.items() if 0 <= now - one.at <= self._fresh
+        }
+        findings = diagnose(mine, fresh, self._facts(now, runs))
+        if any(one.cause is Cause.CUT_OFF for one in findings):
+            self._cut_off_at = now
+            self._losses.reset()
+            self._look_ups.reset()
+        began = {self._targets[run.key].type: run.since for run in runs}
+        raised, cleared = self._ledger.take(
+            findings, now, since=lambda one: _since(one, began, now)
+        )
+        return Judgement(
+            verdicts=self._ledger.verdicts(),
+            raised=raised,
+            cleared=cleared,
+            doubt=mine.doubt,
+            fresh_views=len(fresh),
+            stale_views=len(self._heard) - len(fresh),
+        )
+
+    def _is_after_cut(self, now: float) -> bool:
+        at = self._cut_off_at
+        return at is not None and 0 <= now - at <= CUT_OFF_INTERVALS * self._interval
+
+    def _view(self, now: float, runs: Iterable[Run]) -> View:
+        targets: dict[str, Said] = {}
+        shared: dict[Shared, Said] = {}
+        lossy = self._losses.lossy()
+        for run in runs:
+            target = self._targets[run.key]
+            if target.neighbour is not None:
+                node = target.neighbour.node_name
+                said = replace(run.said, lossy=node in lossy)
+                targets[node] = max(targets.get(node, said), said, key=_badness)
+            elif target.kind in SHARED:
+                shared[SHARED[target.kind]] = run.said
+        dns = self._look_ups.said(now)
+        if dns is not None:
+            shared[Shared.DNS] = dns
+        return View(
+            node=self._node,
+            zone=self._surroundings.zones.get(self._node, ""),
+            doubt=self._doubt.level(now),
+            accused=self._accused(now),
+            targets=MappingProxyType(targets),
+            shared=MappingProxyType(shared),
+        )
+
+    def _accused(self, now: float) -> Accused:
+        at = self._cut_off_at
+        is_cut_off = at is not None and 0 <= now - at <= self._interval
+        return Accused.CUT_OFF if is_cut_off else self._losses.accused()
+
+    def _facts(self, now: float, runs: Iterable[Run]) -> Facts:
+        extras = {
+            run.key: run.said for run in runs if self._targets[run.key].kind is TargetKind.EXTRA
+        }
+        traces = {self._targets[run.key].type: run.trace_id for run in runs if run.trace_id}
+        return replace(
+            self._surroundings,
+            is_sick=self._doubt.is_sick(now),
+            loss=self._losses.alarming(),
+            slow_factor=self._round_trips.factor(),
+            extras=MappingProxyType(extras),
+            traces=MappingProxyType(traces),
+        )
+
+
+def _since(finding: Finding, began: Mapping[str, float], now: float) -> float:
+    """When the first of what ``finding`` explains began."""
+    return min((began[type_] for type_ in finding.explains if type_ in began), default=now)
+
+
+def _badness(said: Said) -> tuple[bool, bool, int]:
+    """Of a node's two address families the worse one speaks."""
+    return said.symptom in HARD, said.symptom is not Symptom.OK, said.run

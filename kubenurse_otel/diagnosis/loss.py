@@ -1,0 +1,164 @@
+"""Lost segments on our ways to neighbours: a CUSUM a direction, for each way and for all together.
+
+E. S. Page, Continuous Inspection Schemes (1954): the sum of log likelihood ratios of "5 in 1,000
+are lost" against "1 in 1,000 is", never below 0. At 16 the first is e^16 times as likely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import Accused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from kubenurse_otel.model import CheckResult
+
+LOST_WEIGHT: Final = log(5)
+SENT_WEIGHT: Final = 0.004
+ALARM: Final = 16.0
+LOSSY: Final = 4.0
+"""A way of which others are told that it loses: they wait with blaming theirs alone."""
+WITHOUT_THE_WORST: Final = 4.0
+LEAST_PEERS: Final = 2
+ENOUGH_PEERS: Final = 3
+CLEAN_LOSSES: Final = 6.0
+"""What lost so often and then not once while this many losses were due loses no more (e^-6)."""
+
+SEGMENTS_A_CHECK: Final = 2
+"""Each way, of which a loss is seen: SYN and request, SYN-ACK and answer."""
+
+HASTE_FROM: Final = 1.0
+HASTE_SECONDS: Final = 120.0
+HASTE_REGAINED: Final = 0.2
+"""Seconds of haste a second: 120 in ten minutes."""
+
+_DIRECTIONS: Final = (Direction.OUT, Direction.IN)
+
+
+@dataclass(slots=True)
+class Cusum:
+    """One sum. ``by`` is what each peer's losses brought since the sum was last 0."""
+
+    sum: float = 0.0
+    lost: int = 0
+    sent: int = 0
+    clean: int = 0
+    by: dict[str, float] = field(default_factory=dict)
+
+    def add(self, peer: str, *, lost: int, sent: int) -> None:
+        self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
+        self.lost += lost
+        self.sent += sent
+        self.clean = 0 if lost else self.clean + sent
+        if lost:
+            self.by[peer] = self.by.get(peer, 0.0) + LOST_WEIGHT * lost
+        if self.sum == 0.0 or self.clean * self.lost >= CLEAN_LOSSES * self.sent:
+            self.reset()
+
+    def reset(self) -> None:
+        self.sum, self.lost, self.sent, self.clean = 0.0, 0, 0, 0
+        self.by.clear()
+
+    def forget(self, peers: Collection[str]) -> None:
+        for peer in set(self.by) - set(peers):
+            del self.by[peer]
+        if not self.by:
+            self.reset()
+
+    def is_everywhere(self, peers: int) -> bool:
+        """Whether the alarm is due, of most of ``peers`` and not of one of them alone."""
+        return (
+            self.sum >= ALARM
+            and len(self.by) >= max(LEAST_PEERS, min(ENOUGH_PEERS, peers))
+            and self.sum - max(self.by.values()) >= WITHOUT_THE_WORST
+        )
+
+
+def lost_segments(result: CheckResult) -> dict[Direction, int] | None:
+    """How many segments a good check lost each way, as far as it is known; None: it tells nothing.
+
+    Out: what we sent again and the far end had not. In: its SYN-ACK or its answer came late by a
+    retransmission, or its acknowledgement was missed.
+    """
+    measurement = result.measurement
+    if result.failure is not None or measurement is None or measurement.intercepted:
+        return None
+    split, repeats = measurement.split, measurement.retransmits
+    if split.loss is None or repeats is None:
+        return None
+    out = max(1, repeats - measurement.dsacks) if split.loss_out else 0
+    into = max(int(bool(split.loss_in)), measurement.dsacks)
+    return {Direction.OUT: out, Direction.IN: into}
+
+
+class Losses:
+    """What was lost on the ways to the peers that we check."""
+
+    def __init__(self) -> None:
+        self._all = {direction: Cusum() for direction in _DIRECTIONS}
+        self._ways: dict[str, dict[Direction, Cusum]] = {}
+        self._haste_left = HASTE_SECONDS
+        self._haste_at = 0.0
+        self._is_hasty = False
+
+    def retain(self, peers: Collection[str]) -> None:
+        self._ways = {peer: way for peer, way in self._ways.items() if peer in peers}
+        for one in self._all.values():
+            one.forget(peers)
+
+    def note(self, peer: str, result: CheckResult) -> None:
+        lost = lost_segments(result)
+        if lost is None:
+            return
+        way = self._ways.setdefault(peer, {direction: Cusum() for direction in _DIRECTIONS})
+        for direction in _DIRECTIONS:
+            for one in (self._all[direction], way[direction]):
+                one.add(peer, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+
+    def reset(self) -> None:
+        """Forget what was lost: it was a consequence."""
+        self._ways.clear()
+        for one in self._all.values():
+            one.reset()
+
+    def accused(self) -> Accused:
+        """Which way our own node loses what it sends or should get."""
+        peers = len(self._ways)
+        out, into = (self._all[direction].is_everywhere(peers) for direction in _DIRECTIONS)
+        if out and into:
+            return Accused.LOSS_BOTH
+        if out:
+            return Accused.LOSS_OUT
+        return Accused.LOSS_IN if into else Accused.NOTHING
+
+    def lossy(self) -> frozenset[str]:
+        """Peers on whose way more is lost than is normal."""
+        return frozenset(peer for peer, way in self._ways.items() if _most(way) >= LOSSY)
+
+    def alarming(self) -> Mapping[str, Direction]:
+        """Return peers on whose way so much is lost that it is certain, and which way (ours)."""
+        return {peer: _direction(way) for peer, way in self._ways.items() if _most(way) >= ALARM}
+
+    def wants_haste(self, now: float) -> bool:
+        """Whether more checks of neighbours would tell sooner: after a loss, within a budget."""
+        passed = max(0.0, now - self._haste_at)
+        self._haste_at = now
+        spent = passed if self._is_hasty else -HASTE_REGAINED * passed
+        self._haste_left = min(HASTE_SECONDS, self._haste_left - spent)
+        suspects = any(one.sum >= HASTE_FROM for one in self._all.values())
+        self._is_hasty = suspects and self._haste_left > 0
+        return self._is_hasty
+
+
+def _most(way: Mapping[Direction, Cusum]) -> float:
+    return max(one.sum for one in way.values())
+
+
+def _direction(way: Mapping[Direction, Cusum]) -> Direction:
+    alarming = [direction for direction, one in way.items() if one.sum >= ALARM]
+    return alarming[0] if len(alarming) == 1 else Direction.NONE

@@ -1,0 +1,82 @@
+"""DNS: its servers, one replica of them, the way to them, and what a look-up takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import CLUSTER, DNS_TYPE, TYPES, Finding
+from kubenurse_otel.diagnosis.rules import (
+    ALONE,
+    CAUSES,
+    FEW_AGREE,
+    MOST_AGREE,
+    ONE_WITNESS,
+    SUSPICION,
+    agreed,
+)
+from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
+from kubenurse_otel.diagnosis.verdict import Cause, Evidence, Kind
+from kubenurse_otel.diagnosis.view import Shared
+from kubenurse_otel.diagnosis.words import alike, otherwise, shared, well_elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+
+KINDS: Final = {Symptom.DNS_PART: Kind.DNS_REPLICA, Symptom.DNS_LOSSY: Kind.DNS_LOSS}
+RUN, RUN_OF_PART, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 4, 6
+DETOUR_SECONDS: Final = 0.05
+
+
+def failing(case: Case) -> Iterator[Finding]:
+    """Names are not found: from most nodes, or from this one alone."""
+    said = case.shared(Shared.DNS)
+    if said is None or said.symptom not in DNS:
+        return
+    kind = KINDS.get(said.symptom, Kind.DNS)
+    if said.run < (RUN if kind is Kind.DNS else RUN_OF_PART):
+        return
+    votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
+    evidence = shared(case, Shared.DNS)
+    explains = frozenset(
+        TYPES[letter] for letter, one in case.mine.shared.items() if one.symptom in DNS
+    ) | {DNS_TYPE}
+    if votes and votes.share >= MOST_AGREE:
+        culprit, confidence = CLUSTER, agreed(len(votes.alike) + 1)
+        found = (evidence, *alike(votes.alike)), otherwise(votes.other)
+    elif case.facts.nodes == 1:
+        culprit, confidence = CLUSTER, ALONE
+        found = (evidence,), ("this is the only node",)
+    elif votes.share <= FEW_AGREE and said.run >= (
+        RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS
+    ):
+        culprit, confidence = case.mine.node, ONE_WITNESS if votes else SUSPICION
+        found = (evidence, *well_elsewhere(votes.other)), () if votes else ("nobody was heard",)
+    else:
+        return
+    yield Finding(
+        kind=kind,
+        culprit=culprit,
+        cause=CAUSES[said.symptom],
+        confidence=confidence,
+        evidence=found[0],
+        against=found[1],
+        second=f"{Kind.DNS_REPLICA if kind is Kind.DNS else Kind.DNS} {CLUSTER}",
+        explains=explains,
+    )
+
+
+def search_path(case: Case) -> Iterator[Finding]:
+    """Names are found late, for others are asked for before."""
+    seconds = case.facts.detour_seconds
+    if seconds >= DETOUR_SECONDS:
+        yield Finding(
+            kind=Kind.SEARCH_PATH,
+            culprit=case.mine.node,
+            cause=Cause.DETOUR,
+            confidence=ONE_WITNESS,
+            evidence=(
+                Evidence(words=f"names without a dot at their end cost {seconds:.3f} s more"),
+            ),
+        )

@@ -1,0 +1,186 @@
+"""A node, its agent, its MTU: what most of those that check it say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import TYPES, Finding, path_type
+from kubenurse_otel.diagnosis.rules import (
+    CAUSES,
+    CONTRADICTED,
+    ONE_WITNESS,
+    SUSPICION,
+    agreed,
+)
+from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, Symptom
+from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
+from kubenurse_otel.diagnosis.view import Shared
+from kubenurse_otel.diagnosis.words import alike, otherwise, path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+    from kubenurse_otel.diagnosis.view import View
+
+CUT_OFF_SHARE: Final = 0.8
+BEYOND_AT_LEAST: Final = 2
+
+WITNESSES: Final = 3
+"""Who must have a word on a node before it is named, as far as there are so many."""
+MOST: Final = 0.75
+SMALL_CLUSTER: Final = 6
+"""Up to here every agent hears everybody, and zones are small."""
+RUN_ALONE: Final = 3
+
+AGENT: Final = frozenset({Symptom.REFUSED, Symptom.MUTE, Symptom.CUT})
+"""Somebody is there: its kernel answered."""
+
+
+def cut_off(case: Case) -> Iterator[Finding]:
+    """Nothing comes back any more, of neighbours and of all else: it is our own node."""
+    beyond = [said.symptom for said in (*case.mine.shared.values(), *case.facts.extras.values())]
+    paths = [said.symptom for said in case.paths.values()]
+    api_server = case.mine.shared.get(Shared.API_SERVER_DIRECT)
+    if (
+        paths
+        and len(beyond) >= BEYOND_AT_LEAST
+        and _are_dead(paths)
+        and _are_dead(beyond)
+        and (api_server is None or api_server.symptom in DEAD)
+    ):
+        yield Finding(
+            kind=Kind.NODE,
+            culprit=case.mine.node,
+            cause=Cause.CUT_OFF,
+            confidence=CONTRADICTED,
+            evidence=(
+                Evidence(
+                    words=f"nothing comes back to {case.mine.node}: of {len(paths)} neighbours "
+                    f"{sum(one in DEAD for one in paths)} are silent, of {len(beyond)} other "
+                    f"targets {sum(one in DEAD for one in beyond)}"
+                ),
+                *(path(case, node) for node in list(case.hard)[:2]),
+            ),
+            explains=frozenset(map(path_type, case.paths))
+            | {TYPES[letter] for letter in case.mine.shared}
+            | set(case.facts.extras),
+            is_last=True,
+        )
+
+
+def _are_dead(symptoms: list[Symptom]) -> bool:
+    return sum(one in DEAD for one in symptoms) >= CUT_OFF_SHARE * len(symptoms)
+
+
+def unanswering(case: Case) -> Iterator[Finding]:
+    """Most of those that check it get no answer, whoever they are and wherever they stand."""
+    for node, said in case.bad.items():
+        seen_by = case.seen_by(node)
+        failing = [view for view in seen_by if view.targets[node].symptom in HARD]
+        least = min(WITNESSES, case.facts.nodes - 1)
+        if (
+            len(seen_by) < max(2, least)
+            or len(failing) < max(least, ceil(MOST * len(seen_by)))
+            or not _is_wide(case, node, failing)
+            or said.run < (1 if said.symptom is Symptom.SILENT else 2)
+        ):
+            continue
+        yield _named(case, node, seen_by, failing)
+
+
+def _is_wide(case: Case, node: str, failing: list[View]) -> bool:
+    """Whether it fails from more than one zone, or from its own: else it may be the way there."""
+    zones = {case.zone(view.node) for view in failing}
+    return (
+        len(case.zones) <= 1
+        or len(zones) > 1
+        or zones == {case.zone(node)}
+        or case.facts.nodes <= SMALL_CLUSTER
+    )
+
+
+def _named(case: Case, node: str, seen_by: tuple[View, ...], failing: list[View]) -> Finding:
+    counts = Counter(view.targets[node].symptom for view in failing)
+    symptom = counts.most_common(1)[0][0]
+    kind, cause, second = Kind.NODE, CAUSES[symptom], Kind.AGENT
+    if symptom in AGENT:
+        kind, second = Kind.AGENT, Kind.NODE
+        if node in case.facts.not_ready:
+            kind, cause, second = Kind.NODE, Cause.FROZEN, Kind.AGENT
+    elif symptom is Symptom.FULL_SIZE:
+        kind, second = Kind.NODE_MTU, Kind.NODE
+    confidence = SUSPICION if _may_have_moved(case, symptom) else agreed(len(failing))
+    against = otherwise(view.node for view in seen_by if view not in failing)
+    if confidence == SUSPICION:
+        against = (*against, "discovery fails: its pod may have another address by now")
+    return Finding(
+        kind=kind,
+        culprit=node,
+        direction=_direction(node, symptom, seen_by),
+        cause=cause,
+        confidence=confidence,
+        evidence=(path(case, node), *alike(one.node for one in failing if one is not case.mine)),
+        against=against,
+        second=f"{second} {node}",
+        explains=frozenset({path_type(node)}),
+    )
+
+
+def _may_have_moved(case: Case, symptom: Symptom) -> bool:
+    api_server = case.mine.shared.get(Shared.API_SERVER_DIRECT)
+    return (
+        symptom in (Symptom.SILENT, Symptom.REFUSED)
+        and not case.facts.discovery_is_well
+        and api_server is not None
+        and api_server.symptom is Symptom.OK
+    )
+
+
+def _direction(node: str, symptom: Symptom, seen_by: tuple[View, ...]) -> Direction:
+    """In, where the node's own SYNs still arrive at others and what they answer does not."""
+    half_open = sum(node in view.half_open for view in seen_by)
+    arrives = symptom is Symptom.SILENT and half_open >= min(2, len(seen_by))
+    return Direction.IN if arrives else Direction.NONE
+
+
+def kernel_answers(case: Case) -> Iterator[Finding]:
+    """Nobody contradicts, and its kernel took the connection: the way is good."""
+    for node, said in case.bad.items():
+        if said.symptom not in (Symptom.MUTE, Symptom.CUT) or said.run < RUN_ALONE:
+            continue
+        seen_by = case.seen_by(node)
+        if all(view.targets[node].symptom in HARD for view in seen_by):
+            yield Finding(
+                kind=Kind.AGENT,
+                culprit=node,
+                cause=CAUSES[said.symptom],
+                confidence=ONE_WITNESS,
+                evidence=(
+                    path(case, node),
+                    *alike(view.node for view in seen_by if view is not case.mine),
+                ),
+                second=f"{Kind.NODE} {node}",
+                explains=frozenset({path_type(node)}),
+            )
+
+
+def unexplained(case: Case) -> Iterator[Finding]:
+    """It does not answer me, and too few were heard to say why."""
+    for node, said in case.bad.items():
+        if said.run < RUN_ALONE:
+            continue
+        seen_by = case.seen_by(node)
+        well = [view.node for view in seen_by if view.targets[node].symptom not in HARD]
+        alike_ = [view.node for view in seen_by if view is not case.mine and view.node not in well]
+        yield Finding(
+            kind=Kind.AGENT if said.symptom in AGENT else Kind.NODE,
+            culprit=node,
+            cause=CAUSES[said.symptom],
+            confidence=SUSPICION,
+            evidence=(path(case, node), *alike(alike_)),
+            against=otherwise(well) or ("too few others were heard that check it",),
+            explains=frozenset({path_type(node)}),
+        )

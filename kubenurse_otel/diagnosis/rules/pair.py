@@ -1,0 +1,52 @@
+"""The way between two nodes: it fails from here, and not from others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import Finding, path_type
+from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED
+from kubenurse_otel.diagnosis.rules.node import WITNESSES
+from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.words import alike, path, well_elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+
+RUN: Final = 3
+"""What others say that is well may be older than the fault: they must have had time to see it."""
+FEW: Final = 0.25
+
+
+def joined(one: str, other: str) -> str:
+    """Return the name of a pair, whoever of both tells of it."""
+    return "|".join(sorted((one, other)))
+
+
+def cut(case: Case) -> Iterator[Finding]:
+    """Others reach it, and I do not."""
+    for node, said in case.bad.items():
+        seen_by = case.seen_by(node)
+        failing = [view for view in seen_by if view.targets[node].symptom in HARD]
+        if (
+            said.run < RUN
+            or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
+            or len(failing) > max(1, FEW * len(seen_by))
+        ):
+            continue
+        yield Finding(
+            kind=Kind.PAIR,
+            culprit=joined(case.mine.node, node),
+            cause=CAUSES[said.symptom],
+            confidence=CONTRADICTED,
+            evidence=(
+                path(case, node),
+                *well_elsewhere(view.node for view in seen_by if view not in failing),
+                *alike(view.node for view in failing if view is not case.mine),
+            ),
+            second=f"{Kind.NODE} {node}",
+            explains=frozenset({path_type(node)}),
+        )

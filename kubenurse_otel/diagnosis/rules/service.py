@@ -1,0 +1,64 @@
+"""Our own Service: it fails more often than its bad backends explain."""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding
+from kubenurse_otel.diagnosis.rules import CAUSES, MOST_AGREE, ONE_WITNESS
+from kubenurse_otel.diagnosis.rules.shared import BAD
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.view import Shared
+from kubenurse_otel.diagnosis.words import alike, otherwise, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+
+BY_CHANCE: Final = 1e-4
+"""So rarely may so many checks in a row meet bad backends."""
+RUN: Final = 3
+LEAST_SHARE, MOST_SHARE = 0.01, 0.9
+
+
+def failing(case: Case) -> Iterator[Finding]:
+    """Many times in a row, and the API server's virtual IP works."""
+    said = case.shared(Shared.ME_SERVICE)
+    api_server = case.mine.shared.get(Shared.API_SERVER_DIRECT)
+    if said is None or said.symptom not in BAD:
+        return
+    if api_server is not None and api_server.symptom in HARD:
+        return
+    if said.run < max(RUN, ceil(log(BY_CHANCE) / log(_bad_backends(case)))):
+        return
+    votes = case.votes(Shared.ME_SERVICE, lambda symptom: symptom in BAD)
+    everywhere = len(votes) > 0 and votes.share >= MOST_AGREE
+    is_certificate = everywhere and said.symptom is Symptom.CERTIFICATE
+    yield Finding(
+        kind=Kind.CERTIFICATE if is_certificate else Kind.SERVICE,
+        culprit=Kind.SERVICE.value if is_certificate else CLUSTER if everywhere else case.mine.node,
+        cause=CAUSES[said.symptom],
+        confidence=ONE_WITNESS,
+        evidence=(shared(case, Shared.ME_SERVICE), *alike(votes.alike)),
+        against=otherwise(votes.other),
+        second=f"{Kind.SERVICE_PATH} {CLUSTER if everywhere else case.mine.node}",
+        explains=frozenset({TYPES[Shared.ME_SERVICE]}),
+    )
+
+
+def _bad_backends(case: Case) -> float:
+    """The share of agents that do not answer, as far as anybody says so; nearly all of a zone."""
+    if any(case.zone(node) and not case.is_open(f"path_{node}") for node in case.hard) and (
+        len(case.hard) > 1
+    ):
+        return MOST_SHARE
+    gone = {
+        node
+        for view in (case.mine, *case.witnesses)
+        for node, said in view.targets.items()
+        if said.symptom in HARD
+    }
+    return min(MOST_SHARE, max(LEAST_SHARE, len(gone) / case.facts.nodes))

@@ -1,0 +1,109 @@
+"""What all agents check alike: the API server, the ingress, certificates, and extra checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding
+from kubenurse_otel.diagnosis.rules import (
+    ALONE,
+    CAUSES,
+    CONTRADICTED,
+    FEW_AGREE,
+    MOST_AGREE,
+    SUSPICION,
+    agreed,
+)
+from kubenurse_otel.diagnosis.symptoms import HARD, SOFT, Symptom
+from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.view import Shared
+from kubenurse_otel.diagnosis.words import alike, otherwise, seen, shared, well_elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+
+BAD: Final = HARD | SOFT
+RUN_AGREED, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 6
+
+
+def api_server(case: Case) -> Iterator[Finding]:
+    """By its address and by its name: one finding where both say the same."""
+    found: dict[tuple[Kind, str], Finding] = {}
+    for letter in (Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS):
+        for one in _of(case, letter, Kind.API_SERVER):
+            first = found.setdefault((one.kind, one.culprit), one)
+            found[one.kind, one.culprit] = replace(first, explains=first.explains | one.explains)
+    yield from found.values()
+
+
+def ingress(case: Case) -> Iterator[Finding]:
+    yield from _of(case, Shared.ME_INGRESS, Kind.INGRESS)
+
+
+def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
+    """Bad from most nodes: it is bad. From here alone: it is this node's way, or its trust."""
+    said = case.shared(letter)
+    if said is None or said.symptom not in BAD:
+        return
+    votes = case.votes(letter, lambda symptom: symptom in BAD)
+    everywhere, what = CLUSTER, kind
+    if said.symptom is Symptom.CERTIFICATE:
+        everywhere, what = kind.value, Kind.CERTIFICATE
+    elif said.symptom is Symptom.TOKEN:
+        kind = what = Kind.PROBER
+    evidence = shared(case, letter)
+    explains = frozenset({TYPES[letter]})
+    if votes and votes.share >= MOST_AGREE and said.run >= RUN_AGREED:
+        yield Finding(
+            kind=what,
+            culprit=everywhere,
+            cause=CAUSES[said.symptom],
+            confidence=agreed(len(votes.alike) + 1),
+            evidence=(evidence, *alike(votes.alike)),
+            against=otherwise(votes.other),
+            second=f"{kind} {case.mine.node}",
+            explains=explains,
+        )
+    elif case.facts.nodes == 1 and said.run >= RUN_MINE:
+        yield Finding(
+            kind=what,
+            culprit=everywhere,
+            cause=CAUSES[said.symptom],
+            confidence=ALONE,
+            evidence=(evidence,),
+            against=("this is the only node",),
+            explains=explains,
+        )
+    elif votes.share <= FEW_AGREE and said.run >= (
+        RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS
+    ):
+        yield Finding(
+            kind=kind,
+            culprit=case.mine.node,
+            cause=CAUSES[said.symptom],
+            confidence=CONTRADICTED if votes else SUSPICION,
+            evidence=(evidence, *well_elsewhere(votes.other)),
+            against=() if votes else ("no neighbour was heard",),
+            second=f"{what} {everywhere}",
+            explains=explains,
+        )
+
+
+def extra(case: Case) -> Iterator[Finding]:
+    """No view has extra checks, so they stay suspicions; on the only node there is, they do not."""
+    confidence = ALONE if case.facts.nodes == 1 else SUSPICION
+    for name, said in case.facts.extras.items():
+        if said.symptom in BAD and said.run >= RUN_MINE and case.is_open(name):
+            is_certificate = said.symptom is Symptom.CERTIFICATE
+            yield Finding(
+                kind=Kind.CERTIFICATE if is_certificate else Kind.EXTRA,
+                culprit=name,
+                cause=CAUSES[said.symptom],
+                confidence=confidence,
+                evidence=(seen(case, name, said),),
+                against=("agents do not tell each other of extra checks",),
+                explains=frozenset({name}),
+            )

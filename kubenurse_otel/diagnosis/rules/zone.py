@@ -1,0 +1,96 @@
+"""A zone that nobody reaches, or two that do not reach each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import Finding, path_type
+from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED, agreed
+from kubenurse_otel.diagnosis.rules.pair import RUN, joined
+from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.verdict import Evidence, Kind
+from kubenurse_otel.diagnosis.words import path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubenurse_otel.diagnosis.case import Case
+
+MOST: Final = 0.7
+FEW: Final = 0.3
+LEAST_OF_MINE: Final = 2
+LEAST_KNOWN: Final = 3
+LEAST_OF_OTHERS: Final = 2
+
+
+def unreachable(case: Case) -> Iterator[Finding]:
+    """Most ways from my zone to another fail; third zones, or its own, tell which it is."""
+    for zone in sorted(case.zones - {case.own_zone}):
+        bad = [node for node in case.bad if case.zone(node) == zone]
+        if not case.own_zone or not _looks_gone(case, zone, bad):
+            continue
+        edges = _edges(case, zone)
+        mine = edges.pop(case.own_zone, [])
+        inner = edges.pop(zone, [])
+        third = [failed for of_zone in edges.values() for failed in of_zone]
+        if len(mine) < LEAST_KNOWN or _share(mine) < MOST:
+            continue
+        counted = f"{sum(mine)} of {len(mine)} known ways from {case.own_zone} to {zone} fail"
+        evidence = (Evidence(words=counted), *(path(case, node) for node in bad[:3]))
+        explains = frozenset(map(path_type, bad))
+        cause = CAUSES[case.bad[bad[0]].symptom]
+        if len(third) >= LEAST_OF_OTHERS and _share(third) >= MOST:
+            words = f"{sum(third)} of {len(third)} from other zones fail as well"
+            yield Finding(
+                kind=Kind.ZONE,
+                culprit=zone,
+                cause=cause,
+                confidence=agreed(sum(mine) + sum(third)),
+                evidence=(*evidence, Evidence(words=words)),
+                second=f"{Kind.ZONE_PAIR} {joined(case.own_zone, zone)}",
+                explains=explains,
+            )
+        elif _is_late(case, bad) and (
+            (len(third) >= LEAST_OF_OTHERS and _share(third) < FEW)
+            or (inner and _share(inner) < FEW)
+        ):
+            words = f"other zones, or its own agents, reach {zone}"
+            yield Finding(
+                kind=Kind.ZONE_PAIR,
+                culprit=joined(case.own_zone, zone),
+                cause=cause,
+                confidence=CONTRADICTED,
+                evidence=(*evidence, Evidence(words=words)),
+                second=f"{Kind.ZONE} {zone}",
+                explains=explains,
+            )
+
+
+def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
+    """Whether most of my ways there fail, and few of those elsewhere."""
+    there = [node for node in case.paths if case.zone(node) == zone]
+    elsewhere = len(case.paths) - len(there)
+    bad_elsewhere = [node for node in case.bad if case.zone(node) != zone]
+    return len(bad) >= max(LEAST_OF_MINE, MOST * len(there)) and len(bad_elsewhere) <= FEW * max(
+        1, elsewhere
+    )
+
+
+def _edges(case: Case, zone: str) -> dict[str, list[bool]]:
+    """By zone of who says it: whether each known way to ``zone`` fails."""
+    edges: dict[str, list[bool]] = defaultdict(list)
+    for view in (case.mine, *case.witnesses):
+        for node, said in view.targets.items():
+            if case.zone(node) == zone:
+                edges[case.zone(view.node)].append(said.symptom in HARD)
+    return edges
+
+
+def _is_late(case: Case, bad: list[str]) -> bool:
+    """Whether what others said before the fault is over."""
+    return sorted(case.bad[node].run for node in bad)[-2] >= RUN
+
+
+def _share(failed: list[bool]) -> float:
+    return sum(failed) / len(failed)

@@ -1,0 +1,91 @@
+"""What speaks for and against a conclusion, in words for whoever is on call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import DNS_TYPE, TYPES, path_type
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.verdict import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kubenurse_otel.diagnosis.case import Case, Votes
+    from kubenurse_otel.diagnosis.view import Said, Shared
+
+MOST_NAMES: Final = 4
+
+PHRASES: Final[Mapping[Symptom, str]] = {
+    Symptom.OK: "well",
+    Symptom.SILENT: "no answer to a connection attempt",
+    Symptom.STALLED: "connected, then no answer, and what we sent was not acknowledged",
+    Symptom.MUTE: "connected, then no answer, though its kernel acknowledged what we sent",
+    Symptom.REFUSED: "the connection was refused",
+    Symptom.CUT: "the connection was cut",
+    Symptom.FULL_SIZE: "small packets pass and full ones do not",
+    Symptom.CERTIFICATE: "its certificate is not accepted",
+    Symptom.BROKEN: "an answer that is none",
+    Symptom.TOKEN: "our token is refused",
+    Symptom.SLOW: "answered well, and late: the far end took the time",
+    Symptom.DNS_SILENT: "DNS did not answer",
+    Symptom.DNS_FAILING: "DNS answered with a failure",
+    Symptom.DNS_UNKNOWN: "DNS knows no such name",
+    Symptom.DNS_PART: "DNS answers now and not then: one of its replicas is silent",
+    Symptom.DNS_LOSSY: "look-ups are lost now and then",
+}
+
+
+def names(nodes: Iterable[str]) -> str:
+    """Like "a, b, c, d and 3 more"."""
+    known = list(nodes)
+    shown = ", ".join(known[:MOST_NAMES])
+    more = len(known) - MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def seen(case: Case, type_: str, said: Said) -> Evidence:
+    """What our own check shows, with the trace of its latest failure."""
+    what = "names" if type_ == DNS_TYPE else type_
+    return Evidence(
+        words=f"from {case.mine.node}, {what}: {PHRASES[said.symptom]}, {_intervals(said.run)}",
+        trace_id=case.facts.traces.get(type_, ""),
+    )
+
+
+def path(case: Case, node: str) -> Evidence:
+    return seen(case, path_type(node), case.mine.targets[node])
+
+
+def shared(case: Case, letter: Shared) -> Evidence:
+    return seen(case, TYPES[letter], case.mine.shared[letter])
+
+
+def alike(nodes: Iterable[str]) -> tuple[Evidence, ...]:
+    """Who says the same; nothing where nobody does."""
+    known = sorted(nodes)
+    return (Evidence(words=f"{names(known)} {_say(known)} the same"),) if known else ()
+
+
+def otherwise(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Who sees it well; nothing where nobody does."""
+    known = sorted(nodes)
+    return (f"{names(known)} {'sees' if len(known) == 1 else 'see'} it well",) if known else ()
+
+
+def well_elsewhere(nodes: Iterable[str]) -> tuple[Evidence, ...]:
+    """As evidence: it is well from others, so that it is ours."""
+    return tuple(Evidence(words=words) for words in otherwise(nodes))
+
+
+def votes(found: Votes) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """For, and against: of a conclusion that all have part in."""
+    return alike(found.alike), otherwise(found.other)
+
+
+def _say(nodes: list[str]) -> str:
+    return "says" if len(nodes) == 1 else "say"
+
+
+def _intervals(run: int) -> str:
+    return "in the last check" if run == 1 else f"for {run} intervals" + (" or more" * (run == 9))
