@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.discovery.ring import node_hash
+from kubenurse_otel.ring import node_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable

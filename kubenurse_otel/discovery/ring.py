@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from kubenurse_otel.ring import RING_SIZE, node_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kubenurse_otel.model import Neighbour
-
-RING_SIZE: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,6 @@ class Candidate:
     neighbour: Neighbour
     started: str
     hash: int
-
-
-def node_hash(node_name: str) -> int:
-    """Return a node's place on the ring: the first 8 bytes, big-endian, of sha256(name)."""
-    return int.from_bytes(sha256(node_name.encode()).digest()[:8], "big")
 
 
 def candidate(neighbour: Neighbour, started: str = "") -> Candidate:

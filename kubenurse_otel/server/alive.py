@@ -6,7 +6,6 @@ internal/servicecheck); the facts are results.py's and discovery's.
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.ring import node_hash
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response
 
@@ -174,13 +174,12 @@ def _host_port(host: str, port: int) -> str:
 
 
 def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
-    digest = hashlib.sha256(neighbour.node_name.encode()).digest()
     return {
         "PodName": neighbour.pod_name,
         "PodIP": neighbour.pod_ip,
         "HostIP": neighbour.host_ip,
         "NodeName": neighbour.node_name,
-        "NodeHash": int.from_bytes(digest[:8], "big"),
+        "NodeHash": node_hash(neighbour.node_name),
     }
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.discovery.ring import Candidate, candidate, choose, node_hash, youngest
+from kubenurse_otel.discovery.ring import Candidate, candidate, choose, youngest
 from kubenurse_otel.model import Neighbour
+from kubenurse_otel.ring import node_hash
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 
