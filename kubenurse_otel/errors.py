@@ -42,6 +42,7 @@ class ErrorType(StrEnum):
     TLS_HANDSHAKE_TIMEOUT = "tls_handshake_timeout"
     TLS_HANDSHAKE_FAILED = "tls_handshake_failed"
     CREDENTIALS_MISSING = "credentials_missing"
+    CREDENTIALS_REFUSED = "credentials_refused"
     RESPONSE_TIMEOUT = "response_timeout"
     CONNECTION_CLOSED_EARLY = "connection_closed_early"
     MALFORMED_RESPONSE = "malformed_response"
@@ -292,6 +293,7 @@ SENTENCES: Final = {
     "whether it speaks TLS on this port, and at its versions and ciphers",
     ErrorType.CREDENTIALS_MISSING: "no credentials for {target}{detail}: look at the service "
     "account's token and ca.crt in this pod",
+    ErrorType.CREDENTIALS_REFUSED: "{target} refuses our token: {detail}",
     ErrorType.RESPONSE_TIMEOUT: "{target} took the connection and did not answer in time, {doing}"
     "{detail}: its process hangs or is overloaded, or what it hands requests on to",
     ErrorType.CONNECTION_CLOSED_EARLY: "{target} closed the connection while {doing}{detail}: look "
@@ -313,6 +315,23 @@ SENTENCES: Final = {
     ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error without a word "
     "of its own, look at this agent's log",
 }
+
+_REMEDIES: Final[dict[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "it is expired, revoked or of another cluster; look at the token in "
+    "this pod and at its ServiceAccount",
+    HTTPStatus.FORBIDDEN: "the ServiceAccount lacks a role; look at the chart's RBAC and at who "
+    "changed it",
+}
+"""What to do about a token that is refused: not known (401), or not allowed (403)."""
+
+_STALLED: Final = {
+    ErrorType.TLS_HANDSHAKE_TIMEOUT: "{target} accepted the connection and did not finish the TLS "
+    "handshake in time{detail}: look at the way to it, small packets pass and large ones may not "
+    "(MTU)",
+    ErrorType.RESPONSE_TIMEOUT: "{target} took the connection and did not answer in time, {doing}"
+    "{detail}: look at the way to it before its process",
+}
+"""Time-outs of connections on which we had to send again: nothing proves that the far end hangs."""
 
 _UNSENT: Final[dict[type[BaseException], str]] = {
     WindowClosedError: "{target} took the connection and keeps its window closed, {doing}{detail}: "
@@ -372,12 +391,15 @@ def failure(
     nobody knows).
     """
     error_type = next(rule.type for rule in RULES if rule.fits(error, phase, elapsed_seconds))
+    sentence = SENTENCES[error_type]
+    if retransmits:
+        sentence = _STALLED.get(error_type, sentence)
     return Failure(
         error_type=error_type,
         phase=phase,
         event=_event(phase, writing=writing),
         message=_sentence(
-            _UNSENT.get(type(error), SENTENCES[error_type]),
+            _UNSENT.get(type(error), sentence),
             f"the proxy {target}" if is_proxy else target,
             detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
@@ -385,16 +407,23 @@ def failure(
     )
 
 
-def status_failure(status_code: int, *, target: str) -> Failure:
-    """Say what is wrong with a whole answer whose status is not the expected one."""
-    sentence = SENTENCES[ErrorType.HTTP_STATUS]
+def status_failure(status_code: int, *, target: str, with_token: bool = False) -> Failure:
+    """Say what is wrong with a whole answer whose status is not the expected one.
+
+    ``with_token``: the service account's token was sent. That it is refused is no fault of whoever
+    says so.
+    """
+    error_type, detail = ErrorType.HTTP_STATUS, f"status {status_code}"
+    if with_token and status_code in _REMEDIES:
+        error_type, detail = ErrorType.CREDENTIALS_REFUSED, f"{detail}, {_REMEDIES[status_code]}"
+    sentence = SENTENCES[error_type]
     if status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:  # RFC 9110 section 15.5.8
         sentence = _PROXY_WANTS_CREDENTIALS
     return Failure(
-        error_type=ErrorType.HTTP_STATUS,
+        error_type=error_type,
         phase=Phase.STATUS,
         event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
-        message=sentence.format(target=target, detail=f"status {status_code}"),
+        message=sentence.format(target=target, detail=detail),
     )
 
 

@@ -1,11 +1,11 @@
-"""PURE: what was probed -> whether it is bad, and the result of the check."""
+"""What was probed -> whether it is bad, and the result of the check."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kubenurse_otel import errors
-from kubenurse_otel.model import CheckResult, Failure, Outcome
+from kubenurse_otel.model import Auth, CheckResult, Failure, Outcome
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import Target
@@ -28,7 +28,11 @@ def failure(probed: Probed) -> Failure | None:
     lowest, highest = target.expect
     status_code = probed.reply.status_code
     if not lowest <= status_code <= highest:
-        return errors.status_failure(status_code, target=target.url.host_port)
+        return errors.status_failure(
+            status_code,
+            target=target.url.host_port,
+            with_token=target.auth is Auth.SERVICE_ACCOUNT_TOKEN,
+        )
     return None
 
 

@@ -148,8 +148,13 @@ class Alive:
                 for key, target in sorted(self._results.targets.items())
             },
             "recent_failures": [
-                {"target": failure.target.key, **_failure(failure)}
-                for failure in self._results.recent_failures[-MAX_RECENT_FAILURES:]
+                {"target": past.result.target.key, **_failure(past.result)}
+                | {
+                    "recovered_at": None
+                    if past.recovered_at is None
+                    else _moment(past.recovered_at)
+                }
+                for past in self._results.recent_failures[-MAX_RECENT_FAILURES:]
             ],
         }
 

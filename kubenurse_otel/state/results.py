@@ -7,7 +7,7 @@ What is no longer a target is forgotten at once.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -35,13 +35,24 @@ class Standing:
     last_failure: CheckResult | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PastFailure:
+    """A failed check, and when the target was good again.
+
+    ``recovered_at``: when the first good check after it began (Unix seconds); None until then.
+    """
+
+    result: CheckResult
+    recovered_at: float | None = None
+
+
 class Results:
     """Standings by ``Target.key``, for the current targets only."""
 
     def __init__(self) -> None:
         self._targets: dict[str, Target] = {}
         self._latest: dict[str, Standing] = {}
-        self._failures: deque[CheckResult] = deque(maxlen=MAX_RECENT_FAILURES)
+        self._failures: deque[PastFailure] = deque(maxlen=MAX_RECENT_FAILURES)
         self._skipped: tuple[str, ...] = ()
         self.changes = 0
         """How often anything here was replaced: a document made of it is right until then."""
@@ -62,7 +73,7 @@ class Results:
         return self._skipped
 
     @property
-    def recent_failures(self) -> tuple[CheckResult, ...]:
+    def recent_failures(self) -> tuple[PastFailure, ...]:
         """The last failures of current targets, oldest first, at most 100."""
         return tuple(self._failures)
 
@@ -72,7 +83,7 @@ class Results:
         self._targets = {target.key: target for target in targets}
         self._skipped = tuple(skipped)
         self._latest = {k: s for k, s in self._latest.items() if k in self._targets}
-        kept = (failure for failure in self._failures if failure.target.key in self._targets)
+        kept = (past for past in self._failures if past.result.target.key in self._targets)
         self._failures = deque(kept, maxlen=MAX_RECENT_FAILURES)
 
     def record(self, result: CheckResult) -> None:
@@ -85,7 +96,9 @@ class Results:
         same = before is not None and before.result.outcome is result.outcome
         failed = result.outcome is Outcome.FAILED
         if failed:
-            self._failures.append(result)
+            self._failures.append(PastFailure(result))
+        elif before is not None and not same:
+            self._recover(key, result.started_at)
         self._latest[key] = Standing(
             result=result,
             since=min(before.since, result.started_at)
@@ -96,6 +109,11 @@ class Results:
             else 0,
             last_failure=result if failed else before.last_failure if before else None,
         )
+
+    def _recover(self, key: str, at: float) -> None:
+        for index, past in enumerate(self._failures):
+            if past.result.target.key == key and past.recovered_at is None:
+                self._failures[index] = replace(past, recovered_at=at)
 
     def all_good(self) -> bool:
         """Whether at least one check has run and the last one of every target was good."""

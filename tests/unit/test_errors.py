@@ -147,6 +147,28 @@ def test_a_status_is_a_failure_of_its_own_event() -> None:
     assert failure.message.startswith("10.0.0.7:8080 answered with status 503:")
 
 
+@pytest.mark.parametrize(("status_code", "remedy"), [(401, "ServiceAccount"), (403, "RBAC")])
+def test_a_token_that_is_refused_is_ours(status_code: int, remedy: str) -> None:
+    """The API server is well: nobody is sent to its log."""
+    refused = errors.status_failure(status_code, target="10.0.0.1:443", with_token=True)
+    assert refused.error_type == ErrorType.CREDENTIALS_REFUSED
+    assert refused.event == f"status_code_{status_code}"
+    assert remedy in refused.message
+    assert "log" not in refused.message
+
+    without = errors.status_failure(status_code, target="10.0.0.1:443")
+    assert without.error_type == ErrorType.HTTP_STATUS
+
+
+@pytest.mark.parametrize("phase", [Phase.TLS, Phase.REQUEST])
+def test_what_was_sent_again_accuses_no_process(phase: Phase) -> None:
+    """A sentence never says both, loss on the way and a process that hangs."""
+    failure = errors.failure(TimeoutError(), phase, target="10.0.0.7:8080", retransmits=3)
+    assert "3 packets sent again" in failure.message
+    assert "hangs" not in failure.message
+    assert "hangs" in errors.failure(TimeoutError(), phase, target="x:1", retransmits=0).message
+
+
 def test_a_407_is_the_proxys() -> None:
     """Whoever has set the proxy looks there, and not at the far end's log."""
     failure = errors.status_failure(407, target="example.com:80")

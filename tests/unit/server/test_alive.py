@@ -183,7 +183,8 @@ def test_details_tell_what_is_known_of_each_target() -> None:
             "outcome": None,
         },
     }
-    assert [failure["target"] for failure in details["recent_failures"]] == ["path_node-1"]
+    past = [(failure["target"], failure["recovered_at"]) for failure in details["recent_failures"]]
+    assert past == [("path_node-1", "1970-01-01T00:00:01.500Z")]
 
 
 def test_the_direction_of_what_was_lost_is_shown() -> None:

@@ -57,7 +57,10 @@ def test_a_standing_tells_since_when_and_how_often() -> None:
         last = standing.last_failure.started_at if standing.last_failure else None
         seen.append((standing.since, standing.consecutive_failures, last))
     assert seen == [(1, 0, None), (1, 0, None), (3, 1, 3), (3, 2, 4), (5, 0, 4), (6, 1, 6)]
-    assert [failure.started_at for failure in results.recent_failures] == [3, 4, 6]
+    past = [
+        (failure.result.started_at, failure.recovered_at) for failure in results.recent_failures
+    ]
+    assert past == [(3, 5), (4, 5), (6, None)]
 
 
 def test_since_is_never_later_than_the_check_that_says_it() -> None:
@@ -98,7 +101,7 @@ def test_what_is_no_target_is_forgotten() -> None:
     results.set_targets([B], [])
     results.record(result(A, 2))
     assert set(results.latest) == set(results.targets) == {"path_b"}
-    assert [failure.target.key for failure in results.recent_failures] == ["path_b"]
+    assert [failure.result.target.key for failure in results.recent_failures] == ["path_b"]
     assert results.skipped == ()
 
 
@@ -109,7 +112,7 @@ def test_recent_failures_are_bounded() -> None:
     for at in range(MAX_RECENT_FAILURES + 10):
         results.record(result(A, at, good=False))
     kept = results.recent_failures
-    assert (len(kept), kept[0].started_at) == (MAX_RECENT_FAILURES, 10)
+    assert (len(kept), kept[0].result.started_at) == (MAX_RECENT_FAILURES, 10)
 
 
 def test_two_keys_of_one_type_are_summed_up() -> None:
