@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.process.figures import GaugeSources
     from kubenurse_otel.semconv import Metric
-    from kubenurse_otel.telemetry.instruments import Instruments
     from kubenurse_otel.telemetry.store import Store
 
 _log = logging.getLogger(__name__)
@@ -31,8 +30,6 @@ QUIET_SECONDS: Final = 5.0
 """A body this young is served if nothing was recorded since (gauges move without a record)."""
 BUDGET_SECONDS: Final = 0.002
 COLLECT_SECONDS: Final = 10.0
-COLLECT_RECORDS: Final = 400
-"""Measurements that make a collection due: some two milliseconds' worth of merging."""
 _EXPIRE_SECONDS: Final = 10.0
 _LEAD_SECONDS: Final = 0.8
 """Before the expected scrape; with what follows, less than FRESH_SECONDS."""
@@ -62,17 +59,13 @@ class Collection:
         self,
         store: Store,
         exposition: Exposition,
-        instruments: Instruments,
         *,
-        collect: Callable[[], None],
         gauges: GaugeSources,
         ttl_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._exposition = exposition
-        self._instruments = instruments
-        self._collect_sdk = collect
         self._gauges = gauges
         self._clock = clock
         self._lock = store.lock
@@ -118,9 +111,7 @@ class Collection:
         expected = self._expected_scrape(now)
         if expected is not None and self._asked is not None and now >= expected - _LEAD_SECONDS:
             return self._prepare(expected, *self._asked)
-        pending = self._instruments.pending
-        age = now - self._collected_at
-        if pending >= COLLECT_RECORDS or age >= COLLECT_SECONDS:
+        if now - self._collected_at >= COLLECT_SECONDS:
             return self._collect_only()
         return None
 
@@ -150,13 +141,13 @@ class Collection:
         yield
         for _ in self._exposition.pieces(form):
             yield
-        body = self._exposition.body(form)
+        body, version = self._exposition.body(form), self._store.version
         if gzip:
             yield
             for _ in (compressing := _Gzip(body)):
                 yield
             body = compressing.result
-        self._keep(form, body, gzip=gzip, made_at=made_at)
+        self._keep(form, body, gzip=gzip, made_at=made_at, version=version)
 
     def render(self, accept: str, *, gzip: bool = False) -> Rendered:
         """The exposition for a scrape with this Accept header, gzip-coded if asked.
@@ -170,7 +161,7 @@ class Collection:
             cached = self._bodies.get((form, gzip))
             if cached is not None:
                 age = now - cached.made_at
-                unchanged = self._instruments.pending == 0 and cached.version == self._store.version
+                unchanged = cached.version == self._store.version
                 if age < FRESH_SECONDS or (unchanged and age < QUIET_SECONDS):
                     return cached.rendered
             self._pieces = None
@@ -181,9 +172,11 @@ class Collection:
                 for _ in (compressing := _Gzip(body)):
                     pass
                 body = compressing.result
-            return self._keep(form, body, gzip=gzip, made_at=now)
+            return self._keep(form, body, gzip=gzip, made_at=now, version=self._store.version)
 
-    def _keep(self, form: int, body: bytes, *, gzip: bool, made_at: float) -> Rendered:
+    def _keep(
+        self, form: int, body: bytes, *, gzip: bool, made_at: float, version: int
+    ) -> Rendered:
         rendered = Rendered(body, CONTENT_TYPES[form], "gzip" if gzip else "")
         # Beside the last one asked for only those that may still be served: who asks for one form
         # after the other costs each once a second. All of a big cluster are many megabytes.
@@ -192,7 +185,7 @@ class Collection:
             for key, body in self._bodies.items()
             if made_at - body.made_at < FRESH_SECONDS
         }
-        self._bodies = fresh | {(form, gzip): _Body(made_at, self._store.version, rendered)}
+        self._bodies = fresh | {(form, gzip): _Body(made_at, version, rendered)}
         return rendered
 
     def _note_scrape(self, now: float, form: int, *, gzip: bool) -> None:
@@ -227,8 +220,7 @@ class Collection:
     def _collect(self) -> None:
         now = self._clock()
         self._collected_at = now
-        self._instruments.pending = 0
-        self._collect_sdk()
+        self._store.collected(time.time_ns())
         if now - self._expired_at >= self._expire_seconds:
             self._expired_at = now
             self._store.expire(now=now)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 
@@ -20,15 +20,8 @@ from kubenurse_otel.telemetry.delivery import Delivery
 from kubenurse_otel.telemetry.exporters import make_metric_exporter, make_span_exporter
 from kubenurse_otel.telemetry.exposition import Exposition, Rendered
 from kubenurse_otel.telemetry.identity import make_resource
-from kubenurse_otel.telemetry.instruments import (
-    DeltaReader,
-    Instruments,
-    bounds_of,
-    chosen_metrics,
-    make_instruments,
-    make_meter_provider,
-)
-from kubenurse_otel.telemetry.points import Points
+from kubenurse_otel.telemetry.instruments import Instruments, bounds_of, chosen_metrics
+from kubenurse_otel.telemetry.meter import StoreMeter
 from kubenurse_otel.telemetry.push import MetricPush
 from kubenurse_otel.telemetry.store import Store
 from kubenurse_otel.telemetry.traces import TraceQueue
@@ -36,11 +29,11 @@ from kubenurse_otel.telemetry.traces import TraceQueue
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from kubenurse_otel.config import Config, OtlpConfig
+    from kubenurse_otel.telemetry.points import Points
 
 _log = logging.getLogger(__name__)
 
@@ -91,17 +84,6 @@ class Telemetry:
         exporters = _Exporters.of(config)
         metrics = chosen_metrics(config)
 
-        def receive(data: MetricsData) -> None:
-            store.merge(data, now=clock())
-
-        reader = DeltaReader(receive)
-        provider = make_meter_provider(
-            config,
-            resource=resource,
-            reader=reader,
-            exemplars=telemetry.exemplars and bool(exporters.traces),
-        )
-        instruments = make_instruments(provider, metrics)
         store = Store(
             ((metric, bounds_of(metric, config)) for metric in metrics),
             ttl_seconds=telemetry.series_ttl_seconds,
@@ -109,6 +91,10 @@ class Telemetry:
                 semconv.SERIES_OVERFLOWED, count, {"metric": metric.name}
             ),
             started_ns=time.time_ns(),
+            clock=clock,
+        )
+        instruments = Instruments(
+            StoreMeter(store, exemplars=telemetry.exemplars and bool(exporters.traces)), metrics
         )
         collection = Collection(
             store,
@@ -117,8 +103,6 @@ class Telemetry:
                 metadata=telemetry.expose_metadata,
                 victoriametrics=telemetry.victoriametrics_histogram,
             ),
-            instruments,
-            collect=reader.collect,
             gauges={**process_sources(), **gauges},
             ttl_seconds=telemetry.series_ttl_seconds,
             clock=clock,
@@ -146,7 +130,7 @@ class Telemetry:
                     otlp=otlp,
                     instruments=instruments,
                 ),
-                Points(store, resource=resource, temporality=telemetry.temporality, number=number),
+                _points(store, resource=resource, temporality=telemetry.temporality, number=number),
                 await_fresh=collection.await_fresh,
                 interval_seconds=telemetry.metric_interval_seconds,
                 timeout_seconds=telemetry.metric_timeout_seconds,
@@ -251,6 +235,13 @@ class Telemetry:
 def _ended(part: TraceQueue | MetricPush, deadline: float) -> bool:
     part.thread.join(max(0.0, deadline - time.monotonic()))
     return not part.thread.is_alive()
+
+
+def _points(store: Store, **options: Any) -> Points:
+    """Import it only where metrics are pushed: it brings the SDK's metrics, a megabyte."""
+    from kubenurse_otel.telemetry.points import Points  # noqa: PLC0415 - see above
+
+    return Points(store, **options)
 
 
 class _Exporters:

@@ -1,30 +1,22 @@
 """The one cumulative store: every series that the scrape and OTLP show, until it expires.
 
-Owns adding up the SDK's deltas, start times, last exemplars, limits and forgetting. Knows no
-format and no clock of its own. Readers in other threads hold ``lock`` while they look.
+Owns adding up what is recorded, start times, last exemplars, limits and forgetting. Knows no
+format. Who reads from another thread holds ``lock`` meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from bisect import bisect_left
-from operator import add
-from typing import TYPE_CHECKING, Final
-
-from opentelemetry.sdk.metrics.export import (
-    Histogram,
-    HistogramDataPoint,
-    MetricsData,
-    NumberDataPoint,
-    Sum,
-)
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import semconv
 from kubenurse_otel.semconv import Metric, MetricKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +33,13 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 def limit_of_sets(types: int) -> int:
     """How many attribute sets one metric may have with that many ``type`` values."""
     return SETS_FLOOR + SETS_PER_TYPE * types
+
+
+class TraceIds(NamedTuple):
+    """The sampled span that a measurement belongs to."""
+
+    trace_id: int
+    span_id: int
 
 
 class Exemplar:
@@ -101,6 +100,9 @@ class Family:
         self.bounds = bounds
         self.series: dict[tuple[str, ...], Series] = {}
         self.overflow: Series | None = None
+        self.overflowing: set[tuple[str, ...]] = set()
+        """The label sets that found no room since the last collection, as many as have room."""
+        self.is_histogram = metric.kind is MetricKind.HISTOGRAM
         self.type_index = metric.labels.index("type") if "type" in metric.labels else None
 
     def all_series(self) -> list[Series]:
@@ -123,6 +125,7 @@ class Store:
         ttl_seconds: float,
         on_overflow: Callable[[Metric, int], None],
         started_ns: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lock = threading.RLock()
         self.families = {metric.name: Family(metric, bounds) for metric, bounds in families}
@@ -136,59 +139,60 @@ class Store:
         self._on_overflow = on_overflow
         self._overflowed: set[str] = set()
         self._types: frozenset[str] = frozenset()
+        self._clock = clock
 
     def retain(self, types: frozenset[str]) -> None:
         """Let all types expire but these; the limit of series follows their number."""
         with self.lock:
             self._types = types
 
-    def merge(self, data: MetricsData, *, now: float) -> None:
-        """Add one delta collection of the SDK. ``now`` is monotonic seconds, for the TTL."""
-        with self.lock:
-            self.version += 1
-            for resource_metrics in data.resource_metrics:
-                for scope_metrics in resource_metrics.scope_metrics:
-                    for metric in scope_metrics.metrics:
-                        family = self.families.get(metric.name)
-                        if family is not None and isinstance(metric.data, (Sum, Histogram)):
-                            for point in metric.data.data_points:
-                                self._merge_point(family, point, now)
-
-    def _merge_point(
-        self, family: Family, point: NumberDataPoint | HistogramDataPoint, now: float
+    def observe(
+        self,
+        family: Family,
+        label_values: tuple[str, ...],
+        amount: float,
+        trace: TraceIds | None = None,
     ) -> None:
-        attributes: Mapping[str, object] = point.attributes or {}
-        series = self._series_of(family, attributes, point.start_time_unix_nano)
-        if isinstance(point, HistogramDataPoint):
-            series.value += point.sum
-            if series.counts:
-                series.counts = tuple(map(add, series.counts, point.bucket_counts))
-            else:
-                series.counts = tuple(point.bucket_counts)
-        else:
-            series.value += point.value
-        if point.exemplars:
-            exemplars = dict(series.exemplars)
-            for exemplar in point.exemplars:
-                if exemplar.trace_id is not None and exemplar.span_id is not None:
-                    exemplars[bisect_left(family.bounds, exemplar.value)] = Exemplar(
-                        exemplar.value, exemplar.time_unix_nano, exemplar.trace_id, exemplar.span_id
-                    )
-            series.exemplars = exemplars
-        series.touched = now
-        series.changed()
-        self.collected_ns = point.time_unix_nano
+        """Count ``amount`` more, or put it into its bucket; ``trace`` makes it an exemplar.
 
-    def _series_of(self, family: Family, attributes: Mapping[str, object], start_ns: int) -> Series:
-        if semconv.OVERFLOW in attributes:  # the SDK's own limit, within one collection
-            return self._overflow_of(family, start_ns)
-        key = tuple(str(attributes.get(label, "")) for label in family.metric.labels)
-        series = family.series.get(key)
-        if series is None:
-            if len(family.series) >= limit_of_sets(len(self._types)):
-                return self._overflow_of(family, start_ns)
-            series = family.series[key] = Series(family.metric, key, start_ns)
-        return series
+        A new series begins at the last collection: no point of before has a later time.
+        """
+        with self.lock:
+            series = family.series.get(label_values)
+            if series is None:
+                series = self._new_series(family, label_values)
+            bucket = bisect_left(family.bounds, amount)
+            series.value += amount
+            if family.is_histogram:
+                counts = list(series.counts) or [0] * (len(family.bounds) + 1)
+                counts[bucket] += 1
+                series.counts = tuple(counts)
+            if trace is not None:
+                exemplar = Exemplar(amount, time.time_ns(), *trace)
+                series.exemplars = {**series.exemplars, bucket: exemplar}
+            series.touched = self._clock()
+            series.changed()
+            self.version += 1
+
+    def collected(self, now_ns: int) -> None:
+        """What is recorded now belongs to the next collection."""
+        with self.lock:
+            self.collected_ns = now_ns
+            for family in self.families.values():
+                family.overflowing.clear()
+
+    def _new_series(self, family: Family, label_values: tuple[str, ...]) -> Series:
+        limit = limit_of_sets(len(self._types))
+        if len(family.series) < limit:
+            series = family.series[label_values] = Series(
+                family.metric, label_values, self.collected_ns
+            )
+            return series
+        overflow = self._overflow_of(family, self.collected_ns)
+        if label_values not in family.overflowing and len(family.overflowing) < limit:
+            family.overflowing.add(label_values)
+            self._on_overflow(family.metric, 1)
+        return overflow
 
     def _overflow_of(self, family: Family, start_ns: int) -> Series:
         metric = family.metric
@@ -204,7 +208,6 @@ class Store:
                 metric.name,
                 limit_of_sets(len(self._types)),
             )
-        self._on_overflow(metric, 1)
         return family.overflow
 
     def set_gauge(
@@ -226,6 +229,7 @@ class Store:
             for value, label_values in readings:
                 if len(after) >= limit and label_values not in after:
                     self._overflow_of(family, now_ns).value += 1  # how many were left out
+                    self._on_overflow(metric, 1)
                     continue
                 series = before.get(label_values)
                 if series is None:

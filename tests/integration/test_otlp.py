@@ -250,9 +250,6 @@ def test_a_clock_that_is_set_back_repeats_no_time(
         return time.clock_gettime_ns(time.CLOCK_REALTIME) + ahead_ns
 
     monkeypatch.setattr(time, "time_ns", wall_clock_ns)
-    for module in ("instrument", "metric_reader_storage", "_view_instrument_match"):
-        # Which have a name of their own for it, and no parameter.
-        monkeypatch.setattr(f"opentelemetry.sdk.metrics._internal.{module}.time_ns", wall_clock_ns)
     with otlp_receiver.http_receiver() as received:
         telemetry = start(
             otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from gzip import decompress
 from typing import Any
 
 import pytest
@@ -13,11 +14,7 @@ from prometheus_client.openmetrics.parser import (
 )
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import ChecksConfig, Config, DiscoveryConfig, ExtraCheck
-from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.telemetry import store as store_module
-from kubenurse_otel.telemetry.collection import COLLECT_RECORDS
-from kubenurse_otel.telemetry.instruments import MOST_TYPES, limit_of_collection
 from kubenurse_otel.telemetry.providers import Telemetry
 
 START = Callable[..., Telemetry]
@@ -132,26 +129,13 @@ def test_beyond_its_limit_a_metric_overflows_loudly(
     missed(telemetry, "extra4", 2)
     clock.now += 15
     assert f'{MISSED.name}{{otel_metric_overflow="true"}} 6' in missed_lines(telemetry)
+    # Two, and one of them again: it is counted once a collection.
     assert lines(telemetry, "kubenurse_telemetry_series_overflowed_total{") == [
-        f'kubenurse_telemetry_series_overflowed_total{{metric="{MISSED.name}"}} 2'
+        f'kubenurse_telemetry_series_overflowed_total{{metric="{MISSED.name}"}} 3'
     ]
     assert caplog.text.count("more label sets than its limit of 3") == 1
     openmetrics = telemetry.render("application/openmetrics-text").body.decode()
     assert list(parse_openmetrics(openmetrics))
-
-
-def test_the_sdks_own_overflow_is_not_silent_either(
-    start: START, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An overflow point within one collection lands in the same marked series."""
-    monkeypatch.setattr(store_module, "SETS_PER_TYPE", 0)
-    monkeypatch.setattr(store_module, "SETS_FLOOR", 4)
-    telemetry = start()
-    monkeypatch.setattr(store_module, "SETS_FLOOR", 2_000)  # from here on the store has room
-    for type_ in range(6):
-        missed(telemetry, f"extra{type_}")
-    assert f'{MISSED.name}{{otel_metric_overflow="true"}} 2' in missed_lines(telemetry)
-    assert "more label sets" in caplog.text
 
 
 def test_a_gauge_beyond_the_limit_overflows_too(
@@ -166,23 +150,6 @@ def test_a_gauge_beyond_the_limit_overflows_too(
     assert 'kubenurse_check_success{otel_metric_overflow="true"} 3' in lines(
         telemetry, "kubenurse_check_success{"
     )
-
-
-@pytest.mark.parametrize(
-    ("neighbour_limit", "extra", "expected"),
-    [(10, 0, 2_000 + 20 * 14), (10, 3, 2_000 + 20 * 17), (0, 0, 2_000 + 20 * (MOST_TYPES + 4))],
-)
-def test_the_sdks_limit_follows_the_targets(
-    neighbour_limit: int, extra: int, expected: int
-) -> None:
-    """The limit of one collection is made from the neighbour limit and the extra checks."""
-    checks = ChecksConfig(
-        extra_checks=tuple(
-            ExtraCheck(name=f"x{n}", url=parse_url("http://127.0.0.1/")) for n in range(extra)
-        )
-    )
-    config = Config(discovery=DiscoveryConfig(neighbour_limit=neighbour_limit), checks=checks)
-    assert expected == limit_of_collection(config)
 
 
 @pytest.mark.parametrize(
@@ -274,20 +241,36 @@ def test_a_second_scraper_close_by_does_not_change_the_period(start: START, cloc
     assert telemetry.due
 
 
-def test_many_records_make_a_collection_due(start: START, clock: Any) -> None:
-    """Without a scrape the SDK's deltas are taken over after 400 records, or 10 s."""
+def test_a_collection_is_due_every_ten_seconds(start: START, clock: Any) -> None:
+    """Without a scrape, too: what is gone expires, and the next points have a later time."""
     telemetry = start()
-    for _ in range(COLLECT_RECORDS - 1):
-        missed(telemetry, "x")
+    missed(telemetry, "x")
+    clock.now += 9
     assert not telemetry.due
     assert not telemetry.refresh()
-    missed(telemetry, "x")
+    clock.now += 1
     assert telemetry.due
     run_refresh(telemetry)
-    assert telemetry.instruments.pending == 0
     assert not telemetry.due
-    clock.now += 10
-    assert telemetry.due
+
+
+def test_what_is_recorded_while_a_body_is_packed_is_not_taken_for_served(
+    start: START, clock: Any
+) -> None:
+    """The body is of before: five seconds long it would say that nothing was recorded."""
+    telemetry = start()
+    telemetry.render(gzip=True)
+    clock.now += 15
+    telemetry.render(gzip=True)
+    clock.now += 14.5
+    pauses = 0
+    while telemetry._collection.refresh(budget_seconds=0):
+        missed(telemetry, f"late{pauses}")
+        pauses += 1
+    clock.now += 1.5
+    served = decompress(telemetry.render(gzip=True).body).decode()
+    assert pauses > 3
+    assert all(f'type="late{number}"' in served for number in range(pauses))
 
 
 def test_a_scrape_in_the_middle_of_the_pieces_is_whole(start: START, clock: Any) -> None:

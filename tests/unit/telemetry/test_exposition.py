@@ -18,6 +18,7 @@ from opentelemetry.exporter.prometheus._mapping import (
     sanitize_full_name,
 )
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from prometheus_client import CollectorRegistry, generate_latest
@@ -36,7 +37,7 @@ from kubenurse_otel.config import (
 )
 from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.telemetry import exposition
-from kubenurse_otel.telemetry.instruments import DeltaReader, make_instruments, make_meter_provider
+from kubenurse_otel.telemetry.instruments import Instruments, bounds_of
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.telemetry.store import OPENMETRICS, TEXT
 
@@ -339,16 +340,20 @@ def test_samples_equal_those_of_the_stock_exporter(start: START) -> None:
     reader = PrometheusMetricReader(
         disable_target_info=True, scope_info_enabled=False, registry=registry
     )
-    made = make_meter_provider(
-        Config(), resource=Resource({}), reader=DeltaReader(lambda _data: None), exemplars=False
-    )
     stock = MeterProvider(
         metric_readers=[reader],
         shutdown_on_exit=False,
-        views=made._sdk_config.views,
+        views=[
+            View(
+                instrument_name=metric.name,
+                aggregation=ExplicitBucketHistogramAggregation(bounds_of(metric, Config())),
+            )
+            for metric in semconv.METRICS
+            if metric.kind is MetricKind.HISTOGRAM
+        ],
         resource=Resource({}),
     )
-    instruments = make_instruments(stock, semconv.METRICS)
+    instruments = Instruments(stock.get_meter("stock"), semconv.METRICS)
     for value in (0.0001, 0.004, 0.3, 1, 70):
         for metric in semconv.METRICS:
             attributes = {label: f"{label}-{value}" for label in metric.labels}
@@ -369,7 +374,6 @@ def test_samples_equal_those_of_the_stock_exporter(start: START) -> None:
     ours = comparable(parse_text(text_of(telemetry)))
     assert theirs == ours
     stock.shutdown()
-    made.shutdown()
 
 
 def test_fourteen_targets_have_at_most_2350_series(start: START) -> None:
