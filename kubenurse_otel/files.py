@@ -1,7 +1,7 @@
-"""Files that a variable names: regular ones, read whole within a bound, never waited for.
+"""Files that a variable names: regular ones, read whole within a bound, and again when they change.
 
-Whoever configures the agent may name a device without end or a pipe that nobody writes to. Owns no
-path and no format.
+Whoever configures the agent may name a device without end or a pipe that nobody writes to: no read
+waits. Owns no path and no format.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+T = TypeVar("T")
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Of a file where its reader sets no bound: a system's whole CA bundle is 0.2 MB."""
@@ -60,3 +63,84 @@ def is_readable(path: Path) -> bool:
         return path.is_file() and os.access(path, os.R_OK)
     except (OSError, ValueError):  # A name that is too long, or a directory we may not look into.
         return False
+
+
+def is_there(path: Path) -> bool:
+    return _signature((path,)) != (None,)
+
+
+_Signature = tuple[tuple[int, int, int, int] | None, ...]
+
+
+def _signature(paths: Iterable[Path]) -> _Signature:
+    """Of each file device, inode, time of change (ns) and size; None where there is none.
+
+    Kubelet's swap of ``..data`` (a ConfigMap's, Secret's or token's symbolic link) is a new inode.
+    """
+    signature: list[tuple[int, int, int, int] | None] = []
+    for path in paths:
+        try:
+            found = path.stat()
+        except (OSError, ValueError):
+            signature.append(None)
+        else:
+            signature.append((found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size))
+    return tuple(signature)
+
+
+class Reread(Generic[T]):
+    """What ``make`` made of files, made again when one of them has changed.
+
+    Files that cannot be read (OSError) or hold nonsense (ValueError) leave what was there before:
+    ``report`` is called once for each such problem, and what cannot be read is tried again.
+    Whatever else ``make`` raises means that the one before must not be used.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        make: Callable[[], T],
+        *,
+        report: Callable[[OSError | ValueError], None],
+        every_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._make = make
+        self._report = report
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._read: _Signature | None = None
+        """Of the files whose content ``make`` has seen last, good or not."""
+        self._reported: tuple[_Signature, str] | None = None
+        self.value: T | None = None
+
+    def get(self) -> T:
+        """The value, after a look at the files if the last one is ``every_seconds`` ago.
+
+        Raises what ``make`` raises while there is no value.
+        """
+        now = self._clock()
+        if self.value is not None and now - self._looked_at < self._every_seconds:
+            return self.value
+        self._looked_at = now
+        signature = _signature(self._paths)
+        if self.value is not None and signature == self._read:
+            return self.value
+        try:
+            require(self._paths)
+            self.value = self._make()
+        except (OSError, ValueError) as error:
+            if self.value is None:
+                raise
+            self._read = None if isinstance(error, OSError) else signature
+            if self._reported != (signature, str(error)):
+                self._reported = signature, str(error)
+                self._report(error)
+        except BaseException:
+            self.value = None
+            raise
+        else:
+            self._read, self._reported = signature, None
+        return self.value

@@ -22,7 +22,6 @@ from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from kubenurse_otel.config import Config
 
@@ -33,8 +32,6 @@ MAX_ENTRIES: Final = 10_000
 POLL_SECONDS: Final = 1.0
 HEARD_SECONDS: Final = 15.0
 """How often an unchanged good file moves ``listed_at``."""
-
-Signature = tuple[int, int, int, int]
 
 
 class FileError(Exception):
@@ -143,9 +140,15 @@ class StaticDiscovery:
         self._on_change = on_change
         self._poll_seconds = poll_seconds
         self._listed: tuple[Neighbour, ...] | None = None
-        self._signature: Signature | None = None
         self._problem: str | None = None
         self._current: Neighbourhood | None = None
+        self._path = config.discovery.neighbours_file
+        self._file = files.Reread(
+            [self._path] if self._path is not None else [],
+            self._read,
+            report=self._cannot_be_read,
+            every_seconds=0.0,
+        )
 
     async def run(self) -> None:
         """Look at the file until cancelled."""
@@ -159,27 +162,29 @@ class StaticDiscovery:
         """Ignored: a file knows nothing of nodes."""
 
     def _look(self) -> None:
-        path = self._config.discovery.neighbours_file
-        if path is None:
-            self._problem = "KUBENURSE_NEIGHBOURS_FILE is not set"
-            return
         try:
-            signature = _signature(path)
-            if signature == self._signature:
-                return
-            text = files.read(path, longest=MAX_BYTES)
-            self._signature = signature
-            self._listed = parse(text)
-        except FileError as error:
-            problem = f"the neighbours file {path} {error}"
+            self._file.get()
         except OSError as error:
-            self._signature = None
-            problem = f"the neighbours file {path} cannot be read: {error.strerror or error}"
-        else:
+            self._cannot_be_read(error)
+
+    def _read(self) -> bool:
+        """Take the file's list; one that is none leaves the one before. True, for it was read."""
+        if self._path is None:
+            self._problem = "KUBENURSE_NEIGHBOURS_FILE is not set"
+            return True
+        try:
+            self._listed = parse(files.read(self._path, longest=MAX_BYTES))
             self._problem = None
-            return
-        kept = "; the last good list stays" if self._listed is not None else ""
-        self._problem = problem + kept
+        except FileError as error:
+            self._problem = f"the neighbours file {self._path} {error}{self._kept()}"
+        return True
+
+    def _cannot_be_read(self, error: OSError | ValueError) -> None:
+        why = getattr(error, "strerror", None) or error
+        self._problem = f"the neighbours file {self._path} cannot be read: {why}{self._kept()}"
+
+    def _kept(self) -> str:
+        return "; the last good list stays" if self._listed is not None else ""
 
     def _publish(self) -> None:
         now = time.monotonic()
@@ -232,9 +237,3 @@ def _same(before: Neighbourhood, after: Neighbourhood, *, within: float) -> bool
     then, now = before.listed_at, after.listed_at
     close = then == now or (then is not None and now is not None and now - then < within)
     return close and before == replace(after, listed_at=then)
-
-
-def _signature(path: Path) -> Signature:
-    """Return what changes when the content does, also by a ConfigMap's symlink swap."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino, status.st_dev, status.st_size

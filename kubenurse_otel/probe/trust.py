@@ -1,8 +1,4 @@
-"""Whom we trust and who we are: TLS contexts and the service account's token, fresh from files.
-
-Owns their rereading: Kubernetes swaps a symlink, others write in place; a file that is half
-written or gone keeps what was there before, and says so once.
-"""
+"""Whom we trust and who we are: TLS contexts and the service account's token, fresh from files."""
 
 from __future__ import annotations
 
@@ -10,7 +6,8 @@ import logging
 import ssl
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kubenurse_otel import files
 from kubenurse_otel.errors import CredentialsMissingError
@@ -29,82 +26,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RECHECK_SECONDS: Final = 1.0
-"""How often a file is looked at, at most."""
 MAX_TOKEN_BYTES: Final = 65_536
-
-Signature = tuple[tuple[int, int, int] | None, ...]
-"""Of each file: inode, mtime ns, size; None where it is missing."""
-
-
-def _signature(paths: tuple[Path, ...]) -> Signature:
-    signature: list[tuple[int, int, int] | None] = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            signature.append(None)
-        else:
-            signature.append((status.st_ino, status.st_mtime_ns, status.st_size))
-    return tuple(signature)
-
-
-def _is_there(path: Path) -> bool:
-    return _signature((path,)) != (None,)
-
-
-class _Watched(Generic[T]):
-    """A value made from files, made again when one of them changed."""
-
-    def __init__(
-        self, what: str, paths: tuple[Path, ...], make: Callable[[], T], clock: Callable[[], float]
-    ) -> None:
-        self._what = what
-        self._paths = paths
-        self._make = make
-        self._clock = clock
-        self._looked_at = float("-inf")
-        self._signature: Signature | None = None
-        self._value: T | None = None
-
-    def get(self) -> T:
-        """Raises OSError or ValueError only while there never was a good one.
-
-        CredentialsMissingError, which says that the one before must not be used, at any time.
-        """
-        now = self._clock()
-        if self._value is not None and now - self._looked_at < RECHECK_SECONDS:
-            return self._value
-        self._looked_at = now
-        signature = _signature(self._paths)
-        if self._value is not None and signature == self._signature:
-            return self._value
-        try:
-            files.require(self._paths)
-            self._value = self._make()
-        except CredentialsMissingError:
-            self._value = None
-            raise
-        except (OSError, ValueError) as error:  # AuthoritiesError is a ValueError
-            if self._value is None:
-                raise
-            if signature != self._signature:
-                _log.warning(
-                    "%s cannot be read (%s): the one before stays in use",
-                    self._what,
-                    self._reason(error),
-                )
-        self._signature = signature
-        return self._value
-
-    def _reason(self, error: OSError | ValueError) -> str:
-        """Name the file and what is wrong; never what was read, which may be a token."""
-        if isinstance(error, AuthoritiesError):
-            return str(error)
-        files = ", ".join(map(str, self._paths))
-        if isinstance(error, OSError):
-            return f"{error.filename or files}: {error.strerror or type(error).__name__}"
-        return f"{files}: {type(error).__name__}"
 
 
 class TrustStore:
@@ -112,14 +34,14 @@ class TrustStore:
 
     def __init__(self, config: TrustConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
-        self._had_ca_file = _is_there(config.ca_file)
+        self._had_ca_file = files.is_there(config.ca_file)
         extra = (config.extra_ca,) if config.extra_ca is not None else ()
         bundle = (config.ca_file, *extra)
         self._contexts = {
-            Trust.API_SERVER: _Watched("the API server's CA", bundle, self._api_server, clock),
-            Trust.WORKLOAD: _Watched("the CA bundle", bundle, self._workload, clock),
+            Trust.API_SERVER: _reread("the API server's CA", bundle, self._api_server, clock),
+            Trust.WORKLOAD: _reread("the CA bundle", bundle, self._workload, clock),
         }
-        self._token = _Watched("the token", (config.token_file,), self._read_token, clock)
+        self._token = _reread("the token", (config.token_file,), self._read_token, clock)
 
     def context(self, trust: Trust) -> ssl.SSLContext:
         """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
@@ -167,8 +89,8 @@ class TrustStore:
         return token
 
     def _api_server(self) -> ssl.SSLContext:
-        files = self._cluster_files()
-        return _http1(client_context(*files, system=not files))
+        authorities = self._cluster_files()
+        return _http1(client_context(*authorities, system=not authorities))
 
     def _workload(self) -> ssl.SSLContext:
         if self._config.insecure:
@@ -184,16 +106,34 @@ class TrustStore:
 
         Once there was a ca.crt, never anybody wider: raises CredentialsMissingError without it.
         """
-        files = self._files()
-        if self._config.ca_file in files and not _is_there(self._config.ca_file):
+        authorities = self._files()
+        if self._config.ca_file in authorities and not files.is_there(self._config.ca_file):
             raise CredentialsMissingError(f"{self._config.ca_file} is gone")
-        return files
+        return authorities
 
     def _files(self) -> list[Path]:
         """List ca.crt (where there is or was one) and EXTRA_CA (which must be)."""
-        self._had_ca_file = self._had_ca_file or _is_there(self._config.ca_file)
-        files = [self._config.ca_file] if self._had_ca_file else []
-        return files if self._config.extra_ca is None else [*files, self._config.extra_ca]
+        self._had_ca_file = self._had_ca_file or files.is_there(self._config.ca_file)
+        cluster = [self._config.ca_file] if self._had_ca_file else []
+        return cluster if self._config.extra_ca is None else [*cluster, self._config.extra_ca]
+
+
+def _reread(
+    what: str, paths: tuple[Path, ...], make: Callable[[], T], clock: Callable[[], float]
+) -> files.Reread[T]:
+    return files.Reread(paths, make, report=partial(_stays_in_use, what, paths), clock=clock)
+
+
+def _stays_in_use(what: str, paths: tuple[Path, ...], error: OSError | ValueError) -> None:
+    """Name the file and what is wrong; never what was read, which may be a token."""
+    if isinstance(error, AuthoritiesError):
+        reason = str(error)
+    elif isinstance(error, OSError) and error.filename:
+        reason = f"{error.filename}: {error.strerror or type(error).__name__}"
+    else:
+        of = getattr(error, "strerror", None) or type(error).__name__
+        reason = f"{', '.join(map(str, paths))}: {of}"
+    _log.warning("%s cannot be read (%s): the one before stays in use", what, reason)
 
 
 def _http1(context: ssl.SSLContext) -> ssl.SSLContext:

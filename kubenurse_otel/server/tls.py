@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS: Final = 1.0
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -36,9 +35,6 @@ _REFUSED: Final = b"\x15\x03\x03\x00\x02\x02\x28"
 _READ_SIZE: Final = 16_384
 _NO_PASSWORD: Final = b""
 
-_Signature = tuple[tuple[int, int, int], ...]
-"""Inode, time of change in ns and size of both files: a swapped symlink changes it too."""
-
 
 class Certificate:
     """A context made of ``cert_file`` and ``key_file``, remade when they change.
@@ -51,48 +47,22 @@ class Certificate:
         self, cert_file: Path, key_file: Path, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._files = (cert_file, key_file)
-        self._clock = clock
-        self._looked_at = clock()
-        self._loaded = self._signature()
-        self._complained_of: _Signature | str | None = None
-        self._context = self._load()
+        self._pair = files.Reread(self._files, self._load, report=self._complain, clock=clock)
+        self._pair.get()
 
     def context(self) -> ssl.SSLContext:
         """Return the context for a new connection: of the newest whole pair."""
-        now = self._clock()
-        if now - self._looked_at >= LOOK_AGAIN_SECONDS:
-            self._looked_at = now
-            self._look()
-        return self._context
+        return self._pair.get()
 
-    def _look(self) -> None:
-        found: _Signature | None = None
-        try:
-            found = self._signature()
-            if found == self._loaded:
-                return
-            self._context = self._load()
-        except (OSError, ssl.SSLError, ValueError) as problem:
-            complaint = found or str(problem)
-            if complaint != self._complained_of:
-                _log.warning(
-                    "The certificate in %s and the key in %s changed and are no usable pair (%s);"
-                    " the previous ones stay in use",
-                    *self._files,
-                    problem,
-                )
-            self._complained_of = complaint
-        else:
-            self._loaded = found
-            self._complained_of = None
-            _log.info("The certificate in %s was loaded again", self._files[0])
-
-    def _signature(self) -> _Signature:
-        stats = [path.stat() for path in self._files]
-        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+    def _complain(self, problem: OSError | ValueError) -> None:
+        _log.warning(
+            "The certificate in %s and the key in %s changed and are no usable pair (%s);"
+            " the previous ones stay in use",
+            *self._files,
+            problem,
+        )
 
     def _load(self) -> ssl.SSLContext:
-        files.require(self._files)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -102,6 +72,8 @@ class Certificate:
         context.set_alpn_protocols(["http/1.1"])
         # Without a password OpenSSL would ask the terminal for that of an encrypted key.
         context.load_cert_chain(*self._files, password=_NO_PASSWORD)
+        if self._pair.value is not None:
+            _log.info("The certificate in %s was loaded again", self._files[0])
         return context
 
 

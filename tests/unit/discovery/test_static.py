@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,23 +175,6 @@ async def test_edits_are_seen_and_broken_ones_change_nothing(tmp_path: Path) -> 
         assert chosen(gone) == {"b"}
         replace_file(path, json.dumps([entry("c")]))
         await seen.until(lambda one: one.state == "ok" and chosen(one) == {"c"})
-
-
-async def test_symlink_swap_of_a_config_map(tmp_path: Path) -> None:
-    """The kubelet swaps a directory's symlink; the file behind it is seen to change."""
-    for name, node in (("v1", "a"), ("v2", "b")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "list").write_text(json.dumps([entry(node)]))
-        os.utime(tmp_path / name / "list", (0, 0))
-    data = tmp_path / "..data"
-    data.symlink_to("v1")
-    path = tmp_path / "list"
-    path.symlink_to("..data/list")
-    async with following(path, node_name="own") as seen:
-        await seen.until(lambda one: chosen(one) == {"a"})
-        (tmp_path / "tmp").symlink_to("v2")
-        (tmp_path / "tmp").replace(data)
-        await seen.until(lambda one: chosen(one) == {"b"})
 
 
 @pytest.mark.parametrize(

@@ -91,20 +91,6 @@ def pair(tmp_path: Path) -> Pair:
     return Pair(tmp_path)
 
 
-def test_a_swapped_pair_is_shown_within_a_second(pair: Pair) -> None:
-    """After a symlink swap new connections see the new certificate, without a restart."""
-    clock = Clock()
-    certificate = Certificate(pair.cert, pair.key, clock=clock)
-    before = serial(certificate.context(), pair)
-    pair.swap(pair.authority.issue_cert("agent"))
-    assert serial(certificate.context(), pair) == before
-    clock.later()
-    after = serial(certificate.context(), pair)
-    assert after != before
-    clock.later()
-    assert serial(certificate.context(), pair) == after
-
-
 def test_a_half_written_pair_keeps_the_old_one_and_says_so(
     pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,18 +110,6 @@ def test_a_half_written_pair_keeps_the_old_one_and_says_so(
     clock.later()
     assert serial(certificate.context(), pair) != before
     assert caplog.records[-1].levelname == "INFO"
-
-
-def test_missing_files_keep_the_old_pair(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """A mount that vanishes leaves the certificate in use, and does not flood the log."""
-    clock = Clock()
-    certificate = Certificate(pair.cert, pair.key, clock=clock)
-    before = serial(certificate.context(), pair)
-    (pair.base / "current").unlink()
-    for _ in range(3):
-        clock.later()
-        assert serial(certificate.context(), pair) == before
-    assert len(caplog.records) == 1
 
 
 def test_an_encrypted_key_is_an_error_and_no_question(pair: Pair) -> None:
