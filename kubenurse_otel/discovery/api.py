@@ -1,49 +1,35 @@
-"""One API server: its address, our credentials, and requests that answer with raw bytes.
+"""One API server: requests that answer with raw bytes, with the credentials that we have now.
 
-Owns every use of `kubernetes` and of the network here. Blocking: for threads only. Errors are
-ApiError, with a sentence for people that names what was asked and holds no secret.
+Blocking: for threads only. Errors are ApiError, with a sentence for people that names what was
+asked and holds no secret.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import socket
 import threading
 from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
 
-from kubenurse_otel import __version__, files
-from kubenurse_otel.discovery import lean
+from kubenurse_otel import __version__
 from kubenurse_otel.discovery.bounded import LimitError, Limits, limited
-from kubenurse_otel.discovery.pools import pool_classes
-from kubenurse_otel.tls.authorities import AuthoritiesError, load_authorities
-from kubenurse_otel.tls.verification import client_context
+from kubenurse_otel.discovery.service_account import in_cluster
+from kubenurse_otel.probe.trust import NotATokenError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from kubenurse_otel.config import Config
+    from kubenurse_otel.discovery.pools import Access
 
 T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
-KEEPALIVE_OPTIONS: Final = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
-"""tcp(7), in seconds: a watch is silent for minutes, and a connection that a NAT forgot must not be
-what that silence is. Noticed in 25 s; the library's defaults, as client-go's, take 165."""
 PLUGIN_SECONDS: Final = 20.0
 """For what a kubeconfig runs to get credentials; the library would wait for ever."""
 CHUNK_BYTES: Final = 128 * 1024
@@ -136,8 +122,7 @@ class ApiServer:
         self._connecting = threading.Lock()
         """Held while credentials are asked for; ``_lock`` only while something is put down."""
         self._lock = threading.Lock()
-        self._configuration: Any = None
-        self._client: Any = None
+        self._access: Access | None = None
         self._open: set[Answer] = set()
         self._closed = threading.Event()
 
@@ -161,8 +146,8 @@ class ApiServer:
         """
         if self._closed.is_set():
             raise ApiError(Problem.UNREACHABLE, "discovery has stopped")
-        client, headers, host = self._connection()
-        url = f"{host}{path}?{urlencode(query)}" if query else host + path
+        access, headers = self._reach()
+        url = access.host + path + (f"?{urlencode(query)}" if query else "")
         headers |= {"accept": accept, "user-agent": f"kubenurse-otel/{__version__}"}
         if compressed:
             headers["accept-encoding"] = "gzip"
@@ -173,7 +158,7 @@ class ApiServer:
         )
         try:
             with limited(limits):
-                response = client.pool_manager.request(
+                response = access.pools.request(
                     "GET",
                     url,
                     headers=headers,
@@ -184,7 +169,8 @@ class ApiServer:
                 )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise ApiError(
-                Problem.UNREACHABLE, f"the API server {host} cannot be reached: {_why(error)}"
+                Problem.UNREACHABLE,
+                f"the API server {access.host} cannot be reached: {_why(error)}",
             ) from None
         answer = Answer(response, asked, self, max_bytes)
         if response.status != 200:
@@ -199,9 +185,9 @@ class ApiServer:
     def renew(self) -> None:
         """Read address and credentials anew at the next request (a rotated token, a new CA)."""
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+            access, self._access = self._access, None
+        if access is not None:
+            access.pools.clear()
 
     def close(self) -> None:
         """End every open answer; later ones end at once."""
@@ -221,33 +207,38 @@ class ApiServer:
         with self._lock:
             self._open.discard(answer)
 
-    def _connection(self) -> tuple[Any, dict[str, str], str]:
+    def _reach(self) -> tuple[Access, dict[str, str]]:
+        """How to ask now, and the headers to ask with. Raises ApiError."""
         with self._connecting:
             with self._lock:
-                kept = None if self._client is None else (self._configuration, self._client)
+                kept = self._access
 
-            def credentials() -> tuple[Any, Any, Any]:
-                configuration, client = kept or _connect(self._config)
-                # Rereads the token once a minute (in cluster), or runs kubeconfig's own way.
-                return configuration, client, configuration.auth_settings().values()
+            def credentials() -> tuple[Access, dict[str, str]]:
+                access = kept or _connect(self._config)
+                return access, access.headers()
 
             try:
-                configuration, client, settings = self._in_time(credentials)
+                access, headers = self._in_time(credentials)
             except ApiError:
                 raise
+            except NotATokenError:
+                raise self._no_token() from None
             except Exception as error:  # noqa: BLE001 - plugins of kubeconfig raise what they like
                 raise _no_credentials(error, self._credentials) from None
             if kept is None:
                 with self._lock:
-                    self._configuration, self._client = configuration, client
+                    self._access = access
         # Stripped: a token file may end in a newline, and http.client would repeat it in an error.
-        headers = {one["key"]: one["value"].strip() for one in settings if one["in"] == "header"}
+        headers = {name: value.strip() for name, value in headers.items()}
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
-            raise ApiError(
-                Problem.UNAUTHORIZED,
-                f"the API server cannot be asked: the token of {self._credentials} is no token",
-            )
-        return client, headers, configuration.host.rstrip("/")
+            raise self._no_token()
+        return access, headers
+
+    def _no_token(self) -> ApiError:
+        return ApiError(
+            Problem.UNAUTHORIZED,
+            f"the API server cannot be asked: the token of {self._credentials} is no token",
+        )
 
     def _in_time(self, ask: Callable[[], T]) -> T:
         """What ``ask`` returns or raises; a kubeconfig's plugin may hang, and is asked once."""
@@ -280,80 +271,14 @@ _OUTSIDE: Final = (
 )
 
 
-def _connect(config: Config) -> tuple[Any, Any]:
-    kubeconfig, trust = config.discovery.kubeconfig, config.trust
-    if not kubeconfig and not config.checks.api_server_host:
+def _connect(config: Config) -> Access:
+    if config.discovery.kubeconfig:
+        from kubenurse_otel.discovery.kubeconfig import by_kubeconfig  # noqa: PLC0415 - its cost
+
+        return by_kubeconfig(config.discovery.kubeconfig)
+    if not config.checks.api_server_host:
         raise ApiError(Problem.UNREACHABLE, _OUTSIDE)
-    try:
-        if kubeconfig:  # one file or several, as for kubectl
-            files.require(Path(one) for one in kubeconfig.split(os.pathsep) if one)
-            return _by_kubeconfig(config)
-        _require_content(trust.token_file, trust.ca_file)
-        return _in_cluster(config)
-    except Exception as error:  # noqa: BLE001 - the loaders raise ConfigException, OSError, yaml's, ...
-        raise _no_credentials(error, kubeconfig or str(trust.token_file)) from None
-
-
-def _require_content(*paths: Path) -> None:
-    """Raises OSError with the name of a file that is missing or empty: the loader names none."""
-    for path in paths:
-        if not files.read(path):
-            raise OSError(errno.EINVAL, "is empty", str(path))
-
-
-def _in_cluster(config: Config) -> tuple[Any, Any]:
-    modules = lean.load()
-    configuration = modules["kubernetes.client.configuration"].Configuration()
-    modules["kubernetes.config.incluster_config"].InClusterConfigLoader(
-        token_filename=str(config.trust.token_file),
-        cert_filename=str(config.trust.ca_file),
-        environ={
-            "KUBERNETES_SERVICE_HOST": config.checks.api_server_host,
-            "KUBERNETES_SERVICE_PORT": str(config.checks.api_server_port),
-        },
-    ).load_and_set(configuration)
-    configuration.ssl_ca_cert = None  # ``context`` has it
-
-    def context() -> ssl.SSLContext:
-        try:
-            context = client_context(config.trust.ca_file)
-        except OSError as error:  # urllib3 would wrap it, and the file's name be lost
-            raise AuthoritiesError(config.trust.ca_file, str(error.strerror)) from None
-        if config.trust.extra_ca is not None:
-            with suppress(OSError, AuthoritiesError):  # which the checks of the API server report
-                load_authorities(context, config.trust.extra_ca)
-        return context
-
-    return configuration, _client(modules["kubernetes.client.rest"], configuration, context)
-
-
-def _by_kubeconfig(config: Config) -> tuple[Any, Any]:
-    # In full: a kubeconfig may name any way to authenticate. Not how a DaemonSet runs.
-    from kubernetes.client import rest  # noqa: PLC0415 - costs 17 MiB
-    from kubernetes.client.configuration import Configuration  # noqa: PLC0415
-    from kubernetes.config.kube_config import load_kube_config  # noqa: PLC0415
-
-    configuration = Configuration()
-    load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=config.discovery.kubeconfig, client_configuration=configuration
-    )
-
-    def context() -> ssl.SSLContext:  # urllib3 adds the files of the kubeconfig
-        context = client_context(system=not configuration.ssl_ca_cert)
-        if not configuration.verify_ssl:
-            context.check_hostname = False  # or urllib3 cannot switch verification off
-        return context
-
-    return configuration, _client(rest, configuration, context)
-
-
-def _client(rest: Any, configuration: Any, context: Callable[[], ssl.SSLContext]) -> Any:
-    configuration.proxy = None  # Proxies are for extra checks and the ingress only.
-    default = urllib3.connection.HTTPConnection.default_socket_options
-    configuration.socket_options = [*default, *KEEPALIVE_OPTIONS]
-    client = rest.RESTClientObject(configuration)
-    client.pool_manager.pool_classes_by_scheme = pool_classes(context)
-    return client
+    return in_cluster(config)
 
 
 def _no_credentials(error: Exception, file: str) -> ApiError:

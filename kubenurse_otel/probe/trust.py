@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from contextlib import suppress
@@ -29,6 +30,18 @@ T = TypeVar("T")
 MAX_TOKEN_BYTES: Final = 65_536
 
 
+class NotATokenError(ValueError):
+    """The file that should hold a token holds something else, which nobody repeats."""
+
+
+def read_token(path: Path) -> str:
+    """Return a service account's token. Raises OSError or NotATokenError."""
+    token = files.read(path, longest=MAX_TOKEN_BYTES).strip()
+    if not re.fullmatch(rb"[\x21-\x7e]+", token):
+        raise NotATokenError
+    return token.decode("ascii")
+
+
 class TrustStore:
     """TLS contexts by Trust and the bearer token, made anew when their files change."""
 
@@ -41,7 +54,9 @@ class TrustStore:
             Trust.API_SERVER: _reread("the API server's CA", bundle, self._api_server, clock),
             Trust.WORKLOAD: _reread("the CA bundle", bundle, self._workload, clock),
         }
-        self._token = _reread("the token", (config.token_file,), self._read_token, clock)
+        self._token = _reread(
+            "the token", (config.token_file,), lambda: read_token(config.token_file), clock
+        )
 
     def context(self, trust: Trust) -> ssl.SSLContext:
         """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
@@ -81,12 +96,6 @@ class TrustStore:
                 f"{self._config.ca_file} is missing: the token stays here"
             )
         return f"Bearer {token}"
-
-    def _read_token(self) -> str:
-        token = files.read(self._config.token_file, longest=MAX_TOKEN_BYTES).decode("ascii").strip()
-        if not token or not token.isprintable() or " " in token:
-            raise ValueError("not a token")
-        return token
 
     def _api_server(self) -> ssl.SSLContext:
         authorities = self._cluster_files()

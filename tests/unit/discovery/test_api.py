@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -82,3 +84,24 @@ def test_a_kubeconfig_without_end_is_refused() -> None:
     with pytest.raises(ApiError, match="cannot be asked: /dev/zero: is no regular file"):
         server.get("/api", {}, asked="list pods", read_seconds=1, max_bytes=1_000)
     assert time.monotonic() - started < 15
+
+
+def test_in_a_cluster_the_package_kubernetes_is_not_imported(tmp_path: Path) -> None:
+    """It would cost 17 MiB, and a way for the token that is not ours."""
+    (tmp_path / "token").write_text("secret")
+    (tmp_path / "ca.crt").write_text("here")
+    code = f"""
+import sys
+from pathlib import Path
+from kubenurse_otel.config import ChecksConfig, Config, TrustConfig
+from kubenurse_otel.discovery.api import ApiServer
+folder = Path({str(tmp_path)!r})
+trust = TrustConfig(token_file=folder / "token", ca_file=folder / "ca.crt")
+checks = ChecksConfig(api_server_host="fd00::1", api_server_port=6443)
+access, headers = ApiServer(Config(checks=checks, trust=trust))._reach()
+assert access.host == "https://[fd00::1]:6443"
+assert headers == {{"authorization": "Bearer secret"}}
+assert "kubernetes" not in {{name.partition(".")[0] for name in sys.modules}}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (0, b"") == (done.returncode, done.stderr)
