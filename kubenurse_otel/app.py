@@ -22,7 +22,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource
-from kubenurse_otel.log import OutcomeLog
+from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.first_checks import Publication
 from kubenurse_otel.plan.schedule import Schedule
@@ -34,12 +35,13 @@ from kubenurse_otel.process.garbage import Garbage
 from kubenurse_otel.process.loop_lag import LoopLag
 from kubenurse_otel.server import Server
 from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
 from kubenurse_otel.state.results import Results
 from kubenurse_otel.telemetry.gauges import state_gauges
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.tracing.bridge import Bridge
-from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.check import Checker, no_explanation
 from kubenurse_otel.tracing.check_spans import CheckTracerProvider
 from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler, KeepPolicy, ServerSampler
@@ -47,6 +49,8 @@ from kubenurse_otel.tracing.server_spans import ServerSpanProcessor
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kubenurse_otel.discovery import Discovery
 
 _log = logging.getLogger(__name__)
@@ -57,6 +61,8 @@ OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
 """Checks that end at one of our own pods."""
 SWITCH_SECONDS: Final = 0.0005
 DISCOVER_AGAIN_SECONDS: Final = 5.0
+NOT_QUIET_SECONDS: Final = 2.0
+"""A judgement waits so long for a quiet moment; an agent with many neighbours may have none."""
 LAST_WORD_SECONDS: Final = 0.2
 GONE_SECONDS: Final = 3.8
 """After answering has ended, the process is gone after this, whatever hangs."""
@@ -74,10 +80,13 @@ class App:
 
         # What is known, for /alive and the gauges.
         self._results = Results()
-        self._incoming = Incoming(KnownAgents(lambda: self._neighbourhood))
+        agents = KnownAgents(lambda: self._neighbourhood)
+        self._incoming = Incoming(agents)
         self._refusals = Counter[semconv.Refusal]()
         self._outcomes = OutcomeLog()
         self._garbage = Garbage()
+
+        self._judging = _judging(config, lambda: self._neighbourhood)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
         telemetry = self._telemetry = Telemetry.start(
@@ -89,6 +98,7 @@ class App:
                 neighbourhood=lambda: self._neighbourhood,
                 targets=lambda: self._plan.targets,
                 not_ready=self._not_ready,
+                judging=self._judging,
             ),
         )
         traced = telemetry.exports_traces
@@ -115,6 +125,7 @@ class App:
         self._checker = Checker(
             InstrumentedProber(self._prober, tracing, sub_spans=traced),
             tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),
+            explanation=no_explanation if self._judging is None else self._judging.explanation,
         )
 
         # When, and what: each target's own clock, fed by discovery.
@@ -126,7 +137,7 @@ class App:
         )
         self._discovery = _discovery(config, self)
         self._publication = Publication(self._set_schedule)
-        self._lag = LoopLag(telemetry.instruments)
+        self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
 
         # What others ask of us.
         serving: TracerProvider = NoOpTracerProvider()
@@ -151,6 +162,8 @@ class App:
                 "kubenurse_otel.server", __version__, schema_url=semconv.SCHEMA_URL
             ),
             ready=self._asked_whether_ready,
+            agents=agents,
+            judging=self._judging,
             on_crowd=self._garbage.trim_soon,
         )
 
@@ -181,6 +194,7 @@ class App:
         _log.info("gone")
 
     def _in_a_quiet_moment(self) -> None:
+        self._diagnose(Judging.judge)
         try:
             if not self._telemetry.refresh():
                 self._garbage.quiet()
@@ -232,6 +246,7 @@ class App:
         self._outcomes.retain(keys)
         self._bridge.retain(keys)
         self._prober.retain(wanted.targets)
+        self._diagnose(lambda judging: judging.retain(wanted.targets))
         self._telemetry.retain(frozenset(target.type for target in wanted.targets))
         self._set_schedule()
 
@@ -252,11 +267,25 @@ class App:
             result = verdict.bug(error, target, started_at)
         self._results.record(result)
         self._outcomes.tell(result)
+        self._diagnose(lambda judging: judging.note(result))
+        self._diagnose(lambda judging: judging.judge(late_seconds=NOT_QUIET_SECONDS))
         if result.outcome is Outcome.FAILED and target.neighbour is not None:
             self._discovery.target_failed(target.neighbour.node_name)
 
     def _missed(self, target: Target, count: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
+        self._diagnose(lambda judging: judging.missed(count))
+
+    def _lagged(self, seconds: float) -> None:
+        self._diagnose(lambda judging: judging.lagged(seconds))
+
+    def _diagnose(self, step: Callable[[Judging], None]) -> None:
+        if self._judging is None:
+            return
+        try:
+            step(self._judging)
+        except Exception as error:  # noqa: BLE001 - the edge of one step: the last judgement stays
+            unhandled.caught(Part.DIAGNOSIS, error, about="the verdicts")
 
     def _not_ready(self) -> str | None:
         """Why /ready answers 503; None: it does not."""
@@ -283,6 +312,20 @@ class App:
             log_writer.flush(LAST_WORD_SECONDS)
             os._exit(128 + number)
         self._stopping.set()
+
+
+def _judging(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Judging | None:
+    checks = config.checks
+    if not checks.diagnosis:
+        return None
+    interval = checks.interval_seconds_by_kind.get(TargetKind.PATH, checks.interval_seconds)
+    diagnosis = Diagnosis(
+        node=config.identity.node_name,
+        interval_seconds=interval,
+        timeout_seconds=checks.timeout_seconds,
+        slow_seconds=config.telemetry.slow_threshold_seconds,
+    )
+    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell_verdicts)
 
 
 def _bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from kubenurse_otel import __version__, log_writer
 from kubenurse_otel.config import Config, LogConfig, LogFormat
+from kubenurse_otel.diagnosis.sentence import sentence
 from kubenurse_otel.model import Outcome
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from kubenurse_otel.diagnosis.diagnosis import Judgement
+    from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.log_writer import LogWriter
     from kubenurse_otel.model import CheckResult
 
@@ -178,6 +181,29 @@ class OutcomeLog:
         """Forget all targets but these."""
         for key in self._bad.keys() - set(keys):
             del self._bad[key]
+
+
+def tell_verdicts(judgement: Judgement) -> None:
+    """One line where a verdict was raised, one where it was cleared."""
+    for verdict in judgement.raised:
+        evidence = "; ".join(one.words for one in verdict.evidence)
+        traces = [one.trace_id for one in verdict.evidence if one.trace_id]
+        extra = _labels(verdict) | {"confidence": verdict.confidence}
+        if traces:
+            extra["trace_id"] = traces[0]
+        _log.warning("verdict: %s (%s)", sentence(verdict), evidence, extra=extra)
+    for verdict in judgement.cleared:
+        _log.info("verdict cleared: %s", sentence(verdict), extra=_labels(verdict))
+
+
+def _labels(verdict: Verdict) -> dict[str, Any]:
+    labels = {
+        "kind": verdict.kind.value,
+        "culprit": verdict.culprit,
+        "direction": verdict.direction.value,
+        "cause": verdict.cause.value,
+    }
+    return {name: value for name, value in labels.items() if value}
 
 
 def _why(result: CheckResult) -> str:

@@ -342,6 +342,8 @@ class Measurement:
     certificate_expiry: float | None = None
     """notAfter of the far end's certificate, Unix seconds."""
     answering_node: str = ""
+    view: str = ""
+    """What the neighbour that was asked says that it sees (KUBENURSE-VIEW), as it came."""
     intercepted: bool = False
 
 

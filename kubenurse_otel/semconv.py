@@ -77,6 +77,9 @@ HEADER_ORIGIN: Final = "KUBENURSE-NEIGHBOUR-ORIGIN"
 """Request: the asking agent's pod name (kubenurse's own header)."""
 HEADER_NODE: Final = "KUBENURSE-NODE-NAME"
 """Response: the answering agent's node name."""
+HEADER_VIEW: Final = "KUBENURSE-VIEW"
+"""Response, to agents alone: what the answering agent sees (docs/diagnosis.md)."""
+VIEW_MAX_BYTES: Final = 512
 HEADER_SERVER_TIMING: Final = "Server-Timing"
 """Response: what the answering agent says of its own time, in the entries below."""
 SERVER_TIMING_WAIT: Final = "wait"
@@ -236,6 +239,12 @@ class Refusal(StrEnum):
     """A request or a reader of an answer that did not get on: the connection is closed."""
 
 
+VERDICT_KIND: Final = "kubenurse.verdict.kind"
+"""Root of a failed check that a verdict explains: what is at fault (node, pair, dns, ...)."""
+VERDICT_CULPRIT: Final = "kubenurse.verdict.culprit"
+"""Root, likewise: which one, the verdict's `culprit`."""
+VERDICT_DIRECTION: Final = "kubenurse.verdict.direction"
+"""Root, likewise: in or out, seen from the culprit; empty where it is both or does not matter."""
 DURATION: Final = "kubenurse.duration"
 """CLIENT, seconds: dns + connect + tls + request; absent without a whole answer."""
 PHASE_DNS: Final = "kubenurse.phase.dns"
@@ -532,6 +541,34 @@ CERTIFICATE_EXPIRY_TIME: Final = Metric(
     ("type",),
     "notAfter of the certificate that the far end last showed, in Unix seconds.",
 )
+VERDICT: Final = Metric(
+    "kubenurse_verdict",
+    MetricKind.GAUGE,
+    "",
+    ("kind", "culprit", "direction", "cause"),
+    "1 for each verdict of this agent that stands, 0 for 10 minutes after it was cleared.",
+)
+SUSPICIONS: Final = Metric(
+    "kubenurse_suspicions",
+    MetricKind.GAUGE,
+    "{suspicion}",
+    (),
+    "What this agent suspects and too few others confirm.",
+)
+DOUBT: Final = Metric(
+    "kubenurse_doubt",
+    MetricKind.GAUGE,
+    "",
+    (),
+    "How little this agent trusts what it measures, 0 to 7; from 3 on it accuses nobody else.",
+)
+VIEWS: Final = Metric(
+    "kubenurse_views",
+    MetricKind.GAUGE,
+    "{view}",
+    ("state",),
+    "What neighbours say that they see, by state: fresh ones are witnesses, stale ones are not.",
+)
 EVENT_LOOP_LAG: Final = Metric(
     "kubenurse_event_loop_lag_seconds",
     MetricKind.HISTOGRAM,
@@ -612,6 +649,13 @@ INVALID_ORIGINS: Final = Metric(
     (),
     "Requests with an origin that is no DNS name, no known agent, or came while 10,000 were held.",
 )
+INVALID_VIEWS: Final = Metric(
+    "kubenurse_invalid_views_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "{answer}",
+    (),
+    "Answers of neighbours with a KUBENURSE-VIEW header that is none; such a view is dropped.",
+)
 HTTP_REFUSED: Final = Metric(
     "kubenurse_http_refused_total",
     MetricKind.OBSERVABLE_COUNTER,
@@ -688,6 +732,10 @@ METRICS: Final = (
     CHECKS_TIMED,
     INTERCEPTED_CHECKS,
     CERTIFICATE_EXPIRY_TIME,
+    VERDICT,
+    SUSPICIONS,
+    DOUBT,
+    VIEWS,
     EVENT_LOOP_LAG,
     CPU_THROTTLED,
     DISCOVERY_AGE,
@@ -699,6 +747,7 @@ METRICS: Final = (
     SPANS_DROPPED,
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,
+    INVALID_VIEWS,
     HTTP_REFUSED,
     LOG_LINES_DROPPED,
     UNHANDLED_EXCEPTIONS,

@@ -31,6 +31,7 @@ class Part(StrEnum):
     ANSWER = "answer"
     DISCOVERY = "discovery"
     EXPORT = "export"
+    DIAGNOSIS = "diagnosis"
     EVENT_LOOP = "event_loop"
     """A callback or task that belongs to none of the others."""
 

@@ -213,6 +213,14 @@ class ChecksConfig:
         "Which of a neighbour's pod IPs are checked: the first one, or one of each family.",
         example="both",
     )
+    diagnosis: bool = variable(
+        "KUBENURSE_DIAGNOSIS",
+        BOOLEAN,
+        "true",
+        "Name who is at fault (docs/diagnosis.md), and tell other agents what we see. Off, answers and "
+        "metrics are as without it.",
+        example="false",
+    )
     tls_server_name: str = variable(
         "KUBENURSE_TLS_SERVER_NAME",
         HOST,

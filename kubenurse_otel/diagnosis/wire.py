@@ -14,6 +14,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.view import MOST_RUN, Accused, Said, Shared, View
 from kubenurse_otel.ring import short_hash
@@ -21,7 +22,7 @@ from kubenurse_otel.ring import short_hash
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MOST_BYTES: Final = 512
+MOST_BYTES: Final = semconv.VIEW_MAX_BYTES
 MOST_TARGETS: Final = 32
 MOST_HALF_OPEN: Final = 8
 MOST_DOUBT: Final = 7

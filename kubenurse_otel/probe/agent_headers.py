@@ -41,6 +41,13 @@ def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
     return ""
 
 
+def view(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """What it sees, as it came: "" where it does not say. One that is too long is no view."""
+    wanted = semconv.HEADER_VIEW.lower().encode()
+    said = [value for name, value in headers if name == wanted]
+    return b", ".join(said)[: semconv.VIEW_MAX_BYTES + 1].decode("latin-1")
+
+
 def is_proxied(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether a proxy left its mark on the answer."""
     return any(

@@ -59,7 +59,19 @@ def measurement(
         address_failures=tuple(a.family for a in marks.attempts if _failed(a, marks)),
         certificate_expiry=marks.certificate_expiry,
         answering_node=node,
+        view=agent_headers.view(headers) if node and _is_asked(target, node, reply) else "",
         intercepted=intercepted,
+    )
+
+
+def _is_asked(target: Target, node: str, reply: Reply | None) -> bool:
+    """Whether the neighbour itself answered as it should: of it alone a view is read."""
+    lowest, highest = target.expect
+    return (
+        target.neighbour is not None
+        and node == target.neighbour.node_name
+        and reply is not None
+        and lowest <= reply.status_code <= highest
     )
 
 

@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel import semconv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kubenurse_otel.semconv import Recorder
 
 PERIOD_SECONDS: Final = 1.0
 
 
 class LoopLag:
-    """Records, once a period, how long after its time a timer ran."""
+    """Records, and says to ``on_lag``, once a period how long after its time a timer ran."""
 
-    def __init__(self, instruments: Recorder, *, period_seconds: float = PERIOD_SECONDS) -> None:
+    def __init__(
+        self,
+        instruments: Recorder,
+        *,
+        on_lag: Callable[[float], None] = lambda _: None,
+        period_seconds: float = PERIOD_SECONDS,
+    ) -> None:
         self._instruments = instruments
+        self._on_lag = on_lag
         self._period_seconds = period_seconds
 
     async def run(self) -> None:
@@ -27,4 +36,6 @@ class LoopLag:
         while True:
             due = max(due + self._period_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
-            self._instruments.record(semconv.EVENT_LOOP_LAG, max(0.0, loop.time() - due), {})
+            lag = max(0.0, loop.time() - due)
+            self._instruments.record(semconv.EVENT_LOOP_LAG, lag, {})
+            self._on_lag(lag)

@@ -10,7 +10,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kubenurse_otel.rate import Rate
-from kubenurse_otel.server import routes
+from kubenurse_otel.server import routes, verdicts
 from kubenurse_otel.server.alive import Alive
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
 from kubenurse_otel.server.connection import Connection
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import Neighbourhood
     from kubenurse_otel.semconv import Refusal
     from kubenurse_otel.state.incoming import Incoming
+    from kubenurse_otel.state.judging import Judging
+    from kubenurse_otel.state.known_agents import KnownAgents
     from kubenurse_otel.state.results import Results
 
 __all__ = ["Ports", "Server", "ServerError"]
@@ -54,6 +56,7 @@ class Server:
     """Serves from ``start`` to ``stop``. Everything it shows is asked for when it is asked.
 
     ``ready`` returns None, or the reason why not. ``render`` gets the Accept header's value.
+    ``judging`` is None where there is no diagnosis; what it sees is told to ``agents`` alone.
     ``on_crowd`` is called (often) while there are more clients than checks explain.
     """
 
@@ -68,6 +71,8 @@ class Server:
         render: routes.Render,
         tracer: Tracer,
         ready: Callable[[], str | None],
+        agents: KnownAgents,
+        judging: Judging | None,
         connection_limit: int | None = None,
         on_crowd: Callable[[], None] = lambda: None,
     ) -> None:
@@ -85,7 +90,12 @@ class Server:
 
         probes: dict[bytes, routes.Handler] = {
             routes.ALWAYSHAPPY: AlwaysHappy(
-                node_name=node_name, incoming=incoming, tracer=tracer, refusals=refusals
+                node_name=node_name,
+                incoming=incoming,
+                tracer=tracer,
+                refusals=refusals,
+                agents=agents,
+                view=judging.encoded_view if judging is not None else bytes,
             ),
             routes.READY: routes.Ready(ready),
         }
@@ -102,8 +112,18 @@ class Server:
                 else routes.no_metrics
             ),
             routes.ALIVE: limited(alive),
+            routes.VERDICTS: verdicts.off,
+            routes.VIEW: verdicts.off,
             routes.ROOT: routes.redirect,
         }
+        if judging is not None:
+            documents = verdicts.Documents(
+                judging, neighbourhood=neighbourhood, node_name=node_name
+            )
+            admin |= {
+                routes.VERDICTS: limited(documents.verdicts),
+                routes.VIEW: limited(documents.view),
+            }
         apart = self._config.admin_port is not None
         self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})
         self._admin_routes = routes.Routes(admin)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from kubenurse_otel.server.arrival import Arrival
     from kubenurse_otel.server.message import Request
     from kubenurse_otel.state.incoming import Incoming
+    from kubenurse_otel.state.known_agents import KnownAgents
 
 _HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
+_HEADER_VIEW: Final = semconv.HEADER_VIEW.encode("ascii")
 _HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")
 _TIMING: Final = ", ".join(
     (
@@ -53,11 +55,15 @@ class AlwaysHappy:
         incoming: Incoming,
         tracer: Tracer,
         refusals: Counter[semconv.Refusal],
+        agents: KnownAgents,
+        view: Callable[[], bytes],
     ) -> None:
         self._node_name = node_name
         self._incoming = incoming
         self._tracer = tracer
         self._refusals = refusals
+        self._agents = agents
+        self._view = view
         self._node: tuple[str, tuple[tuple[bytes, bytes], ...]] = ("", ())
 
     def __call__(self, request: Request) -> Response:
@@ -70,7 +76,11 @@ class AlwaysHappy:
         if request.synack_retransmits is not None:
             timing += _SYNACK % request.synack_retransmits
         return Response(
-            headers=(*self._node_header(), (_HEADER_SERVER_TIMING, timing)),
+            headers=(
+                *self._node_header(),
+                (_HEADER_SERVER_TIMING, timing),
+                *self._view_header(request),
+            ),
             sent=partial(self._account, request, arrival, app_seconds),
         )
 
@@ -81,6 +91,23 @@ class AlwaysHappy:
             fits = _NODE_NAME.fullmatch(name) is not None
             self._node = (name, ((_HEADER_NODE, name.encode("ascii")),) if fits else ())
         return self._node[1]
+
+    def _view_header(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what we see, for an agent that asks us ourselves, at our own address.
+
+        Not through a Service or an ingress, which are asked by a name or an address of theirs: who
+        is behind them nobody knows, and some of them ask from a node's address.
+        """
+        view = self._view()
+        if (
+            not view
+            or not self._agents.is_asking(
+                request.peer.address, request.header(_HEADER_ORIGIN) or ""
+            )
+            or request.authority[0] != request.peer.local_address
+        ):
+            return ()
+        return ((_HEADER_VIEW, view),)
 
     def _account(self, request: Request, arrival: Arrival, app_seconds: float) -> None:
         """After the write, so that nobody waits for it."""

@@ -22,6 +22,8 @@ ALWAYSHAPPY: Final = b"/alwayshappy"
 READY: Final = b"/ready"
 ALIVE: Final = b"/alive"
 METRICS: Final = b"/metrics"
+VERDICTS: Final = b"/api/v1/verdicts"
+VIEW: Final = b"/api/v1/view"
 ROOT: Final = b"/"
 
 

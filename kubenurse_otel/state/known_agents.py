@@ -24,6 +24,7 @@ class KnownAgents:
         self._neighbourhood = neighbourhood
         self._of: Neighbourhood | None = None
         self._names: dict[str, str] = {}
+        self._on_loopback = False
 
     def __bool__(self) -> bool:
         """Whether any agent is known."""
@@ -32,6 +33,16 @@ class KnownAgents:
     def at(self, address: str) -> str | None:
         """Return the name of the pod that has this address; None where it is no agent's."""
         return self._current().get(address)
+
+    def is_asking(self, address: str, origin: str) -> bool:
+        """Whether it is a known agent that asks from there, which also says that it is.
+
+        On a cluster within one host (a demo, a test) all ask from the loopback address.
+        """
+        named = self.at(address)
+        if named is None and self._on_loopback and is_own_host(address):
+            return origin in self._names.values()
+        return named is not None and named == origin
 
     def _current(self) -> dict[str, str]:
         neighbourhood = self._neighbourhood()
@@ -42,6 +53,7 @@ class KnownAgents:
                 names.update(dict.fromkeys((one.pod_ip, *one.pod_ips), one.pod_name))
             names.pop("", None)
             self._names = names
+            self._on_loopback = any(is_own_host(known) for known in names)
         return self._names
 
 

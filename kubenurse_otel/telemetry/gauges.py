@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import Neighbourhood, Target
     from kubenurse_otel.semconv import Metric
     from kubenurse_otel.state.incoming import Incoming
+    from kubenurse_otel.state.judging import Judging
     from kubenurse_otel.state.results import Results
 
 Readings = Iterable[tuple[float, tuple[str, ...]]]
@@ -31,6 +32,7 @@ def state_gauges(
     neighbourhood: Callable[[], Neighbourhood],
     targets: Callable[[], Iterable[Target]],
     not_ready: Callable[[], str | None],
+    judging: Judging | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[Metric, Callable[[], Readings]]:
     """One source a gauge: (value, label values in the metric's order)."""
@@ -70,6 +72,7 @@ def state_gauges(
         return [(1.0, ("",))] if reason is None else [(0.0, (reason,))]
 
     return {
+        **({} if judging is None else _verdicts(judging)),
         semconv.CHECK_SUCCESS: check_success,
         semconv.CHECK_INFO: check_info,
         semconv.CERTIFICATE_EXPIRY_TIME: certificate_expiry,
@@ -86,4 +89,17 @@ def state_gauges(
         semconv.NEIGHBOURS: neighbours,
         semconv.READY: ready,
         semconv.BUILD_INFO: lambda: [(1.0, (__version__, platform.python_version()))],
+    }
+
+
+def _verdicts(judging: Judging) -> Mapping[Metric, Callable[[], Readings]]:
+    return {
+        semconv.VERDICT: judging.shown,
+        semconv.SUSPICIONS: lambda: [(len(judging.suspicions), ())],
+        semconv.DOUBT: lambda: [(judging.judgement.doubt, ())],
+        semconv.VIEWS: lambda: [
+            (judging.judgement.fresh_views, ("fresh",)),
+            (judging.judgement.stale_views, ("stale",)),
+        ],
+        semconv.INVALID_VIEWS: lambda: [(judging.invalid_views, ())],
     }

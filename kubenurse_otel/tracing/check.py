@@ -24,7 +24,7 @@ from kubenurse_otel.probe import verdict
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kubenurse_otel.model import CheckResult, Target
     from kubenurse_otel.probe.prober import Probed
@@ -36,14 +36,27 @@ class Probing(Protocol):
     async def probe(self, target: Target) -> Probed: ...
 
 
+def no_explanation(_: CheckResult) -> Mapping[str, str]:
+    return {}
+
+
 class Checker:
-    """Runs checks, any number at a time, over one prober."""
+    """Runs checks, any number at a time, over one prober.
+
+    ``explanation`` gives the root span's attributes that say why a check failed, where it is known.
+    """
 
     def __init__(
-        self, prober: Probing, tracer: Tracer, *, wall_clock: Callable[[], float] = time.time
+        self,
+        prober: Probing,
+        tracer: Tracer,
+        *,
+        explanation: Callable[[CheckResult], Mapping[str, str]] = no_explanation,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._prober = prober
         self._tracer = tracer
+        self._explanation = explanation
         self._wall_clock = wall_clock
 
     async def check(self, target: Target, *, sample_reason: str | None = None) -> CheckResult:
@@ -71,6 +84,8 @@ class Checker:
                 unhandled.caught(Part.CHECK, error, about=target.key)
                 result = verdict.bug(errors.without_frames(error), target, started_at)
             _conclude(span, code, result)
+            if result.failure is not None:
+                span.set_attributes(self._explanation(result))
             context = span.get_span_context()
         if not context.is_valid:
             return result

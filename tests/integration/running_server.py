@@ -16,6 +16,7 @@ from kubenurse_otel.model import Neighbourhood
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import Server
 from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.known_agents import KnownAgents
 from kubenurse_otel.state.results import Results
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ async def running(
         render=around.render,
         tracer=tracer or NoOpTracer(),
         ready=lambda: around.reason,
+        agents=KnownAgents(lambda: around.neighbourhood),
+        judging=None,
         connection_limit=limit,
     )
     await server.start()

@@ -21,6 +21,7 @@ from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, Ta
 from kubenurse_otel.server import Server, ServerError
 from kubenurse_otel.server.arrival import receive
 from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.known_agents import KnownAgents
 from kubenurse_otel.state.results import Results
 
 if TYPE_CHECKING:
@@ -211,6 +212,8 @@ async def test_the_node_name_is_discoverys_when_nobody_told_us() -> None:
         render=Surroundings().render,
         tracer=NoOpTracer(),
         ready=lambda: None,
+        agents=KnownAgents(lambda: names[0]),
+        judging=None,
     )
     await server.start()
     try:

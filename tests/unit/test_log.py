@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judges import DEAD, Agent
 
 from kubenurse_otel import log
 from kubenurse_otel.config import Config, IdentityConfig, LogConfig, LogFormat
@@ -228,3 +229,24 @@ def test_what_python_warns_of_is_a_line_of_the_log(lines: Lines) -> None:
     (line,) = lines.getvalue().splitlines()
     assert line.partition("WARNING ")[2].startswith("Python warns of something in test_log.py, ")
     assert line.endswith("(RuntimeWarning): malformed ancillary data")
+
+
+def test_a_verdict_is_a_line_when_it_is_raised_and_one_when_it_is_cleared(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With its evidence in words, its labels and a trace to look at."""
+    agent = Agent()
+    with caplog.at_level(logging.INFO, logger="kubenurse_otel.check"):
+        for _ in range(3):
+            agent.sees_dead()
+        for _ in range(5):
+            agent.is_well()
+        for judgement in agent.told:
+            log.tell_verdicts(judgement)
+    raised, cleared = caplog.records
+    said = f"the agent on node {DEAD} refuses connections: nothing listens there"
+    assert raised.levelname == "WARNING"
+    assert raised.getMessage().startswith(f"verdict: {said} (from node-a, path_node-b: ")
+    assert vars(raised)["kind"] == "agent"
+    assert vars(raised)["culprit"] == DEAD
+    assert (cleared.levelname, cleared.getMessage()) == ("INFO", f"verdict cleared: {said}")

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubenurse_otel import semconv
+from kubenurse_otel.probe import agent_headers
 from kubenurse_otel.probe.agent_headers import (
     ServerTiming,
     is_proxied,
@@ -94,3 +96,12 @@ def test_without_a_far_end_wait_and_app_mean_nothing() -> None:
         [(b"server-timing", b"wait;dur=1, port;dur=9, synack;dur=1")], far_end=None
     )
     assert found == ServerTiming(None, None, 1, 9)
+
+
+def test_a_view_is_read_as_it_came_within_its_bound() -> None:
+    """One that is said twice, or is too long, has no view's form any more."""
+    header = b"kubenurse-view"
+    assert agent_headers.view([]) == ""
+    assert agent_headers.view([(header, b"1 d=0"), (b"x", b"y")]) == "1 d=0"
+    assert agent_headers.view([(header, b"a"), (header, b"b")]) == "a, b"
+    assert len(agent_headers.view([(header, b"a" * 60_000)])) == semconv.VIEW_MAX_BYTES + 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import Target, TargetKind
+from kubenurse_otel.model import Measurement, Neighbour, Target, TargetKind
 from kubenurse_otel.probe.exchange import Reply
 from kubenurse_otel.probe.findings import measurement
 from kubenurse_otel.probe.kernel import ClockPair
@@ -16,9 +18,17 @@ OURS = 54_321
 NODE = (b"kubenurse-node-name", b"node-b")
 
 
-def intercepted(
-    *headers: tuple[bytes, bytes], ours: int = OURS, kind: TargetKind = TargetKind.PATH
-) -> bool:
+VIEW = (b"kubenurse-view", b"1 d=0")
+B = Neighbour(pod_name="kubenurse-b", node_name="node-b", pod_ip="10.0.0.2")
+
+
+def measured(
+    *headers: tuple[bytes, bytes],
+    ours: int = OURS,
+    kind: TargetKind = TargetKind.PATH,
+    neighbour: Neighbour | None = B,
+    status_code: int = 200,
+) -> Measurement:
     target = Target(
         key="it",
         type="it",
@@ -28,11 +38,16 @@ def intercepted(
         timeout_seconds=5,
         answered_by_agent=True,
         detect_interception=kind is TargetKind.PATH,
+        neighbour=neighbour,
     )
     marks = Marks(started=ClockPair(1_000, 0, 100), ended=ClockPair(2_000, 1_000, 100))
     marks.peer, marks.local_port = ("10.0.0.2", 8080), ours
-    reply = Reply(200, b"HTTP/1.1", list(headers), reusable=True)
-    return measurement(target, marks, measure(marks), reply).intercepted
+    reply = Reply(status_code, b"HTTP/1.1", list(headers), reusable=True)
+    return measurement(target, marks, measure(marks), reply)
+
+
+def intercepted(*headers: tuple[bytes, bytes], **more: Any) -> bool:
+    return measured(*headers, **more).intercepted
 
 
 def timing(entries: bytes) -> tuple[bytes, bytes]:
@@ -80,3 +95,14 @@ def test_a_port_of_ours_that_is_not_known_says_nothing() -> None:
 def test_a_service_and_an_ingress_may_change_the_port(kind: TargetKind) -> None:
     """NAT and proxies are what they are made of."""
     assert not intercepted(NODE, timing(b"port;dur=54322"), kind=kind)
+
+
+def test_a_view_is_the_asked_neighbours_own() -> None:
+    """Of a good answer to a path check, by the node that was asked: nobody else's is read."""
+    assert measured(NODE, VIEW).view == "1 d=0"
+    assert measured(NODE).view == ""
+    assert measured(VIEW).view == ""
+    assert measured((b"kubenurse-node-name", b"node-c"), VIEW).view == ""
+    assert measured(NODE, VIEW, status_code=503).view == ""
+    for kind in (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS):
+        assert measured(NODE, VIEW, kind=kind, neighbour=None).view == ""

@@ -11,12 +11,14 @@ from opentelemetry.trace import NoOpTracer
 from servers.sandboxed import SandboxedSocket
 
 from kubenurse_otel import semconv
+from kubenurse_otel.model import Neighbourhood
 from kubenurse_otel.probe import kernel
 from kubenurse_otel.server import arrival
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
 from kubenurse_otel.server.arrival import Arrival
 from kubenurse_otel.server.message import Peer, Request
 from kubenurse_otel.state.incoming import Incoming
+from kubenurse_otel.state.known_agents import KnownAgents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +76,8 @@ def test_the_answer_tells_no_wait_that_nobody_knows(
         incoming=Incoming(),
         tracer=NoOpTracer(),
         refusals=Counter(),
+        agents=KnownAgents(Neighbourhood),
+        view=lambda: b"",
     )
     request = Request(
         peer=Peer(

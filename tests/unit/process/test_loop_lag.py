@@ -14,7 +14,10 @@ from kubenurse_otel.process import loop_lag
 async def test_a_blocked_loop_is_seen_as_lag() -> None:
     """A timer that ran late tells how late."""
     recorder = MeterRecorder()
-    pulse = asyncio.create_task(loop_lag.LoopLag(recorder, period_seconds=0.05).run())
+    told: list[float] = []
+    pulse = asyncio.create_task(
+        loop_lag.LoopLag(recorder, on_lag=told.append, period_seconds=0.05).run()
+    )
     await asyncio.sleep(0)  # the pulse begins
     time.sleep(0.2)  # noqa: ASYNC251 - blocking the loop is what this test is about
     while not recorder.points(semconv.EVENT_LOOP_LAG):
@@ -23,4 +26,5 @@ async def test_a_blocked_loop_is_seen_as_lag() -> None:
     count, seconds = recorder.points(semconv.EVENT_LOOP_LAG)[()]
     assert count == 1
     assert 0.14 < seconds < 1
+    assert told == [seconds]
     recorder.shutdown()

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from judges import LABELS, Agent
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config.urls import parse_url
@@ -49,6 +50,7 @@ class State:
 
     def __init__(self) -> None:
         self.results = Results()
+        self.agent = Agent()
         self.incoming = Incoming()
         self.refusals = Counter[semconv.Refusal]()
         self.neighbourhood = Neighbourhood(own_node_name="node-a", own_zone="z1")
@@ -62,6 +64,7 @@ class State:
             neighbourhood=lambda: self.neighbourhood,
             targets=lambda: self.targets,
             not_ready=lambda: self.not_ready,
+            judging=self.agent.judging,
             clock=lambda: 100.0,
         )
 
@@ -88,6 +91,8 @@ def test_every_gauge_of_ours_has_a_source_with_its_labels(state: State) -> None:
     """What the process module does not read, this one does, with as many labels as it has."""
     state.record(PATH, good=True, expiry=1.0)
     state.neighbourhood = replace(state.neighbourhood, listed_at=99.0)
+    for _ in range(3):
+        state.agent.sees_dead()
     gauges = {
         metric
         for metric in semconv.METRICS
@@ -157,3 +162,13 @@ def test_what_the_server_refused_is_counted_from_nought(state: State) -> None:
     counted = {labels[0]: count for count, labels in state.read(semconv.HTTP_REFUSED)}
     assert counted.pop("tracestate") == 2
     assert set(counted.values()) == {0}
+
+
+def test_verdicts_are_series(state: State) -> None:
+    """1 for one that stands; what is heard and doubted beside it."""
+    for _ in range(3):
+        state.agent.sees_dead()
+    assert state.read(semconv.VERDICT) == [(1.0, LABELS)]
+    assert state.read(semconv.SUSPICIONS) == [(0, ())]
+    assert state.read(semconv.DOUBT) == [(0, ())]
+    assert state.read(semconv.VIEWS) == [(3, ("fresh",)), (0, ("stale",))]

@@ -427,6 +427,32 @@ async def test_an_extra_check_has_no_neighbour(rig: Rig) -> None:
     assert semconv.TARGET_NODE not in attributes
 
 
+async def test_a_failure_that_a_verdict_explains_says_so(rig: Rig) -> None:
+    """On its root span; a good check says nothing of verdicts."""
+    explained = {semconv.VERDICT_KIND: "agent", semconv.VERDICT_CULPRIT: "b"}
+    made = Checker(
+        rig.checker._prober, rig.provider.get_tracer("t"), explanation=lambda _: explained
+    )
+    rig.prober.script = Script(status=503)
+
+    await made.check(target())
+
+    assert explained.items() <= dict(rig.root.attributes or {}).items()
+
+
+async def test_a_good_check_needs_no_explanation(rig: Rig) -> None:
+    """Whatever verdict stands."""
+    made = Checker(
+        rig.checker._prober,
+        rig.provider.get_tracer("t"),
+        explanation=lambda _: {semconv.VERDICT_KIND: "agent"},
+    )
+
+    await made.check(target())
+
+    assert semconv.VERDICT_KIND not in (rig.root.attributes or {})
+
+
 async def test_without_tracing_there_is_no_trace_id(rig: Rig) -> None:
     """A result does not name a trace that cannot exist."""
     result = await Checker(rig.checker._prober, NoOpTracer()).check(target())

@@ -1,0 +1,164 @@
+"""When the diagnosis is made, and what came of it: for the gauges, the endpoints and the spans.
+
+Owns the moment (a quiet one, at most once a second) and the view in its encoded form. Concludes
+nothing: that is the diagnosis'.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel import semconv
+from kubenurse_otel.diagnosis import wire
+from kubenurse_otel.diagnosis.case import DNS_TYPE
+from kubenurse_otel.diagnosis.diagnosis import Judgement
+from kubenurse_otel.diagnosis.verdict import State
+from kubenurse_otel.model import Outcome, Phase
+from kubenurse_otel.state.hearing import Hearing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+    from kubenurse_otel.diagnosis.verdict import Verdict
+    from kubenurse_otel.diagnosis.view import View
+    from kubenurse_otel.model import CheckResult, Neighbourhood, Target
+
+SOON_SECONDS: Final = 1.0
+"""Between two judgements while something is amiss."""
+MOST_SHOWN: Final = 8
+"""Series of kubenurse_verdict: those that stand first, then those that ended last."""
+Labels = tuple[str, str, str, str]
+"""kind, culprit, direction, cause"""
+
+
+class Judging:
+    """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
+
+    ``clock`` gives Unix seconds that no one sets back.
+    """
+
+    def __init__(
+        self,
+        diagnosis: Diagnosis,
+        neighbourhood: Callable[[], Neighbourhood],
+        *,
+        interval_seconds: float,
+        tell: Callable[[Judgement], None] = lambda _: None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._diagnosis = diagnosis
+        self._neighbourhood = neighbourhood
+        self._hearing = Hearing(neighbourhood)
+        self._tell = tell
+        self._clock = clock or _steady_clock()
+        self._interval_seconds = interval_seconds
+        self.judged_at = 0.0
+        self._amiss = True
+        self._said: tuple[View | None, bytes] = (None, b"")
+        self.judgement = Judgement()
+        self.changes = 0
+        """How often it was judged: a document made of it is right until then."""
+
+    # --- what is fed ----------------------------------------------------------------------------
+
+    def retain(self, targets: Iterable[Target]) -> None:
+        """Forget all that is known of others."""
+        targets = tuple(targets)
+        self._hearing.retain({one.neighbour.node_name for one in targets if one.neighbour})
+        self._diagnosis.retain(targets)
+        self._amiss = True
+
+    def note(self, result: CheckResult) -> None:
+        now = self._clock()
+        self._diagnosis.note(result, now)
+        view = self._hearing.view(result)
+        if view is not None:
+            self._diagnosis.hear(view, now)
+        if result.outcome is Outcome.FAILED:
+            self._amiss = True
+
+    def missed(self, ticks: int) -> None:
+        self._diagnosis.missed(ticks, self._clock())
+        self._amiss = True
+
+    def lagged(self, seconds: float) -> None:
+        self._diagnosis.lagged(seconds, self._clock())
+
+    # --- what comes of it -----------------------------------------------------------------------
+
+    def judge(self, *, late_seconds: float = 0.0) -> None:
+        """Judge, where it is time to: soon while something is amiss, else once an interval.
+
+        Where ``late_seconds`` are given, only where it has been time for so long.
+        """
+        now = self._clock()
+        amiss = self._amiss or self.verdicts or self.suspicions
+        wait = SOON_SECONDS if amiss else self._interval_seconds
+        if now - self.judged_at < wait + late_seconds:
+            return
+        self.judged_at, self._amiss = now, False
+        self.judgement = self._diagnosis.judge(self._neighbourhood(), now)
+        self.changes += 1
+        view = self._diagnosis.own_view(now)
+        if view != self._said[0]:
+            self._said = (view, wire.encode(view).encode("ascii"))
+        self._tell(self.judgement)
+
+    def view(self) -> View | None:
+        """Our own view, None before the first judgement."""
+        return self._said[0]
+
+    def encoded_view(self) -> bytes:
+        """The same as a header's value, empty before."""
+        return self._said[1]
+
+    @property
+    def invalid_views(self) -> int:
+        """How many neighbours' headers were no view."""
+        return self._hearing.invalid
+
+    def explanation(self, result: CheckResult) -> Mapping[str, str]:
+        """Attributes that name the verdict which explains this failure, if one stands."""
+        types = {result.target.type}
+        if result.failure is not None and result.failure.phase is Phase.DNS:
+            types.add(DNS_TYPE)
+        for one in self.verdicts:
+            if not types.isdisjoint(one.explains):
+                return {
+                    semconv.VERDICT_KIND: one.kind.value,
+                    semconv.VERDICT_CULPRIT: one.culprit,
+                    semconv.VERDICT_DIRECTION: one.direction.value,
+                }
+        return {}
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Those that stand, without suspicions."""
+        return self._in_state(State.RAISED, State.FLAPPING)
+
+    @property
+    def suspicions(self) -> tuple[Verdict, ...]:
+        return self._in_state(State.SUSPECTED)
+
+    def shown(self) -> list[tuple[float, Labels]]:
+        """1 for each verdict that stands, 0 for one that was cleared lately; at most 8."""
+        values = {labels(one): 1.0 for one in self.verdicts}
+        for one in sorted(self._in_state(State.CLEARED), key=lambda one: -one.last_seen):
+            values.setdefault(labels(one), 0.0)
+        return [(value, key) for key, value in values.items()][:MOST_SHOWN]
+
+    def _in_state(self, *states: State) -> tuple[Verdict, ...]:
+        return tuple(one for one in self.judgement.verdicts if one.state in states)
+
+
+def labels(verdict: Verdict) -> Labels:
+    """What identifies it."""
+    return verdict.kind.value, verdict.culprit, verdict.direction.value, verdict.cause.value
+
+
+def _steady_clock() -> Callable[[], float]:
+    """Unix seconds as they were at the start, going on as monotonic time does."""
+    started = time.time() - time.monotonic()
+    return lambda: started + time.monotonic()
