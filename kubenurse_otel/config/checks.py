@@ -217,8 +217,8 @@ class ChecksConfig:
         "KUBENURSE_DIAGNOSIS",
         BOOLEAN,
         "true",
-        "Name who is at fault (docs/diagnosis.md), and tell other agents what we see. Off, answers and "
-        "metrics are as without it.",
+        "Name who is at fault (docs/diagnosis.md), and tell other agents what we see. Off, answers "
+        "and metrics are as without it.",
         example="false",
     )
     tls_server_name: str = variable(
