@@ -157,6 +157,15 @@ def build() -> Dashboard:
         )
         .with_panel(
             _by_node(
+                "The node's CPU pressure",
+                "Share of the time in which something on the node waited for a core (PSI). High beside"
+                " a throttled agent it is the node; low, the agent's own limit.",
+                _sum_of_agent("kubenurse_node_cpu_pressure_seconds_total"),
+                RATIO,
+            )
+        )
+        .with_panel(
+            _by_node(
                 "Age of what discovery knows",
                 "Time since it last heard of the neighbours. Up to 5 minutes is usual.",
                 _of_agent("max", "kubenurse_discovery_age_seconds"),

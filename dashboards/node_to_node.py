@@ -63,6 +63,19 @@ def build() -> Dashboard:
                 width=12,
             )
         )
+        .with_panel(
+            matrix(
+                "Loss: from (rows) to (columns)",
+                "Share of each pair's checks that waited for a retransmission. Pairs with a dead end"
+                " are left out. A single cell is the way between two nodes.",
+                f"avg by ({_PAIR}) (kubenurse:pair:loss_ratio5m{{{RULE}}})",
+                row="source_node",
+                column="target_node",
+                unit=RATIO,
+                steps=((None, GOOD), (0.01, WARN), (0.1, BAD)),
+                width=24,
+            )
+        )
         .with_row(row("Top offenders"))
         .with_panel(_top("Cannot be reached", "kubenurse:node_in:failure_ratio", RATIO, _IN_TEXT))
         .with_panel(_top("Cannot reach", "kubenurse:node_out:failure_ratio", RATIO, _OUT_TEXT))
@@ -143,7 +156,9 @@ def build() -> Dashboard:
 _IN_TEXT: Final = "Share of its sources that fail to reach the node; bad sources are left out."
 _OUT_TEXT: Final = "Share of its targets that the node fails to reach though others do."
 _LOSS_TEXT: Final = "Share of checks that waited for a retransmission; bad nodes are left out."
-_FAR_TEXT: Final = "Median over its pairs of the mean network round trip."
+_FAR_TEXT: Final = (
+    "Median over its pairs of the mean network round trip; of two pairs the nearer one."
+)
 
 
 def _lost(title: str, *, out: str, into: str) -> TimeSeriesPanel:

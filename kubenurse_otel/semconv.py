@@ -585,6 +585,13 @@ CPU_THROTTLED: Final = Metric(
     (),
     "Time in which the container's CPU limit held this agent back (cgroup cpu.stat).",
 )
+NODE_CPU_PRESSURE: Final = Metric(
+    "kubenurse_node_cpu_pressure_seconds_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "s",
+    (),
+    "Time in which something on this node waited for a core (PSI's some); absent without PSI.",
+)
 DISCOVERY_AGE: Final = Metric(
     "kubenurse_discovery_age_seconds",
     MetricKind.GAUGE,
@@ -738,6 +745,7 @@ METRICS: Final = (
     VIEWS,
     EVENT_LOOP_LAG,
     CPU_THROTTLED,
+    NODE_CPU_PRESSURE,
     DISCOVERY_AGE,
     NEIGHBOURS,
     READY,

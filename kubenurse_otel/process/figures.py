@@ -1,4 +1,4 @@
-"""The process's own figures: CPU, memory, descriptors, start, and the cgroup's throttling.
+"""The process's own figures: CPU, memory, descriptors, start; what its limit and its node withhold.
 
 Owns reading /proc and the cgroup (v1 and v2). A file that is not there means no series, not an
 error: some kernels and sandboxes hide them.
@@ -28,7 +28,7 @@ _V1_CPU_MOUNTS: Final = ("cpu,cpuacct", "cpu", "cpuacct,cpu")
 
 
 def process_sources(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> GaugeSources:
-    """Sources of every process_* metric and of kubenurse_cpu_throttled_seconds_total."""
+    """Sources of every process_* metric, of the cgroup's throttling and of the node's pressure."""
     started = _start_time(proc)
     throttling = _throttling_file(proc, cgroup)
     return {
@@ -37,6 +37,7 @@ def process_sources(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> GaugeSourc
         semconv.PROCESS_OPEN_FDS: lambda: _one(_open_files(proc)),
         semconv.PROCESS_START_TIME: lambda: _one(started),
         semconv.CPU_THROTTLED: lambda: _one(_throttled_seconds(throttling)),
+        semconv.NODE_CPU_PRESSURE: lambda: _one(_cpu_pressure_seconds(proc)),
     }
 
 
@@ -115,4 +116,16 @@ def _throttled_seconds(path: Path | None) -> float | None:
             value = _after(name, line)
             if value is not None:
                 return value / units
+    return None
+
+
+def _cpu_pressure_seconds(proc: Path) -> float | None:
+    """Time in which something on the node waited for a core: ``some ... total=``, in microseconds.
+
+    Documentation/accounting/psi.rst of Linux. /proc shows the node's, whatever the cgroup.
+    """
+    for line in (_read(proc / "pressure/cpu") or "").splitlines():
+        found = re.fullmatch(r"some .*\btotal=([0-9]{1,20})", line)
+        if found:
+            return int(found[1]) / 1e6
     return None

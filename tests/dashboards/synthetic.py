@@ -23,7 +23,7 @@ NOBODY: frozenset[str] = frozenset()
 YEAR = 365 * 86400
 
 
-FIRING = 'count by (alertname, node, signal, type, far_end, metric) (ALERTS{alertstate="firing"})'
+FIRING = 'count by (alertname, node, source_node, target_node, signal, type, far_end, metric) (ALERTS{alertstate="firing"})'
 
 
 class Way(Enum):
@@ -78,6 +78,10 @@ class Moment:
     bad_pairs: frozenset[tuple[str, str]] = frozenset()
     faults: Mapping[str, Fault] = field(default_factory=dict)
     """By type."""
+    lossy_pairs: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """(Source, target) to the share of their checks that wait for a retransmission."""
+    far_end_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Type to the time that its far end takes; 2 ms where nothing is said."""
     loss: Mapping[str, float] = field(default_factory=dict)
     """Node to the share of its checks, in and out, that wait for a retransmission."""
     not_ready: frozenset[str] = NOBODY
@@ -281,7 +285,12 @@ class _Agent:
             self.failure(type_, "connect_timeout", "connect")
         else:
             self.observe("kubenurse_network_round_trip_seconds", self.checks, 0.0002, type=type_)
-        share = max(moment.loss.get(self.node, 0), moment.loss.get(target, 0), 1.0 * failed)
+        share = max(
+            moment.loss.get(self.node, 0),
+            moment.loss.get(target, 0),
+            moment.lossy_pairs.get((self.node, target), 0),
+            1.0 * failed,
+        )
         for direction in ("out", "in"):
             self.count(
                 "kubenurse_lossy_checks_total",
@@ -302,6 +311,9 @@ class _Agent:
         self.check(type_, "", "", "", failed=failed)
         if failed:
             self.failure(type_, error_type, phase)
+        else:
+            seconds = self.moment.far_end_seconds.get(type_, 0.002)
+            self.observe("kubenurse_far_end_duration_seconds", self.checks, seconds, type=type_)
         if type_ in BY_NAME and not (failed and phase == "dns"):
             name, seconds = "kubenurse_check_phase_duration_seconds", self.moment.dns_seconds
             self.observe(name, self.checks, seconds, type=type_, phase="dns")

@@ -30,6 +30,7 @@ MUTED = {
         *("DNSFailing", "DNSSlow", "APIServerUnreachable", "APIServerNameUnreachable"),
         *("ServiceFailing", "IngressFailing", "ExtraCheckFailing"),
         *("AgentsAbsent", "DiscoveryStale", "ExportsFailing", "NoNeighbours"),
+        *("PairImpaired", "FarEndSlow", "TokenRefused"),
     },
     "NodeUnreachable": ABOUT_A_NODE,
     "NodeCannotReachOthers": ABOUT_A_NODE,
@@ -38,6 +39,7 @@ MUTED = {
         *("ServiceFailing", "IngressFailing", "ExtraCheckFailing"),
     },
     "APIServerUnreachable": {"APIServerNameUnreachable", "DiscoveryStale", "NoNeighbours"},
+    "TokenRefused": {"DiscoveryStale", "NoNeighbours"},
     "AgentsAbsent": {
         *("AgentNotReporting", "ExportsFailing", "NodeUnreachable", "NodeCannotReachOthers"),
         *("NodePacketLoss", "NodeServicesUnreachable"),

@@ -123,6 +123,23 @@ def lossy_dns(now: float) -> Moment:
     return Moment(dns_seconds=0.3, faults=faults if now % 240 < 60 else {})
 
 
+def dns_after_another_incident(now: float) -> Moment:
+    """The certificate of the API server's name is bad for 150 s; right after it DNS dies for good."""
+    if now < FAULT_AT:
+        return CALM
+    if now < FAULT_AT + 150:
+        return Moment(faults={"api_server_dns": Fault(phase="tls")})
+    lost = Fault(error_type="dns_timeout", phase="dns")
+    return Moment(faults=dict.fromkeys(("api_server_dns", "me_ingress", "me_service"), lost))
+
+
+def dns_for_150_seconds(now: float) -> Moment:
+    """Less than its alert waits: nothing fires when it is over."""
+    lost = Fault(error_type="dns_timeout", phase="dns")
+    away = dict.fromkeys(("api_server_dns", "me_ingress", "me_service"), lost)
+    return Moment(faults=away) if FAULT_AT <= now < FAULT_AT + 150 else CALM
+
+
 def dead_api_server(now: float) -> Moment:
     """Discovery hears nothing more while it is gone."""
     if now < FAULT_AT:
@@ -272,9 +289,65 @@ def isolated_source(now: float) -> Moment:
             id="kube-proxy's rules gone on one node",
         ),
         pytest.param(
+            after(FAULT_AT, Moment(bad_pairs=frozenset({(ONE, TWO)}))),
+            named("KubenursePairImpaired", source_node=ONE, target_node=TWO),
+            900,
+            id="one pair",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(lossy_pairs={(ONE, TWO): 0.1})),
+            named("KubenursePairImpaired", source_node=ONE, target_node=TWO),
+            900,
+            id="loss of one pair",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    faults=dict.fromkeys(
+                        ("api_server_direct", "api_server_dns"),
+                        Fault(error_type="credentials_refused", phase="status"),
+                    )
+                ),
+            ),
+            named("KubenurseTokenRefused"),
+            200,
+            id="a token that is refused is not an API server that is down",
+        ),
+        pytest.param(
+            after(
+                FAULT_AT,
+                Moment(
+                    faults=dict.fromkeys(
+                        ("api_server_direct", "api_server_dns"),
+                        Fault(
+                            error_type="credentials_refused",
+                            phase="status",
+                            sources=frozenset({SIX}),
+                        ),
+                    )
+                ),
+            ),
+            named("KubenurseTokenRefused"),
+            200,
+            id="a token that is refused on one node is not its kube-proxy",
+        ),
+        pytest.param(
+            after(FAULT_AT, Moment(far_end_seconds={"me_ingress": 1.2})),
+            named("KubenurseFarEndSlow", type="me_ingress"),
+            600,
+            id="a slow application behind the ingress",
+        ),
+        pytest.param(
+            dns_after_another_incident,
+            DNS,
+            270 + 300,
+            id="DNS fails soon after the API server's name did for another reason",
+        ),
+        pytest.param(
             after(FAULT_AT, Moment(own_delay_seconds={SIX: 0.5})),
             named("KubenurseProberSick", node=SIX),
-            1000,
+            660,
             id="a prober without CPU",
         ),
         pytest.param(
@@ -614,8 +687,8 @@ def api_server_restarts(now: float) -> Moment:
         short_outage,
         api_server_restarts,
         rejected_for_a_minute,
+        dns_for_150_seconds,
         pytest.param(after(FAULT_AT, Moment(loss={SIX: 0.003})), id="a packet in a thousand"),
-        pytest.param(after(FAULT_AT, Moment(bad_pairs=frozenset({(ONE, TWO)}))), id="one pair"),
         pytest.param(
             after(FAULT_AT, Moment(faults={"me_service": Fault(every=12)})),
             id="one Service endpoint of twelve is dead",

@@ -207,7 +207,7 @@ def test_promtool_accepts_the_rules() -> None:
 def test_an_alert_is_complete(name: str) -> None:
     """Severity, patience, summary, description, and a runbook that says what to do."""
     alert = ALERTS[name]
-    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     assert alert["for"]
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert alert["annotations"]["runbook_url"].endswith(f"/docs/runbooks/{name}.md")

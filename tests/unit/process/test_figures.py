@@ -69,6 +69,22 @@ def test_throttling_is_found_in_cgroup_v1_and_v2(
     assert [(expected, ())] == list(sources[semconv.CPU_THROTTLED]())
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("some avg10=0.12 avg60=0.10 avg300=0.02 total=1500000\nfull avg10=0.00 total=7\n", [1.5]),
+        ("full avg10=0.00 total=7\n", []),
+        ("some avg10=0.12 total=-1\n", []),
+        ("", []),
+    ],
+)
+def test_the_nodes_pressure_is_psis_some(tmp_path: Path, text: str, expected: list[float]) -> None:
+    """Seconds; a kernel without PSI, or one that writes something else, has no series."""
+    _write(tmp_path, {"pressure/cpu": text})
+    source = process_sources(proc=tmp_path, cgroup=tmp_path)[semconv.NODE_CPU_PRESSURE]
+    assert [value for value, _labels in source()] == expected
+
+
 def test_what_cannot_be_read_has_no_series(tmp_path: Path) -> None:
     """Without /proc and cgroup files the readings are empty and nothing is raised."""
     _write(tmp_path, {"self/cgroup": "0::/x\n", "x/cpu.stat": "usage_usec 3\n"})
@@ -86,7 +102,15 @@ def test_a_cpu_stat_that_lost_its_line_reads_as_nothing(tmp_path: Path) -> None:
     assert list(source()) == []
 
 
-PROC_FILES = ("stat", "self/stat", "self/statm", "self/cgroup", "cg/cpu.stat", "cg/cpu/cpu.stat")
+PROC_FILES = (
+    "stat",
+    "pressure/cpu",
+    "self/stat",
+    "self/statm",
+    "self/cgroup",
+    "cg/cpu.stat",
+    "cg/cpu/cpu.stat",
+)
 GARBAGE = st.binary(max_size=200) | st.lists(
     st.sampled_from(
         ["btime", "throttled_usec", "throttled_time", "(a)", "0::/", "3:cpu:/", "0::/../\0", "1"]
