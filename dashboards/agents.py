@@ -158,8 +158,8 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "The node's CPU pressure",
-                "Share of the time in which something on the node waited for a core (PSI). High beside"
-                " a throttled agent it is the node; low, the agent's own limit.",
+                "Share of the time in which something on the node waited for a core (PSI). High"
+                " beside a slow agent it is the node; low, it is the agent or its limit.",
                 _sum_of_agent("kubenurse_node_cpu_pressure_seconds_total"),
                 RATIO,
             )

@@ -66,8 +66,8 @@ def build() -> Dashboard:
         .with_panel(
             matrix(
                 "Loss: from (rows) to (columns)",
-                "Share of each pair's checks that waited for a retransmission. Pairs with a dead end"
-                " are left out. A single cell is the way between two nodes.",
+                "Share of each pair's checks that waited for a retransmission. Pairs with a dead"
+                " end are left out. A single cell is the way between two nodes.",
                 f"avg by ({_PAIR}) (kubenurse:pair:loss_ratio5m{{{RULE}}})",
                 row="source_node",
                 column="target_node",

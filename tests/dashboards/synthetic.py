@@ -23,7 +23,10 @@ NOBODY: frozenset[str] = frozenset()
 YEAR = 365 * 86400
 
 
-FIRING = 'count by (alertname, node, source_node, target_node, signal, type, far_end, metric) (ALERTS{alertstate="firing"})'
+FIRING = (
+    "count by (alertname, node, source_node, target_node, signal, type, far_end, metric) "
+    '(ALERTS{alertstate="firing"})'
+)
 
 
 class Way(Enum):

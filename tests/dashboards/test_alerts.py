@@ -124,7 +124,7 @@ def lossy_dns(now: float) -> Moment:
 
 
 def dns_after_another_incident(now: float) -> Moment:
-    """The certificate of the API server's name is bad for 150 s; right after it DNS dies for good."""
+    """The API server's name fails in TLS for 150 s; right after it DNS dies for good."""
     if now < FAULT_AT:
         return CALM
     if now < FAULT_AT + 150:
