@@ -193,13 +193,16 @@ class App:
             group.create_task(self._stop_when_told(background, checking))
         _log.info("gone")
 
-    def _in_a_quiet_moment(self) -> None:
+    def _in_a_quiet_moment(self) -> bool:
+        """Do a little of what waits; whether there is more."""
         self._diagnose(Judging.judge)
         try:
-            if not self._telemetry.refresh():
-                self._garbage.quiet()
+            if self._telemetry.refresh():
+                return True
+            self._garbage.quiet()
         except Exception as error:  # noqa: BLE001 - the edge of one collection of the metrics
             unhandled.caught(Part.EXPORT, error, about="the metrics' collection")
+        return False
 
     async def _discover(self) -> None:
         while True:

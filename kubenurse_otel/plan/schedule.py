@@ -1,7 +1,11 @@
-"""When each target is checked: a clock of its own for every target, and one timer for all.
+"""When each target is checked: two short trains of checks an interval, and one timer for all.
 
-Owns phases, ticks, overlap, missed ticks and the quiet moments between checks. Does not know
+Owns the trains, ticks, overlap, missed ticks and the quiet moments between trains. Does not know
 what a check is: it is given a coroutine function, and anything that this raises is a bug.
+
+Checks of a train run one after the other: the second finds the processor's caches warm, where each
+that comes alone waits for memory (docs/performance.md). They never run at once, for then they would
+measure each other.
 """
 
 from __future__ import annotations
@@ -10,22 +14,25 @@ import asyncio
 import heapq
 import math
 import struct
+from collections import Counter, deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from kubenurse_otel.model import Target
 
-CANDIDATES: Final = struct.Struct(">16I")
-"""One blake2b digest (64 bytes) is sixteen places on a target's clock, each in 1/2**32."""
+TRAINS: Final = 2
+"""Of each interval: targets of one interval are in one train or the other, half an interval on."""
 
-CROWD: Final = 64
-"""From so many targets on, hashes alone are even enough, and comparing all would take long."""
+PACE_SECONDS: Final = 0.02
+"""How long a check may keep the next one of its train waiting: no dead target delays it by more."""
 
-UNRELATED_SECONDS: Final = 0.1
-"""Clocks whose ticks can only stay this little apart meet now and then, wherever they start."""
+Place = tuple[float, float]
+"""Seconds into an interval, and the interval."""
+
+_HASH: Final = struct.Struct(">I")
 
 QUIET_AHEAD_SECONDS: Final = 0.02
 """A moment is quiet only if no tick is due for so long: what is done in it takes a few ms."""
@@ -33,6 +40,9 @@ QUIET_AHEAD_SECONDS: Final = 0.02
 QUIET_AGE_SECONDS: Final = 0.25
 """A check that has run for longer waits for something slow: it does not make a moment unquiet,
 or else ten dead peers would leave none."""
+
+QUIET_PAUSE_SECONDS: Final = 0.005
+"""Between two quiet moments where one was not enough: others on the event loop have their turn."""
 
 
 class Timer(Protocol):
@@ -52,7 +62,7 @@ class Clock(Protocol):
 class _Ticker:
     """The clock of one target. Tick n is at phase + n * interval, so that nothing adds up."""
 
-    __slots__ = ("due", "interval", "phase", "started", "target", "task", "tick")
+    __slots__ = ("due", "in_line", "interval", "phase", "started", "target", "task", "tick")
 
     def __init__(self, target: Target, phase: float, now: float) -> None:
         self.target = target
@@ -62,6 +72,7 @@ class _Ticker:
         self.due = phase + self.tick * self.interval
         self.task: asyncio.Task[None] | None = None
         self.started = 0.0
+        self.in_line = False
 
     def pass_ticks(self, now: float) -> int:
         """Move on from the tick that is due; returns how many ticks after it passed as well."""
@@ -81,23 +92,28 @@ class _Ticker:
 class Schedule:
     """Calls ``check(target)`` at each tick of each target, at most one at a time for a target.
 
-    A tick at which the target's previous check still runs, or that passed while our process
-    stood still, is lost and told to ``on_missed(target, count)``; no other target notices.
-    ``node`` is our own node's name: it makes phases differ between agents. ``on_quiet()`` is
-    called in a quiet moment: when a check has just ended, no other has run for less than
-    QUIET_AGE_SECONDS, and no tick is due within QUIET_AHEAD_SECONDS. It must not block for
-    longer than that. ``clock`` is the running event loop where none is given.
+    What is due stands in line: the next check begins when the one before has ended, or has taken
+    PACE_SECONDS (less where so many targets would not get through in half of the shortest
+    interval). A tick at which the target's previous check still runs or waits, or that passed
+    while our process stood still, is lost and told to ``on_missed(target, count)``; no other
+    target notices.
+
+    ``node`` is our own node's name: it makes the trains of agents leave at different times.
+    ``on_quiet()`` is called in a quiet moment: a check has ended, nothing is in line, no check has
+    run for less than QUIET_AGE_SECONDS, and no tick is due within QUIET_AHEAD_SECONDS. It must not
+    block for longer than that, and returns whether there is more to do: then it is called again,
+    QUIET_PAUSE_SECONDS later. ``clock`` is the running event loop where none is given.
 
     All methods belong on the event loop.
     """
 
     def __init__(
         self,
-        check: Callable[[Target], Awaitable[None]],
+        check: Callable[[Target], Coroutine[Any, Any, None]],
         *,
         on_missed: Callable[[Target, int], None],
         node: str,
-        on_quiet: Callable[[], object] | None = None,
+        on_quiet: Callable[[], bool | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._check = check
@@ -109,6 +125,14 @@ class Schedule:
         self._heap: list[_Ticker] = []
         self._running: dict[_Ticker, None] = {}
         """In the order in which they started, the removed ones included."""
+        self._line: deque[_Ticker] = deque()
+        """Due, and waiting for their turn."""
+        self._ahead: _Ticker | None = None
+        """Whose check the line waits for, until ``_let_on_at``."""
+        self._let_on_at = 0.0
+        self._pace_seconds = PACE_SECONDS
+        self._look_at: float | None = None
+        """When to look whether the moment is quiet."""
         self._wake = asyncio.Event()
         self._stopped = False
 
@@ -130,13 +154,18 @@ class Schedule:
                 kept[key] = ticker
             else:
                 ticker.cancel()
+        taken = Counter((ticker.phase, ticker.interval) for ticker in kept.values())
         for key, target in wanted.items():
             if key not in kept:
-                phase = choose_phase(self._node, target, kept.values())
-                kept[key] = _Ticker(target, phase, now)
+                place = choose_phase(self._node, target, taken)
+                taken[place] += 1
+                kept[key] = _Ticker(target, place[0], now)
         self._tickers = kept
         self._heap = list(kept.values())
         heapq.heapify(self._heap)
+        if kept:
+            shortest = min(ticker.interval for ticker in kept.values())
+            self._pace_seconds = min(PACE_SECONDS, shortest / 2 / len(kept))
         self._wake.set()
 
     def stop(self) -> None:
@@ -151,89 +180,100 @@ class Schedule:
         async with asyncio.TaskGroup() as group:
             while not self._stopped:
                 self._start_due(group)
+                self._look_for_quiet()
                 self._wake.clear()
-                timer = (
-                    self._clock.call_at(self._heap[0].due, self._wake.set) if self._heap else None
-                )
+                timer = self._set_timer()
                 try:
                     await self._wake.wait()
                 finally:
                     if timer is not None:
                         timer.cancel()
 
+    def _set_timer(self) -> Timer | None:
+        at = [self._heap[0].due] if self._heap else []
+        if self._line:
+            at.append(self._let_on_at)
+        if self._look_at is not None:
+            at.append(self._look_at)
+        return self._clock.call_at(min(at), self._wake.set) if at else None
+
     def _start_due(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.time()
+        lost: list[tuple[Target, int]] = []
         while self._heap and self._heap[0].due <= now:
             ticker = self._heap[0]
             missed = ticker.pass_ticks(now)
             heapq.heapreplace(self._heap, ticker)
-            if ticker.task is not None:
+            if ticker.task is not None or ticker.in_line:
                 missed += 1
             else:
-                self._start(ticker, now, group)
+                ticker.in_line = True
+                self._line.append(ticker)
             if missed:
-                self._on_missed(ticker.target, missed)
+                lost.append((ticker.target, missed))
+        if now >= self._let_on_at:
+            self._ahead = None
+        while self._line and self._ahead is None:
+            ticker = self._line.popleft()
+            ticker.in_line = False
+            if self._tickers.get(ticker.target.key) is ticker:  # else it is gone, or placed anew
+                self._start(ticker, now, group)
+        for target, count in lost:
+            self._on_missed(target, count)
 
     def _start(self, ticker: _Ticker, now: float, group: asyncio.TaskGroup) -> None:
         def ended(_: asyncio.Task[None]) -> None:
             # Not in a finally of the coroutine: one that is cancelled at once never gets there.
             ticker.task = None
             del self._running[ticker]
+            if self._ahead is ticker:
+                self._ahead = None
+            if self._on_quiet is not None:
+                self._look_at = self._clock.time()
+            if self._line or self._look_at is not None:
+                self._wake.set()
 
+        self._ahead, self._let_on_at = ticker, now + self._pace_seconds
         ticker.started = now
-        ticker.task = group.create_task(self._run_check(ticker))
+        ticker.task = group.create_task(self._check(ticker.target))
         ticker.task.add_done_callback(ended)
         self._running[ticker] = None
 
-    async def _run_check(self, ticker: _Ticker) -> None:
-        await self._check(ticker.target)
-        if self._on_quiet is not None and self._is_quiet(ended=ticker):
-            self._on_quiet()
-
-    def _is_quiet(self, *, ended: _Ticker) -> bool:
+    def _look_for_quiet(self) -> None:
+        """Call the hook if it is time to look and the moment is quiet."""
         now = self._clock.time()
-        if self._stopped or (self._heap and self._heap[0].due < now + QUIET_AHEAD_SECONDS):
-            return False
-        youngest = next((ticker for ticker in reversed(self._running) if ticker is not ended), None)
-        return youngest is None or now - youngest.started >= QUIET_AGE_SECONDS
+        if self._on_quiet is None or self._look_at is None or now < self._look_at:
+            return
+        self._look_at = None
+        if self._ahead is not None or self._line or self._is_due(now + QUIET_AHEAD_SECONDS):
+            return  # the end of what comes is the next one to look at
+        youngest = next(reversed(self._running), None)
+        if youngest is not None and now - youngest.started < QUIET_AGE_SECONDS:
+            self._look_at = youngest.started + QUIET_AGE_SECONDS
+        elif self._on_quiet():
+            self._look_at = now + QUIET_PAUSE_SECONDS
+
+    def _is_due(self, at: float) -> bool:
+        return bool(self._heap) and self._heap[0].due < at
 
 
-class Phased(Protocol):
-    """A target's place on its clock, as far as finding room for another one needs it."""
+def choose_phase(node: str, target: Target, taken: Mapping[Place, int]) -> Place:
+    """When in its interval a target ticks: (seconds, interval), 0 <= seconds < interval.
 
-    @property
-    def phase(self) -> float: ...
-
-    @property
-    def interval(self) -> float: ...
-
-
-def choose_phase(node: str, target: Target, others: Collection[Phased]) -> float:
-    """Where in its interval a target ticks: seconds, 0 <= phase < interval.
-
-    The hash of node and target proposes sixteen places, evenly spread over targets and nodes;
-    the one with the most room to the agent's ``others`` is taken (Mitchell's best candidate).
-    The same agent with the same targets finds the same phases.
+    The trains leave at a time that is the node's hash, so that those of a cluster's agents are
+    spread evenly, the second half an interval after the first. A target is in the one where fewer
+    are already (``taken``), among equals by its own hash: the same agent with the same targets
+    finds the same places.
     """
-    digest = blake2b(f"{node}\0{target.key}".encode()).digest()
     interval = target.interval_seconds
-    places: list[float] = [place / 2**32 * interval for place in CANDIDATES.unpack(digest)]
-    if len(others) >= CROWD:
-        return places[0]
-    return max(places, key=lambda place: _room(place, interval, others))
+    leaves = _hash(node) / 2**32
+    places = [((leaves + n / TRAINS) % 1 * interval, interval) for n in range(TRAINS)]
+    first = _hash(f"{node}\0{target.key}") % TRAINS
+    return min(
+        (places[(first + n) % TRAINS] for n in range(TRAINS)),
+        key=lambda place: taken.get(place, 0),
+    )
 
 
-def _room(phase: float, interval: float, others: Iterable[Phased]) -> float:
-    """How close this clock's ticks ever come to another's, in seconds.
-
-    Ticks of periods a and b come as close as their phases are modulo gcd(a, b).
-    """
-    room = math.inf
-    for other in others:
-        period = interval
-        if other.interval != interval:
-            period = math.gcd(round(interval * 1000), round(other.interval * 1000)) / 1000
-        if period >= UNRELATED_SECONDS:
-            apart = abs(phase - other.phase) % period
-            room = min(room, apart, period - apart)
-    return room
+def _hash(text: str) -> int:
+    return int(_HASH.unpack(blake2b(text.encode(), digest_size=4).digest())[0])

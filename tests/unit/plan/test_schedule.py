@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import Target, TargetKind, Url
-from kubenurse_otel.plan.schedule import CROWD, Schedule, choose_phase
+from kubenurse_otel.plan.schedule import Place, Schedule, choose_phase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 def target(key: str, interval: float = 5.0, url: str = "http://127.0.0.1:1/alwayshappy") -> Target:
@@ -50,18 +50,27 @@ class Far:
         self.hang_seconds = math.inf
         self.bug: Exception | None = None
         self.urls: list[Url] = []
+        self.takes_seconds = 0.0
+        self.most_at_once = 0
+        self.when_checked: Callable[[], object] = lambda: None
+        self.more_in_quiet = 0
 
     async def check(self, target: Target) -> None:
         self.started.append((target.key, self.clock.time()))
         self.urls.append(target.url)
         self.running[target.key] += 1
         assert self.running[target.key] == 1
+        self.most_at_once = max(self.most_at_once, self.running.total())
+        self.when_checked()
         try:
             if self.bug is not None:
                 raise self.bug
-            if target.key in self.dead:
+            takes = self.hang_seconds if target.key in self.dead else self.takes_seconds
+            if takes:
                 released = asyncio.Event()
-                timer = self.clock.call_at(self.clock.time() + self.hang_seconds, released.set)
+                timers = self.clock.timers_set  # this one is not the schedule's
+                timer = self.clock.call_at(self.clock.time() + takes, released.set)
+                self.clock.timers_set = timers
                 try:
                     await released.wait()
                 finally:
@@ -75,8 +84,10 @@ class Far:
     def on_missed(self, target: Target, count: int) -> None:
         self.missed[target.key] += count
 
-    def on_quiet(self) -> None:
+    def on_quiet(self) -> bool:
         self.quiet.append(self.clock.time())
+        self.more_in_quiet -= 1
+        return self.more_in_quiet >= 0
 
     def times(self, key: str) -> list[float]:
         return [time for started, time in self.started if started == key]
@@ -112,23 +123,90 @@ async def test_every_target_ticks_once_an_interval_without_drift() -> None:
         assert not far.missed
 
 
-async def test_the_first_round_is_spread_over_one_interval() -> None:
-    """Starting an agent does not fire its checks together."""
+async def test_the_first_round_is_two_trains_half_an_interval_apart() -> None:
+    """Starting an agent does not fire its checks together: half of them, one after the other."""
     async with running(*TARGETS) as far:
+        far.takes_seconds = 0.001
         await far.clock.advance(5)
 
         assert sorted(key for key, _ in far.started) == sorted(t.key for t in TARGETS)
-        times = sorted(time for _, time in far.started)
-        assert all(b - a > 0.05 for a, b in itertools.pairwise(times))
+        times = [time for _, time in far.started]
+        first, second = times[:7], times[7:]
+        for train in (first, second):
+            assert all(0.0009 < b - a < 0.002 for a, b in itertools.pairwise(train))
+        assert second[0] - first[0] == pytest.approx(2.5)
 
 
-async def test_one_timer_serves_all_targets() -> None:
-    """A tick costs one timer, however many targets wait."""
+async def test_checks_of_a_train_never_run_at_once() -> None:
+    """They would measure each other: the next one begins when the one before has ended."""
+    async with running(*TARGETS) as far:
+        far.takes_seconds = 0.015
+        await far.clock.advance(50)
+
+        assert far.most_at_once == 1
+        assert len(far.started) == 140
+
+
+async def test_a_dead_target_keeps_the_next_one_waiting_for_20_ms() -> None:
+    """Then the train goes on without it."""
+    async with running(*TARGETS[:2], target("dead")) as far:
+        far.dead = {"dead"}
+        far.hang_seconds = 5.001
+        await far.clock.advance(50)
+
+        for key in far.missed.keys() - {"dead"}:
+            assert far.missed[key] == 0
+        ticks = {round((time - far.started[0][1]) % 2.5, 6) for _, time in far.started}
+        assert ticks <= {0.0, 0.02}
+        assert [len(far.times(t.key)) for t in TARGETS[:2]] == [10, 10]
+
+
+async def test_a_long_train_of_dead_targets_gets_through_in_time() -> None:
+    """500 neighbours, most of them silent: nobody else misses a tick of theirs."""
+    everybody = [target(f"path_{n}") for n in range(500)]
+    async with running(*everybody) as far:
+        far.dead = {t.key for t in everybody[:490]}
+        far.hang_seconds = 5.001
+        await far.clock.advance(50)
+
+        assert {far.missed[t.key] for t in everybody[490:]} == {0}
+        assert {len(far.times(t.key)) for t in everybody[490:]} == {10}
+
+
+async def test_a_tick_while_its_check_waits_in_line_is_missed() -> None:
+    """It does not stand in line twice."""
+    short = target("short", interval=0.5)
+    async with running(*TARGETS, short) as far:
+        far.dead = {t.key for t in TARGETS}
+        far.hang_seconds = 100.0
+        await far.clock.advance(20)
+        assert far.missed["short"] == 0  # a line of dead ones is no longer than half of 0.5 s
+        await far.clock.jump(2.0)
+
+        assert far.missed["short"] == 3
+
+
+async def test_a_target_that_goes_while_it_is_in_line_is_not_checked() -> None:
+    """Nor is one whose interval changed: it has a new place."""
+    async with running() as far:
+        wanted = [target(f"{n}") for n in range(6)]
+        far.schedule.set_targets(wanted)
+        far.takes_seconds = 0.001
+        far.when_checked = lambda: far.schedule.set_targets(wanted[:1])
+        await far.clock.advance(2.4)
+        await far.clock.advance(20)
+
+        gone = [key for key, _ in far.started if key != "0"]
+        assert len(gone) <= 1  # the train's first
+
+
+async def test_a_timer_serves_all_targets() -> None:
+    """A check costs one timer, and the quiet after a train another, however many targets wait."""
     async with running(*TARGETS) as far:
         await far.clock.advance(50)
 
         assert len(far.started) == 140
-        assert far.clock.timers_set <= 141
+        assert far.clock.timers_set <= 140 + 20 + 1
 
 
 async def test_ten_dead_peers_cost_nobody_else_a_tick() -> None:
@@ -391,19 +469,25 @@ async def test_a_bug_in_the_quiet_hook_ends_the_schedule() -> None:
         await run
 
 
-# --- phases -------------------------------------------------------------------------------------
+async def test_where_one_quiet_moment_is_not_enough_there_is_another() -> None:
+    """5 ms later, as often as there is more to do."""
+    async with running(target("a")) as far:
+        far.more_in_quiet = 3
+        await far.clock.advance(5)
+
+        (ticked,) = far.times("a")
+        assert far.quiet == pytest.approx([ticked, ticked + 0.005, ticked + 0.01, ticked + 0.015])
 
 
-@dataclass
-class Placed:
-    phase: float
-    interval: float
+# --- trains -------------------------------------------------------------------------------------
 
 
-def place_all(node: str, targets: list[Target]) -> list[Placed]:
-    placed: list[Placed] = []
+def place_all(node: str, targets: list[Target]) -> list[Place]:
+    taken: Counter[Place] = Counter()
+    placed: list[Place] = []
     for t in targets:
-        placed.append(Placed(choose_phase(node, t, placed), t.interval_seconds))
+        placed.append(choose_phase(node, t, taken))
+        taken[placed[-1]] += 1
     return placed
 
 
@@ -415,14 +499,16 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
     keys=st.lists(NAMES, min_size=2, max_size=40, unique=True),
     interval=st.floats(0.5, 300),
 )
-@settings(deadline=None)
-def test_one_agents_targets_never_bunch(node: str, keys: list[str], interval: float) -> None:
-    """Any two targets of an agent stay at least an eighth of their fair share apart."""
-    phases = sorted(p.phase for p in place_all(node, [target(k, interval) for k in keys]))
+def test_an_agents_targets_are_balanced_over_two_trains(
+    node: str, keys: list[str], interval: float
+) -> None:
+    """Half an interval apart, one target more in one of them at most."""
+    placed = place_all(node, [target(k, interval) for k in keys])
 
-    assert all(0 <= phase < interval for phase in phases)
-    gaps = [b - a for a, b in itertools.pairwise([*phases, phases[0] + interval])]
-    assert min(gaps) > interval / len(keys) / 8
+    assert all(0 <= seconds < interval == of for seconds, of in placed)
+    (first, a), (second, b) = Counter(seconds for seconds, _ in placed).items()
+    assert abs(a - b) <= 1
+    assert abs(first - second) == pytest.approx(interval / 2)
 
 
 @given(prefix=NAMES, key=NAMES)
@@ -432,43 +518,21 @@ def test_one_target_over_many_nodes_never_bunches(prefix: str, key: str) -> None
     others = [target(f"path_{n}") for n in range(3)]
     slots: Counter[int] = Counter()
     for n in range(1000):
-        *_, last = place_all(f"{prefix}{n}", [*others, target(key)])
-        slots[int(last.phase / 5.0 * 20)] += 1
+        *_, (seconds, _) = place_all(f"{prefix}{n}", [*others, target(key)])
+        slots[int(seconds / 5.0 * 20)] += 1
 
     assert max(slots.values()) < 100  # 50 expected; 7 standard deviations
     assert min(slots[slot] for slot in range(20)) > 10
 
 
-def test_targets_of_different_intervals_stay_apart_too() -> None:
-    """Ticks every 5 s and every 15 s come as close as their phases are modulo 5 s."""
-    mixed = [target(f"a{n}", 5.0) for n in range(5)] + [target(f"b{n}", 15.0) for n in range(5)]
-    ticks = [
-        (p.phase + n * p.interval, index)
-        for index, p in enumerate(place_all("node-a", mixed))
-        for n in range(int(30 / p.interval))
-    ]
+def test_each_interval_has_trains_of_its_own() -> None:
+    """A target every 15 s does not make a train of those every 5 s longer."""
+    mixed = [target(f"a{n}", 5.0) for n in range(4)] + [target(f"b{n}", 15.0) for n in range(4)]
 
-    assert min(b - a for (a, _), (b, _) in itertools.pairwise(sorted(ticks))) > 5.0 / 10 / 8
+    assert sorted(Counter(place_all("node-a", mixed)).values()) == [2, 2, 2, 2]
 
 
-def test_unrelated_intervals_are_left_to_the_hash() -> None:
-    """Clocks of 5 s and 4.999 s meet wherever they start, so they do not push each other."""
-    alone = choose_phase("node-a", target("a"), [])
-    beside = choose_phase("node-a", target("a"), [Placed(alone, 4.999)])
-
-    assert beside == alone
-
-
-def test_in_a_crowd_hashes_alone_decide() -> None:
-    """Five hundred targets are placed without comparing each with all."""
-    phases = [p.phase for p in place_all("node-a", [target(f"{n}") for n in range(500)])]
-    slots = Counter(int(phase / 5.0 * 10) for phase in phases)
-
-    assert phases[CROWD + 1] == choose_phase("node-a", target(str(CROWD + 1)), [Placed(0, 5)] * 100)
-    assert max(slots.values()) < 100
-
-
-def test_phases_survive_a_restart() -> None:
-    """The same agent with the same targets checks them in the same order again."""
+def test_places_survive_a_restart() -> None:
+    """The same agent with the same targets checks them in the same trains again."""
     assert place_all("node-a", list(TARGETS)) == place_all("node-a", list(TARGETS))
     assert place_all("node-a", list(TARGETS)) != place_all("node-b", list(TARGETS))
