@@ -192,12 +192,13 @@ def _check(parsed: argparse.Namespace) -> int:
     from kubenurse_otel.commands import check as once  # noqa: PLC0415 - see _run
     from kubenurse_otel.model import Outcome  # noqa: PLC0415 - see _run
     from kubenurse_otel.report import waterfall  # noqa: PLC0415 - see _run
+    from kubenurse_otel.report.document import document  # noqa: PLC0415 - see _run
 
     wanted = once.targets(parsed.urls, timeout_seconds=parsed.timeout, expect=parsed.expect)
     results = asyncio.run(once.check_once(wanted, config.trust))
     for result in results:
         if parsed.json:
-            _say(json.dumps(waterfall.to_json(result)))
+            _say(json.dumps(document(result, in_full=True)))
         else:
             _say(*waterfall.lines(result, encoding=getattr(sys.stdout, "encoding", None)))
     return 0 if all(result.outcome is Outcome.OK for result in results) else EXIT_FAILED

@@ -167,7 +167,7 @@ def _row(node: str, key: str, about: Mapping[str, Any]) -> Row:
         error_type=about.get("error_type", ""),
         phase=about.get("phase", ""),
         message=about.get("message", ""),
-        total=about.get("duration_seconds") if "request" in phases else None,
+        total=about.get("duration_seconds"),
         dns=phases.get("dns"),
         connect=phases.get("connect"),
         tls=phases.get("tls"),

@@ -1,4 +1,4 @@
-"""PURE: one CheckResult -> lines for a terminal, or a JSON object.
+"""One CheckResult drawn for a terminal. No I/O, no clock.
 
 Owns how a split is drawn and how durations are written for people. Measures and judges nothing.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import codecs
 import textwrap
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.model import FallbackReason, LossDirection, Outcome, Phase, TimingSource
+from kubenurse_otel.report.document import moment
+from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import CheckResult, Measurement, Split
@@ -81,31 +82,6 @@ def lines(result: CheckResult, *, encoding: str | None = "utf-8", width: int = 8
     return drawn
 
 
-def to_json(result: CheckResult) -> dict[str, Any]:
-    """Return all that is known of the check; seconds, RFC 3339; the URL without its secrets."""
-    known: dict[str, Any] = {
-        "url": result.target.url.shown,
-        "outcome": result.outcome.value,
-        "started_at": _moment(result.started_at),
-    }
-    if result.failure is not None:
-        known["failure"] = asdict(result.failure)
-    if result.trace_id:
-        known["trace_id"] = result.trace_id
-    measured = result.measurement
-    if measured is not None:
-        about = asdict(measured)
-        phases = about.pop("split")
-        about["phases"] = {name: value for name, value in phases.items() if value is not None}
-        about["loss_direction"] = measured.split.loss_direction
-        about["duration"] = measured.split.duration if measured.split.request is not None else None
-        about["offsets"] = dict(measured.offsets)
-        if measured.certificate_expiry is not None:
-            about["certificate_expiry"] = _moment(measured.certificate_expiry)
-        known["measurement"] = {n: value for n, value in about.items() if value not in (None, "")}
-    return known
-
-
 def duration(seconds: float | None, *, micro: str = "µ") -> str:
     """Three digits that matter, in the unit that fits: 340 µs, 1.23 ms, 45.6 ms, 1.00 s."""
     if seconds is None:
@@ -134,8 +110,7 @@ def _headline(result: CheckResult, glyphs: _Glyphs) -> str:
         if measured.split.request is not None:
             words.append(f"in {duration(measured.split.duration, micro=glyphs.micro)}")
         if measured.peer_address:
-            host = measured.peer_address
-            words.append(f"at {f'[{host}]' if ':' in host else host}:{measured.peer_port}")
+            words.append(f"at {host_port(measured.peer_address, measured.peer_port)}")
     return " ".join(words)
 
 
@@ -249,7 +224,7 @@ def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[
         notes.append(f"addresses that failed before one was used: {families}")
     if measured.certificate_expiry is not None:
         days = (measured.certificate_expiry - result.started_at) / _DAY_SECONDS
-        when = _moment(measured.certificate_expiry)
+        when = moment(measured.certificate_expiry)
         notes.append(
             f"certificate expires in {days:.0f} days ({when})"
             if days >= 0
@@ -277,8 +252,3 @@ def _timing(measured: Measurement) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-
-
-def _moment(unix_seconds: float) -> str:
-    moment = datetime.fromtimestamp(unix_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

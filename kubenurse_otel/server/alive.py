@@ -7,16 +7,17 @@ internal/servicecheck); the facts are results.py's and discovery's.
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.report.document import document, failure, moment
 from kubenurse_otel.ring import node_hash
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response
+from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ class Alive:
             "headers": _echo(request),
             "user_agent": (request.header(b"user-agent") or "")[:MAX_ECHOED_VALUE],
             "request_uri": request.target.decode("latin-1"),
-            "remote_addr": _host_port(request.peer.address, request.peer.port),
+            "remote_addr": host_port(request.peer.address, request.peer.port),
         }
         status, facts = self._kept.get()
         return Response(
@@ -148,12 +149,8 @@ class Alive:
                 for key, target in sorted(self._results.targets.items())
             },
             "recent_failures": [
-                {"target": past.result.target.key, **_failure(past.result)}
-                | {
-                    "recovered_at": None
-                    if past.recovered_at is None
-                    else _moment(past.recovered_at)
-                }
+                {"target": past.result.target.key, **failure(past.result)}
+                | {"recovered_at": None if past.recovered_at is None else moment(past.recovered_at)}
                 for past in self._results.recent_failures[-MAX_RECENT_FAILURES:]
             ],
         }
@@ -172,10 +169,6 @@ def _echo(request: Request) -> dict[str, list[str]]:
             shown = value.decode("latin-1")[:MAX_ECHOED_VALUE]
             echoed.setdefault(canonical, []).append(shown)
     return echoed
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
@@ -203,68 +196,11 @@ def _target(target: Target, standing: Standing | None) -> dict[str, Any]:
     }
     if standing is None:
         return about | {"outcome": None}
-    result = standing.result
+    about |= document(standing.result)
     about |= {
-        "outcome": result.outcome.value,
-        "checked_at": _moment(result.started_at),
-        "since": _moment(standing.since),
+        "since": moment(standing.since),
         "consecutive_failures": standing.consecutive_failures,
     }
-    if result.outcome is Outcome.FAILED:
-        about |= _failure(result)
-    elif result.trace_id:
-        about["trace_id"] = result.trace_id
-    about |= _measurement(result)
     if standing.last_failure is not None:
-        about["last_failure"] = _failure(standing.last_failure)
+        about["last_failure"] = failure(standing.last_failure)
     return about
-
-
-def _failure(result: CheckResult) -> dict[str, Any]:
-    about: dict[str, Any] = {"at": _moment(result.started_at)}
-    if result.failure is not None:
-        about |= {
-            "error_type": result.failure.error_type,
-            "phase": result.failure.phase.value,
-            "event": result.failure.event,
-            "message": result.failure.message,
-        }
-    if result.trace_id:
-        about["trace_id"] = result.trace_id
-    return about
-
-
-def _measurement(result: CheckResult) -> dict[str, Any]:
-    measured = result.measurement
-    if measured is None:
-        return {}
-    split = measured.split
-    phases = {
-        name: round(seconds, 6)
-        for name in split.__dataclass_fields__
-        if (seconds := getattr(split, name)) is not None
-    }
-    about: dict[str, Any] = {
-        "duration_seconds": round(split.duration, 6),
-        "phases": phases,
-        "loss_direction": None if split.loss_direction is None else split.loss_direction.value,
-        "timing_source": measured.timing_source.value,
-        "timing_fallback_reason": measured.fallback_reason.value,
-        "status_code": measured.status_code,
-        "peer": _host_port(measured.peer_address, measured.peer_port)
-        if measured.peer_address
-        else "",
-        "answering_node": measured.answering_node,
-        "intercepted": measured.intercepted,
-        "retransmits": measured.retransmits,
-        "certificate_expiry": _moment(measured.certificate_expiry)
-        if measured.certificate_expiry is not None
-        else None,
-    }
-    return {name: value for name, value in about.items() if value not in ("", None)}
-
-
-def _moment(unix_seconds: float) -> str:
-    """Return RFC 3339 in UTC, milliseconds."""
-    moment = datetime.fromtimestamp(unix_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

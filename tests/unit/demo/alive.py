@@ -26,7 +26,6 @@ REFUSED: dict[str, Any] = {
     "error_type": "connection_refused",
     "phase": "connect",
     "message": "127.0.1.4:18080 refused the connection: nothing listens on that port there",
-    "duration_seconds": 0.0,
     "phases": {},
 }
 EXPIRED: dict[str, Any] = {
@@ -34,7 +33,6 @@ EXPIRED: dict[str, Any] = {
     "error_type": "tls_certificate_expired",
     "phase": "tls",
     "message": "the certificate of localhost:443 has expired: renew it",
-    "duration_seconds": 0.00023,
     "phases": {"dns": 0.0002, "connect": 0.00003, "loss": 0.0},
 }
 

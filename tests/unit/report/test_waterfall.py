@@ -20,7 +20,8 @@ from kubenurse_otel.model import (
     TargetKind,
     TimingSource,
 )
-from kubenurse_otel.report.waterfall import duration, lines, to_json
+from kubenurse_otel.report.document import document
+from kubenurse_otel.report.waterfall import duration, lines
 
 STARTED = 1_795_000_000.0
 MEASURED = Measurement(
@@ -188,8 +189,8 @@ def test_secrets_in_the_url_are_not_shown() -> None:
     shown = result(url="https://localhost/version?token=secret")
 
     assert "secret" not in "\n".join(lines(shown))
-    assert "secret" not in json.dumps(to_json(shown))
-    assert to_json(shown)["url"] == "https://localhost/version?..."
+    assert "secret" not in json.dumps(document(shown))
+    assert document(shown)["url"] == "https://localhost/version?..."
 
 
 def test_a_check_without_any_measurement_has_a_headline_and_a_reason() -> None:
@@ -198,7 +199,7 @@ def test_a_check_without_any_measurement_has_a_headline_and_a_reason() -> None:
 
     assert drawn[0] == "✗ https://localhost/alwayshappy"
     assert drawn[1].startswith("  tls_certificate_expired: ")
-    assert "measurement" not in to_json(result(None, EXPIRED))
+    assert "phases" not in document(result(None, EXPIRED), in_full=True)
 
 
 def test_a_refused_connection_has_no_figures_to_explain() -> None:
@@ -212,15 +213,15 @@ def test_a_refused_connection_has_no_figures_to_explain() -> None:
 
 def test_json_holds_the_whole_measurement() -> None:
     """A script finds every figure by its name, and the trace."""
-    known = json.loads(json.dumps(to_json(result())))
+    known = json.loads(json.dumps(document(result(), in_full=True)))
 
     assert known["outcome"] == "ok"
     assert known["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
-    assert known["measurement"]["duration"] == pytest.approx(0.02)
-    assert known["measurement"]["phases"]["far_end_app"] == pytest.approx(0.003)
-    assert known["measurement"]["offsets"] == {"dns_start": 0.0, "got_first_resp_byte": 0.02}
-    assert known["measurement"]["certificate_expiry"] == "2026-12-18T11:06:40.000Z"
-    assert "failure" not in known
+    assert known["duration_seconds"] == pytest.approx(0.02)
+    assert known["phases"]["far_end_app"] == pytest.approx(0.003)
+    assert known["offsets"] == {"dns_start": 0.0, "got_first_resp_byte": 0.02}
+    assert known["certificate_expiry"] == "2026-12-18T11:06:40.000Z"
+    assert "error_type" not in known
 
 
 def test_json_of_a_failure_says_what_failed_and_no_duration() -> None:
@@ -232,17 +233,26 @@ def test_json_of_a_failure_says_what_failed_and_no_duration() -> None:
         failure=EXPIRED,
         measurement=Measurement(split=Split(connect=0.001)),
     )
-    known = json.loads(json.dumps(to_json(plain)))
+    known = json.loads(json.dumps(document(plain)))
 
-    assert known["failure"] == {
+    assert known == {
+        "url": "https://localhost/alwayshappy",
+        "outcome": "failed",
+        "checked_at": known["checked_at"],
         "error_type": "tls_certificate_expired",
         "phase": "tls",
         "event": "tls_handshake_done",
         "message": EXPIRED.message,
+        "phases": {"connect": 0.001},
+        "timing_source": "kernel",
+        "intercepted": False,
     }
-    assert known["measurement"]["phases"] == {"connect": 0.001}
-    assert "duration" not in known["measurement"]
-    assert "trace_id" not in known
+
+
+def test_alive_and_the_command_name_alike() -> None:
+    """What both have is the same; the command tells more."""
+    brief, full = document(result()), document(result(), in_full=True)
+    assert brief.items() <= full.items()
 
 
 @pytest.mark.parametrize(
@@ -298,4 +308,4 @@ def test_bars_never_leave_their_columns(split: Split, width: int, node: str) -> 
     bars = [line for line in drawn if line.endswith("s") and set(line) & set("█▐▌▏")]
     assert all(len(line) <= bound for line in bars)
     assert all(line.isprintable() for line in drawn)
-    json.dumps(to_json(result(measured)), allow_nan=False)
+    json.dumps(document(result(measured), in_full=True), allow_nan=False)

@@ -240,7 +240,7 @@ def test_a_failure_without_a_sentence_still_says_failed() -> None:
     results.record(CheckResult(target=of, outcome=Outcome.FAILED, started_at=0))
     document = ask(results)[1]
     assert document["last_check_result"]["a"] == "failed"
-    assert document["details"]["targets"]["a"]["at"] == "1970-01-01T00:00:00.000Z"
+    assert document["details"]["targets"]["a"]["checked_at"] == "1970-01-01T00:00:00.000Z"
 
 
 def test_a_skipped_neighbourhood_has_no_list() -> None:

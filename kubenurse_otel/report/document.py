@@ -1,0 +1,106 @@
+"""One CheckResult as a JSON document: /alive's details and ``check --json`` name things alike.
+
+Seconds, to the microsecond; moments in RFC 3339, UTC. What is not known is left out, and so are a
+URL's secrets. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from kubenurse_otel.text import host_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubenurse_otel.model import CheckResult, Measurement
+
+
+def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:
+    """All that is known of a check; ``in_full`` with offsets and what TCP counted."""
+    about: dict[str, Any] = {
+        "url": result.target.url.shown,
+        "outcome": result.outcome.value,
+        "checked_at": moment(result.started_at),
+        **_failure(result),
+    }
+    if result.measurement is not None:
+        about |= _measurement(result.measurement)
+        if in_full:
+            about |= _tcp(result.measurement)
+    return about
+
+
+def failure(result: CheckResult) -> dict[str, Any]:
+    """A failed check's reason alone, with its moment."""
+    return {"at": moment(result.started_at), **_failure(result)}
+
+
+def moment(unix_seconds: float) -> str:
+    """RFC 3339 in UTC, milliseconds."""
+    when = datetime.fromtimestamp(unix_seconds, UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _failure(result: CheckResult) -> dict[str, Any]:
+    about: dict[str, Any] = {}
+    if result.failure is not None:
+        about = {
+            "error_type": result.failure.error_type,
+            "phase": result.failure.phase.value,
+            "event": result.failure.event,
+            "message": result.failure.message,
+        }
+    if result.trace_id:
+        about["trace_id"] = result.trace_id
+    return about
+
+
+def _measurement(measured: Measurement) -> dict[str, Any]:
+    split = measured.split
+    phases = {name: getattr(split, name) for name in split.__dataclass_fields__}
+    return _known(
+        {
+            "duration_seconds": None if split.request is None else round(split.duration, 6),
+            "phases": _known({name: _rounded(seconds) for name, seconds in phases.items()}),
+            "loss_direction": split.loss_direction,
+            "timing_source": measured.timing_source,
+            "timing_fallback_reason": measured.fallback_reason,
+            "status_code": measured.status_code,
+            "peer": host_port(measured.peer_address, measured.peer_port)
+            if measured.peer_address
+            else "",
+            "answering_node": measured.answering_node,
+            "intercepted": measured.intercepted,
+            "retransmits": measured.retransmits,
+            "certificate_expiry": moment(measured.certificate_expiry)
+            if measured.certificate_expiry is not None
+            else None,
+        }
+    )
+
+
+def _tcp(measured: Measurement) -> dict[str, Any]:
+    return _known(
+        {
+            "offsets": {name: round(seconds, 6) for name, seconds in measured.offsets},
+            "round_trip_source": measured.round_trip_source,
+            "connection_reused": measured.connection_reused,
+            "address_failures": list(measured.address_failures),
+            "rtt": _rounded(measured.rtt),
+            "min_rtt": _rounded(measured.min_rtt),
+            "pmtu": measured.pmtu,
+            "dsacks": measured.dsacks,
+            "lost": measured.lost,
+            "synack_retransmits": measured.synack_retransmits,
+        }
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def _known(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if value not in ("", None)}
