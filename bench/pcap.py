@@ -1,4 +1,4 @@
-"""PURE: the bytes of a packet capture -> TCP segments with nanosecond times.
+"""Read a packet capture: TCP segments with times in nanoseconds.
 
 Reads the classic pcap format (draft-ietf-opsawg-pcap) of Ethernet frames with IPv4 or IPv6, as
 tcpdump writes it. A capture that ends in the middle of a record ends at the record before.

@@ -1,4 +1,4 @@
-"""PURE: numbers -> quantiles and Markdown tables; and where tables go in a document."""
+"""Quantiles, Markdown tables, and where tables go in a document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PURE: the segments of a capture -> what each connection's check took on the wire.
+"""What each connection's check took on the wire, of the segments of a capture.
 
 The truth that reported figures are compared with. Knows the bench's own traffic: one request a
 connection, an answer of at least RESPONSE_BYTES; TLS 1.3 where the first bytes are a handshake's.

@@ -1,4 +1,4 @@
-"""PromQL that panels share: the filters of the variables, and the join that knows nodes. PURE.
+"""PromQL that panels share: the filters of the variables, and the join that knows nodes.
 
 Works on scraped and on pushed metrics: no bucket is chosen by ``le`` (a scrape stores le="1.0",
 OTLP "1"), and a label that only one of them has is matched so that it may be missing. Which labels

@@ -1,4 +1,4 @@
-"""PURE: what one of each costs, out of everything that a run measured."""
+"""What one of each costs, out of everything that a run measured."""
 
 from __future__ import annotations
 

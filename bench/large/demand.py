@@ -1,4 +1,4 @@
-"""PURE: the measured parts -> what all agents together ask of others. Computed, not measured.
+"""What all agents together ask of others: computed of the measured parts, not measured.
 
 Every line says its formula, so that a reader can put in numbers of his own.
 """

@@ -1,4 +1,4 @@
-"""PURE: two readings of an agent -> what it cost and did between them."""
+"""What an agent cost and did between two readings."""
 
 from __future__ import annotations
 

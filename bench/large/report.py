@@ -1,4 +1,4 @@
-"""PURE: what a run measured -> tables. Shows the halves that are there."""
+"""Tables of what a run measured. Shows the halves that are there."""
 
 from __future__ import annotations
 

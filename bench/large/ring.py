@@ -1,5 +1,5 @@
 """Which of the simulated nodes get real agents: successors on the ring, so that they choose each
-other as the agents of a whole cluster would. PURE.
+other as the agents of a whole cluster would.
 """
 
 from __future__ import annotations

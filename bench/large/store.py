@@ -31,7 +31,7 @@ _COUNT: Final = re.compile(r"(_total|_count|_bucket|_sum)(\{.*\})? (\d+(?:\.\d+)
 
 
 def versions(text: str, count: int) -> list[bytes]:
-    """The exposition again and again, its counters a little higher each time. PURE."""
+    """The exposition again and again, its counters a little higher each time."""
 
     def at(turn: int) -> bytes:
         def higher(found: re.Match[str]) -> str:

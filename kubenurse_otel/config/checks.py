@@ -41,7 +41,7 @@ def _proxy(name: str, of: str) -> Proxy | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyConfig:
-    """Only filled with KUBENURSE_USE_PROXY=true."""
+    """The proxies of extra checks and of the ingress; all empty unless KUBENURSE_USE_PROXY=true."""
 
     http: Proxy | None = _proxy("HTTP_PROXY", "http")
     https: Proxy | None = _proxy("HTTPS_PROXY", "https")
@@ -121,6 +121,8 @@ def _by_kind(*seconds: float | None) -> dict[TargetKind, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChecksConfig:
+    """Which checks there are, where they go, how often and for how long; times are seconds."""
+
     ingress_url: Url | None = variable(
         "KUBENURSE_INGRESS_URL",
         BASE_URL,

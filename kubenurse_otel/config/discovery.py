@@ -23,6 +23,8 @@ class DiscoverySource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryConfig:
+    """Where neighbours come from, which of them are checked, and when a node counts as leaving."""
+
     neighbour_filter: str = variable(
         "KUBENURSE_NEIGHBOUR_FILTER",
         LABEL_SELECTOR,

@@ -35,7 +35,7 @@ _SERVICE_ACCOUNT_DIR: Final = Variable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustConfig:
-    """A missing file is reread later, never a crash."""
+    """Whom TLS believes, and the files that say who we are. They may be missing, and come later."""
 
     insecure: bool = variable(
         "KUBENURSE_INSECURE",
@@ -99,7 +99,7 @@ _HOST_NAME: Final = Variable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityConfig:
-    """Empty strings where the environment does not say."""
+    """Who and where we are; empty where the environment does not say."""
 
     node_name: str = _name(
         "KUBENURSE_NODE_NAME", NAME, "Our node (downward API: spec.nodeName).", "node-1"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
+    """Where we listen, with which certificate, and what we answer; times are seconds."""
+
     listen_address: str = variable(
         "KUBENURSE_LISTEN_ADDRESS",
         ADDRESS,

@@ -31,6 +31,8 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
+    """Which lines are logged, and how they look."""
+
     level: str = variable(
         "KUBENURSE_LOG_LEVEL",
         word("debug", "info", "warning", "error", "critical").to(str.upper),
@@ -49,6 +51,8 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
+    """All that the environment says, checked and frozen. Nothing else reads the environment."""
+
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)

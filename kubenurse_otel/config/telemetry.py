@@ -214,6 +214,10 @@ _SAMPLER_ARG: Final = Variable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
+    """Which metrics and traces there are, how long they are kept, and who gets them; times are
+    seconds. None for ``otlp_*``: that signal is not sent.
+    """
+
     metrics: MetricsChoice = variable(
         "KUBENURSE_METRICS",
         one_of(MetricsChoice),

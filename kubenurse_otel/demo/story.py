@@ -1,4 +1,4 @@
-"""PURE: what the demo breaks, in which order and for how long, and what should be seen of it."""
+"""What the demo breaks, in which order and for how long, and what should be seen of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PURE: what the agents' /alive say -> rows of a table, and sentences on whose fault it is.
+"""What the agents' /alive say, as rows of a table and as sentences on whose fault it is. No I/O.
 
 Owns the demo's reading of the ``details`` JSON (server/alive.py). Knows no story: what it says
 comes from the agents alone.

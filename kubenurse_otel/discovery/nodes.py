@@ -1,4 +1,4 @@
-"""What a Node says of its agents: is it leaving, is it ready, in which zone. PURE.
+"""What a Node says of its agents: is it leaving, is it ready, in which zone. No I/O.
 
 Nodes are looked at one by one, when their pod is picked or fails; never all of them.
 """

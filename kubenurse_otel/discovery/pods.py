@@ -1,4 +1,4 @@
-"""From a Pod to an agent: who may be a neighbour, and which one we are. PURE."""
+"""From a Pod to an agent: who may be a neighbour, and which one we are. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ring: which neighbours we check. PURE.
+"""The ring: which neighbours we check. No I/O.
 
 kubenurse's choice bit for bit, so that both can run side by side and every node is checked by
 exactly as many others as it checks (internal/servicecheck/neighbours.go).

@@ -1,4 +1,4 @@
-"""The few fields of Kubernetes objects that we read; msgspec skips all others. PURE.
+"""The few fields of Kubernetes objects that we read; msgspec skips all others. No I/O.
 
 Field names are those of the API reference (v1.Pod, v1.Node, meta/v1 Status and WatchEvent).
 """

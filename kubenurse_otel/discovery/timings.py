@@ -1,4 +1,4 @@
-"""How long discovery waits for what, in seconds. PURE."""
+"""How long discovery waits for what, in seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From configuration and neighbours to the targets to check. PURE.
+"""From configuration and neighbours to the targets to check. No I/O, no clock.
 
 Owns every rule of which check goes where and with what (trust, token, headers, propagation, proxy,
 interval). Sends nothing and knows no certificate and no token.

@@ -1,4 +1,4 @@
-"""PURE: what an answering agent says of itself in its headers, believed within bounds."""
+"""Read what an answering agent says of itself in its headers, believed within bounds. No I/O."""
 
 from __future__ import annotations
 

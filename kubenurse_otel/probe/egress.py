@@ -1,4 +1,4 @@
-"""PURE: how long this node kept what we sent, and what of it never left.
+"""Find how long this node kept what we sent, and what of it never left. No I/O, no clock.
 
 send(2) gives bytes to TCP. TCP gives them to the network device's queue (stamp SCHEDULED), the
 queue to the device (stamp SENT). What is dropped before the device (a firewall's rule, a full

@@ -1,4 +1,4 @@
-"""PURE: marks, timeline and answer of one exchange -> its Measurement."""
+"""Build one exchange's Measurement of its marks, time line and answer. No I/O, no clock."""
 
 from __future__ import annotations
 

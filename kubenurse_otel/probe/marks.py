@@ -1,7 +1,7 @@
 """What happened during one exchange, as it happened: user-space marks and raw kernel stamps.
 
-Written by sockets.py and http.py, read by phases.py. Times are CLOCK_MONOTONIC ns unless the
-name says realtime. Nothing is computed here.
+Written by sockets.py and exchange.py, read by phases.py. Times are CLOCK_MONOTONIC ns, or of
+CLOCK_REALTIME with ``realtime`` in the name; Stamp and TcpInfo are as the kernel has them (kernel.py).
 """
 
 from __future__ import annotations

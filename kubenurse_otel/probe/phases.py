@@ -1,8 +1,10 @@
-"""PURE: the marks of one exchange -> where its time went.
+"""Compute where the time of one exchange went, of its marks. No I/O, no clock.
 
-Two time lines. On the network's line our own process takes no time: phases and offsets stand
-there. On the real line each step stands where it happened; the gaps are own delay. The kernel's
-stamps make the figures; user-space marks stand in for all of them when one cannot be believed.
+docs/split.md says how, with a picture of the two time lines: on the network's line our own process
+takes no time (figures and offsets stand there); on the real line, CLOCK_MONOTONIC, each step stands
+where it happened, and the gaps are own delay. Kernel stamps (CLOCK_REALTIME) are moved to
+CLOCK_MONOTONIC by the clocks' distance at the start. Times are int nanoseconds until the end, where
+they become float seconds. If one stamp cannot be believed, our own marks stand in for all.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of connection setup on the real line: [started, started + its network time]."""
+    """One step of connection setup on the real line (CLOCK_MONOTONIC, ns). It lasts as long as its
+    figure, and not until we noticed its end.
+    """
 
     started_ns: int
     duration_ns: int
@@ -37,8 +41,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One exchange, told. Offsets are (event, seconds on the network's line); event times are
-    CLOCK_MONOTONIC ns on the real line, in the same order.
+    """Where the time of one exchange went, and who says so.
+
+    ``offsets`` are (event, seconds on the network's line); ``event_times_ns`` are the same events
+    on the real line, CLOCK_MONOTONIC ns, in the same order.
     """
 
     split: Split
@@ -58,7 +64,10 @@ class _Unusable(Exception):  # noqa: N818 - a signal between functions of this m
 
 
 class _Times(Protocol):
-    """Who says when a byte was sent and when one arrived: the kernel or ourselves."""
+    """Who says when a byte was sent and when one arrived: the kernel or ourselves.
+
+    Points in time are CLOCK_MONOTONIC ns, durations ns.
+    """
 
     source: TimingSource
 
@@ -66,17 +75,19 @@ class _Times(Protocol):
         """(time to connect, of which lost to SYNs that were sent again)."""
 
     def given(self, step: Sent) -> int:
-        """When TCP had the send's last byte: nothing after it is our own time."""
+        """When TCP had the send's last byte. Time after that is not ours."""
 
     def sent(self, step: Sent) -> tuple[int, int]:
-        """(first, last) time at which the send's last byte left this node."""
+        """When the send's last byte left this node: (its first copy, its last one)."""
 
     def kept(self, step: Sent) -> tuple[int, int]:
         """(how long this node kept the send, of which in the device's queue)."""
 
-    def received(self, step: Received) -> int: ...
+    def received(self, step: Received) -> int:
+        """When the read's bytes came to this node."""
 
-    def acknowledged(self, step: Sent) -> int | None: ...
+    def acknowledged(self, step: Sent) -> int | None:
+        """When the peer's kernel said that it had the send; None where nobody knows."""
 
     def quickest(self) -> int | None:
         """The least time from a send's leaving to its acknowledgement."""
@@ -204,7 +215,7 @@ class _UserTimes:
 
 @dataclass(slots=True)
 class _Figures:
-    """Nanoseconds on the network's line."""
+    """What becomes a Split: durations in ns, on the network's line."""
 
     dns: int | None = None
     wait: int = 0
@@ -229,11 +240,11 @@ class _Figures:
     round_trip: int | None = None
     round_trip_source: str = ""
     reached: list[tuple[str, int, int]] = field(default_factory=list)
-    """(event, offset, real time)"""
+    """(event, ns on the network's line, CLOCK_MONOTONIC ns)"""
 
 
 def measure(marks: Marks) -> Timeline:
-    """Make the figures of one exchange, as far as it came."""
+    """Compute the figures of one exchange, as far as it came."""
     try:
         figures, source, reason = _figures(marks, _KernelTimes(marks)), TimingSource.KERNEL, None
     except _Unusable as unusable:
@@ -255,9 +266,10 @@ def measure(marks: Marks) -> Timeline:
 
 
 def own_delay_so_far_ns(marks: Marks, now_ns: int, waiting_since_ns: int) -> int:
-    """How much of an unfinished exchange went by while nobody but ourselves was waited for.
+    """How much of an unfinished exchange is own delay so far, in ns.
 
-    ``waiting_since_ns`` is when the current wait for the far end began.
+    ``now_ns`` and ``waiting_since_ns``, when the current wait for the far end began, are
+    CLOCK_MONOTONIC.
     """
     elapsed = now_ns - marks.started.monotonic_ns
     figures = _figures_or_none(marks)
@@ -367,7 +379,7 @@ def _note_egress(step: Sent, times: _Times, figures: _Figures) -> int:
 
 
 def _unsent(marks: Marks, times: _Times, figures: _Figures) -> None:
-    """What never left is kept by this node until the end."""
+    """Count as egress, until the end, what never left this node."""
     last = marks.steps[-1] if marks.steps else None
     if marks.ended is None or not isinstance(last, Sent):
         return
@@ -410,7 +422,7 @@ def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line
 
 
 def _interim(marks: Marks, since: int, times: _Times, line: _Line) -> int:
-    """Tell of each interim answer; how far after the request the last one came."""
+    """Put each interim answer on the line; return how many ns after ``since`` the last one came."""
     so_far = 0
     for interim in marks.interim:
         at_ns = times.received(interim)

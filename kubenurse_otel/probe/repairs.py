@@ -1,4 +1,4 @@
-"""PURE: which of our segments were sent again, where the send stamps do not tell or mislead.
+"""Find which of our segments were sent again, where send stamps do not tell or mislead. No I/O.
 
 A stamp is that of a send's last byte. An earlier segment of it that is lost and sent again leaves
 none; TCP_INFO counts it, and the acknowledgement of the whole comes a round trip after it.

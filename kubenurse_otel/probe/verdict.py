@@ -1,4 +1,4 @@
-"""What was probed -> whether it is bad, and the result of the check."""
+"""Make the result of a check of what was probed: is it bad, and why. No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request as it was read, and a response as it will be written. PURE but for the date.
+"""A request as it was read, and a response as it will be written. Of the clock, the date alone.
 
 Owns the bytes of a response's head and the list of statuses that we use; parsing is llhttp's
 (through httptools), sockets are connection.py's.

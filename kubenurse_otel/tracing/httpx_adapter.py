@@ -114,6 +114,13 @@ class _ProbingTransport(httpx.AsyncBaseTransport):
         self._tracer = tracer
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Probe the target that ``request`` carries, and describe the CLIENT span that is open.
+
+        The instrumentation calls this within that span, after it has put traceparent into the
+        request: of the request only that is sent. Returns status and headers without a body, which
+        the probe has read and dropped. Raises the httpx.TransportError that fits a failure, for the
+        instrumentation to record; the failure itself is in the request's extension.
+        """
         asked = request.extensions[_ASKED]
         assert isinstance(asked, _Asked)
         propagation = [

@@ -1,4 +1,4 @@
-"""What an agent has to bear: an Outcome against bounds -> what fell. PURE."""
+"""What an agent has to bear: an Outcome against its bounds, and what fell."""
 
 from __future__ import annotations
 

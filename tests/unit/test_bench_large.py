@@ -1,4 +1,4 @@
-"""bench/large: what is PURE of it."""
+"""bench/large: what it computes of what was measured."""
 
 from __future__ import annotations
 
