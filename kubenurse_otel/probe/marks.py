@@ -1,7 +1,7 @@
 """What happened during one exchange, as it happened: user-space marks and raw kernel stamps.
 
 Written by sockets.py and exchange.py, read by phases.py. Times are CLOCK_MONOTONIC ns, or of
-CLOCK_REALTIME with ``realtime`` in the name; Stamp and TcpInfo are as the kernel has them (kernel.py).
+CLOCK_REALTIME with ``realtime`` in the name; Stamp and TcpInfo: see kernel.py.
 """
 
 from __future__ import annotations
