@@ -12,7 +12,9 @@ import json
 import os
 import re
 import sys
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from kubenurse_otel import __version__
@@ -31,12 +33,18 @@ EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130
 TIMEOUT: Final = duration("1ms", "1h")
 MAX_MESSAGE: Final = 1000
+WATCH_SECONDS: Final = 2.0
 
+_DIAGNOSE: Final = """\
+Asks agents for their verdicts: the one at URL; in a pod its own agent; else all of the cluster of
+KUBECONFIG, through the API server (pods/proxy is the right that it takes).
+"""
 _EPILOG: Final = """\
 Without a command the agent runs. It is configured by environment variables (docs/configuration.md);
 `kubenurse-otel config` shows what they come to.
 
 exit codes: 0 done, 1 a check failed or the agent could not start, 2 bad configuration or usage
+(those of `diagnose` are its own)
 """
 
 
@@ -53,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     finally:
         _say()  # what argparse printed
+
+
+def kubectl() -> int:
+    """Run `kubectl kubenurse`, which finds the executable kubectl-kubenurse."""
+    return main(["diagnose", *sys.argv[1:]])
 
 
 def _say(*lines: str, quiet: bool = False) -> None:
@@ -121,6 +134,32 @@ def _parser() -> argparse.ArgumentParser:
         help="which status is good (200)",
     )
     check.set_defaults(command=_check)
+
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="ask agents who is at fault",
+        description=_DIAGNOSE,
+        epilog="exit codes: 0 nothing is wrong, 1 a culprit is named, 2 usage, 3 suspicions only, "
+        "4 no agent answers",
+    )
+    diagnose.add_argument(
+        "url", nargs="?", metavar="URL", type=_url, help="an agent's, as http://10.1.2.3:8080"
+    )
+    diagnose.add_argument("--all", action="store_true", help="ask all agents that this one knows")
+    diagnose.add_argument("--json", action="store_true", help="a JSON object, on one line")
+    diagnose.add_argument(
+        "--watch", action="store_true", help="go on, and say what changes, until Ctrl-C"
+    )
+    diagnose.add_argument(
+        "-n", "--namespace", default="", help="where the agents are, for a kubeconfig (everywhere)"
+    )
+    diagnose.add_argument(
+        "-l",
+        "--selector",
+        default="",
+        help="their labels, likewise (app.kubernetes.io/name=kubenurse)",
+    )
+    diagnose.set_defaults(command=_diagnose)
 
     show = commands.add_parser("config", help="show the effective configuration and its sources")
     show.set_defaults(command=_config)
@@ -202,6 +241,45 @@ def _check(parsed: argparse.Namespace) -> int:
         else:
             _say(*waterfall.lines(result, encoding=getattr(sys.stdout, "encoding", None)))
     return 0 if all(result.outcome is Outcome.OK for result in results) else EXIT_FAILED
+
+
+def _diagnose(parsed: argparse.Namespace) -> int:
+    config = _load().config
+    from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
+    from kubenurse_otel.report import verdicts  # noqa: PLC0415 - see _run
+
+    async def ask() -> int:
+        before = None
+        while True:
+            summary = await asking.diagnose(way)
+            if summary != before:
+                if parsed.json:
+                    _say(json.dumps(verdicts.to_json(summary)))
+                else:
+                    _say(*([time.strftime("%H:%M:%S")] if parsed.watch else []))
+                    _say(*verdicts.lines(summary))
+            if not parsed.watch:
+                return asking.exit_code(summary)
+            before = summary
+            await asyncio.sleep(WATCH_SECONDS)
+
+    try:
+        way = asking.way(
+            config,
+            url=parsed.url,
+            everybody=parsed.all,
+            namespace=parsed.namespace,
+            selector=parsed.selector,
+            home=Path.home(),
+        )
+    except asking.NobodyToAskError as error:
+        _mistake(str(error))
+        return EXIT_CONFIG
+    try:
+        return asyncio.run(ask())
+    except asking.NobodyToAskError as error:
+        _mistake(str(error))
+        return asking.NO_ANSWER
 
 
 def _config(_: argparse.Namespace) -> int:

@@ -162,6 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         if parts[-1] != resource:
             name = parts[-1]
         verb = "watch" if "watch" in self.query else "get" if name else "list"
+        if "proxy" in parts:
+            verb, name = "proxy", parts[parts.index(resource) + 1]
         if "limit" in self.query:
             verb = "count"
         asked = f"{verb} {resource}"
@@ -177,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         if asked in state.always:
             state.always[asked](self)
             return
-        if verb == "get":
+        if verb in ("get", "proxy"):
             one = state.objects[resource].get(name or "")
             self.answer(one) if one else self.refuse(404)
         elif verb == "watch":

@@ -39,7 +39,15 @@ def test_version_and_help_tell_what_there_is() -> None:
     """For a person at a terminal."""
     assert command("--version").stdout.startswith("kubenurse-otel ")
     usage = command("--help").stdout
-    for word in ("run", "check", "config", "demo", "docs/configuration.md", "exit codes"):
+    for word in (
+        "run",
+        "check",
+        "diagnose",
+        "config",
+        "demo",
+        "docs/configuration.md",
+        "exit codes",
+    ):
         assert word in usage
 
 

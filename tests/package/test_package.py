@@ -94,6 +94,7 @@ def test_without_the_extra_the_demo_names_it(environment: Path, tmp_path: Path) 
     """One line that can be copied, and not a traceback."""
     run(environment / "python", "-m", "pip", "install", "--quiet", WHEEL, cwd=tmp_path)
     assert run(environment / "kubenurse-otel", "--version", cwd=tmp_path).split()[-1] == __version__
+    assert "--watch" in run(environment / "kubectl-kubenurse", "--help", cwd=tmp_path)
     said = run(environment / "kubenurse-otel", "demo", cwd=tmp_path, status=1)
     assert said.count("\n") == 1
     assert "pip install 'kubenurse-otel[demo]'" in said

@@ -1,0 +1,267 @@
+"""PURE: what agents answer at /api/v1/verdicts -> who is at fault, in words, ranked by reporters.
+
+Owns how several agents' verdicts become one, and how that is written for people. What is read comes
+from the network: every text is cut, and what has not the form is left out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kubenurse_otel.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MOST_VERDICTS: Final = 64
+"""Of one agent."""
+MOST_WORDS: Final = 8
+MOST_NAMES: Final = 8
+_LONGEST: Final = 300
+_WIDTH: Final = 100
+_INDENT: Final = "    "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One agent's verdict, as it tells it."""
+
+    sentence: str
+    kind: str
+    culprit: str
+    direction: str = ""
+    cause: str = ""
+    state: str = ""
+    confidence: float = 0.0
+    since: str = ""
+    """RFC 3339 in UTC: texts in the order of time."""
+    evidence: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one agent concludes."""
+
+    node: str
+    doubt: int = 0
+    judged: bool = False
+    """It has checked enough to say something."""
+    verdicts: tuple[Told, ...] = ()
+    suspicions: tuple[Told, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """One culprit, by all that name it: the surest agent's words, and what any sees against it."""
+
+    verdict: Told
+    reporters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All agents' word. ``silent`` are those that gave none, with the reason."""
+
+    named: tuple[Named, ...]
+    suspected: tuple[Named, ...]
+    heard: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    """Agents that have not judged yet."""
+    doubting: tuple[str, ...] = ()
+    silent: tuple[tuple[str, str], ...] = ()
+
+
+DOUBTFUL: Final = 3
+"""From this doubt on an agent is no witness (diagnosis/doubt.py)."""
+
+
+def read(document: object) -> Report | None:
+    """Return what a parsed answer says; None where it is none of an agent's."""
+    if not isinstance(document, dict) or not isinstance(document.get("verdicts"), list):
+        return None
+    return Report(
+        node=_text(document.get("node")),
+        doubt=_number(document.get("doubt")),
+        judged=document.get("judged_at") is not None,
+        verdicts=_read_all(document["verdicts"]),
+        suspicions=_read_all(document.get("suspicions")),
+    )
+
+
+def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> Summary:
+    """Put the same verdicts of several agents together; what most of them report comes first."""
+    reports = sorted(reports, key=lambda report: report.node)
+    named = _put_together((report.node, report.verdicts) for report in reports)
+    standing = {_key(one.verdict) for one in named}
+    suspected = _put_together((report.node, report.suspicions) for report in reports)
+    return Summary(
+        named=named,
+        suspected=tuple(one for one in suspected if _key(one.verdict) not in standing),
+        heard=tuple(report.node for report in reports),
+        new=tuple(report.node for report in reports if not report.judged),
+        doubting=tuple(report.node for report in reports if report.doubt >= DOUBTFUL),
+        silent=tuple(silent),
+    )
+
+
+def lines(summary: Summary) -> list[str]:
+    """Write it for people: what is at fault first, then what may be, then who did not answer."""
+    written = []
+    for one in summary.named:
+        written += [*_named(one, len(summary.heard)), ""]
+    if summary.suspected:
+        written += ["Suspected, and too few others confirm it:", ""]
+        for one in summary.suspected:
+            written += [*_named(one, len(summary.heard)), ""]
+    if summary.heard and not summary.named and not summary.suspected:
+        written.append(f"Nothing is wrong, says {names(summary.heard, whole='each')}.")
+    for nodes, what in (
+        (summary.new, "has not checked enough yet"),
+        (summary.doubting, "doubts itself: it gets too little CPU, and accuses nobody"),
+    ):
+        if nodes:
+            written += _wrapped(f"{names(nodes)}: {what}.", "")
+    if summary.silent:
+        written.append(f"No answer from {len(summary.silent)}:")
+        shown = summary.silent[:MOST_NAMES]
+        written += [line for agent, why in shown for line in _wrapped(f"{agent}: {why}", _INDENT)]
+        if len(summary.silent) > len(shown):
+            written.append(f"{_INDENT}and {len(summary.silent) - len(shown)} more")
+    return written
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """Return the same for programs; documented in docs/diagnosis.md."""
+
+    def shown(named: Sequence[Named]) -> list[dict[str, Any]]:
+        return [asdict(one.verdict) | {"reporters": list(one.reporters)} for one in named]
+
+    return {
+        "verdicts": shown(summary.named),
+        "suspicions": shown(summary.suspected),
+        "heard": list(summary.heard),
+        "new": list(summary.new),
+        "doubting": list(summary.doubting),
+        "silent": [{"agent": agent, "why": why} for agent, why in summary.silent],
+    }
+
+
+def names(nodes: Sequence[str], *, whole: str = "") -> str:
+    """Like "node-1, node-2 and 3 more"; with ``whole``, of many: "each of 40 agents"."""
+    if whole and len(nodes) > 1:
+        return f"{whole} of {len(nodes)} agents"
+    shown = ", ".join(nodes[:MOST_NAMES])
+    return f"{shown} and {len(nodes) - MOST_NAMES} more" if len(nodes) > MOST_NAMES else shown
+
+
+def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ...]:
+    alike: dict[tuple[str, ...], list[tuple[str, Told]]] = defaultdict(list)
+    for node, verdicts in told:
+        for verdict in verdicts:
+            alike[_key(verdict)].append((node, verdict))
+    found = [_as_one(same) for same in alike.values()]
+    return tuple(
+        sorted(
+            found, key=lambda one: (-len(one.reporters), -one.verdict.confidence, _key(one.verdict))
+        )
+    )
+
+
+def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
+    surest = max((verdict for _, verdict in same), key=lambda one: one.confidence)
+    ranked = [surest, *(verdict for _, verdict in same if verdict is not surest)]
+    return Named(
+        verdict=Told(
+            **asdict(surest)
+            | {
+                "since": min(verdict.since for verdict in ranked),
+                "traces": _together(verdict.traces for verdict in ranked),
+                "against": _together(verdict.against for verdict in ranked),
+            }
+        ),
+        reporters=tuple(dict.fromkeys(node for node, _ in same)),
+    )
+
+
+def _together(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for some in texts for one in some))[:MOST_WORDS]
+
+
+def _key(verdict: Told) -> tuple[str, ...]:
+    return verdict.kind, verdict.culprit, verdict.direction, verdict.cause
+
+
+def _named(one: Named, heard: int) -> list[str]:
+    verdict = one.verdict
+    by = names(one.reporters)
+    flapping = ", and it comes and goes" if verdict.state == "flapping" else ""
+    written = [verdict.sentence[:1].upper() + verdict.sentence[1:]]
+    written += _wrapped(
+        f"since {verdict.since}{flapping}; confidence {verdict.confidence:.1f}; "
+        f"said by {len(one.reporters)} of {heard}: {by}",
+        _INDENT,
+    )
+    for label, texts in (
+        ("seen", verdict.evidence),
+        ("against", verdict.against),
+        ("ruled out", (verdict.second,) if verdict.second else ()),
+        ("trace", verdict.traces[:2]),
+    ):
+        for text in texts:
+            written += _wrapped(f"{label}: {text}", _INDENT)
+    return written
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+    )
+
+
+# --- what came ----------------------------------------------------------------------------------
+
+
+def _read_all(listed: object) -> tuple[Told, ...]:
+    if not isinstance(listed, list):
+        return ()
+    return tuple(_read(one) for one in listed[:MOST_VERDICTS] if isinstance(one, dict))
+
+
+def _read(one: Mapping[str, object]) -> Told:
+    evidence = [some for some in _list(one.get("evidence")) if isinstance(some, dict)]
+    return Told(
+        sentence=_text(one.get("sentence")),
+        kind=_text(one.get("kind")),
+        culprit=_text(one.get("culprit")),
+        direction=_text(one.get("direction")),
+        cause=_text(one.get("cause")),
+        state=_text(one.get("state")),
+        confidence=_share(one.get("confidence")),
+        since=_text(one.get("since")),
+        evidence=tuple(_text(some.get("words")) for some in evidence),
+        traces=tuple(trace for some in evidence if (trace := _text(some.get("trace_id")))),
+        against=tuple(_text(some) for some in _list(one.get("against"))),
+        second=_text(one.get("second")),
+    )
+
+
+def _list(value: object) -> list[Any]:
+    return value[:MOST_WORDS] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return printable(value, _LONGEST) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < DOUBTFUL * DOUBTFUL else 0
+
+
+def _share(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 0.0

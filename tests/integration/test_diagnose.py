@@ -1,0 +1,270 @@
+"""`kubenurse-otel diagnose`, as a person on call uses it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from agents import inherited
+from apiserver import stand_in
+from apiserver.objects import LABELS, pod
+from apiserver.stand_in import Handler, StandIn
+from servers import FaultServer, answer
+
+Serve = Callable[..., FaultServer]
+COMMAND = [sys.executable, "-m", "kubenurse_otel", "diagnose"]
+TOLD = {
+    "sentence": "the agent on node node-e refuses connections: nothing listens there",
+    "kind": "agent",
+    "culprit": "node-e",
+    "direction": "",
+    "cause": "refused",
+    "state": "raised",
+    "confidence": 0.9,
+    "since": "2026-11-28T19:52:03Z",
+    "evidence": [{"words": "from node-a, path_node-e: refused", "trace_id": "1" * 32}],
+    "against": ["node-d sees it well"],
+    "second": "node node-e",
+}
+USAGE = "no agent to ask: give the URL of one, or set KUBECONFIG to ask all of a cluster"
+
+
+def document(node: str = "node-a", **more: Any) -> bytes:
+    empty = {"judged_at": "2026-11-28T19:52:09Z", "verdicts": [], "suspicions": [], "doubt": 0}
+    return json.dumps({"node": node} | empty | more).encode()
+
+
+def diagnose(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=inherited() | {"HOME": "/nonexistent", "PYTHONIOENCODING": "utf-8"} | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        ({}, 0, "Nothing is wrong, says node-a."),
+        ({"verdicts": [TOLD]}, 1, "The agent on node node-e refuses connections"),
+        ({"suspicions": [TOLD]}, 3, "Suspected, and too few others confirm it:"),
+    ],
+)
+def test_the_exit_code_says_what_the_words_say(
+    serve: Serve, more: dict[str, Any], status: int, said: str
+) -> None:
+    """For scripts as for people."""
+    server = serve(answer(body=document(**more)))
+    done = diagnose(server.origin)
+    assert (status, "") == (done.returncode, done.stderr)
+    assert said in done.stdout
+    assert "GET /api/v1/verdicts HTTP/1.0" == server.requests[0].line
+
+
+def test_a_verdict_is_printed_with_what_speaks_for_and_against_it(serve: Serve) -> None:
+    """Its evidence, what contradicts it, what was ruled out, a trace to look at."""
+    done = diagnose(serve(answer(body=document(verdicts=[TOLD]))).origin)
+    for said in (
+        "since 2026-11-28T19:52:03Z; confidence 0.9; said by 1 of 1: node-a",
+        "seen: from node-a, path_node-e: refused",
+        "against: node-d sees it well",
+        "ruled out: node node-e",
+        f"trace: {'1' * 32}",
+    ):
+        assert f"    {said}\n" in done.stdout
+
+
+def test_as_json(serve: Serve) -> None:
+    """The same, an object on a line."""
+    done = diagnose("--json", serve(answer(body=document(verdicts=[TOLD]))).origin)
+    found = json.loads(done.stdout)
+    assert ("node-e", ["node-a"]) == tuple(
+        found["verdicts"][0][key] for key in ("culprit", "reporters")
+    )
+    assert ["node-a"] == found["heard"]
+
+
+def test_no_agent_answers(serve: Serve, closed_port: int) -> None:
+    """4, and who did not, and why: an old agent, or nobody at all."""
+    done = diagnose(f"http://127.0.0.1:{closed_port}")
+    assert (4, f"127.0.0.1:{closed_port}: connection refused") == (
+        done.returncode,
+        done.stdout.splitlines()[1].strip(),
+    )
+    old = diagnose(serve(answer(404)).origin)
+    assert 4 == old.returncode
+    assert "it has no diagnosis: an older agent" in old.stdout
+    other = diagnose(serve(answer(body=b"[]")).origin)
+    assert (4, "its answer is no agent's") == (
+        other.returncode,
+        other.stdout.rpartition(": ")[2].strip(),
+    )
+
+
+def test_without_anybody_to_ask_it_says_how(tmp_path: Path) -> None:
+    """Bad usage: 2."""
+    done = diagnose()
+    assert (2, f"kubenurse-otel: {USAGE}\n") == (done.returncode, done.stderr)
+    assert 2 == diagnose("ftp://somewhere").returncode
+
+
+def test_in_a_pod_its_own_agent_is_asked(serve: Serve) -> None:
+    """By the variables that the agent has itself; the admin port where there is one."""
+    server = serve(answer(body=document(verdicts=[TOLD])))
+    pod_s = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBENURSE_ADMIN_PORT": str(server.port)}
+    assert 1 == diagnose(**pod_s).returncode
+    assert 1 == len(server.requests)
+
+
+def test_all_asks_whom_the_asked_one_knows(serve: Serve, closed_port: int) -> None:
+    """Each at its address; what several report is one verdict, and the silent are named."""
+    other = serve(answer(body=document("node-b", verdicts=[TOLD])))
+    agents = [
+        {"node": "node-b", "pod": "b", "address": "127.0.0.1", "port": other.port},
+        {"node": "node-e", "pod": "e", "address": "127.0.0.1", "port": closed_port},
+        {"node": "no name", "pod": "x", "address": "127.0.0.1", "port": 1},
+        {"node": "node-x", "pod": "x", "address": "example.com", "port": 1},
+        "nonsense",
+    ]
+    asked = serve(answer(body=document(verdicts=[TOLD], agents=agents)))
+    done = diagnose("--all", asked.origin)
+    assert 1 == done.returncode
+    assert "said by 2 of 2: node-a, node-b" in done.stdout
+    assert "No answer from 1:\n    node-e: connection refused\n" in done.stdout
+    assert {"/api/v1/view", "/api/v1/verdicts"} == {
+        request.line.split()[1] for request in asked.requests
+    }
+
+
+def test_watch_says_what_changes(serve: Serve, tmp_path: Path) -> None:
+    """And ends with Ctrl-C."""
+    said = [document(), document(), document(verdicts=[TOLD])]
+
+    def tell(connection: Any) -> None:
+        body = said.pop(0) if len(said) > 1 else said[0]
+        answer(body=body, requests=1)(connection)
+
+    with subprocess.Popen(
+        [*COMMAND, "--watch", "--json", serve(tell).origin],
+        env=inherited(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+            process.send_signal(signal.SIGINT)
+            assert 130 == process.wait(10)
+        finally:
+            process.kill()
+    assert ([], "node-e") == (first["verdicts"], second["verdicts"][0]["culprit"])
+
+
+# --- with a kubeconfig --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[StandIn]:
+    with stand_in.stand_in(tmp_path) as server:
+        for number, node in enumerate(("node-a", "node-b", "node-e"), start=1):
+            one = pod(node, f"10.0.0.{number}")
+            one["spec"]["containers"][0]["ports"] = [
+                {"name": "http", "containerPort": 8080},
+                {"name": "admin", "containerPort": 9090},
+            ]
+            server.put(one)
+        server.put(pod("node-f", name="pending", phase="Pending"), pod("node-g", labels={}))
+        yield server
+
+
+@pytest.fixture
+def kubeconfig(cluster: StandIn, tmp_path: Path) -> str:
+    file = tmp_path / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+        "clusters": [
+            {
+                "name": "it",
+                "cluster": {
+                    "server": f"https://127.0.0.1:{cluster.port}",
+                    "certificate-authority": str(cluster.ca_file),
+                },
+            }
+        ],
+        "users": [{"name": "me", "user": {"token": "good"}}],
+    }
+    file.write_text(yaml.safe_dump(content))
+    return str(file)
+
+
+def by_proxy(handler: Handler) -> None:
+    """An agent's document by its pod; node-e's cannot be reached."""
+    path = handler.path.split("/")
+    name, _, port = path[path.index("pods") + 1].partition(":")
+    assert ("9090", ["proxy", "api", "v1", "verdicts"]) == (port, path[path.index("proxy") :])
+    node = name.removeprefix("kubenurse-")
+    if node == "node-e":
+        handler.refuse(503)
+    else:
+        handler.answer_bytes(document(node, verdicts=[TOLD]))
+
+
+def test_a_kubeconfig_leads_to_all_agents(cluster: StandIn, kubeconfig: str) -> None:
+    """Through the API server, which alone gets the token: no port-forward, no ingress."""
+    cluster.always["proxy pods"] = by_proxy
+    done = diagnose(KUBECONFIG=kubeconfig)
+    assert (1, "") == (done.returncode, done.stderr)
+    assert "said by 2 of 2: node-a, node-b" in done.stdout
+    assert "No answer from 1:\n    node-e: the API server has no time for us (503)" in done.stdout
+    assert 3 == cluster.count("proxy pods")
+    listed = next(one for one in cluster.queries if "labelSelector" in one)
+    assert "app.kubernetes.io/name=kubenurse" == listed["labelSelector"]
+    assert "/api/v1/pods" == listed["path"]
+
+
+def test_which_pods_are_agents_can_be_said(cluster: StandIn, kubeconfig: str) -> None:
+    """By namespace and labels, as kubectl has them; none is no cluster of ours."""
+    done = diagnose("-n", "kube-system", "-l", "a=b", KUBECONFIG=kubeconfig)
+    assert (4, "no running pod has a=b in namespace kube-system: see --selector") == (
+        done.returncode,
+        done.stderr.partition(": ")[2].strip(),
+    )
+    assert "/api/v1/namespaces/kube-system/pods" == cluster.queries[-1]["path"]
+    assert LABELS == {"app.kubernetes.io/name": "kubenurse"}
+
+
+def test_an_api_server_that_refuses_is_said(cluster: StandIn, kubeconfig: str) -> None:
+    """4, with its reason and without the token."""
+    cluster.tokens.clear()
+    done = diagnose(KUBECONFIG=kubeconfig)
+    assert 4 == done.returncode
+    assert "does not accept our token (401)" in done.stderr
+    assert "good" not in done.stderr + done.stdout
+
+
+def test_it_is_a_plugin_of_kubectl(serve: Serve) -> None:
+    """`kubectl kubenurse` runs kubectl-kubenurse, with what follows."""
+    server = serve(answer(body=document()))
+    program = "import sys; from kubenurse_otel.cli import kubectl; sys.exit(kubectl())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--json", server.origin],
+        env=inherited(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, ["node-a"]) == (done.returncode, json.loads(done.stdout)["heard"])

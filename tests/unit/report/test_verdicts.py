@@ -1,0 +1,133 @@
+"""report/verdicts.py: many agents' verdicts become one, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubenurse_otel.report import verdicts
+from kubenurse_otel.report.verdicts import Report, merge, read
+
+
+def told(culprit: str = "node-e", confidence: float = 0.9, **more: Any) -> dict[str, Any]:
+    return {
+        "sentence": f"the agent on node {culprit} refuses connections: nothing listens there",
+        "kind": "agent",
+        "culprit": culprit,
+        "direction": "",
+        "cause": "refused",
+        "state": "raised",
+        "confidence": confidence,
+        "since": "2026-11-28T19:52:03Z",
+        "last_seen": "2026-11-28T19:52:09Z",
+        "evidence": [{"words": "from node-a: refused", "trace_id": "1" * 32}],
+        "against": [],
+        "second": f"node {culprit}",
+        "explains": [f"path_{culprit}"],
+    } | more
+
+
+def report(node: str, *named: dict[str, Any], **more: Any) -> Report:
+    document = {
+        "node": node,
+        "judged_at": "2026-11-28T19:52:09Z",
+        "verdicts": list(named),
+        "suspicions": [],
+        "doubt": 0,
+    } | more
+    found = read(json.loads(json.dumps(document)))
+    assert found is not None
+    return found
+
+
+def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
+    """The surest agent's words, the earliest time; what most report comes first."""
+    summary = merge(
+        [
+            report("node-c", told("node-z", 0.95)),
+            report("node-b", told(confidence=0.8, since="2026-11-28T19:52:01Z", against=["x"])),
+            report("node-a", told()),
+        ],
+        [("node-e", "connection refused")],
+    )
+    first, second = summary.named
+    assert ("node-e", ("node-a", "node-b")) == (first.verdict.culprit, first.reporters)
+    assert (0.9, "2026-11-28T19:52:01Z") == (first.verdict.confidence, first.verdict.since)
+    assert ("node-z", ("node-c",)) == (second.verdict.culprit, second.reporters)
+    assert [
+        "The agent on node node-e refuses connections: nothing listens there",
+        "    since 2026-11-28T19:52:01Z; confidence 0.9; said by 2 of 3: node-a, node-b",
+        "    seen: from node-a: refused",
+        "    against: x",
+        "    ruled out: node node-e",
+        f"    trace: {'1' * 32}",
+        "",
+    ] == verdicts.lines(summary)[:7]
+    assert ["No answer from 1:", "    node-e: connection refused"] == verdicts.lines(summary)[-2:]
+
+
+def test_a_suspicion_that_another_confirms_is_none() -> None:
+    """One agent's doubt is answered by the other's verdict."""
+    suspicious = report("node-a", suspicions=[told(confidence=0.4)])
+    assert () == merge([suspicious, report("node-b", told())]).suspected
+    alone = merge([suspicious])
+    assert () == alone.named
+    assert "Suspected, and too few others confirm it:" == verdicts.lines(alone)[0]
+
+
+def test_all_is_well() -> None:
+    """And who has not judged, or doubts itself, is said."""
+    summary = merge([report("node-a"), report("node-b", judged_at=None), report("node-c", doubt=4)])
+    assert [
+        "Nothing is wrong, says each of 3 agents.",
+        "node-b: has not checked enough yet.",
+        "node-c: doubts itself: it gets too little CPU, and accuses nobody.",
+    ] == verdicts.lines(summary)
+
+
+def test_what_comes_of_the_network_is_cut_and_cleaned() -> None:
+    """An agent may say anything: no control character, no flood."""
+    bad = told(
+        sentence="\x1b[2J" + "a" * 10_000,
+        evidence=[{"words": "w" * 1000, "trace_id": None}] * 100,
+        against=["x"] * 100,
+        confidence=10**400,
+    )
+    drawn = verdicts.lines(merge([report("node-a", *[bad] * 1000)]))
+    assert all(line.isprintable() for line in drawn)
+    assert len(drawn) < 100
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=20,
+)
+KEYS = ("node", "verdicts", "suspicions", "doubt", "judged_at")
+FIELDS = tuple(told())
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(KEYS),
+        JSON | st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON), max_size=3),
+    )
+    | JSON
+)
+def test_any_document_is_read_or_is_none(document: object) -> None:
+    """Never an exception, whatever an agent answers."""
+    found = read(document)
+    if found is not None:
+        summary = merge([found])
+        assert all(line.isprintable() for line in verdicts.lines(summary))
+        json.dumps(verdicts.to_json(summary))
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"verdicts": None}, {"node": "a"}, "x", 1])
+def test_another_document_is_none_of_an_agents(document: object) -> None:
+    """Some other server may stand at that address."""
+    assert read(document) is None
