@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.discovery.candidates import Candidate, ring, youngest
 from kubenurse_otel.discovery.nodes import DELETED, NodeView, decode_node
 from kubenurse_otel.discovery.object_cache import Kind, ObjectCache
 from kubenurse_otel.discovery.pods import GONE, AgentPod, decode_pod, pods_path
-from kubenurse_otel.discovery.ring import Candidate, ring, youngest
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:

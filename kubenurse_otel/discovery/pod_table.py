@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kubenurse_otel.discovery.candidates import candidate
 from kubenurse_otel.discovery.pods import AgentPod
-from kubenurse_otel.discovery.ring import candidate
 from kubenurse_otel.discovery.schema import ListMetadata, Struct, decode
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.ring import Candidate, candidate
+from kubenurse_otel.discovery.candidates import Candidate, candidate
 from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod, decode
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
 from kubenurse_otel.text import is_address

@@ -16,7 +16,7 @@ import msgspec
 import yaml
 
 from kubenurse_otel import files
-from kubenurse_otel.discovery.ring import candidate, choose, youngest
+from kubenurse_otel.discovery.candidates import candidate, choose, youngest
 from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
 from kubenurse_otel.text import is_address
 

@@ -24,7 +24,7 @@ from kubenurse_otel.config import (
     TrustConfig,
 )
 from kubenurse_otel.discovery.nodes import CORDON
-from kubenurse_otel.discovery.ring import candidate, choose
+from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bench.large.agents import Reading
 from bench.large.costs import Parts
 from bench.large.demand import Cluster
 from bench.large.ring import LIMIT, SPARE, cast
-from kubenurse_otel.discovery.ring import candidate, choose
+from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour
 
 PARTS = Parts(

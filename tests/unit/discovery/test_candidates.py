@@ -1,4 +1,4 @@
-"""kubenurse_otel.discovery.ring: kubenurse's ring, bit for bit."""
+"""kubenurse_otel.discovery.candidates: kubenurse's ring, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.discovery.ring import Candidate, candidate, choose, youngest
+from kubenurse_otel.discovery.candidates import Candidate, candidate, choose, youngest
 from kubenurse_otel.model import Neighbour
 from kubenurse_otel.ring import node_hash
 
