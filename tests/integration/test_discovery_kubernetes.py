@@ -23,8 +23,8 @@ from kubenurse_otel.config import (
     IdentityConfig,
     TrustConfig,
 )
-from kubenurse_otel.discovery.nodes import CORDON
 from kubenurse_otel.discovery.candidates import candidate, choose
+from kubenurse_otel.discovery.nodes import CORDON
 from kubenurse_otel.model import Neighbour, NodeState
 
 if TYPE_CHECKING:
