@@ -3,7 +3,8 @@
 Checks leave no cycles, good or failed; a dead collector's exporters leave some. What grows without
 any is the interpreter's free lists (up to 2,000 tuples of each size), which only a full collection
 empties. It takes 3 to 10 ms here, so it is not for the midst of a check. Then the C library's free
-memory is given back, too, which by itself it keeps: after a crowd of clients within seconds.
+memory is given back, too, which by itself it keeps: after a crowd of clients within seconds. A
+large block (a list of pods, an answer) goes back when it is freed, in whatever thread that is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ THRESHOLDS: Final = (10_000, 5, 5)
 TRIM_SECONDS: Final = 5.0
 """After the last sign of a crowd."""
 
+LARGE_BYTES: Final = 1024 * 1024
+"""A block of as much is the kernel's again when it is freed."""
+_M_MMAP_THRESHOLD: Final = -3
+"""glibc's malloc/malloc.h. By itself glibc raises it, up to 32 MiB, with each larger block that is
+freed, and keeps all smaller ones from then on: 20 MiB after a list of 16 MiB."""
+
 
 class Garbage:
     """``start`` once, when all that stays is built; ``quiet`` in each quiet moment."""
@@ -34,7 +41,9 @@ class Garbage:
         self._trim_at = math.inf
 
     def start(self) -> None:
-        """Never look at what stands now again."""
+        """Never look at what stands now again, and keep no large block that is free."""
+        with contextlib.suppress(AttributeError):  # a C library that is not glibc
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         gc.collect()
         gc.freeze()
         # By itself a full collection waits for a quarter more than the last one saw: now nothing.

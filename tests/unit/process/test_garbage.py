@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +54,39 @@ def test_a_ring_goes_in_a_quiet_moment_when_it_is_time() -> None:
         clock.now += 1
         garbage.quiet()
         assert ring() is None
+
+
+READS_LISTS = """
+import threading
+from pathlib import Path
+from kubenurse_otel.discovery.listing import ListError, read_list
+from kubenurse_otel.process.garbage import Garbage
+
+def resident_kib():
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+
+def lists():
+    for _ in range(3):
+        try:
+            read_list((b" " * 65536 for _ in range(1000)), print)
+        except ListError:
+            pass
+
+Garbage().start()
+before = resident_kib()
+thread = threading.Thread(target=lists)
+thread.start()
+thread.join()
+print(resident_kib() - before)
+"""
+
+
+def test_a_large_block_goes_back_when_it_is_freed() -> None:
+    """16 MiB of a list that is none, three times: no quiet moment is needed, nor another list."""
+    done = subprocess.run(
+        [sys.executable, "-c", READS_LISTS], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 4 * 1024
 
 
 def _resident_bytes() -> int:
