@@ -6,6 +6,7 @@ line.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -51,22 +52,27 @@ def _directory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="kbench-")
 
 
-@lru_cache
 def _packages(lock: bytes) -> Path:
-    """A directory with what ``lock`` names."""
-    directory = Path(tempfile.mkdtemp(prefix="packages-", dir=_directory().name))
-    file = directory / "requirements.lock"
-    file.write_bytes(lock)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes"),
-            *("--root-user-action=ignore", "--target", str(directory), "--requirement", str(file)),
-        ],
-        check=True,
-        timeout=600,
-    )
-    _compile(directory)
+    """A directory with what ``lock`` names; made once for each lock, and kept."""
+    directory = ROOT / ".cache" / "bench" / f"packages-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if directory.exists():
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as name:
+        made = Path(name) / "made"
+        file = Path(name) / "requirements.lock"
+        file.write_bytes(lock)
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"),
+                *("--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"),
+                *("--root-user-action=ignore", "--target", str(made), "--requirement", str(file)),
+            ],
+            check=True,
+            timeout=600,
+        )
+        _compile(made)
+        made.rename(directory)
     return directory
 
 

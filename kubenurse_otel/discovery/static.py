@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import yaml
 
 from kubenurse_otel import files
 from kubenurse_otel.discovery.candidates import candidate, choose, youngest
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_ENTRIES: Final = 10_000
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 5.0
 HEARD_SECONDS: Final = 15.0
 """How often an unchanged good file moves ``listed_at``."""
 
@@ -69,6 +68,8 @@ def parse(text: bytes) -> tuple[Neighbour, ...]:
 
 
 def _yaml(text: bytes) -> object:
+    import yaml  # noqa: PLC0415 - most of a megabyte, for nothing where the file is JSON
+
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -41,11 +41,14 @@ class Garbage:
         self._trim_at = math.inf
 
     def start(self) -> None:
-        """Never look at what stands now again, and keep no large block that is free."""
+        """Never look at what stands now again, give back what it took to come there, and keep no
+        large block that is free.
+        """
         with contextlib.suppress(AttributeError):  # a C library that is not glibc
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         gc.collect()
         gc.freeze()
+        _trim()
         # By itself a full collection waits for a quarter more than the last one saw: now nothing.
         gc.collect()
         gc.set_threshold(*THRESHOLDS)

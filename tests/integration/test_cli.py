@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import FaultServer, answer
 
-from kubenurse_otel import cli
+from kubenurse_otel import usage
 
 Serve = Callable[..., FaultServer]
 
@@ -136,7 +136,7 @@ def test_any_url_and_any_timeout_is_taken_or_one_line_and_exit_2(url: str, timeo
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed = cli._parser().parse_args(["check", f"--timeout={timeout}", "--", url])
+            parsed = usage.parser().parse_args(["check", f"--timeout={timeout}", "--", url])
     except SystemExit as exit_:
         code = exit_.code
     else:
