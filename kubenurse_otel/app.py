@@ -25,7 +25,7 @@ from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
-from kubenurse_otel.plan.first_checks import Publication
+from kubenurse_otel.plan.first_checks import FirstChecks
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import Plan, plan
 from kubenurse_otel.probe import verdict
@@ -136,7 +136,7 @@ class App:
             on_quiet=self._in_a_quiet_moment,
         )
         self._discovery = _discovery(config, self)
-        self._publication = Publication(self._set_schedule)
+        self._first_checks = FirstChecks(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
 
         # What others ask of us.
@@ -178,9 +178,9 @@ class App:
         sys.setswitchinterval(SWITCH_SECONDS)
         await self._server.start()
         if self._config.discovery.source is DiscoverySource.KUBERNETES:
-            self._publication.start(asyncio.get_running_loop())
+            self._first_checks.start(asyncio.get_running_loop())
         else:
-            self._publication.publish()
+            self._first_checks.begin()
         self._replan()
         self._garbage.start()
         asyncio.get_running_loop().set_exception_handler(_bug_in_a_callback)
@@ -254,9 +254,9 @@ class App:
         self._set_schedule()
 
     def _set_schedule(self) -> None:
-        published = self._publication.is_published
+        begun = self._first_checks.have_begun
         self._schedule.set_targets(
-            target for target in self._plan.targets if published or target.kind not in OWN_SERVICE
+            target for target in self._plan.targets if begun or target.kind not in OWN_SERVICE
         )
 
     async def _check(self, target: Target) -> None:
@@ -301,7 +301,7 @@ class App:
     def _asked_whether_ready(self) -> str | None:
         reason = self._not_ready()
         if reason is None:
-            self._publication.said_ready()
+            self._first_checks.said_ready()
         return reason
 
     def _handle_signals(self) -> None:

@@ -29,7 +29,7 @@ class Timings:
     the end of a watch is the server's only word, and `listed_at` is so much behind.
     """
     watch_grace: float = 30.0
-    """A watch that is silent for so much longer than it should last is dead."""
+    """Seconds past its end after which a silent watch is dead."""
     poll: float = 300.0
     """About how long between two lists where a cluster is too large to watch."""
     hurried_poll: float = 60.0

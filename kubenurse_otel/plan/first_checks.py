@@ -26,26 +26,26 @@ class Clock(Protocol):
     def call_at(self, when: float, callback: Callable[[], object], /) -> object: ...
 
 
-class Publication:
-    """Calls ``on_published()`` once. All methods belong on the event loop."""
+class FirstChecks:
+    """Calls ``on_begin()`` once, when they may begin. All methods belong on the event loop."""
 
-    def __init__(self, on_published: Callable[[], None]) -> None:
-        self.is_published = False
-        self._on_published = on_published
+    def __init__(self, on_begin: Callable[[], None]) -> None:
+        self.have_begun = False
+        self._on_begin = on_begin
         self._clock: Clock | None = None
         self._said_ready = False
 
     def start(self, clock: Clock) -> None:
         self._clock = clock
-        clock.call_at(clock.time() + MOST_SECONDS, self.publish)
+        clock.call_at(clock.time() + MOST_SECONDS, self.begin)
 
     def said_ready(self) -> None:
         """/ready was answered with 200."""
         if not self._said_ready and self._clock is not None:
             self._said_ready = True
-            self._clock.call_at(self._clock.time() + SETTLE_SECONDS, self.publish)
+            self._clock.call_at(self._clock.time() + SETTLE_SECONDS, self.begin)
 
-    def publish(self) -> None:
-        if not self.is_published:
-            self.is_published = True
-            self._on_published()
+    def begin(self) -> None:
+        if not self.have_begun:
+            self.have_begun = True
+            self._on_begin()

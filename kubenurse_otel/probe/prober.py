@@ -72,7 +72,7 @@ class Prober:
         resolve: Resolve | None = None,
         clocks: Callable[[], kernel.ClockPair] = kernel.read_clocks,
     ) -> None:
-        self._means = _Means(trust, resolve or ThreadResolver(), clocks)
+        self._shared = _Shared(trust, resolve or ThreadResolver(), clocks)
         self._stamping = kernel.keep_receive_timestamps_on()
         if self._stamping is None:
             _log.warning(
@@ -86,22 +86,22 @@ class Prober:
         ``propagation`` are the trace context's headers, for a target that gets any. The body is
         read and dropped. Raises nothing for what the network or the far end does.
         """
-        course = _Course(self._means, target, propagation if target.propagate else ())
+        current = _Run(self._shared, target, propagation if target.propagate else ())
         error: BaseException | None = None
         reply: Reply | None = None
         try:
-            reply = await course.run()
+            reply = await current.ask()
         except (OSError, UnicodeError, errors.CheckError) as raised:
             error = errors.without_frames(raised)
-        marks = course.marks
-        marks.ended = self._means.clocks()
+        marks = current.marks
+        marks.ended = self._shared.clocks()
         marks.failed = error is not None
-        course.finish(reply)
+        current.finish(reply)
         timeline = phases.measure(marks)
         return Probed(
             target=target,
             measurement=measurement(target, marks, timeline, reply),
-            failure=None if error is None else course.failure(error),
+            failure=None if error is None else current.failure(error),
             reply=reply,
             marks=marks,
             timeline=timeline,
@@ -109,7 +109,7 @@ class Prober:
 
     def retain(self, targets: Iterable[Target]) -> None:
         """Close the idle connections of all but these, and of those that are elsewhere now."""
-        self._means.idle.retain(targets)
+        self._shared.idle.retain(targets)
 
     def close(self) -> None:
         self.retain(())
@@ -119,7 +119,7 @@ class Prober:
 
 
 @dataclass(frozen=True, slots=True)
-class _Means:
+class _Shared:
     """What every probe of a prober shares."""
 
     trust: TrustStore
@@ -128,12 +128,12 @@ class _Means:
     idle: IdleConnections = field(default_factory=IdleConnections)
 
 
-class _Course:
+class _Run:
     """One request's way through its phases; ``phase`` says where it is."""
 
-    def __init__(self, means: _Means, target: Target, propagation: Iterable[Field]) -> None:
+    def __init__(self, shared: _Shared, target: Target, propagation: Iterable[Field]) -> None:
         self.phase = Phase.REQUEST
-        self._means = means
+        self._shared = shared
         self._target = target
         self._url = target.url
         self._propagation = propagation
@@ -148,12 +148,12 @@ class _Course:
 
     def _begin(self) -> None:
         """Start the clock: here, and again when a kept connection turned out to be dead."""
-        self.marks = Marks(started=self._means.clocks())
+        self.marks = Marks(started=self._shared.clocks())
 
     def _set_deadline(self) -> None:
         self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
 
-    async def run(self) -> Reply:
+    async def ask(self) -> Reply:
         try:
             headers = self._headers()
             idle = self._idle_connection()
@@ -182,7 +182,7 @@ class _Course:
             return
         self._note_end(connection)
         if self._target.reuse_connection and reply.reusable:
-            self._means.idle.keep(self._target, connection)
+            self._shared.idle.keep(self._target, connection)
         else:
             connection.close()
 
@@ -223,9 +223,9 @@ class _Course:
         try:
             context = self._context() if self._uses_tls() else None
         except errors.CredentialsMissingError:  # which a new connection will report
-            self._means.idle.drop(self._target)
+            self._shared.idle.drop(self._target)
             return None
-        return self._means.idle.take(self._target, context)
+        return self._shared.idle.take(self._target, context)
 
     def _uses_tls(self) -> bool:
         """With the far end, or with a proxy on the way to it."""
@@ -235,7 +235,7 @@ class _Course:
     def _context(self) -> ssl.SSLContext:
         """What the far end, and an ``https://`` proxy on the way to it, is verified by."""
         try:
-            return self._means.trust.context(self._target.trust)
+            return self._shared.trust.context(self._target.trust)
         except AuthoritiesError as error:
             raise errors.CredentialsMissingError(str(error)) from None
         except OSError as error:
@@ -279,7 +279,7 @@ class _Course:
             return (host,)
         self.marks.dns_started_ns = self.marks.started.monotonic_ns
         try:
-            answer = await self._means.resolve(host, deadline=self._deadline)
+            answer = await self._shared.resolve(host, deadline=self._deadline)
         except LookUpError as failed:
             self.marks.dns_started_ns = max(failed.started_ns, self.marks.started.monotonic_ns)
             self._looked_up_ns = failed.ended_ns - failed.started_ns
@@ -305,7 +305,7 @@ class _Course:
         connection.deadline = self._deadline
         self.marks.peer = connection.peer
         self.marks.local_port = connection.local_port
-        self.marks.got_connection_ns = self._means.clocks().monotonic_ns
+        self.marks.got_connection_ns = self._shared.clocks().monotonic_ns
         self.phase = Phase.REQUEST
         exchange = self._exchange = Exchange(connection)
         try:
@@ -326,7 +326,7 @@ class _Course:
         # No "Connection: close", though we do close: the far end's FIN would follow its answer at
         # once, and the kernel merges both into one read with the FIN's later time stamp.
         # The token: below all that is told, so that no span and no log can ever hold it.
-        authorization = self._means.trust.authorization(target)
+        authorization = self._shared.trust.authorization(target)
         if authorization is not None:
             headers.append((b"Authorization", authorization.encode("ascii")))
         if target.proxy is not None and self._url.scheme == "http":

@@ -41,9 +41,7 @@ class Garbage:
         self._trim_at = math.inf
 
     def start(self) -> None:
-        """Never look at what stands now again, give back what it took to come there, and keep no
-        large block that is free.
-        """
+        """Freeze what is alive: collections skip it. Free memory goes back, large blocks at once."""
         with contextlib.suppress(AttributeError):  # a C library that is not glibc
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         gc.collect()

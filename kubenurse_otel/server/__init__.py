@@ -53,7 +53,7 @@ class Ports(NamedTuple):
 
 
 class Server:
-    """Serves from ``start`` to ``stop``. Everything it shows is asked for when it is asked.
+    """Serves from ``start`` to ``stop``. Responses are computed on request.
 
     ``ready`` returns None, or the reason why not. ``render`` gets the Accept header's value.
     ``judging`` is None where there is no diagnosis; what it sees is told to ``agents`` alone.

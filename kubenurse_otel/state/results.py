@@ -26,7 +26,7 @@ class Standing:
     """Where a target stands: its latest result and the history that matters.
 
     ``since`` is when the first check of the current run of equal outcomes began (Unix seconds).
-    Never after the latest one did: where the wall clock was set back, it says no more than that.
+    Clamped to the latest start if the clock was set back.
     """
 
     result: CheckResult

@@ -53,7 +53,7 @@ class Exemplar:
         self.trace_id = trace_id
         self.span_id = span_id
         self.sent = 0
-        """One bit an exporter that has sent it."""
+        """Bit n: exporter n has sent it."""
 
 
 class Series:
