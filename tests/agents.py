@@ -30,6 +30,15 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
         time.sleep(0.02)
 
 
+def write_neighbours(file: Path, nodes: Mapping[str, str]) -> None:
+    """KUBENURSE_NEIGHBOURS_FILE of agents by node and address; YAML, of which JSON is a part."""
+    agents = [
+        {"podName": f"kubenurse-{node}", "nodeName": node, "podIP": address}
+        for node, address in nodes.items()
+    ]
+    file.write_text(json.dumps(agents))
+
+
 @dataclass
 class Answer:
     status: int

@@ -14,7 +14,7 @@ from kubenurse_otel.config import Config, OtlpConfig, OtlpProtocol, TelemetryCon
 from kubenurse_otel.telemetry.providers import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 REJECTED = "kubenurse_telemetry_rejected_items_total"
 
@@ -68,10 +68,3 @@ def sums(telemetry: Telemetry, metric: str) -> dict[tuple[str, ...], float]:
 def exports(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
     """How many exports by signal and result."""
     return sums(telemetry, semconv.TELEMETRY_EXPORTS.name)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)

@@ -30,7 +30,7 @@ from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass
@@ -196,10 +196,3 @@ def open_files() -> int:
     """File descriptors of this process."""
     gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
-    """Wait for ``condition`` of another thread, at most ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -6,14 +6,16 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from kubenurse_otel.config import Config
+from apiserver.objects import NAMESPACE
+from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig, TrustConfig
 from kubenurse_otel.discovery.kubernetes import KubernetesDiscovery
 from kubenurse_otel.discovery.timings import Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from kubenurse_otel.model import Neighbourhood
 
@@ -32,6 +34,26 @@ QUICK = Timings(
     not_ready_cache=0.2,
     forbidden=0.2,
 )
+
+
+class Cluster(Protocol):
+    """A stand-in's or a real API server, on loopback."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def ca_file(self) -> Path: ...
+
+
+def agent_of(cluster: Cluster, *, token_file: Path, **discovery: object) -> Config:
+    """The configuration of an agent on node ``own``, as in a pod of ``cluster``."""
+    config = Config(
+        identity=IdentityConfig(node_name="own", pod_name="kubenurse-own", namespace=NAMESPACE),
+        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
+        trust=TrustConfig(token_file=token_file, ca_file=cluster.ca_file),
+    )
+    return with_discovery(config, neighbour_filter="app.kubernetes.io/name=kubenurse", **discovery)
 
 
 class Seen:
@@ -95,13 +117,6 @@ async def following(config: Config, timings: Timings = QUICK) -> AsyncIterator[S
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def reached(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 def with_discovery(config: Config, **changes: object) -> Config:

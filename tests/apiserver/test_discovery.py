@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import wait_until
 
 from apiserver import rbac
-from apiserver.following import QUICK, chosen, following, with_discovery
+from apiserver.following import QUICK, agent_of, chosen, following, with_discovery, with_identity
 from apiserver.objects import NAMESPACE, node, pod
 from apiserver.real import RealApiServer, real_api_server
 from kubenurse_otel.config import (
-    ChecksConfig,
     Config,
-    DiscoveryConfig,
-    IdentityConfig,
-    TrustConfig,
 )
 from kubenurse_otel.discovery.api import ApiServer
 from kubenurse_otel.discovery.informer import Informer
@@ -32,7 +28,7 @@ from kubenurse_otel.discovery.timings import LARGE_CLUSTER
 from kubenurse_otel.model import NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -68,15 +64,7 @@ def cluster(server: RealApiServer, tmp_path: Path) -> Iterator[RealApiServer]:
 
 @pytest.fixture
 def config(cluster: RealApiServer, tmp_path: Path) -> Config:
-    return Config(
-        identity=IdentityConfig(pod_name="kubenurse-own", namespace=NAMESPACE),
-        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
-        trust=TrustConfig(token_file=tmp_path / "token", ca_file=cluster.ca_file),
-        discovery=DiscoveryConfig(
-            neighbour_filter="app.kubernetes.io/name=kubenurse",
-            leaving_taints=("karpenter.sh/disrupted",),
-        ),
-    )
+    return with_identity(agent_of(cluster, token_file=tmp_path / "token"), node_name="")
 
 
 async def do(action: object, *arguments: object) -> None:
@@ -188,13 +176,6 @@ def informer(config: Config, *, watch: float = 300.0, version: str | None = None
         stopping.set()
         api.close()
         one.join(5)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_too_old_a_version(config: Config) -> None:

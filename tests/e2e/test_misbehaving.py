@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
-from agents import Agent, environment, running, wait_for
+from agents import Agent, environment, running, wait_for, write_neighbours
 from servers import BEHAVIOURS, Certificates, FaultServer
 
 from e2e.cluster.machine import Machine, network_of, remove_cgroups
@@ -464,11 +463,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     """An agent with a neighbour, and a library by which its clock can be stepped."""
     neighbours = tmp_path / "neighbours.yaml"
     nodes = {"node-a": "127.0.9.1", "node-b": "127.0.9.2"}
-    found = [
-        {"podName": f"kubenurse-{node}", "nodeName": node, "podIP": address}
-        for node, address in nodes.items()
-    ]
-    neighbours.write_text(yaml.safe_dump(found))
+    write_neighbours(neighbours, nodes)
     with socket.create_server(("0.0.0.0", 0)) as free:
         port = free.getsockname()[1]
     environs = [

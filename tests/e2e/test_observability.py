@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from agents import Agent, environment, running
+from agents import Agent, environment, running, write_neighbours
 from apiserver.objects import NAMESPACE, node, pod
 from apiserver.real import real_api_server
 
@@ -109,14 +108,7 @@ def stack(control: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """This thread is in the machine's network until the last test has ended."""
     folder = tmp_path_factory.mktemp("stack")
     neighbours = folder / "neighbours.yaml"
-    neighbours.write_text(
-        yaml.safe_dump(
-            [
-                {"podName": f"kubenurse-{name}", "nodeName": name, "podIP": address}
-                for name, address in ADDRESSES.items()
-            ]
-        )
-    )
+    write_neighbours(neighbours, ADDRESSES)
     with ExitStack() as running_now:
         running_now.enter_context(network_of(control.pid))
         api = running_now.enter_context(real_api_server(folder))

@@ -14,8 +14,9 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from probing import Prober, until
+from probing import Prober
 from running_server import running
+from waiting import until
 
 from kubenurse_otel import semconv
 

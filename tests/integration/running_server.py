@@ -21,7 +21,7 @@ from kubenurse_otel.state.results import Results
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 20.0
@@ -109,13 +109,6 @@ class Answer:
         """Server-Timing's durations by name."""
         entries = (entry.split(";dur=") for entry in self.headers["server-timing"].split(", "))
         return {name: float(value) for name, value in entries}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for ``condition``; TimeoutError when it does not come true."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Client:

@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from waiting import until
+
 sys.path.insert(0, str(Path(__file__).parent))
 
-from running_server import ask, running, until
+from running_server import ask, running
 
 LOST_SYNACKS = """
 table ip lossy {

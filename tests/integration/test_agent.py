@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
-from agents import Agent, environment, inherited, launch, running, wait_for
+from agents import Agent, environment, inherited, launch, running, wait_for, write_neighbours
 from ports import free_port
 from servers import FaultServer, answer
 
@@ -31,17 +30,6 @@ def neighbours(tmp_path: Path) -> Path:
     file = tmp_path / "neighbours.yaml"
     write_neighbours(file, NODES)
     return file
-
-
-def write_neighbours(file: Path, nodes: dict[str, str]) -> None:
-    file.write_text(
-        yaml.safe_dump(
-            [
-                {"podName": f"kubenurse-{node}", "nodeName": node, "podIP": address}
-                for node, address in nodes.items()
-            ]
-        )
-    )
 
 
 def checked(agent: Agent, *types: str) -> dict[str, str]:

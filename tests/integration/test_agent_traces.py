@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from agents import environment, running, wait_for
+from agents import environment, running, wait_for, write_neighbours
 from otlp_receiver import Received, attributes, http_receiver
 from ports import free_port
 
@@ -45,14 +44,7 @@ def test_a_sampled_check_shows_both_ends_and_every_step(tmp_path: Path, port: in
     """check > GET > connection_setup > socket connect, and the neighbour's SERVER span."""
     file = tmp_path / "neighbours.yaml"
     nodes = {"node-a": "127.0.1.1", "node-b": "127.0.1.2"}
-    file.write_text(
-        yaml.safe_dump(
-            [
-                {"podName": f"kubenurse-{node}", "nodeName": node, "podIP": address}
-                for node, address in nodes.items()
-            ]
-        )
-    )
+    write_neighbours(file, nodes)
     with http_receiver() as received:
         environs = [
             environment(

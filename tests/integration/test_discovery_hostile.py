@@ -10,17 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from apiserver.following import QUICK, following
-from apiserver.objects import NAMESPACE, node, pod
+from apiserver.following import QUICK, agent_of, following
+from apiserver.objects import node, pod
 from apiserver.stand_in import Handler, StandIn, stand_in
 from memory import MEBIBYTE, peak
 
 from kubenurse_otel.config import (
-    ChecksConfig,
     Config,
-    DiscoveryConfig,
-    IdentityConfig,
-    TrustConfig,
 )
 from kubenurse_otel.discovery import bounded, informer
 from kubenurse_otel.discovery.api import ApiError, ApiServer
@@ -44,12 +40,7 @@ def cluster(tmp_path: Path) -> Iterator[StandIn]:
 
 @pytest.fixture
 def config(cluster: StandIn) -> Config:
-    return Config(
-        identity=IdentityConfig(node_name="own", pod_name="kubenurse-own", namespace=NAMESPACE),
-        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
-        trust=TrustConfig(token_file=cluster.token_file, ca_file=cluster.ca_file),
-        discovery=DiscoveryConfig(neighbour_filter="app.kubernetes.io/name=kubenurse"),
-    )
+    return agent_of(cluster, token_file=cluster.token_file)
 
 
 class Endless:

@@ -12,16 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from apiserver.following import QUICK, chosen, following, reached, with_discovery, with_identity
+from apiserver.following import QUICK, agent_of, chosen, following, with_discovery, with_identity
 from apiserver.objects import NAMESPACE, node, pod
 from apiserver.stand_in import Handler, StandIn, stand_in
+from waiting import until
 
 from kubenurse_otel.config import (
-    ChecksConfig,
     Config,
-    DiscoveryConfig,
-    IdentityConfig,
-    TrustConfig,
 )
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.discovery.nodes import CORDON
@@ -45,16 +42,8 @@ def cluster(tmp_path: Path) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def config(cluster: StandIn, tmp_path: Path) -> Config:
-    return Config(
-        identity=IdentityConfig(node_name="own", pod_name="kubenurse-own", namespace=NAMESPACE),
-        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
-        trust=TrustConfig(token_file=cluster.token_file, ca_file=cluster.ca_file),
-        discovery=DiscoveryConfig(
-            neighbour_filter="app.kubernetes.io/name=kubenurse",
-            leaving_taints=("karpenter.sh/disrupted",),
-        ),
-    )
+def config(cluster: StandIn) -> Config:
+    return agent_of(cluster, token_file=cluster.token_file)
 
 
 async def test_neighbours(config: Config) -> None:
@@ -136,7 +125,7 @@ async def test_nobody_has_started_yet(
         cluster.put(pod(name, f"10.0.0.{ord(name) - 96}", started=False))
     async with following(config) as seen:
         await seen.until_state("no neighbour")
-        await reached(lambda: any(one.levelno == logging.WARNING for one in caplog.records))
+        await until(lambda: any(one.levelno == logging.WARNING for one in caplog.records))
     first, *_, last = [one for one in caplog.records if "no neighbour" in one.message]
     assert (logging.INFO, logging.WARNING) == (first.levelno, last.levelno)
     assert first.message.endswith(" yet")
@@ -199,7 +188,7 @@ async def test_unschedulable_allowed(cluster: StandIn, config: Config) -> None:
     async with following(with_discovery(config, allow_unschedulable=True)) as seen:
         neighbourhood = await seen.until_chosen("a", "b", "c")
         seen.fail("a")
-        await reached(lambda: cluster.count("watch pods") == 1)
+        await until(lambda: cluster.count("watch pods") == 1)
     assert {one.node_state for one in neighbourhood.chosen} == {NodeState.UNKNOWN}
     assert not [request for request in cluster.requests if "nodes" in request]
 
@@ -364,7 +353,7 @@ async def test_server_down_and_back(
     caplog.set_level(logging.INFO, "kubenurse_otel")
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
-        await reached(lambda: cluster.count("watch pods") == 1)
+        await until(lambda: cluster.count("watch pods") == 1)
         cluster.stop()
         down = await seen.until_state("cannot be reached: Connection refused")
         assert chosen(down) == {"a", "b", "c"}
@@ -396,7 +385,7 @@ async def test_too_old(cluster: StandIn, config: Config) -> None:
     """After a 410 the pods are listed again; nothing is lost and nothing is said."""
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
-        await reached(lambda: cluster.count("watch pods") == 1)
+        await until(lambda: cluster.count("watch pods") == 1)
         with cluster.changed:
             cluster.objects["pods"].pop("kubenurse-a")
         cluster.forget_history()
@@ -409,7 +398,7 @@ async def test_410_as_a_status(cluster: StandIn, config: Config) -> None:
     cluster.faults["watch pods"].append(lambda request: request.refuse(410))
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
-        await reached(lambda: cluster.count("watch pods") == 2)
+        await until(lambda: cluster.count("watch pods") == 2)
     assert cluster.count("list pods") == 2
 
 
@@ -425,7 +414,7 @@ async def test_bookmarks(cluster: StandIn, config: Config) -> None:
     cluster.faults["watch pods"].append(bookmark)
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
-        await reached(lambda: cluster.count("watch pods") == 2)
+        await until(lambda: cluster.count("watch pods") == 2)
     versions = [
         one["resourceVersion"]
         for one in cluster.queries
@@ -581,7 +570,7 @@ async def test_broken_answers(cluster: StandIn, config: Config, asked: str, faul
     cluster.faults[asked].append(fault)  # type: ignore[arg-type]
     async with following(config) as seen:
         await seen.until_chosen("a", "b", "c")
-        await reached(lambda: not cluster.faults[asked])
+        await until(lambda: not cluster.faults[asked])
         cluster.put(pod("d"), node("d"))
         await seen.until_chosen("a", "b", "c", "d")
         await seen.until_state("ok")
@@ -594,7 +583,7 @@ async def test_garbage_for_ever(
     cluster.always["list pods"] = html
     async with following(config) as seen:
         await seen.until_state("answer to list pods", "is not understood")
-        await reached(lambda: cluster.count("list pods") > 5)
+        await until(lambda: cluster.count("list pods") > 5)
     assert len([one for one in caplog.records if "not understood" in one.message]) == 1
 
 
@@ -607,7 +596,7 @@ async def test_silent_server_does_not_keep_us(cluster: StandIn, config: Config) 
         request.hang_up(),
     )  # type: ignore[func-returns-value, assignment]
     async with following(config):
-        await reached(lambda: cluster.count("list pods") == 1)
+        await until(lambda: cluster.count("list pods") == 1)
         started = time.monotonic()
     assert time.monotonic() - started < 8
     silent.set()
@@ -744,7 +733,7 @@ async def test_quiet_when_nothing_happens(cluster: StandIn, config: Config) -> N
     """Unchanged, nothing is told but a later listed_at, and nothing is asked."""
     async with following(config) as seen:
         await seen.until(lambda one: one.own_zone != "")
-        await reached(lambda: cluster.count("watch nodes") == 2)
+        await until(lambda: cluster.count("watch nodes") == 2)
         told, asked = len(seen.all), len(cluster.requests)
         await asyncio.sleep(5 * QUICK.tick)
     assert len(cluster.requests) == asked

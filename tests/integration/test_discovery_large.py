@@ -7,16 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from apiserver.following import QUICK, chosen, following, reached, with_discovery
-from apiserver.objects import NAMESPACE, node, pod
+from apiserver.following import QUICK, agent_of, chosen, following, with_discovery
+from apiserver.objects import node, pod
 from apiserver.stand_in import Handler, StandIn, stand_in
+from waiting import until
 
 from kubenurse_otel.config import (
-    ChecksConfig,
     Config,
-    DiscoveryConfig,
-    IdentityConfig,
-    TrustConfig,
 )
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, NodeState
@@ -45,21 +42,14 @@ def cluster(tmp_path: Path) -> Iterator[StandIn]:
 
 @pytest.fixture
 def config(cluster: StandIn) -> Config:
-    return Config(
-        identity=IdentityConfig(node_name="own", pod_name="kubenurse-own", namespace=NAMESPACE),
-        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=cluster.port),
-        trust=TrustConfig(token_file=cluster.token_file, ca_file=cluster.ca_file),
-        discovery=DiscoveryConfig(
-            neighbour_filter="app.kubernetes.io/name=kubenurse", neighbour_limit=3
-        ),
-    )
+    return agent_of(cluster, token_file=cluster.token_file, neighbour_limit=3)
 
 
 async def test_lines_and_reads(cluster: StandIn, config: Config) -> None:
     """Pods are listed in their short form; the chosen alone are read, whole, with their nodes."""
     async with following(config) as seen:
         neighbourhood = await seen.until_chosen(*RING[:3])
-        await reached(lambda: cluster.count("list pods") >= 3)
+        await until(lambda: cluster.count("list pods") >= 3)
         await seen.until_state("ok")
     assert len(neighbourhood.known) == 600
     assert {one.host_ip for one in neighbourhood.chosen} == {"192.168.0.1"}
@@ -141,14 +131,14 @@ async def test_shrinks_and_grows(cluster: StandIn, config: Config) -> None:
         await seen.until_chosen(*RING[:3])
         for name in RING[390:]:
             cluster.delete("pods", f"kubenurse-{name}")
-        await reached(lambda: cluster.count("watch pods") == 1)
+        await until(lambda: cluster.count("watch pods") == 1)
         cluster.delete("pods", f"kubenurse-{RING[0]}")
         await seen.until_chosen(*RING[1:4])
         cluster.put(*(pod(name) for name in RING[390:]))
         await seen.until(lambda one: len(one.known) == 599)
         cluster.forget_history()  # The list that follows shows how many there are.
         lists = cluster.count("list pods")
-        await reached(lambda: cluster.count("list pods") > lists + 3)
+        await until(lambda: cluster.count("list pods") > lists + 3)
         assert cluster.queries[-1].get("includeObject") == "None"
 
 
@@ -157,7 +147,7 @@ async def test_size_unknown(cluster: StandIn, config: Config) -> None:
     config = with_discovery(config, allow_unschedulable=True)
     async with following(config) as seen:
         await seen.until_chosen(*RING[:3])
-        await reached(lambda: cluster.count("list pods") >= 3)
+        await until(lambda: cluster.count("list pods") >= 3)
     assert (cluster.count("watch pods"), cluster.count("get nodes")) == (0, 0)
     assert ["includeObject" in one for one in list(cluster.queries)[:2]] == [False, True]
 

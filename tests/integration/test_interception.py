@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import agents
 import pytest
-import yaml
 from ports import free_port
 from running_server import running
 from servers import FaultServer, tunnel
@@ -66,9 +65,7 @@ def test_agents_tell_which_of_them_is_behind_a_proxy(tmp_path: Path) -> None:
     environs = []
     for (node, (other, address)), own in zip(ways.items(), (AGENT_A, AGENT_B), strict=True):
         file = tmp_path / f"{node}.yaml"
-        file.write_text(
-            yaml.safe_dump([{"podName": f"kubenurse-{other}", "nodeName": other, "podIP": address}])
-        )
+        agents.write_neighbours(file, {other: address})
         environs.append(agents.environment(own, node, port, KUBENURSE_NEIGHBOURS_FILE=str(file)))
     with ExitStack() as stack:
         stack.enter_context(FaultServer(tunnel((AGENT_B, port)), host=PROXY, port=port))

@@ -16,9 +16,10 @@ import otlp_telemetry
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from otlp_receiver import Received
-from otlp_telemetry import a_trace, exports, push, wait_until
+from otlp_telemetry import a_trace, exports, push
 from verification.forms import FORMS
 from verification.showing import server_context
+from waiting import wait_until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import Config, OtlpConfig, OtlpProtocol, TelemetryConfig, Temporality
@@ -572,7 +573,7 @@ def test_a_bad_collector_costs_bounded_memory_and_time(
             counted = exports(telemetry)
             return {("traces", "failure"), ("metrics", "failure")} <= counted.keys()
 
-        wait_until(failed, 20)
+        wait_until(failed, seconds=20)
         assert f'{MISSED.name}{{type="x"}} 1' in telemetry.render().body.decode()
         before = time.monotonic()
         telemetry.shutdown(1.0)

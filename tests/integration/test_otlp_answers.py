@@ -16,7 +16,8 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from otlp_receiver import Received
-from otlp_telemetry import REJECTED, a_trace, exports, otlp, push, running, sums, wait_until
+from otlp_telemetry import REJECTED, a_trace, exports, otlp, push, running, sums
+from waiting import wait_until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import OtlpProtocol, Temporality

@@ -14,7 +14,8 @@ import grpc
 import otlp_receiver
 import pytest
 from memory import MEBIBYTE, peak
-from otlp_telemetry import a_trace, exports, otlp, running, wait_until
+from otlp_telemetry import a_trace, exports, otlp, running
+from waiting import wait_until
 
 from kubenurse_otel.config import OtlpProtocol
 
@@ -187,7 +188,7 @@ def test_an_answer_that_trickles_does_not_hold_an_export(
         ) as telemetry,
     ):
         telemetry.offer(a_trace(telemetry))
-        wait_until(lambda: ("traces", "failure") in exports(telemetry), 30)
+        wait_until(lambda: ("traces", "failure") in exports(telemetry), seconds=30)
         assert "the request and its answer took longer than 0.5 s" in caplog.text
 
 
@@ -219,7 +220,7 @@ def test_tls_does_not_hide_what_comes(
         ) as telemetry,
     ):
         telemetry.offer(a_trace(telemetry))
-        wait_until(lambda: exports(telemetry) == {("traces", "failure"): 1}, 40)
+        wait_until(lambda: exports(telemetry) == {("traces", "failure"): 1}, seconds=40)
         assert "more came than" in caplog.text
         assert collector.ended.wait(20)
         assert collector.sent < 16 * MEBIBYTE

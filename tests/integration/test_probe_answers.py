@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from probing import until
 from servers import BEHAVIOURS, answer, answer_bytes, speaks_first, tunnel
+from waiting import until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType

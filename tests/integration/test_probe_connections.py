@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.trace import StatusCode
 from ports import free_port
-from probing import Prober, open_files, until
+from probing import Prober, open_files
 from servers import BEHAVIOURS, answer, full_backlog
+from waiting import until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import TrustConfig

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from opentelemetry.trace import StatusCode
-from probing import open_files, until
+from probing import open_files
 from servers import BEHAVIOURS, answer_bytes, full_backlog, speaks_first
+from waiting import until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType

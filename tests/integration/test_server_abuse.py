@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running, until
+from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running
+from waiting import until
 
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server.connection import Connection

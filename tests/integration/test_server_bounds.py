@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running, until
+from running_server import LOOPBACK, PATIENCE_SECONDS, ask, client, get, running
+from waiting import until
 
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import LARGE_BURST

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from running_server import LOOPBACK, PATIENCE_SECONDS, client, get, running, until
+from running_server import LOOPBACK, PATIENCE_SECONDS, client, get, running
+from waiting import until
 
 from kubenurse_otel.server.connections import Stage
 

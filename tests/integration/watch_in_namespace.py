@@ -13,11 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from apiserver.following import following
-from apiserver.objects import NAMESPACE, node, pod
+from apiserver.following import agent_of, following
+from apiserver.objects import node, pod
 from apiserver.stand_in import StandIn, stand_in
 
-from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig, TrustConfig
 from kubenurse_otel.discovery.timings import Timings
 
 RULES = """
@@ -45,11 +44,7 @@ def lose(rules: str) -> None:
 
 async def main(server: StandIn) -> dict[str, object]:
     server.put(node("own"), pod("own"), node("a"), pod("a"))
-    config = Config(
-        identity=IdentityConfig(node_name="own", pod_name="kubenurse-own", namespace=NAMESPACE),
-        checks=ChecksConfig(api_server_host="127.0.0.1", api_server_port=server.port),
-        trust=TrustConfig(token_file=server.token_file, ca_file=server.ca_file),
-    )
+    config = agent_of(server, token_file=server.token_file)
     async with following(config, Timings()) as seen:
         await seen.until_chosen("a")
         rules = RULES.format(server=server.port, clients=", ".join(map(str, clients(server.port))))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import httpx
 import pytest
 from bridge_doubles import checker, provider, target
-from probing import until
+from waiting import until
 
 from kubenurse_otel import unhandled
 from kubenurse_otel.app import _bug_in_a_callback

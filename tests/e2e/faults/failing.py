@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from e2e.cluster.jaeger_api import Trace
     from e2e.faults.scene import Scene
 
-_SPANS: Final = {"dns": "DNS lookup", "connect": "socket connect", "tls": "TLS client handshake"}
+SPANS: Final = {"dns": "DNS lookup", "connect": "socket connect", "tls": "TLS client handshake"}
 """The span of each step of a connection's setup, in the order of the steps."""
 _EVENTS: Final = {"dns": "dns_done", "connect": "connect_done", "tls": "tls_handshake_done"}
 _STEPS: Final = {
@@ -103,7 +103,7 @@ class Failing:
                 and self._steps_told(trace)
             )
 
-        where = f"{_SPANS[self.phase]} with the error" if self.phase in _SPANS else "GET"
+        where = f"{SPANS[self.phase]} with the error" if self.phase in SPANS else "GET"
         return scene.trace(
             tells,
             what=f"check of {self.type}: {where}, {self.error_type}, phase {self.phase}",
@@ -113,7 +113,7 @@ class Failing:
     def _steps_told(self, trace: Trace) -> bool:
         """Steps before the failed one have a sound span, it has one with the error, later none."""
         reached = True
-        for step, name in _SPANS.items():
+        for step, name in SPANS.items():
             spans = trace.named(name)
             if step not in self.steps or not reached:
                 if spans:

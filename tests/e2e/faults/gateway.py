@@ -13,6 +13,7 @@ from e2e.cluster import gateway, observability
 from e2e.faults import bounds
 from e2e.faults.agents import FAILURES, NO_LOAD
 from e2e.faults.fault import Fault
+from e2e.faults.spans import begun_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,9 +150,7 @@ def _traces_come(scene: Scene, what: str) -> None:
     for node in _agents(scene):
         scene.trace(
             lambda one, node=node: (
-                one.root is not None
-                and one.root.start > now
-                and one.root.resource.get("k8s.node.name") == node
+                one.root is not None and one.root.start > now and begun_by(one, node)
             ),
             what=f"{what}: {node}",
             tags={"k8s.node.name": node},

@@ -10,7 +10,7 @@ from e2e.cluster import fabric
 from e2e.cluster.errors import ClusterError
 from e2e.faults import elsewhere, wire
 from e2e.faults.fault import Fault
-from e2e.faults.spans import client_number
+from e2e.faults.spans import begun_by, client_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,7 @@ def proof_mtu_black_hole(scene: Scene) -> None:
             at_least=2,
         )
     trace = scene.trace(
-        lambda one: one.root is not None and one.root.resource.get("k8s.node.name") == node,
+        lambda one: begun_by(one, node),
         what=f"check api_server_direct from {node}: socket connect is good, TLS has the error",
         tags={"kubenurse.error.type": "tls_handshake_timeout"},
         operation="check api_server_direct",

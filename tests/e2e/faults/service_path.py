@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from e2e.faults import elsewhere
+from e2e.faults.failing import SPANS
 from e2e.faults.fault import Fault
+from e2e.faults.spans import begun_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,35 +45,34 @@ def proof_no_service_rules(scene: Scene) -> None:
             what=f"kubenurse_check_failures_total type={kind} phase={phase} at {node}",
             at_least=2,
         )
-    trace = scene.trace(
-        lambda one: (
-            one.root is not None
-            and one.root.resource.get("k8s.node.name") == node
-            and one.root.attributes.get("kubenurse.error.phase") == "connect"
-        ),
+    _ends_at(
+        scene,
+        "check api_server_direct",
+        phase="connect",
         what=f"check api_server from {node}: socket connect has the error, no TLS span",
-        operation="check api_server_direct",
+        never="TLS client handshake",
     )
-    connects = trace.named("socket connect")
-    assert connects, f"no socket connect: {trace}"
-    assert connects[0].status == "ERROR", connects[0]
-    assert not trace.named("TLS client handshake"), trace
-    trace = scene.trace(
-        lambda one: (
-            one.root is not None
-            and one.root.resource.get("k8s.node.name") == node
-            and one.root.attributes.get("kubenurse.error.phase") == "dns"
-        ),
+    _ends_at(
+        scene,
+        "check me_service",
+        phase="dns",
         what=f"check me_service from {node}: DNS lookup has the error, no socket connect",
-        operation="check me_service",
+        never="socket connect",
     )
-    look_ups = trace.named("DNS lookup")
-    assert look_ups, f"no DNS lookup: {trace}"
-    assert look_ups[0].status == "ERROR", look_ups[0]
-    assert not trace.named("socket connect"), trace
     scene.alerts("KubenurseNodeServicesUnreachable", node=node)
     elsewhere.no_failure(scene, f'{here}, type=~"path_.+", ', what=f"of paths from {node}")
     elsewhere.no_failure(scene, f'node!="{node}", ', what="of checks from the other nodes")
+
+
+def _ends_at(scene: Scene, operation: str, *, phase: str, what: str, never: str) -> None:
+    """A trace of a check in which the step of ``phase`` has the error, and ``never`` is no span."""
+    trace = scene.trace(
+        lambda one: begun_by(one, scene.node, phase=phase), what=what, operation=operation
+    )
+    failed = trace.named(SPANS[phase])
+    assert failed, f"no {SPANS[phase]}: {trace}"
+    assert failed[0].status == "ERROR", failed[0]
+    assert not trace.named(never), trace
 
 
 FAULTS: Final = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from probing import until
+from waiting import until
 
 from kubenurse_otel.config import Config, DiscoveryConfig
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
