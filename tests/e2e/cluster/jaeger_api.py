@@ -65,6 +65,11 @@ class Trace:
         """The span without a parent; None while it has not arrived."""
         return next((span for span in self.spans if not span.parent), None)
 
+    @property
+    def client(self) -> Span | None:
+        """The CLIENT span of a check."""
+        return next((span for span in self.spans if span.kind == "client"), None)
+
     def named(self, name: str) -> list[Span]:
         return [span for span in self.spans if span.name == name]
 

@@ -16,13 +16,14 @@ from e2e.cluster.waiting import wait_for
 from e2e.faults import discovery
 from e2e.faults.failing import Failing, nothing_else
 from e2e.faults.fault import Fault
+from e2e.faults.figures import mean
 from e2e.misbehaving import slow_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e2e.cluster.cluster import Cluster
-    from e2e.cluster.jaeger_api import Span, Trace
+    from e2e.cluster.jaeger_api import Trace
     from e2e.faults.scene import Scene
 
 TYPES: Final = ("api_server_direct", "api_server_dns")
@@ -167,7 +168,7 @@ def proof_slow(scene: Scene) -> None:
     for type_ in TYPES:
         labels = f'type="{type_}"'
         scene.shows(
-            f"min({_mean('kubenurse_far_end_duration_seconds', labels)})",
+            f"min({mean('kubenurse_far_end_duration_seconds', labels)})",
             lambda seconds: seconds > SLOW_SECONDS * 0.9,
             what=f"kubenurse_far_end_duration_seconds type={type_} is {SLOW_SECONDS} s",
             within=60,
@@ -185,7 +186,7 @@ def proof_slow(scene: Scene) -> None:
         ("kubenurse_check_phase_duration_seconds", ', phase="connect"'),
     ):
         scene.stays(
-            _mean(histogram, labels + more),
+            mean(histogram, labels + more),
             lambda seconds: seconds < _FAST_SECONDS,
             what=f"{histogram}{more} of type=api_server_*",
         )
@@ -254,7 +255,7 @@ def all_is_well(scene: Scene) -> None:
 
 
 def _waited_for_the_server(type_: str, trace: Trace) -> bool:
-    client = _client(trace)
+    client = trace.client
     if client is None or client.attributes.get("kubenurse.duration", 0) < SLOW_SECONDS:
         return False
     seen = client.attributes
@@ -265,16 +266,6 @@ def _waited_for_the_server(type_: str, trace: Trace) -> bool:
         and all(seen[name] < _FAST_SECONDS for name in short)
         and seen["kubenurse.phase.tls"] < SLOW_SECONDS / 4
         and client.status == "UNSET"
-    )
-
-
-def _client(trace: Trace) -> Span | None:
-    return next((span for span in trace.spans if span.kind == "client"), None)
-
-
-def _mean(histogram: str, labels: str) -> str:
-    return (
-        f"rate({histogram}_sum{{{labels}}}[10s]) / (rate({histogram}_count{{{labels}}}[10s]) > 0)"
     )
 
 

@@ -12,7 +12,7 @@ from e2e.cluster.waiting import wait_for
 from e2e.faults import bounds, run
 from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready, wait_until_ready_for
 from e2e.faults.fault import Fault
-from e2e.faults.gateway import EXPORTS
+from e2e.faults.gateway import traces_end_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,12 +119,7 @@ def proof(scene: Scene) -> None:
     )
     scene.begin()  # Anew: the roll-out is over.
     settled, ticks = time.time(), bounds.Ticks(scene, list(cluster.nodes))
-    scene.counts(
-        f'{EXPORTS}{{signal="traces", result="failure"}}',
-        what=f"{EXPORTS} signal=traces result=failure",
-        at_least=3,
-        within=60,
-    )
+    traces_end_with(scene, "failure", at_least=3)
     scene.alerts("KubenurseExportsFailing", signal="traces", within=240)
     for source in cluster.nodes:
         for target in cluster.nodes:

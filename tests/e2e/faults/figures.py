@@ -5,16 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from e2e.cluster.jaeger_api import Span, Trace
     from e2e.faults.scene import Scene
 
 FAST_SECONDS: Final = 0.02
 """A round trip on this machine is below 1 ms; with busy cores it has been seen at some."""
-
-
-def client_of(trace: Trace) -> Span | None:
-    """The CLIENT span of a check."""
-    return next((span for span in trace.spans if span.kind == "client"), None)
 
 
 def mean(histogram: str, labels: str) -> str:

@@ -98,14 +98,19 @@ def restarting(cluster: Cluster, _node: str) -> Iterator[None]:
 # --- what is seen of it ---------------------------------------------------------------------------
 
 
-def proof_away(scene: Scene, *, healed: Callable[[Machine], None]) -> None:
-    ticks = bounds.Ticks(scene, _agents(scene))
+def traces_end_with(scene: Scene, result: str, *, at_least: int) -> None:
+    """So many exports of traces do, success or failure."""
     scene.counts(
-        f'{EXPORTS}{{signal="traces", result="failure"}}',
-        what=f"{EXPORTS} signal=traces result=failure",
-        at_least=3,
+        f'{EXPORTS}{{signal="traces", result="{result}"}}',
+        what=f"{EXPORTS} signal=traces result={result}",
+        at_least=at_least,
         within=60,
     )
+
+
+def proof_away(scene: Scene, *, healed: Callable[[Machine], None]) -> None:
+    ticks = bounds.Ticks(scene, _agents(scene))
+    traces_end_with(scene, "failure", at_least=3)
     scene.counts(
         'kubenurse_telemetry_spans_dropped_total{reason="export_failed"}',
         what="kubenurse_telemetry_spans_dropped_total reason=export_failed",
@@ -123,12 +128,7 @@ def proof_away(scene: Scene, *, healed: Callable[[Machine], None]) -> None:
 def proof_restarting(scene: Scene) -> None:
     ticks = bounds.Ticks(scene, _agents(scene))
     for result in ("failure", "success"):
-        scene.counts(
-            f'{EXPORTS}{{signal="traces", result="{result}"}}',
-            what=f"{EXPORTS} signal=traces result={result}",
-            at_least=2,
-            within=60,
-        )
+        traces_end_with(scene, result, at_least=2)
     scene.wait(3 * (DOWN_SECONDS + UP_SECONDS))
     _traces_come(scene, "traces come in between")
     _checks_go_on(scene, ticks)

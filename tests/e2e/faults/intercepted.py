@@ -16,7 +16,6 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.polling import until
 from e2e.faults.agents import FAILURES, NO_LOAD
 from e2e.faults.fault import Fault
-from e2e.faults.figures import client_of
 from e2e.misbehaving import proxy
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def _of(figure: str, pair: Pair) -> str:
 
 
 def _says_so(trace: Trace, node: str, *, inbound: bool) -> bool:
-    client = client_of(trace)
+    client = trace.client
     return (
         client is not None
         and client.attributes.get("kubenurse.intercepted") is True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from e2e.faults import agents, elsewhere, wire
 from e2e.faults.fault import Fault
-from e2e.faults.spans import client, client_number
+from e2e.faults.spans import client_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +199,7 @@ def _lost_on_the_way(trace: Trace, *, node: str, way: str) -> bool:
 
     By the far end's word (its SYN-ACK was sent again) or its kernel's (it had the request twice).
     """
-    root, span = trace.root, client(trace)
+    root, span = trace.root, trace.client
     if root is None or root.attributes.get("kubenurse.type") != f"path_{node}":
         return False
     if span is None or client_number(trace, "kubenurse.loss") <= 0:
@@ -223,7 +223,7 @@ def _of_one_direction(traces: list[Trace], *, node: str, way: str) -> None:
 
 def _takes_a_late_answer_for_a_round_trip(trace: Trace) -> bool:
     """A retransmission timeout is 0.2 s and more; no way in this cluster takes so long."""
-    span = client(trace)
+    span = trace.client
     return (
         span is not None
         and span.attributes.get("kubenurse.network.round_trip_source") == "min_rtt"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from e2e.faults.agents import wait_until_all_ready
 from e2e.faults.fault import Fault
-from e2e.faults.figures import FAST_SECONDS, client_of, mean, network_stays, others_unmoved
+from e2e.faults.figures import FAST_SECONDS, mean, network_stays, others_unmoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def takes_connections_and_never_answers(scene: Scene) -> None:
 
 
 def _connected_and_waited(trace: Trace, path: str) -> bool:
-    root, client = trace.root, client_of(trace)
+    root, client = trace.root, trace.client
     connects = trace.named("socket connect")
     return (
         root is not None
@@ -200,7 +200,7 @@ def proof_killed(scene: Scene) -> None:
 
 
 def _refused(trace: Trace, path: str) -> bool:
-    root, client = trace.root, client_of(trace)
+    root, client = trace.root, trace.client
     connects = trace.named("socket connect")
     return (
         root is not None

@@ -207,7 +207,7 @@ def proof_stopped(scene: Scene) -> None:
 
 
 def _slept(trace: Trace, node: str) -> bool:
-    client = next((span for span in trace.spans if span.kind == "client"), None)
+    client = trace.client
     if client is None or client.resource.get("k8s.node.name") != node:
         return False
     seen, long = client.attributes, float(_LONG)
@@ -267,7 +267,7 @@ def own_delay_moves(scene: Scene, *, above: str = "0.1", at_least: float = 3) ->
 
 
 def _waited_for_itself(trace: Trace, node: str, least: float) -> bool:
-    client = next((span for span in trace.spans if span.kind == "client"), None)
+    client = trace.client
     if client is None or client.resource.get("k8s.node.name") != node:
         return False
     seen, long = client.attributes, float(_LONG)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from e2e.cluster import ingress
 from e2e.faults.agents import FAILURES, NO_LOAD, wait_until_all_ready
 from e2e.faults.fault import Fault
-from e2e.faults.figures import FAST_SECONDS, client_of, mean, network_stays, others_unmoved
+from e2e.faults.figures import FAST_SECONDS, mean, network_stays, others_unmoved
 from e2e.misbehaving import server
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def proof_starved(scene: Scene) -> None:
 
 
 def _waited_for_its_process(trace: Trace, path: str) -> bool:
-    client = client_of(trace)
+    client = trace.client
     return (
         client is not None
         and client.attributes["kubenurse.type"] == path
@@ -123,7 +123,7 @@ def proof_slow_application(scene: Scene) -> None:
 
 
 def _waited_for_the_application(trace: Trace) -> bool:
-    client = client_of(trace)
+    client = trace.client
     if client is None or client.attributes.get("kubenurse.duration", 0) < SLOW_SECONDS:
         return False
     seen = client.attributes

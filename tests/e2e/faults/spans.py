@@ -1,21 +1,17 @@
-"""What the CLIENT span of a check's trace says."""
+"""What the trace of a check says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from e2e.cluster.jaeger_api import Span, Trace
-
-
-def client(trace: Trace) -> Span | None:
-    return next((span for span in trace.spans if span.kind == "client"), None)
+    from e2e.cluster.jaeger_api import Trace
 
 
 def client_number(trace: Trace, name: str) -> float:
     """One of its figures, 0 where there is none."""
-    span = client(trace)
-    return float(span.attributes.get(name, 0)) if span is not None else 0.0
+    client = trace.client
+    return float(client.attributes.get(name, 0)) if client is not None else 0.0
 
 
 def begun_by(trace: Trace, node: str, **says: str) -> bool:
