@@ -4,7 +4,10 @@ Owns the ring and the two sources; each replaces the whole Neighbourhood and nev
 a cluster or a file does. Import the source that is used: `kubernetes` costs memory.
 """
 
+from dataclasses import replace
 from typing import Protocol
+
+from kubenurse_otel.model import Neighbourhood
 
 
 class Discovery(Protocol):
@@ -15,3 +18,10 @@ class Discovery(Protocol):
 
     def target_failed(self, node_name: str) -> None:
         """Hint that a check of this node failed."""
+
+
+def is_old_news(before: Neighbourhood, after: Neighbourhood, *, within_seconds: float) -> bool:
+    """Whether nothing changed but ``listed_at``, and that by less than ``within_seconds``."""
+    then, now = before.listed_at, after.listed_at
+    close = then == now or (then is not None and now is not None and now - then < within_seconds)
+    return close and before == replace(after, listed_at=then)

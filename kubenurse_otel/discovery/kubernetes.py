@@ -11,10 +11,10 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
+from kubenurse_otel.discovery import is_old_news
 from kubenurse_otel.discovery.api import ApiServer
 from kubenurse_otel.discovery.neighbours import NO_NEIGHBOUR, Neighbours
 from kubenurse_otel.discovery.timings import Timings
@@ -118,17 +118,13 @@ class KubernetesDiscovery:
     ) -> None:
         self._say(neighbourhood.state, is_new=is_new)
         before = self._current
-        if before is not None and self._changes_nothing(before, neighbourhood):
+        if before is not None and is_old_news(
+            before, neighbourhood, within_seconds=self._timings.tick
+        ):
             return
         self._current = neighbourhood
         with suppress(RuntimeError):  # The loop was closed meanwhile.
             loop.call_soon_threadsafe(self._on_change, neighbourhood)
-
-    def _changes_nothing(self, before: Neighbourhood, after: Neighbourhood) -> bool:
-        then, now = before.listed_at, after.listed_at
-        if then is None or now is None:
-            return before == after
-        return now - then < self._timings.tick and before == replace(after, listed_at=then)
 
     def _say(self, state: str, *, is_new: bool) -> None:
         """Log a bad state once until all is well again, however often it comes and goes."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kubenurse_otel import files
+from kubenurse_otel.discovery import is_old_news
 from kubenurse_otel.discovery.candidates import candidate, choose, youngest
 from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
 from kubenurse_otel.text import is_address
@@ -191,7 +191,7 @@ class StaticDiscovery:
         now = time.monotonic()
         neighbourhood = self._neighbourhood(now)
         before = self._current
-        if before is not None and _same(before, neighbourhood, within=HEARD_SECONDS):
+        if before is not None and is_old_news(before, neighbourhood, within_seconds=HEARD_SECONDS):
             return
         self._current = neighbourhood
         if before is None or before.state != neighbourhood.state:
@@ -231,10 +231,3 @@ def _state(own_node: str, *, candidates: int) -> str:
     if not candidates:
         return "the neighbours file has no neighbour on another node"
     return "ok"
-
-
-def _same(before: Neighbourhood, after: Neighbourhood, *, within: float) -> bool:
-    """Whether nothing changed but the clock, and that by less than ``within`` seconds."""
-    then, now = before.listed_at, after.listed_at
-    close = then == now or (then is not None and now is not None and now - then < within)
-    return close and before == replace(after, listed_at=then)
