@@ -73,6 +73,12 @@ class Facts:
     """How many times as long as usual the round trips to most peers are."""
     detour_seconds: float = 0.0
     """How much sooner names would be found without the search path, in the median."""
+    is_settled: bool = True
+    """Each virtual IP has been heard of since the first of them fell silent."""
+    accused_lately: frozenset[str] = frozenset()
+    """Neighbours that said of themselves, a minute ago or less, that they lose or are cut off."""
+    doubted_lately: frozenset[str] = frozenset()
+    """Neighbours whose last word, a minute old or less, is that they do not trust themselves."""
     extras: Mapping[str, Said] = field(default_factory=lambda: MappingProxyType({}))
     """Our own extra checks, by name: nobody else's view has them."""
     traces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -144,8 +150,7 @@ class Case:
 
     def _says_so_itself(self, node: str, said: Said) -> bool:
         """Whether its own view accuses its node of what we see: it has named itself."""
-        view = self.heard.get(node)
-        accuses = view is not None and view.accused is not Accused.NOTHING
+        accuses = node in self.facts.accused_lately
         return accuses and said.symptom in (Symptom.SILENT, Symptom.STALLED)
 
     def is_open(self, type_: str) -> bool:

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis import surroundings
 from kubenurse_otel.diagnosis.dns import LookUps
-from kubenurse_otel.diagnosis.doubt import Doubt
+from kubenurse_otel.diagnosis.doubt import NO_WITNESS, Doubt
 from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
 from kubenurse_otel.diagnosis.order import diagnose
 from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.slow import RoundTrips
-from kubenurse_otel.diagnosis.symptoms import DNS, HARD, Symptom, symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, Symptom, symptom
 from kubenurse_otel.diagnosis.verdict import Cause
 from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kubenurse_otel.diagnosis.case import Facts, Finding
     from kubenurse_otel.diagnosis.runs import Run
@@ -32,8 +32,14 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import CheckResult, Target
 
 MOST_VIEWS: Final = 64
+VIRTUAL: Final = frozenset(
+    {TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS, TargetKind.ME_SERVICE}
+)
+"""Checks that go by a virtual IP, or look up their name by one."""
 FRESH_INTERVALS: Final = 2.4
 """A view is renewed each interval: one that was missed twice is stale."""
+LAST_WORD_INTERVALS: Final = 12.0
+"""So long what a neighbour said of itself may be why it is silent now."""
 CUT_OFF_INTERVALS: Final = 2.0
 """So long after our node was cut off, what DNS and lost segments say is still of that."""
 
@@ -74,6 +80,8 @@ class Diagnosis:
         self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
         self._ledger = Ledger(interval_seconds=interval_seconds)
         self._heard: dict[str, _Heard] = {}
+        self._accused_at: dict[str, float] = {}
+        self._doubted_at: dict[str, float] = {}
         self._neighbourhood = Neighbourhood()
         self._surroundings = surroundings.facts(self._neighbourhood, node)
         self._cut_off_at: float | None = None
@@ -92,7 +100,9 @@ class Diagnosis:
         }
         self._losses.retain(peers)
         self._round_trips.retain(peers)
-        self._heard = {node: one for node, one in self._heard.items() if node in peers}
+        for node in self._heard.keys() - peers:
+            for kept in (self._heard, self._accused_at, self._doubted_at):
+                kept.pop(node, None)
 
     def note(self, result: CheckResult, now: float, *, is_hasty: bool = False) -> None:
         """Take in a check of ours; ignored when its target is gone meanwhile.
@@ -104,7 +114,7 @@ class Diagnosis:
             return
         is_after_cut = self._is_after_cut(now)
         if target.neighbour is not None and not is_after_cut:
-            self._losses.note(target.neighbour.node_name, result)
+            self._losses.note(target.neighbour.node_name, result, now)
         if is_hasty:
             return
         self._note_ourselves(result, now)
@@ -121,9 +131,9 @@ class Diagnosis:
         measurement = result.measurement
         if seen in DNS:
             if not is_after_cut:
-                self._look_ups.note(target.key, seen, now)
+                self._look_ups.note(target.key, seen, began=result.started_at, now=now)
         elif measurement is not None and measurement.split.dns is not None:
-            self._look_ups.note(target.key, Symptom.OK, now)
+            self._look_ups.note(target.key, Symptom.OK, began=result.started_at, now=now)
         if (
             target.neighbour is not None
             and result.failure is None
@@ -152,8 +162,15 @@ class Diagnosis:
         """Take in a neighbour's view; the caller has made sure whose it is."""
         self._heard.pop(view.node, None)
         self._heard[view.node] = _Heard(view, now)
+        self._doubted_at.pop(view.node, None)
+        if view.doubt >= NO_WITNESS:
+            self._doubted_at[view.node] = now
+        if view.accused is not Accused.NOTHING:
+            self._accused_at[view.node] = now
         while len(self._heard) > MOST_VIEWS:
-            del self._heard[next(iter(self._heard))]
+            oldest = next(iter(self._heard))
+            for kept in (self._heard, self._accused_at, self._doubted_at):
+                kept.pop(oldest, None)
 
     def wants_haste(self, now: float) -> bool:
         """Whether more checks of neighbours (note's ``is_hasty``) would tell sooner."""
@@ -205,8 +222,9 @@ class Diagnosis:
             target = self._targets[run.key]
             if target.neighbour is not None:
                 node = target.neighbour.node_name
-                said = replace(run.said, lossy=node in lossy)
-                targets[node] = max(targets.get(node, said), said, key=_badness)
+                said = Said(run.symptom, run.length, node in lossy)
+                other = targets.get(node)
+                targets[node] = said if other is None else max(other, said, key=_badness)
             elif target.kind in SHARED:
                 shared[SHARED[target.kind]] = run.said
         dns = self._look_ups.said(now)
@@ -234,11 +252,23 @@ class Diagnosis:
         return replace(
             self._surroundings,
             is_sick=self._doubt.is_sick(now),
-            loss=self._losses.alarming(),
+            loss=self._losses.alarming(before=now - self._fresh),
+            is_settled=self._is_settled(runs),
+            accused_lately=frozenset(self._lately(self._accused_at, now)),
+            doubted_lately=frozenset(self._lately(self._doubted_at, now)),
             slow_factor=self._round_trips.factor(),
             extras=MappingProxyType(extras),
             traces=MappingProxyType(traces),
         )
+
+    def _lately(self, at: Mapping[str, float], now: float) -> Iterator[str]:
+        longest = LAST_WORD_INTERVALS * self._interval
+        return (node for node, then in at.items() if 0 <= now - then <= longest)
+
+    def _is_settled(self, runs: Iterable[Run]) -> bool:
+        virtual = [run for run in runs if self._targets[run.key].kind in VIRTUAL]
+        silent = [run.since for run in virtual if run.symptom in DEAD]
+        return not silent or all(run.symptom in DEAD or run.at >= min(silent) for run in virtual)
 
 
 def _since(finding: Finding, began: Mapping[str, float], now: float) -> float:

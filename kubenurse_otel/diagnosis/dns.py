@@ -1,31 +1,32 @@
 """What the look-ups of our checks say of DNS, all names together.
 
-A server that answers for a name now and now not is one silent replica of several: each look-up
-asks from a port of its own, and the port decides which replica is asked.
+While a server is silent no look-up succeeds. Where one did that began between two that failed, it
+is one silent replica of several (each look-up's port decides which is asked), or a matter of the
+name, if that one fails always and others never.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.symptoms import Symptom
-from kubenurse_otel.diagnosis.view import MOST_RUN, Said
+from kubenurse_otel.diagnosis.view import Said
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 MOST_LOOK_UPS: Final = 64
 WINDOW_INTERVALS: Final = 6.0
-LEAST_LOOK_UPS: Final = 8
-LEAST_BAD: Final = 2
-LEAST_SHARE, MOST_SHARE = 0.15, 0.9
-LATELY_INTERVALS: Final = 2.0
-OTHERS_FOUND_INTERVALS: Final = 2
-"""So much longer must a name be missing while others are found: it may be a matter of replicas."""
+LATELY_INTERVALS: Final = 3.0
+LEAST_SHARE: Final = 0.15
+"""Below, packets are lost; no replica is silent."""
+SAME_OF_A_NAME: Final = 4
+"""So many look-ups of a name must end alike for it to be a matter of the name."""
+LATER_FOR_A_NAME: Final = 2
+"""Intervals that the run of such a name does not count: it began as a matter of replicas."""
 
 _KEY: Final = "dns"
 
@@ -34,7 +35,11 @@ _KEY: Final = "dns"
 class _LookUp:
     key: str
     symptom: Symptom
-    at: float
+    began: float
+
+    @property
+    def found(self) -> bool:
+        return self.symptom is Symptom.OK
 
 
 class LookUps:
@@ -44,6 +49,7 @@ class LookUps:
         self._interval = interval_seconds
         self._latest: deque[_LookUp] = deque(maxlen=MOST_LOOK_UPS)
         self._runs = Runs()
+        self._is_of_a_name = False
 
     def retain(self, keys: Collection[str]) -> None:
         kept = (one for one in self._latest if one.key in keys)
@@ -54,9 +60,9 @@ class LookUps:
         self._latest.clear()
         self._runs.clear()
 
-    def note(self, key: str, symptom: Symptom, now: float) -> None:
-        """Take in a look-up; ``symptom`` is OK or one of DNS."""
-        self._latest.append(_LookUp(key, symptom, now))
+    def note(self, key: str, symptom: Symptom, *, began: float, now: float) -> None:
+        """Take in a look-up that ``began`` then; ``symptom`` is OK or one of DNS."""
+        self._latest.append(_LookUp(key, symptom, began))
         self._runs.note(_KEY, self._symptom(now), now, interval_seconds=self._interval)
 
     def said(self, now: float) -> Said | None:
@@ -64,38 +70,33 @@ class LookUps:
         run = next(self._runs.current(now), None)
         if run is None:
             return None
-        length = run.length
-        if run.symptom is not Symptom.OK and run.symptom is not Symptom.DNS_PART:
-            found = any(one.symptom is Symptom.OK for one in self._last_of_each(now))
-            length -= OTHERS_FOUND_INTERVALS if found else 0
-        return Said(run.symptom, min(MOST_RUN, max(1, length)))
+        return Said(run.symptom, max(1, run.length - LATER_FOR_A_NAME * self._is_of_a_name))
 
     def _symptom(self, now: float) -> Symptom:
-        window = [one for one in self._latest if self._is_within(WINDOW_INTERVALS, one, now)]
-        bad = [one for one in window if one.symptom is not Symptom.OK]
-        share = len(bad) / len(window)
-        if (
-            len(window) >= LEAST_LOOK_UPS
-            and len(bad) >= LEAST_BAD
-            and LEAST_SHARE <= share <= MOST_SHARE
-            and self._is_within(LATELY_INTERVALS, bad[-1], now)
-            and any(_changes(window, one.key) >= 2 for one in bad)
-        ):
-            return Symptom.DNS_PART
-        last = [one.symptom for one in self._last_of_each(now)]
-        return next(
-            (symptom for symptom in reversed(last) if symptom is not Symptom.OK), Symptom.OK
+        window = sorted(
+            (one for one in self._latest if self._is_within(WINDOW_INTERVALS, one, now)),
+            key=lambda one: one.began,
         )
-
-    def _last_of_each(self, now: float) -> list[_LookUp]:
-        last = {one.key: one for one in self._latest}
-        return [one for one in last.values() if self._is_within(LATELY_INTERVALS, one, now)]
+        self._is_of_a_name = False
+        bad = [number for number, one in enumerate(window) if not one.found]
+        if not bad or not self._is_within(LATELY_INTERVALS, window[bad[-1]], now):
+            return Symptom.OK
+        if len(bad) == bad[-1] - bad[0] + 1:  # all of them, from the first one on
+            return window[-1].symptom
+        if _is_of_a_name(window[bad[0] :]):
+            self._is_of_a_name = True
+            return window[bad[-1]].symptom
+        return Symptom.DNS_PART if len(bad) >= LEAST_SHARE * len(window) else Symptom.DNS_LOSSY
 
     def _is_within(self, intervals: float, one: _LookUp, now: float) -> bool:
-        return 0 <= now - one.at <= intervals * self._interval
+        return 0 <= now - one.began <= intervals * self._interval
 
 
-def _changes(window: list[_LookUp], key: str) -> int:
-    """How often a name was found after it was not, or the other way: once is a beginning."""
-    found = [one.symptom is Symptom.OK for one in window if one.key == key]
-    return sum(before != after for before, after in pairwise(found))
+def _is_of_a_name(window: list[_LookUp]) -> bool:
+    """Whether each name was found always or never, and often enough to say so."""
+    by_name: dict[str, list[bool]] = {}
+    for one in window:
+        by_name.setdefault(one.key, []).append(one.found)
+    return all(len(set(found)) == 1 for found in by_name.values()) and (
+        max(len(found) for found in by_name.values() if not found[0]) >= SAME_OF_A_NAME
+    )

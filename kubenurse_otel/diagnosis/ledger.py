@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kubenurse_otel.diagnosis.case import CLUSTER
 from kubenurse_otel.diagnosis.verdict import MOST_EVIDENCE, Direction, Kind, State, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from kubenurse_otel.diagnosis.case import Finding
 
@@ -33,6 +34,8 @@ _WIDTH: Final = {
     Kind.DNS_REPLICA: 2,
 }
 _NARROW: Final = 1
+CLUSTER_TOO: Final = 0.5
+EVERYTHING: Final = 9
 
 
 class Key(NamedTuple):
@@ -52,9 +55,9 @@ class Entry:
     raised_at: list[float] = field(default_factory=list)
 
     @property
-    def width(self) -> int:
+    def width(self) -> float:
         """How much it explains: of two that explain the same, the wider one stands."""
-        return 9 if self.finding.is_last else _WIDTH.get(self.finding.kind, _NARROW)
+        return _width(self.finding)
 
     @property
     def stands(self) -> bool:
@@ -84,7 +87,7 @@ class Ledger:
         before = {key for key, entry in self._entries.items() if entry.stands}
         found = {Key(one.kind, one.culprit, one.direction): one for one in findings}
         for key, finding in found.items():
-            if key not in before and self._is_explained(finding, now):
+            if key not in before and self._is_left_over(finding, found, now):
                 continue
             self._found(key, finding, now, began=since(finding))
         for key, entry in self._entries.items():
@@ -101,6 +104,8 @@ class Ledger:
     def _found(self, key: Key, finding: Finding, now: float, *, began: float) -> None:
         entry = self._entries.get(key)
         is_verdict = finding.confidence >= VERDICT_FROM
+        if entry is not None and entry.stands and not is_verdict:
+            finding = replace(finding, confidence=entry.finding.confidence)  # still there
         goes_on = entry is not None and entry.verdict.state is not State.CLEARED
         since = min(entry.verdict.since if entry is not None and goes_on else began, began, now)
         raised_at = entry.raised_at if entry is not None else []
@@ -126,17 +131,18 @@ class Ledger:
         if absorbed or quiet >= hold or quiet < 0:
             entry.verdict = replace(entry.verdict, state=State.CLEARED)
 
-    def _is_explained(self, finding: Finding, now: float) -> bool:
-        """Whether a wider verdict was found so lately that this is what is left of it."""
+    def _is_left_over(self, finding: Finding, found: Collection[Key], now: float) -> bool:
+        """Whether this is what is left of a verdict that was found a moment ago.
+
+        While a fault heals, or a wider one begins, some see it and others do not: what was as wide
+        or wider, and explains it, goes on for as long as it is held.
+        """
         explained: set[str] = set()
-        for entry in self._wider(finding):
-            if 0 <= now - entry.verdict.last_seen < self._hold:
+        for key, entry in self._entries.items():
+            is_held = 0 <= now - entry.verdict.last_seen < self._hold and key not in found
+            if entry.stands and is_held and entry.width >= _width(finding):
                 explained |= entry.finding.explains
         return bool(finding.explains) and finding.explains <= explained
-
-    def _wider(self, finding: Finding) -> Iterator[Entry]:
-        width = _WIDTH.get(finding.kind, _NARROW)
-        return (entry for entry in self._entries.values() if entry.stands and entry.width > width)
 
     def _forget(self, now: float) -> None:
         self._entries = {
@@ -150,8 +156,14 @@ class Ledger:
             del self._entries[oldest]
 
 
+def _width(finding: Finding) -> float:
+    if finding.is_last:
+        return EVERYTHING
+    return _WIDTH.get(finding.kind, _NARROW) + (CLUSTER_TOO if finding.culprit == CLUSTER else 0)
+
+
 def _absorbs(finding: Finding, entry: Entry) -> bool:
-    wider = finding.is_last or _WIDTH.get(finding.kind, _NARROW) > entry.width
+    wider = _width(finding) > entry.width
     return wider and bool(entry.finding.explains) and entry.finding.explains <= finding.explains
 
 

@@ -42,26 +42,35 @@ _DIRECTIONS: Final = (Direction.OUT, Direction.IN)
 
 @dataclass(slots=True)
 class Cusum:
-    """One sum. ``by`` is what each peer's losses brought since the sum was last 0."""
+    """One sum. ``by`` is what each peer's losses brought since the sum was last 0.
+
+    ``clean`` segments came through since the last loss. ``alarm_at`` is when the alarm was due.
+    """
 
     sum: float = 0.0
     lost: int = 0
     sent: int = 0
     clean: int = 0
+    alarm_at: float | None = None
     by: dict[str, float] = field(default_factory=dict)
 
-    def add(self, peer: str, *, lost: int, sent: int) -> None:
+    def add(self, peer: str, now: float, *, lost: int, sent: int) -> None:
         self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
         self.lost += lost
         self.sent += sent
         self.clean = 0 if lost else self.clean + sent
         if lost:
             self.by[peer] = self.by.get(peer, 0.0) + LOST_WEIGHT * lost
-        if self.sum == 0.0 or self.clean * self.lost >= CLEAN_LOSSES * self.sent:
+        if self.alarm_at is None and self.sum >= ALARM:
+            self.alarm_at = now
+        if self.sum == 0.0 or (self.alarm_at is not None and self._is_over()):
             self.reset()
 
+    def _is_over(self) -> bool:
+        return self.clean * self.lost >= CLEAN_LOSSES * self.sent
+
     def reset(self) -> None:
-        self.sum, self.lost, self.sent, self.clean = 0.0, 0, 0, 0
+        self.sum, self.lost, self.sent, self.clean, self.alarm_at = 0.0, 0, 0, 0, None
         self.by.clear()
 
     def forget(self, peers: Collection[str]) -> None:
@@ -111,14 +120,19 @@ class Losses:
         for one in self._all.values():
             one.forget(peers)
 
-    def note(self, peer: str, result: CheckResult) -> None:
+    def note(self, peer: str, result: CheckResult, now: float) -> None:
         lost = lost_segments(result)
         if lost is None:
             return
         way = self._ways.setdefault(peer, {direction: Cusum() for direction in _DIRECTIONS})
         for direction in _DIRECTIONS:
-            for one in (self._all[direction], way[direction]):
-                one.add(peer, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+            way[direction].add(peer, now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+            together = self._all[direction]
+            was_alarming = together.alarm_at is not None
+            together.add(peer, now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+            if was_alarming and together.alarm_at is None:  # so what each way had of it is over
+                for each in self._ways.values():
+                    each[direction].reset()
 
     def reset(self) -> None:
         """Forget what was lost: it was a consequence."""
@@ -140,9 +154,18 @@ class Losses:
         """Peers on whose way more is lost than is normal."""
         return frozenset(peer for peer, way in self._ways.items() if _most(way) >= LOSSY)
 
-    def alarming(self) -> Mapping[str, Direction]:
-        """Return peers on whose way so much is lost that it is certain, and which way (ours)."""
-        return {peer: _direction(way) for peer, way in self._ways.items() if _most(way) >= ALARM}
+    def alarming(self, before: float) -> Mapping[str, Direction]:
+        """Return peers on whose way much was lost since ``before`` or longer; which way (ours)."""
+        found = {}
+        for peer, way in self._ways.items():
+            directions = [
+                direction
+                for direction, one in way.items()
+                if one.sum >= ALARM and one.alarm_at is not None and one.alarm_at <= before
+            ]
+            if directions:
+                found[peer] = directions[0] if len(directions) == 1 else Direction.NONE
+        return found
 
     def wants_haste(self, now: float) -> bool:
         """Whether more checks of neighbours would tell sooner: after a loss, within a budget."""
@@ -157,8 +180,3 @@ class Losses:
 
 def _most(way: Mapping[Direction, Cusum]) -> float:
     return max(one.sum for one in way.values())
-
-
-def _direction(way: Mapping[Direction, Cusum]) -> Direction:
-    alarming = [direction for direction, one in way.items() if one.sum >= ALARM]
-    return alarming[0] if len(alarming) == 1 else Direction.NONE

@@ -14,8 +14,8 @@ from kubenurse_otel.diagnosis.view import MOST_RUN, Said
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-WHOLE_INTERVAL: Final = 0.75
-"""Of an interval: what comes sooner after the last one counted is no interval of its own."""
+NEARLY: Final = 0.25
+"""Of an interval: checks are a little early or late, and an interval that lacks no more is one."""
 KEPT_INTERVALS: Final = 4.0
 """A word that is not renewed for so long is not spoken any more."""
 
@@ -28,7 +28,8 @@ class Run:
     symptom: Symptom
     length: int = 1
     since: float
-    counted_at: float
+    at: float
+    """When it was renewed."""
     said_until: float
     trace_id: str = ""
 
@@ -52,19 +53,18 @@ class Runs:
     def note(
         self, key: str, symptom: Symptom, now: float, *, interval_seconds: float, trace_id: str = ""
     ) -> None:
-        """Take in a word; several in one interval count as one."""
+        """Take in a word. A run is as long as time went by in it: a check of a target that is
+        silent takes up the tick of the next one.
+        """
         before = self._runs.get(key)
-        length, since, counted_at = 1, now, now
-        if before is not None and _class(before.symptom) == _class(symptom):
-            length, since, counted_at = before.length, min(before.since, now), before.counted_at
-            if not 0 <= now - counted_at < WHOLE_INTERVAL * interval_seconds:
-                length, counted_at = min(MOST_RUN, length + 1), now
+        goes_on = before is not None and _class(before.symptom) == _class(symptom)
+        since = min(before.since, now) if before is not None and goes_on else now
         self._runs[key] = Run(
             key=key,
             symptom=symptom,
-            length=length,
+            length=min(MOST_RUN, 1 + int((now - since) / interval_seconds + NEARLY)),
             since=since,
-            counted_at=counted_at,
+            at=now,
             said_until=now + KEPT_INTERVALS * interval_seconds,
             trace_id=trace_id,
         )

@@ -32,17 +32,20 @@ DETOUR_SECONDS: Final = 0.05
 def failing(case: Case) -> Iterator[Finding]:
     """Names are not found: from most nodes, or from this one alone."""
     said = case.shared(Shared.DNS)
-    if said is None or said.symptom not in DNS:
+    if said is None or said.symptom not in DNS or not case.facts.is_settled:
         return
     kind = KINDS.get(said.symptom, Kind.DNS)
     if said.run < (RUN if kind is Kind.DNS else RUN_OF_PART):
         return
     votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
+    # A look-up that happens to ask a sound replica is well: who sees one silent is alike, too.
+    dead = case.votes(Shared.DNS, lambda symptom: symptom in DNS and symptom not in KINDS)
+    alike_share = dead.share if kind is Kind.DNS else votes.share
     evidence = shared(case, Shared.DNS)
     explains = frozenset(
         TYPES[letter] for letter, one in case.mine.shared.items() if one.symptom in DNS
     ) | {DNS_TYPE}
-    if votes and votes.share >= MOST_AGREE:
+    if votes and alike_share >= MOST_AGREE:
         culprit, confidence = CLUSTER, agreed(len(votes.alike) + 1)
         found = (evidence, *alike(votes.alike)), otherwise(votes.other)
     elif case.facts.nodes == 1:

@@ -61,10 +61,9 @@ def own_node_is_slow(case: Case) -> Iterator[Finding]:
 def of_pair(case: Case) -> Iterator[Finding]:
     """One way loses, its ends do not say so of themselves, and others reach it without a loss."""
     for node, direction in case.facts.loss.items():
-        view = case.heard.get(node)
         if (
-            view is None
-            or view.accused is not Accused.NOTHING
+            node not in case.heard
+            or node in case.facts.accused_lately
             or node not in case.paths
             or not case.is_open(path_type(node))
             or case.paths[node].symptom in HARD

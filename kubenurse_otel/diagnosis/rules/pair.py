@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.diagnosis.case import Finding, path_type
 from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED
 from kubenurse_otel.diagnosis.rules.node import WITNESSES
-from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.words import alike, path, well_elsewhere
 
@@ -33,6 +33,7 @@ def cut(case: Case) -> Iterator[Finding]:
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         if (
             said.run < RUN
+            or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
             or len(failing) > max(1, FEW * len(seen_by))
         ):

@@ -38,7 +38,7 @@ def dead(case: Case) -> Iterator[Finding]:
     if (
         len(asked) < LEAST
         or not all(case.is_open(TYPES[letter]) for letter in asked)
-        or any(one.symptom not in SILENT or one.run < RUN_AGREED for one in said)
+        or any(one.symptom not in SILENT for one in said)
         or len(case.hard) > BAD_PATHS * len(case.paths)
     ):
         return
@@ -50,7 +50,8 @@ def dead(case: Case) -> Iterator[Finding]:
     explains = frozenset(
         TYPES[letter] for letter, one in case.mine.shared.items() if one.symptom in SILENT
     )
-    if witnesses and share >= MOST_AGREE:
+    run = min(one.run for one in said)
+    if witnesses and share >= MOST_AGREE and run >= RUN_AGREED:
         yield Finding(
             kind=Kind.SERVICE_PATH,
             culprit=CLUSTER,
@@ -61,17 +62,24 @@ def dead(case: Case) -> Iterator[Finding]:
             second=f"{Kind.DNS} {CLUSTER}",
             explains=explains,
         )
-    elif share <= FEW_AGREE and min(one.run for one in said) >= RUN_MINE:
+    else:
+        is_mine = share <= FEW_AGREE and run >= RUN_MINE
         yield Finding(
             kind=Kind.SERVICE_PATH,
             culprit=case.mine.node,
             cause=Cause.SILENT,
-            confidence=CONTRADICTED if witnesses else ALONE if case.paths else SUSPICION,
+            confidence=_confidence(case, witnesses) if is_mine else SUSPICION,
             evidence=(*evidence, *well_elsewhere(other)),
-            against=() if witnesses else ("no neighbour was heard",),
+            against=() if is_mine and witnesses else ("too few neighbours were heard, or not yet",),
             second=f"{Kind.API_SERVER} {CLUSTER}",
             explains=explains,
         )
+
+
+def _confidence(case: Case, witnesses: list[View]) -> float:
+    if witnesses:
+        return CONTRADICTED
+    return ALONE if case.paths else SUSPICION
 
 
 def _is_silent(view: View) -> bool:

@@ -15,7 +15,7 @@ from kubenurse_otel.diagnosis.rules import (
     SUSPICION,
     agreed,
 )
-from kubenurse_otel.diagnosis.symptoms import HARD, SOFT, Symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import alike, otherwise, seen, shared, well_elsewhere
@@ -30,13 +30,15 @@ RUN_AGREED, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 6
 
 
 def api_server(case: Case) -> Iterator[Finding]:
-    """By its address and by its name: one finding where both say the same."""
-    found: dict[tuple[Kind, str], Finding] = {}
-    for letter in (Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS):
-        for one in _of(case, letter, Kind.API_SERVER):
-            first = found.setdefault((one.kind, one.culprit), one)
-            found[one.kind, one.culprit] = replace(first, explains=first.explains | one.explains)
-    yield from found.values()
+    """By its address and by its name: it is one thing, and everybody's if either is."""
+    found = [
+        one
+        for letter in (Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS)
+        for one in _of(case, letter, Kind.API_SERVER)
+    ]
+    found.sort(key=lambda one: one.culprit == case.mine.node)
+    if found:
+        yield replace(found[0], explains=frozenset().union(*(one.explains for one in found)))
 
 
 def ingress(case: Case) -> Iterator[Finding]:
@@ -48,6 +50,10 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
     said = case.shared(letter)
     if said is None or said.symptom not in BAD:
         return
+    if said.symptom in DEAD and kind is Kind.API_SERVER and not case.facts.is_settled:
+        return
+    # A bad agent behind it is reason enough for one bad answer, or two.
+    run_agreed = RUN_AGREED + (kind is Kind.INGRESS and len(case.hard) > 0)
     votes = case.votes(letter, lambda symptom: symptom in BAD)
     everywhere, what = CLUSTER, kind
     if said.symptom is Symptom.CERTIFICATE:
@@ -56,7 +62,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         kind = what = Kind.PROBER
     evidence = shared(case, letter)
     explains = frozenset({TYPES[letter]})
-    if votes and votes.share >= MOST_AGREE and said.run >= RUN_AGREED:
+    if votes and votes.share >= MOST_AGREE and said.run >= run_agreed:
         yield Finding(
             kind=what,
             culprit=everywhere,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 0.7
 FEW: Final = 0.3
-LEAST_OF_MINE: Final = 2
+LEAST_NODES: Final = 2
+"""That fail there: one alone is a node."""
 LEAST_KNOWN: Final = 3
 LEAST_OF_OTHERS: Final = 2
 
@@ -31,9 +32,11 @@ def unreachable(case: Case) -> Iterator[Finding]:
         if not case.own_zone or not _looks_gone(case, zone, bad):
             continue
         edges = _edges(case, zone)
-        mine = edges.pop(case.own_zone, [])
-        inner = edges.pop(zone, [])
-        third = [failed for of_zone in edges.values() for failed in of_zone]
+        if len({node for ways in edges.values() for node, failed in ways if failed}) < LEAST_NODES:
+            continue
+        mine = [failed for _, failed in edges.pop(case.own_zone, [])]
+        inner = [failed for _, failed in edges.pop(zone, [])]
+        third = [failed for ways in edges.values() for _, failed in ways]
         if len(mine) < LEAST_KNOWN or _share(mine) < MOST:
             continue
         counted = f"{sum(mine)} of {len(mine)} known ways from {case.own_zone} to {zone} fail"
@@ -72,24 +75,23 @@ def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
     there = [node for node in case.paths if case.zone(node) == zone]
     elsewhere = len(case.paths) - len(there)
     bad_elsewhere = [node for node in case.bad if case.zone(node) != zone]
-    return len(bad) >= max(LEAST_OF_MINE, MOST * len(there)) and len(bad_elsewhere) <= FEW * max(
-        1, elsewhere
-    )
+    return len(bad) >= max(1, MOST * len(there)) and len(bad_elsewhere) <= FEW * max(1, elsewhere)
 
 
-def _edges(case: Case, zone: str) -> dict[str, list[bool]]:
-    """By zone of who says it: whether each known way to ``zone`` fails."""
-    edges: dict[str, list[bool]] = defaultdict(list)
+def _edges(case: Case, zone: str) -> dict[str, list[tuple[str, bool]]]:
+    """By zone of who says it: each known way to a node of ``zone``, and whether it fails."""
+    edges: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for view in (case.mine, *case.witnesses):
         for node, said in view.targets.items():
             if case.zone(node) == zone:
-                edges[case.zone(view.node)].append(said.symptom in HARD)
+                edges[case.zone(view.node)].append((node, said.symptom in HARD))
     return edges
 
 
 def _is_late(case: Case, bad: list[str]) -> bool:
     """Whether what others said before the fault is over."""
-    return sorted(case.bad[node].run for node in bad)[-2] >= RUN
+    longest = sorted((case.bad[node].run for node in bad), reverse=True)
+    return longest[:2][-1] >= RUN
 
 
 def _share(failed: list[bool]) -> float:

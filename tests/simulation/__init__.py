@@ -1,0 +1,1 @@
+"""The package's diagnosis in simulated time, in clusters of which all is known."""

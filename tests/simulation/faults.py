@@ -1,0 +1,279 @@
+"""Faults, each with its truth: who must be named, and who else is touched by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.verdict import Direction, Kind
+from kubenurse_otel.model import TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubenurse_otel.diagnosis.verdict import Verdict
+    from simulation.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A verdict that is right; ``direction`` None: whatever it says."""
+
+    kinds: tuple[Kind, ...]
+    culprit: str
+    direction: Direction | None = None
+
+    def fits(self, verdict: Verdict) -> bool:
+        return (
+            verdict.kind in self.kinds
+            and verdict.culprit == self.culprit
+            and self.direction in (None, verdict.direction)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """``named``: all of these must be. ``also``: what else is true. ``touched``: not well."""
+
+    named: tuple[Named, ...] = ()
+    also: tuple[Named, ...] = ()
+    touched: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """``inject`` breaks the cluster, for good, and tells the truth."""
+
+    name: str
+    inject: Callable[[Cluster], Truth]
+    seconds: float = 60.0
+    least_nodes: int = 3
+    zones: int = 3
+    least_in_zone: int = 1
+
+
+def _one(cluster: Cluster) -> str:
+    return cluster.random.choice(cluster.present)
+
+
+def _two(cluster: Cluster) -> tuple[str, str]:
+    """Two of whom one checks the other."""
+    one = _one(cluster)
+    other = cluster.random.choice(cluster.agents[one].neighbourhood.chosen).node_name
+    return one, other
+
+
+def _pair(one: str, other: str) -> str:
+    return "|".join(sorted((one, other)))
+
+
+def _of_node(node: str, *kinds: Kind) -> Truth:
+    return Truth(named=(Named(kinds, node),), touched=frozenset({node}))
+
+
+def _node_dead(cluster: Cluster) -> Truth:
+    node = _one(cluster)
+    _kill(cluster, node)
+    return _of_node(node, Kind.NODE)
+
+
+def _kill(cluster: Cluster, node: str) -> None:
+    cluster.network.down.add(node)
+    cluster.network.since[node] = cluster.now
+    cluster.stop(node)
+
+
+def _link_down(cluster: Cluster) -> Truth:
+    node = _one(cluster)
+    cluster.network.unplugged.add(node)
+    cluster.network.since[node] = cluster.now
+    return _of_node(node, Kind.NODE)
+
+
+def _one_way(cluster: Cluster, *, into: bool) -> Truth:
+    node = _one(cluster)
+    cluster.network.drops.add(("*", node) if into else (node, "*"))
+    return _of_node(node, Kind.NODE)
+
+
+def _agent(way: str) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        node = _one(cluster)
+        cluster.network.agents[node] = way
+        cluster.network.since[node] = cluster.now
+        return _of_node(node, Kind.AGENT)
+
+    return inject
+
+
+def _pair_cut(cluster: Cluster, *, both: bool) -> Truth:
+    one, other = _two(cluster)
+    cluster.network.drops.add((one, other))
+    if both:
+        cluster.network.drops.add((other, one))
+    return Truth(named=(Named((Kind.PAIR,), _pair(one, other)),), touched=frozenset({one, other}))
+
+
+def _zone_nodes(cluster: Cluster, zone: str) -> list[str]:
+    return [node for node in cluster.present if cluster.zones[node] == zone]
+
+
+def _zone_cut(cluster: Cluster) -> Truth:
+    one, other = cluster.random.sample(sorted(set(cluster.zones.values())), 2)
+    for first in _zone_nodes(cluster, one):
+        for second in _zone_nodes(cluster, other):
+            cluster.network.drops |= {(first, second), (second, first)}
+    return Truth(named=(Named((Kind.ZONE_PAIR,), _pair(one, other)),))
+
+
+def _zone_dead(cluster: Cluster) -> Truth:
+    zone = cluster.random.choice(sorted(set(cluster.zones.values())))
+    gone = _zone_nodes(cluster, zone)
+    for node in gone:
+        _kill(cluster, node)
+    return Truth(
+        named=(Named((Kind.ZONE,), zone),),
+        also=tuple(Named((Kind.NODE,), node) for node in gone),
+        touched=frozenset(gone),
+    )
+
+
+def _dns(way: str, kind: Kind = Kind.DNS) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        cluster.network.dns = way
+        return Truth(named=(Named((kind,), "cluster"),))
+
+    return inject
+
+
+def _dns_from_one(cluster: Cluster) -> Truth:
+    node = _one(cluster)
+    cluster.network.dns_from[node] = "dns_silent"
+    return _of_node(node, Kind.DNS)
+
+
+def _service_path(cluster: Cluster, *, everywhere: bool) -> Truth:
+    node = _one(cluster)
+    cluster.network.services |= set(cluster.present) if everywhere else {node}
+    culprit = "cluster" if everywhere else node
+    return Truth(
+        named=(Named((Kind.SERVICE_PATH,), culprit),),
+        touched=frozenset() if everywhere else frozenset({node}),
+    )
+
+
+def _shared(way: str, kind: Kind, culprit: str, *targets: TargetKind) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        cluster.network.shared |= dict.fromkeys(targets, way)
+        return Truth(named=(Named((kind,), culprit),))
+
+    return inject
+
+
+def _shared_from_one(way: str, kind: Kind, *targets: TargetKind) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        node = _one(cluster)
+        for target in targets:
+            cluster.network.shared_from[node, target] = way
+        return _of_node(node, kind)
+
+    return inject
+
+
+def _starved(cluster: Cluster) -> Truth:
+    node = _one(cluster)
+    cluster.network.starved.add(node)
+    return _of_node(node, Kind.PROBER)
+
+
+def _loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        node = _one(cluster)
+        lost = cluster.network.loss_out if direction is Direction.OUT else cluster.network.loss_in
+        lost[node] = share
+        return Truth(
+            named=(Named((Kind.NODE_LOSS,), node, direction),),
+            also=(Named((Kind.NODE, Kind.NODE_LOSS), node),),
+            touched=frozenset({node}),
+        )
+
+    return inject
+
+
+def _pair_loss(cluster: Cluster) -> Truth:
+    one, other = _two(cluster)
+    cluster.network.loss_between[one, other] = 0.3
+    return Truth(
+        named=(Named((Kind.PAIR_LOSS,), _pair(one, other)),), touched=frozenset({one, other})
+    )
+
+
+def _both(*injects: Callable[[Cluster], Truth]) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        truths = [one(cluster) for one in injects]
+        return Truth(
+            named=tuple(named for one in truths for named in one.named),
+            also=tuple(also for one in truths for also in one.also),
+            touched=frozenset().union(*(one.touched for one in truths)),
+        )
+
+    return inject
+
+
+_API = (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS)
+_INGRESS = TargetKind.ME_INGRESS
+
+FAULTS: Final = (
+    Fault(name="node dead", inject=_node_dead),
+    Fault(name="link down", inject=_link_down),
+    Fault(name="node cut inwards", inject=lambda cluster: _one_way(cluster, into=True)),
+    Fault(name="node cut outwards", inject=lambda cluster: _one_way(cluster, into=False)),
+    Fault(name="agent hung", inject=_agent("mute")),
+    Fault(name="agent refusing", inject=_agent("refused")),
+    Fault(name="agent resetting", inject=_agent("cut")),
+    Fault(name="pair cut", inject=lambda cluster: _pair_cut(cluster, both=True)),
+    Fault(name="pair cut one way", inject=lambda cluster: _pair_cut(cluster, both=False)),
+    Fault(name="zones cut", inject=_zone_cut, least_nodes=12, least_in_zone=3),
+    Fault(name="zone dead", inject=_zone_dead, least_nodes=12, least_in_zone=3),
+    Fault(name="DNS silent", inject=_dns("dns_silent")),
+    Fault(name="DNS failing", inject=_dns("dns_failing")),
+    Fault(name="DNS replica silent", inject=_dns("part", Kind.DNS_REPLICA), seconds=90.0),
+    Fault(name="DNS silent from one node", inject=_dns_from_one),
+    Fault(name="service path", inject=lambda cluster: _service_path(cluster, everywhere=True)),
+    Fault(
+        name="service path of one node",
+        inject=lambda cluster: _service_path(cluster, everywhere=False),
+    ),
+    Fault(name="ingress 503", inject=_shared("status", Kind.INGRESS, "cluster", _INGRESS)),
+    Fault(name="ingress silent", inject=_shared("silent", Kind.INGRESS, "cluster", _INGRESS)),
+    Fault(name="ingress slow", inject=_shared("slow", Kind.INGRESS, "cluster", _INGRESS)),
+    Fault(
+        name="ingress certificate",
+        inject=_shared("certificate", Kind.CERTIFICATE, "ingress", _INGRESS),
+    ),
+    Fault(name="ingress from one node", inject=_shared_from_one("silent", Kind.INGRESS, _INGRESS)),
+    Fault(name="API server silent", inject=_shared("silent", Kind.API_SERVER, "cluster", *_API)),
+    Fault(name="API server refusing", inject=_shared("refused", Kind.API_SERVER, "cluster", *_API)),
+    Fault(name="API server slow", inject=_shared("slow", Kind.API_SERVER, "cluster", *_API)),
+    Fault(name="token refused", inject=_shared("token", Kind.PROBER, "cluster", *_API)),
+    Fault(name="token of one refused", inject=_shared_from_one("token", Kind.PROBER, *_API)),
+    Fault(name="prober starved", inject=_starved),
+    Fault(name="loss 30 % out", inject=_loss(0.3, Direction.OUT)),
+    Fault(name="loss 30 % in", inject=_loss(0.3, Direction.IN)),
+    Fault(name="loss 5 % out", inject=_loss(0.05, Direction.OUT), seconds=90.0),
+    Fault(name="loss 5 % in", inject=_loss(0.05, Direction.IN), seconds=90.0),
+    Fault(name="loss 1 % out", inject=_loss(0.01, Direction.OUT), seconds=300.0),
+    Fault(name="loss 1 % in", inject=_loss(0.01, Direction.IN), seconds=300.0),
+    Fault(name="loss of a pair", inject=_pair_loss, seconds=120.0),
+    Fault(
+        name="node dead, ingress 503",
+        inject=_both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),
+    ),
+    Fault(
+        name="agent hung, DNS replica silent",
+        inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
+        seconds=90.0,
+    ),
+    Fault(name="two nodes dead", inject=_both(_node_dead, _node_dead), least_nodes=6),
+)
+ONE_PERCENT: Final = frozenset({"loss 1 % out", "loss 1 % in"})

@@ -1,0 +1,246 @@
+"""A cluster's network, and what is broken in it: what a check of it shows and how long it takes.
+
+A model: an exchange is four segments (SYN, SYN-ACK, request, answer), each may be lost by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import (
+    CheckResult,
+    Failure,
+    Measurement,
+    Outcome,
+    Phase,
+    Split,
+    Target,
+    TargetKind,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+TIMEOUT = 5.0
+ROUND_TRIP = 0.0003
+FIRST_SYN_TIMEOUT = 1.0
+REQUEST_TIMEOUT = 0.2
+ENDPOINT_STAYS = 30.0
+"""Seconds until a backend that does not answer is no endpoint any more."""
+
+BY_NAME = {TargetKind.API_SERVER_DNS, TargetKind.ME_INGRESS, TargetKind.ME_SERVICE}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a check shows: an error (None: it is good), and what was measured."""
+
+    error: ErrorType | None = None
+    seconds: float = ROUND_TRIP
+    phase: Phase = Phase.REQUEST
+    status: int | None = None
+    repeats: int = 0
+    loss_out: float = 0.0
+    loss_in: float = 0.0
+    far_end: float = 0.0001
+    own_delay: float = 0.0002
+    round_trip: float = ROUND_TRIP
+    answered_by: str = ""
+
+
+GOOD = Shown()
+SILENT = Shown(ErrorType.CONNECT_TIMEOUT, TIMEOUT, Phase.CONNECT)
+STALLED = Shown(ErrorType.RESPONSE_TIMEOUT, TIMEOUT, repeats=5)
+WAYS_TO_FAIL = {
+    "silent": SILENT,
+    "stalled": STALLED,
+    "mute": Shown(ErrorType.RESPONSE_TIMEOUT, TIMEOUT),
+    "refused": Shown(ErrorType.CONNECTION_REFUSED, ROUND_TRIP, Phase.CONNECT),
+    "cut": Shown(ErrorType.CONNECTION_RESET),
+    "status": Shown(ErrorType.HTTP_STATUS, phase=Phase.STATUS, status=503),
+    "token": Shown(ErrorType.HTTP_STATUS, phase=Phase.STATUS, status=401),
+    "certificate": Shown(ErrorType.TLS_CERTIFICATE_EXPIRED, phase=Phase.TLS),
+    "slow": Shown(seconds=1.5, far_end=1.5),
+    "dns_silent": Shown(ErrorType.DNS_TIMEOUT, TIMEOUT, Phase.DNS),
+    "dns_failing": Shown(ErrorType.DNS_SERVER_FAILURE, phase=Phase.DNS),
+    "dns_unknown": Shown(ErrorType.HOST_NOT_FOUND, phase=Phase.DNS),
+    "starved": Shown(ErrorType.OWN_TIMEOUT, TIMEOUT, own_delay=3.0),
+}
+
+
+@dataclass(slots=True)
+class Network:
+    """What is broken now; all of it empty is a sound cluster."""
+
+    random: Random
+    background_loss: float = 0.0
+    down: set[str] = field(default_factory=set)
+    """Nodes that are off: nothing comes, nothing goes, their agents are gone."""
+    unplugged: set[str] = field(default_factory=set)
+    """Nodes without a link: their agents run."""
+    drops: set[tuple[str, str]] = field(default_factory=set)
+    """(from, to): "*" is everybody."""
+    agents: dict[str, str] = field(default_factory=dict)
+    """node -> a way to fail."""
+    since: dict[str, float] = field(default_factory=dict)
+    """node -> when its agent began to fail."""
+    starved: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+    """Nodes on which virtual IPs lead nowhere."""
+    shared: dict[TargetKind, str] = field(default_factory=dict)
+    """What all check -> a way to fail, from everywhere."""
+    shared_from: dict[tuple[str, TargetKind], str] = field(default_factory=dict)
+    """The same from one node."""
+    dns: str = ""
+    """A way to fail, "part" or "lossy"."""
+    dns_from: dict[str, str] = field(default_factory=dict)
+    loss_out: dict[str, float] = field(default_factory=dict)
+    loss_in: dict[str, float] = field(default_factory=dict)
+    loss_between: dict[tuple[str, str], float] = field(default_factory=dict)
+    small_only: set[str] = field(default_factory=set)
+    """Nodes that lose full segments: seen by a probe that is still to come."""
+    longer: dict[str, float] = field(default_factory=dict)
+    """node -> seconds more of each round trip."""
+
+    def is_off(self, node: str) -> bool:
+        return node in self.down or node in self.unplugged
+
+    def passes(self, one: str, other: str) -> bool:
+        """Whether a segment gets from ``one`` to ``other``."""
+        return not (
+            self.is_off(one)
+            or self.is_off(other)
+            or self.drops.intersection({(one, other), (one, "*"), ("*", other)})
+        )
+
+    def reaches(self, one: str, other: str) -> bool:
+        return self.passes(one, other) and self.passes(other, one)
+
+    def path(self, asker: str, node: str) -> Shown:
+        """What a path check from ``asker`` shows."""
+        if self.is_off(asker) or not self.reaches(asker, node):
+            return SILENT
+        way = self.agents.get(node)
+        if way is not None:
+            return WAYS_TO_FAIL[way]
+        if node in self.starved and self.random.random() < 0.4:
+            return WAYS_TO_FAIL["mute"]
+        return self._over(asker, node)
+
+    def common(self, asker: str, kind: TargetKind, agents: list[str], now: float) -> Shown:
+        """What a check of what all share shows. ``agents`` are all nodes with an agent."""
+        if self.is_off(asker) or self._no_way(asker):
+            return WAYS_TO_FAIL["dns_silent"] if kind in BY_NAME else SILENT
+        if kind in BY_NAME and (way := self._look_up(asker)):
+            return WAYS_TO_FAIL[way]
+        if asker in self.services and kind is not TargetKind.ME_INGRESS:
+            return SILENT
+        way = self.shared_from.get((asker, kind)) or self.shared.get(kind)
+        return WAYS_TO_FAIL[way] if way else self._served(asker, kind, agents, now)
+
+    def _served(self, asker: str, kind: TargetKind, agents: list[str], now: float) -> Shown:
+        if kind in (TargetKind.ME_INGRESS, TargetKind.ME_SERVICE):
+            backends = [node for node in agents if self._is_endpoint(node, now)]
+            if not backends:
+                return WAYS_TO_FAIL["refused" if kind is TargetKind.ME_SERVICE else "status"]
+            return self._by_backend(asker, kind, self.random.choice(backends))
+        return self._over(asker, "")
+
+    def _no_way(self, asker: str) -> bool:
+        return bool(self.drops.intersection({(asker, "*"), ("*", asker)}))
+
+    def _look_up(self, asker: str) -> str:
+        if asker in self.services:
+            return "dns_silent"
+        way = self.dns_from.get(asker) or self.dns
+        if way == "part":
+            return "dns_silent" if self.random.random() < 0.5 else ""
+        return way
+
+    def _is_endpoint(self, node: str, now: float) -> bool:
+        fails = self.is_off(node) or node in self.agents
+        return not fails or now - self.since.get(node, now) < ENDPOINT_STAYS
+
+    def _by_backend(self, asker: str, kind: TargetKind, node: str) -> Shown:
+        fails = node in self.agents or self.is_off(node)
+        if kind is TargetKind.ME_SERVICE:
+            return GOOD if node == asker else self.path(asker, node)
+        # The ingress tries another backend, mostly.
+        if fails and self.random.random() < 0.3:
+            return WAYS_TO_FAIL["status"]
+        return self._over(asker, "")
+
+    def _over(self, asker: str, node: str) -> Shown:
+        """A good exchange, but for what is lost on its way."""
+        out = 1 - (1 - self.background_loss) * (1 - self.loss_out.get(asker, 0.0)) * (
+            1 - self.loss_in.get(node, 0.0)
+        ) * (1 - self.loss_between.get((asker, node), 0.0))
+        into = 1 - (1 - self.background_loss) * (1 - self.loss_in.get(asker, 0.0)) * (
+            1 - self.loss_out.get(node, 0.0)
+        ) * (1 - self.loss_between.get((node, asker), 0.0))
+        delay = self.longer.get(asker, 0.0) + self.longer.get(node, 0.0)
+        if self.random.random() < ((1 - out) * (1 - into)) ** 2:
+            return GOOD if not delay else replace(GOOD, seconds=2 * delay, round_trip=delay)
+        while True:
+            shown = self._exchange(out, into, ROUND_TRIP + delay)
+            if shown.loss_out or shown.loss_in or shown.error is not None:
+                return shown
+
+    def _exchange(self, out: float, into: float, round_trip: float) -> Shown:
+        lost = {"out": 0.0, "in": 0.0}
+        seconds, repeats = 0.0, 0
+        for first_timeout in (FIRST_SYN_TIMEOUT, REQUEST_TIMEOUT):
+            timeout = first_timeout
+            while True:
+                way = self._lost(out, into)
+                if not way:
+                    break
+                lost[way] += timeout
+                seconds += timeout
+                # The far end sends its own answer again; a SYN is sent again by us in any case.
+                repeats += way == "out" or first_timeout == FIRST_SYN_TIMEOUT
+                timeout *= 2
+                if seconds > TIMEOUT:
+                    return SILENT if first_timeout == FIRST_SYN_TIMEOUT else STALLED
+        return Shown(
+            seconds=seconds + 2 * round_trip,
+            repeats=repeats,
+            loss_out=lost["out"],
+            loss_in=lost["in"],
+            round_trip=round_trip,
+        )
+
+    def _lost(self, out: float, into: float) -> str:
+        if self.random.random() < out:
+            return "out"
+        return "in" if self.random.random() < into else ""
+
+
+def result(target: Target, shown: Shown, at: float) -> CheckResult:
+    """The record that a real check would leave."""
+    failure = None
+    if shown.error is not None:
+        failure = Failure(error_type=shown.error, phase=shown.phase, event="", message="")
+    named = target.kind in BY_NAME and shown.phase is not Phase.DNS
+    return CheckResult(
+        target=target,
+        outcome=Outcome.OK if failure is None else Outcome.FAILED,
+        started_at=at,
+        failure=failure,
+        trace_id="" if failure is None else f"{hash((target.key, at)) & (1 << 128) - 1:032x}",
+        measurement=Measurement(
+            split=Split(
+                dns=0.001 if named else None,
+                loss=shown.loss_out + shown.loss_in,
+                loss_out=shown.loss_out,
+                loss_in=shown.loss_in,
+                far_end=shown.far_end if failure is None else None,
+                network_round_trip=shown.round_trip if failure is None else None,
+                own_delay=shown.own_delay,
+            ),
+            status_code=shown.status,
+            retransmits=shown.repeats,
+        ),
+    )
