@@ -41,7 +41,7 @@ class Garbage:
         self._trim_at = math.inf
 
     def start(self) -> None:
-        """Freeze what is alive: collections skip it. Free memory goes back, large blocks at once."""
+        """Freeze what is alive: collections skip it. Large blocks go back once they are free."""
         with contextlib.suppress(AttributeError):  # a C library that is not glibc
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         gc.collect()
