@@ -34,6 +34,7 @@ from kubenurse_otel.tls.authorities import AuthoritiesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from kubenurse_otel.model import Split
     from kubenurse_otel.probe.fields import Field, Headers
     from kubenurse_otel.probe.phases import Timeline
     from kubenurse_otel.probe.trust import TrustStore
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
+_QUICK_SECONDS: Final = sockets.IN_PLACE_MS / 1e3
 _OWN_SHARE: Final = 0.5
 """A check whose time ran out is our own fault when we used up this share of it."""
 
@@ -98,6 +100,7 @@ class Prober:
         marks.failed = error is not None
         current.finish(reply)
         timeline = phases.measure(marks)
+        self._shared.note_pace(target, timeline.split if error is None else None)
         return Probed(
             target=target,
             measurement=measurement(target, marks, timeline, reply),
@@ -109,7 +112,9 @@ class Prober:
 
     def retain(self, targets: Iterable[Target]) -> None:
         """Close the idle connections of all but these, and of those that are elsewhere now."""
-        self._shared.idle.retain(targets)
+        wanted = tuple(targets)
+        self._shared.idle.retain(wanted)
+        self._shared.quick.intersection_update(target.key for target in wanted)
 
     def close(self) -> None:
         self.retain(())
@@ -126,6 +131,18 @@ class _Shared:
     resolve: Resolve
     clocks: Callable[[], kernel.ClockPair]
     idle: IdleConnections = field(default_factory=IdleConnections)
+    quick: set[str] = field(default_factory=set)
+    """Keys of targets each of whose steps took less than a millisecond of waiting, last time: they
+    are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
+
+    def note_pace(self, target: Target, split: Split | None) -> None:
+        """``split`` is None where the exchange failed."""
+        if split is not None and (
+            max(split.connect or 0.0, split.tls or 0.0, split.request or 0.0) < _QUICK_SECONDS
+        ):
+            self.quick.add(target.key)
+        else:
+            self.quick.discard(target.key)
 
 
 class _Run:
@@ -143,6 +160,7 @@ class _Run:
         """Still on the way to it: what fails is the proxy's."""
         self._looked_up_ns: int | None = None
         """How long a look-up took that failed."""
+        self._is_quick = target.key in means.quick
         self._begin()
         self._set_deadline()
 
@@ -158,7 +176,7 @@ class _Run:
             headers = self._headers()
             idle = self._idle_connection()
             if idle is not None:
-                idle.reuse(self.marks)
+                idle.reuse(self.marks, in_place=self._is_quick)
                 try:
                     return await self._send(idle, headers)
                 except (ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
@@ -248,8 +266,10 @@ class _Run:
         self.phase = Phase.DNS
         addresses = await self._addresses(host)
         self.phase = Phase.CONNECT
-        sock = await sockets.connect(addresses, port, deadline=self._deadline, marks=self.marks)
-        connection = self._connection = Connection(sock, self.marks)
+        sock = await sockets.connect(
+            addresses, port, deadline=self._deadline, marks=self.marks, in_place=self._is_quick
+        )
+        connection = self._connection = Connection(sock, self.marks, in_place=self._is_quick)
         connection.deadline = self._deadline
         self.marks.peer = connection.peer
         if proxy is not None:
