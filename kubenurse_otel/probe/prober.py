@@ -160,7 +160,7 @@ class _Run:
         """Still on the way to it: what fails is the proxy's."""
         self._looked_up_ns: int | None = None
         """How long a look-up took that failed."""
-        self._is_quick = target.key in means.quick
+        self._is_quick = target.key in shared.quick
         self._begin()
         self._set_deadline()
 

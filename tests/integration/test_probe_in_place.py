@@ -33,7 +33,7 @@ async def prober() -> AsyncIterator[Prober]:
 
 
 def quick(prober: Prober) -> set[str]:
-    return prober.prober._means.quick
+    return prober.prober._shared.quick
 
 
 async def make_quick(prober: Prober, url: str) -> None:
