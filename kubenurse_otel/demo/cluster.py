@@ -13,10 +13,14 @@ import socket
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from kubenurse_otel.collect import Collected, Source, collect, get
 from kubenurse_otel.demo.certificates import make_files
+from kubenurse_otel.model import Url
+from kubenurse_otel.report import verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +105,8 @@ def agent_environment(
         "KUBENURSE_SERVICE_URL": f"http://127.0.1.1:{agent.port}",
         "KUBENURSE_CHECK_INTERVAL": "1s",
         "KUBENURSE_CHECK_TIMEOUT": "2s",
+        "KUBENURSE_SLOW_THRESHOLD": "200ms",
+        "KUBENURSE_ALIVE_STATUS": "200",
         "KUBENURSE_SHUTDOWN_DURATION": "0s",
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         "KUBERNETES_SERVICE_PORT": str(ports["api_server"]),
@@ -202,8 +208,26 @@ class Cluster:
 
     async def poll(self) -> dict[str, dict[str, Any] | None]:
         """Return each agent's /alive by node name; None where it does not answer."""
-        answers = await asyncio.gather(*(_get_alive(agent) for agent in self.agents))
-        return {agent.node: answer for agent, answer in zip(self.agents, answers, strict=True)}
+        answers = await self._ask("/alive")
+        return {
+            one.name: one.document if isinstance(one.document, dict) else None for one in answers
+        }
+
+    async def conclusions(self) -> verdicts.Summary:
+        """Return what the agents say together, as `kubenurse-otel diagnose --all` has it."""
+        answers = await self._ask("/api/v1/verdicts")
+        reports = (verdicts.read(one.document) for one in answers)
+        return verdicts.merge(report for report in reports if report is not None)
+
+    async def _ask(self, path: str) -> list[Collected]:
+        sources = [
+            Source(
+                agent.node,
+                partial(get, Url.of("http", agent.address, agent.port, path), context=None),
+            )
+            for agent in self.agents
+        ]
+        return await collect(sources, each_seconds=POLL_SECONDS)
 
     async def _run(
         self, name: str, module: str, *words: str, environ: Mapping[str, str]
@@ -240,21 +264,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
             async with asyncio.timeout(STOP_SECONDS):
                 await process.wait()
             return
-
-
-async def _get_alive(agent: Agent) -> dict[str, Any] | None:
-    try:
-        async with asyncio.timeout(POLL_SECONDS):
-            reader, writer = await asyncio.open_connection(agent.address, agent.port)
-            try:
-                writer.write(
-                    f"GET /alive HTTP/1.1\r\nHost: {agent.address}\r\n"
-                    "Connection: close\r\n\r\n".encode()
-                )
-                answer = await reader.read()
-            finally:
-                writer.close()
-        document = json.loads(answer.partition(b"\r\n\r\n")[2])
-    except (OSError, EOFError, ValueError):  # TimeoutError is an OSError
-        return None
-    return document if isinstance(document, dict) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +13,13 @@ from rich.console import Console
 from kubenurse_otel.config import take_environment
 from kubenurse_otel.demo import view
 from kubenurse_otel.demo.cluster import START_SECONDS, Cluster, DemoError, choose_port
-from kubenurse_otel.demo.screen import Picture, Screen, screen_for
+from kubenurse_otel.demo.screen import Picture, Screen, said, screen_for
 from kubenurse_otel.demo.story import DOWN_NUMBER, SLOW_SECONDS, Fault, Scene, scenes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from kubenurse_otel.report.verdicts import Named
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks at the agents."""
@@ -105,10 +106,10 @@ def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
 
 @dataclass(slots=True)
 class _Seen:
-    """The first time that a scene's fault was found."""
+    """When a scene's culprit was named first, and by whom in the end."""
 
     after_seconds: float
-    finding: view.Finding
+    named: Named
 
 
 @dataclass
@@ -118,14 +119,13 @@ class _Show:
     cluster: Cluster
     screen: Screen
     _fault: Fault = Fault.NONE
-    _broken_at: float = 0.0
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _played: dict[Scene, _Seen | None] = field(default_factory=dict)
 
     async def play(self, scene: Scene, lasts: float) -> None:
         """Change what is broken, then look on until the scene is over."""
         clock = asyncio.get_running_loop().time
-        began, self._broken_at = clock(), time.time()
+        began = clock()
         await self._change(scene.fault)
         if scene.expected is not None:
             self._played.setdefault(scene, None)
@@ -140,17 +140,16 @@ class _Show:
         self.cluster.check_alive()
         alive = await self.cluster.poll()
         rows = view.rows(alive)
-        found = view.findings(rows)
+        named = (await self.cluster.conclusions()).named
         now = asyncio.get_running_loop().time()
-        # A check from before was bad for another reason: a busy machine is slow by itself.
-        for finding in view.findings(row for row in rows if row.checked_at >= self._broken_at):
-            if (finding.type, finding.cause) == scene.expected:
+        for one in named:
+            if (one.verdict.kind, one.verdict.culprit) == scene.expected:
                 seen = self._played.get(scene)
                 first = seen.after_seconds if seen is not None else now - began
-                if seen is None or len(finding.nodes) > len(seen.finding.nodes):
-                    self._played[scene] = _Seen(first, finding)
+                if seen is None or len(one.reporters) > len(seen.named.reporters):
+                    self._played[scene] = _Seen(first, one)
         silent = [node for node, document in sorted(alive.items()) if document is None]
-        self.screen.show(Picture(scene.announcement, rows, found, silent, now - self._began))
+        self.screen.show(Picture(scene.announcement, rows, named, silent, now - self._began))
 
     async def _change(self, fault: Fault) -> None:
         """Heal what is broken, break what is to be."""
@@ -173,14 +172,13 @@ class _Show:
                 await cluster.set_ingress(f"certificate {cluster.folder / 'expired.pem'}")
 
     def summary(self) -> list[str]:
-        """Say for each fault whether, when and how it was seen."""
-        lines = ["What the agents saw:"]
+        """Say for each fault whether, when and by whom it was named."""
+        lines = ["What the agents concluded:"]
         for scene, seen in self._played.items():
             if seen is None:
-                lines.append(f"  {scene.fault}: not seen; the scene was too short, or cut off")
+                lines.append(f"  {scene.fault}: not named; the scene was too short, or cut off")
             else:
                 lines.append(
-                    f"  {scene.fault}: seen after {seen.after_seconds:.1f} s. "
-                    f"{seen.finding.sentence}"
+                    f"  {scene.fault}: named after {seen.after_seconds:.1f} s. {said(seen.named)}"
                 )
         return lines if self._played else ["Nothing was broken yet."]

@@ -12,14 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from kubenurse_otel.demo import view
+from kubenurse_otel.report.verdicts import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kubenurse_otel.demo.view import Finding, Row
+    from kubenurse_otel.demo.view import Row
+    from kubenurse_otel.report.verdicts import Named
 
 _FRAME_LINES: Final = 3
 """The table's headings, the line for rows left out, and a spare one."""
+_DOUBTING: Final = "prober"
 _WIDE: Final = 125
 """Columns that the table needs with its longest error. In 80 the short form fits."""
 _TOTAL: Final = "total"
@@ -38,17 +41,36 @@ class Picture:
 
     announcement: str
     rows: Sequence[Row]
-    findings: Sequence[Finding]
+    named: Sequence[Named]
+    """Whom the agents name."""
     silent: Sequence[str] = ()
     """Nodes whose agent does not answer."""
     seconds: float = 0.0
     """Since the agents are up."""
 
     def sentences(self) -> list[str]:
-        """What is seen: what is bad, else what good looks like."""
+        """What is concluded: who is at fault, else what good looks like."""
         silent = [f"The agent of {node} does not answer us." for node in self.silent]
-        bad = [finding.sentence for finding in self.findings]
-        return [*silent, *bad] or [view.all_is_well(self.rows)]
+        return [*silent, *conclusions(self.named)] or [view.all_is_well(self.rows)]
+
+
+def said(named: Named) -> str:
+    """A verdict in a line, with the first of its evidence."""
+    verdict = named.verdict
+    sentence = verdict.sentence[:1].upper() + verdict.sentence[1:]
+    evidence = f": {verdict.evidence[0]}" if verdict.evidence else ""
+    return f"{sentence}. Said by {names(named.reporters)}{evidence}."
+
+
+def conclusions(named: Sequence[Named]) -> list[str]:
+    """Each verdict in a line; agents that doubt themselves, as on a busy machine, in one."""
+    doubting = [one.verdict.culprit for one in named if one.verdict.kind == _DOUBTING]
+    lines = [said(one) for one in named if one.verdict.kind != _DOUBTING]
+    if doubting:
+        lines.append(
+            f"This machine is too busy for {names(doubting)}: they say so, and accuse nobody."
+        )
+    return lines
 
 
 class Screen(Protocol):
@@ -143,7 +165,7 @@ class PlainScreen:
             self._announced = picture.announcement
             yield ""
             yield f"{stamp}  {picture.announcement}"
-        seen = (tuple(picture.silent), [(f.type, f.cause, f.nodes) for f in picture.findings])
+        seen = (tuple(picture.silent), conclusions(picture.named))
         settled, self._before = seen == self._before, seen
         if not settled or seen == self._told:
             return

@@ -24,7 +24,7 @@ DOWN_NUMBER: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """``share`` is its part of the play; ``expected`` (target type, cause) is seen in it."""
+    """``share`` is its part of the play; ``expected`` (kind, culprit) is the verdict on it."""
 
     fault: Fault
     share: int
@@ -38,21 +38,21 @@ SCENES: Final = (
         Fault.SLOW_INGRESS,
         2,
         f"We make the ingress slow: it takes {SLOW_SECONDS * 1000:.0f} ms for each request.",
-        ("me_ingress", "far_end"),
+        ("ingress", "cluster"),
     ),
     Scene(Fault.NONE, 1, "The ingress is as fast as before."),
     Scene(
         Fault.NODE_DOWN,
         2,
         f"We stop the agent of node-{DOWN_NUMBER}.",
-        (f"path_node-{DOWN_NUMBER}", "connection_refused"),
+        ("agent", f"node-{DOWN_NUMBER}"),
     ),
     Scene(Fault.NONE, 2, f"The agent of node-{DOWN_NUMBER} is started again."),
     Scene(
         Fault.EXPIRED_CERTIFICATE,
         2,
         "We give the ingress a certificate that expired yesterday.",
-        ("me_ingress", "tls_certificate_expired"),
+        ("certificate", "ingress"),
     ),
     Scene(Fault.NONE, 1, "The ingress has its good certificate back."),
 )

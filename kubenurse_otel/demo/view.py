@@ -1,14 +1,12 @@
-"""What the agents' /alive say, as rows of a table and as sentences on whose fault it is. No I/O.
+"""What the agents' /alive say, as rows of a table. No I/O.
 
-Owns the demo's reading of the ``details`` JSON (server/alive.py). Knows no story: what it says
-comes from the agents alone.
+Owns the demo's reading of the ``details`` JSON (server/alive.py), and draws no conclusions: whose
+fault it is the agents say themselves.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,8 +42,6 @@ class Row:
     outcome: str
     """ok, failed, or empty before the first check."""
     error_type: str = ""
-    phase: str = ""
-    message: str = ""
     total: float | None = None
     dns: float | None = None
     connect: float | None = None
@@ -53,11 +49,7 @@ class Row:
     network: float | None = None
     loss: float | None = None
     far_end: float | None = None
-    far_end_told: float | None = None
-    """What the answering agent says that it took."""
     own_delay: float | None = None
-    checked_at: float = 0.0
-    """When the check began, Unix seconds; 0 before the first one."""
 
     @property
     def slow(self) -> bool:
@@ -77,16 +69,6 @@ class Row:
         return (self.node, self.target, verdict, *(_figure(figure) for figure in figures))
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``cause`` is an error_type, or the step that took the time; ``nodes`` are who saw it."""
-
-    type: str
-    cause: str
-    nodes: tuple[str, ...]
-    sentence: str
-
-
 def rows(alive: Mapping[str, Mapping[str, Any] | None]) -> list[Row]:
     """Read each agent's /alive, by node name; agents that did not answer (None) have no rows."""
     return [
@@ -95,26 +77,6 @@ def rows(alive: Mapping[str, Mapping[str, Any] | None]) -> list[Row]:
         if document is not None
         for key, about in document.get("details", {}).get("targets", {}).items()
     ]
-
-
-def findings(rows: Iterable[Row]) -> list[Finding]:
-    """Say what is bad, once for all agents that see the same of the same target."""
-    rows = list(rows)
-    askers: dict[str, set[str]] = defaultdict(set)
-    alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        askers[row.type].add(row.node)
-        if row.outcome == "failed":
-            alike[row.type, row.error_type].append(row)
-        elif row.slow:
-            alike[row.type, _slowest_part(row)].append(row)
-    found = []
-    for (target, cause), same in sorted(alike.items()):
-        nodes = tuple(sorted({row.node for row in same}))
-        among = f"{len(nodes)} of {len(askers[target])} agents"
-        tell = _failed if same[0].outcome == "failed" else _slow
-        found.append(Finding(target, cause, nodes, tell(same[0], cause, among)))
-    return found
 
 
 def all_is_well(rows: Iterable[Row]) -> str:
@@ -158,15 +120,12 @@ def _figure(seconds: float | None) -> str:
 
 def _row(node: str, key: str, about: Mapping[str, Any]) -> Row:
     phases = about.get("phases", {})
-    told = [phases[name] for name in ("far_end_wait", "far_end_app") if name in phases]
     return Row(
         node=node,
         target=key,
         type=about.get("type", key),
         outcome=about.get("outcome") or "",
         error_type=about.get("error_type", ""),
-        phase=about.get("phase", ""),
-        message=about.get("message", ""),
         total=about.get("duration_seconds"),
         dns=phases.get("dns"),
         connect=phases.get("connect"),
@@ -174,54 +133,5 @@ def _row(node: str, key: str, about: Mapping[str, Any]) -> Row:
         network=phases.get("network_round_trip"),
         loss=phases.get("loss"),
         far_end=phases.get("far_end"),
-        far_end_told=sum(told) if told else None,
         own_delay=phases.get("own_delay"),
-        checked_at=datetime.fromisoformat(at).timestamp()
-        if (at := about.get("checked_at"))
-        else 0.0,
     )
-
-
-_PARTS: Final = ("loss", "dns", "connect", "tls", "network", "far_end")
-_SLOW: Final = {
-    "loss": "Packets are lost on the way.",
-    "dns": "Name resolution is slow: the DNS server, or the way to it.",
-    "connect": "The way there is slow, or the far node's kernel.",
-    "tls": "The far end takes its time over the TLS handshake.",
-    "network": "The network is slow.",
-    "far_end": "The far end's application is slow.",
-}
-_FAILED: Final = {
-    "connection_refused": "Not the network: the far node itself said no, so nothing runs there.",
-    "tls_certificate_expired": "Not the network, not the application: who renews that certificate?",
-    "wrong_peer": "Another node's agent answers at its address: look at IPAM and routes.",
-    "no_local_port": "Not the network: this machine has no free port left.",
-    "own_timeout": "Not the network: this machine is too busy.",
-}
-_FAILED_IN: Final = {
-    "dns": "Name resolution is at fault.",
-    "connect": "The way there is at fault, or the far node.",
-    "tls": "The far end's TLS is at fault.",
-}
-
-
-def _slowest_part(row: Row) -> str:
-    return max(_PARTS, key=lambda name: getattr(row, name) or 0.0)
-
-
-def _slow(row: Row, cause: str, among: str) -> str:
-    far_end, told = row.far_end, row.far_end_told
-    verdict = _SLOW[cause]
-    if cause == "far_end" and far_end is not None and told is not None and told < far_end / 2:
-        verdict = (
-            f"The agent that answered took {duration(told)} of it: what stands before it is slow."
-        )
-    return (
-        f"{row.type} is slow for {among}: {duration(row.total)}, of this network "
-        f"{duration(row.network)}, far end {duration(far_end)}. {verdict}"
-    )
-
-
-def _failed(row: Row, cause: str, among: str) -> str:
-    verdict = _FAILED.get(cause) or _FAILED_IN.get(row.phase) or "The far end is at fault."
-    return f"{row.type} fails for {among}: {row.message}. {verdict}"

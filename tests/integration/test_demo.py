@@ -32,7 +32,7 @@ def test_the_demo_breaks_three_things_sees_them_and_ends(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a terminal and with --seconds: plain lines, a summary, exit 0, nothing left."""
-    for seconds in ("11", "33", "99"):  # on a busy machine a scene may be too short
+    for seconds in ("33", "99", "200"):  # on a busy machine a scene may be too short
         code = main(["--seconds", seconds, "--port", str(free_port())])
         shown = capsys.readouterr().out
         if "the scene was too short" not in shown:
@@ -43,17 +43,16 @@ def test_the_demo_breaks_three_things_sees_them_and_ends(
     assert "/alive" in shown
     assert "/metrics" in shown
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in shown
-    summary = lines[lines.index("What the agents saw:") + 1 :]
+    summary = lines[lines.index("What the agents concluded:") + 1 :]
     assert [line.split(":")[0].strip() for line in summary] == [
         "slow far end",
         "refused node",
         "expired certificate",
     ]
-    assert all("seen after" in line for line in summary)
-    assert "me_ingress is slow" in summary[0]
-    assert "what stands before it is slow" in summary[0]
-    assert "path_node-4 fails for" in summary[1]
-    assert "me_ingress fails for" in summary[2]
+    assert all("named after" in line for line in summary)
+    assert "The ingress is slow. Said by node-" in summary[0]
+    assert "The agent on node node-4 refuses connections" in summary[1]
+    assert "The ingress shows a certificate that is not to be trusted" in summary[2]
     assert left_in(folder) == []
 
 

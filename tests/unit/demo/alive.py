@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubenurse_otel.report.verdicts import Named, Told
+
 GOOD: dict[str, Any] = {
     "outcome": "ok",
-    "checked_at": "1970-01-01T00:01:40.500Z",
     "duration_seconds": 0.002,
     "phases": {
         "dns": 0.0002,
@@ -16,23 +17,17 @@ GOOD: dict[str, Any] = {
         "loss": 0.0,
         "network_round_trip": 0.00002,
         "far_end": 0.00105,
-        "far_end_wait": 0.0001,
-        "far_end_app": 0.0002,
         "own_delay": 0.0015,
     },
 }
 REFUSED: dict[str, Any] = {
     "outcome": "failed",
     "error_type": "connection_refused",
-    "phase": "connect",
-    "message": "127.0.1.4:18080 refused the connection: nothing listens on that port there",
     "phases": {},
 }
 EXPIRED: dict[str, Any] = {
     "outcome": "failed",
     "error_type": "tls_certificate_expired",
-    "phase": "tls",
-    "message": "the certificate of localhost:443 has expired: renew it",
     "phases": {"dns": 0.0002, "connect": 0.00003, "loss": 0.0},
 }
 
@@ -50,3 +45,9 @@ def document(**targets: dict[str, Any]) -> dict[str, Any]:
     """One agent's /alive; a key's two underscores stand for its dash."""
     named = {key.replace("__", "-"): about for key, about in targets.items()}
     return {"details": {"targets": {key: {"type": key, **about} for key, about in named.items()}}}
+
+
+def named(sentence: str, *reporters: str, kind: str = "ingress", culprit: str = "cluster") -> Named:
+    """A verdict, as the agents tell it."""
+    told = Told(sentence=sentence, kind=kind, culprit=culprit, evidence=("from node-1: late",))
+    return Named(verdict=told, reporters=reporters)

@@ -3,13 +3,21 @@ from __future__ import annotations
 import io
 
 import pytest
-from alive import EXPIRED, GOOD, REFUSED, document
+from alive import EXPIRED, GOOD, REFUSED, document, named
 from rich.console import Console
 
 from kubenurse_otel.demo import view
-from kubenurse_otel.demo.screen import LiveScreen, Picture, PlainScreen, screen_for
+from kubenurse_otel.demo.screen import (
+    LiveScreen,
+    Picture,
+    PlainScreen,
+    conclusions,
+    screen_for,
+)
 
 WELL = {f"node-{n}": document(me_ingress=GOOD, me_service=GOOD) for n in (1, 2)}
+EXPIRES = named("the ingress shows a certificate that has expired", "node-1", "node-2")
+SAID = "The ingress shows a certificate that has expired. Said by node-1, node-2"
 BAD = {**WELL, "node-2": document(me_ingress=EXPIRED, me_service=GOOD)}
 
 
@@ -19,7 +27,7 @@ def picture(
     silent: tuple[str, ...] = (),
 ) -> Picture:
     rows = view.rows(alive)
-    return Picture(announcement, rows, view.findings(rows), silent, seconds=3.0)
+    return Picture(announcement, rows, [EXPIRES] if alive is BAD else [], silent, seconds=3.0)
 
 
 def console(height: int = 40, width: int = 120) -> Console:
@@ -56,7 +64,7 @@ def test_the_live_table_shows_rows_sentences_and_addresses() -> None:
     assert "http://127.0.1.1:18080/alive" in shown
     assert "Act one." in shown
     assert "The agent of node-4 does not answer us." in shown
-    assert "me_ingress fails for 1 of 2 agents" in shown
+    assert SAID in shown
     assert "tls_certificate_expired" in shown
     assert "\x1b[?1049h" in shown  # the terminal's other page, and back
     assert "\x1b[?1049l" in shown
@@ -114,7 +122,7 @@ def test_plain_lines_tell_what_has_settled_and_once() -> None:
     assert told[2] == []
     assert told[3] == ["", "  3.0 s  Act two."]
     assert told[4] == []
-    assert "me_ingress fails for 1 of 2 agents" in told[5][0]
+    assert f"{SAID}: from node-1: late." in told[5][0]
     assert "tls_certificate_expired" in told[5][-1]
     assert told[6] == []
     assert len(told[7]) == 2
@@ -136,3 +144,15 @@ def test_plain_lines_survive_a_log_without_umlauts(
 
     assert raw.getvalue().startswith(b"header\n")
     assert b"20 ?s" in raw.getvalue()
+
+
+def test_agents_without_cpu_are_one_sentence() -> None:
+    """On a busy machine all five doubt themselves: that is said once, after what is at fault."""
+    doubting = [
+        named("it gets too little CPU", node, kind="prober", culprit=node)
+        for node in ("node-1", "node-2")
+    ]
+    assert [
+        f"{SAID}: from node-1: late.",
+        "This machine is too busy for node-1, node-2: they say so, and accuse nobody.",
+    ] == conclusions([*doubting, EXPIRES])
