@@ -172,6 +172,27 @@ def build() -> Dashboard:
                 SECONDS,
             )
         )
+        .with_panel(
+            _by_node(
+                "Doubt",
+                "How little an agent trusts what it measures, 0 to 7; from 3 on it accuses nobody.",
+                _of_agent("max", "kubenurse_doubt"),
+                COUNT,
+            )
+        )
+        .with_panel(
+            time_series(
+                "What they hear of each other",
+                "Fresh and stale views of neighbours, suspicions, and headers a second that are no"
+                " view. Without fresh views an agent judges alone.",
+                [
+                    Query(f"sum by (state) ({series('kubenurse_views')})", "{{state}} views"),
+                    Query(f"sum({series('kubenurse_suspicions')})", "suspicions"),
+                    Query(f"sum({rate('kubenurse_invalid_views_total')})", "no views"),
+                ],
+                unit=COUNT,
+            )
+        )
         .with_row(row("What they cost"))
         .with_panel(
             _by_node(

@@ -12,6 +12,7 @@ from dashboards.panels import (
     Query,
     row,
     stat,
+    state_timeline,
     table,
     time_series,
 )
@@ -80,6 +81,35 @@ def build() -> Dashboard:
                 unit=RATIO,
                 warn_from=0.005,
                 bad_from=0.02,
+            )
+        )
+        .with_row(row("Who is at fault"))
+        .with_panel(
+            table(
+                "Verdicts",
+                "What the agents conclude now, and how many say so (docs/diagnosis.md). A node is"
+                " an alert from two on. `kubectl kubenurse` prints the evidence.",
+                [
+                    Query(
+                        "sum by (cluster, kind, culprit, direction, cause)"
+                        f" ({series('kubenurse_verdict')}) > 0"
+                    )
+                ],
+                unit=COUNT,
+                names={"Value": "agents"},
+            )
+        )
+        .with_panel(
+            state_timeline(
+                "Verdicts over time",
+                "By culprit: red while an agent names it, grey for ten minutes after that.",
+                [
+                    Query(
+                        "max by (cluster, kind, culprit, direction)"
+                        f" ({series('kubenurse_verdict')})",
+                        "{{kind}} {{culprit}} {{direction}}",
+                    )
+                ],
             )
         )
         .with_row(row("What is wrong"))

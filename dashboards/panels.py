@@ -13,6 +13,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboard_builder
 from grafana_foundation_sdk.builders import heatmap as heatmap_builder
 from grafana_foundation_sdk.builders import prometheus as prometheus_builder
 from grafana_foundation_sdk.builders import stat as stat_builder
+from grafana_foundation_sdk.builders import statetimeline as statetimeline_builder
 from grafana_foundation_sdk.builders import table as table_builder
 from grafana_foundation_sdk.builders import tempo as tempo_builder
 from grafana_foundation_sdk.builders import timeseries as timeseries_builder
@@ -77,6 +78,34 @@ def time_series(
         panel.stacking(common_builder.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if greatest is not None:
         panel.max(greatest)
+    for letter, query in zip(_LETTERS, queries, strict=False):
+        panel.with_target(_target(query, letter).range())
+    return panel
+
+
+def state_timeline(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    width: int = 12,
+    height: int = 8,
+) -> statetimeline_builder.Panel:
+    """Return a bar a series: grey at 0, red from 1 on."""
+    steps = [dashboard.Threshold(None, "text"), dashboard.Threshold(1, BAD)]
+    panel = (
+        statetimeline_builder.Panel()
+        .title(title)
+        .description(description)
+        .datasource(METRICS)
+        .span(width)
+        .height(height)
+        .thresholds(_thresholds(steps))
+        .color_scheme(dashboard_builder.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        .merge_values(True)
+        .show_value(common.VisibilityMode.NEVER)
+        .legend(common_builder.VizLegendOptions().show_legend(show_legend=False))
+    )
     for letter, query in zip(_LETTERS, queries, strict=False):
         panel.with_target(_target(query, letter).range())
     return panel

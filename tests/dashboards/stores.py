@@ -76,8 +76,17 @@ def _get(url: str) -> Any:
             return {"error": json.load(error)["error"]}
 
 
+MUTED_BY_VERDICTS = re.compile(
+    r"\n +unless on \(cluster(?:, node)?\) kubenurse:verdict:\w+\{[^}]*\}"
+)
+
+
 def shortened_rules(text: str) -> dict[str, Any]:
-    """Return the rules with ranges of seconds, and alerts that do not wait."""
+    """Return the rules with ranges of seconds, and alerts that do not wait.
+
+    Not muted by verdicts, which come first: here all that can fire is to fire.
+    """
+    text = MUTED_BY_VERDICTS.sub("", text)
     for long, short in SHORTER.items():
         text = text.replace(f"[{long}]", f"[{short}]")
     document: dict[str, Any] = yaml.safe_load(text)

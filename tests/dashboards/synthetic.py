@@ -24,8 +24,8 @@ YEAR = 365 * 86400
 
 
 FIRING = (
-    "count by (alertname, node, source_node, target_node, signal, type, far_end, metric) "
-    '(ALERTS{alertstate="firing"})'
+    "count by (alertname, node, source_node, target_node, signal, type, far_end, metric, kind,"
+    ' culprit) (ALERTS{alertstate="firing"})'
 )
 
 
@@ -40,6 +40,10 @@ class Way(Enum):
     """Scraped, and Prometheus makes native histograms: convert_classic_histograms_to_nhcb."""
     ATTRIBUTES = "attributes"
     """Pushed to VictoriaMetrics: no job and no instance, the resource's attributes as they are."""
+
+
+Verdict = tuple[str, str, str, str]
+"""kind, culprit, direction, cause"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,8 @@ class Moment:
     """False: every check is switched off; neighbours are known all the same."""
     bugs: frozenset[str] = NOBODY
     """Agents of which an exception that nobody foresaw ends a check now and then."""
+    verdicts: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    """By the node whose agent says so."""
     certificate_seconds: Mapping[str, float] = field(default_factory=dict)
     """Type to the life that its certificate has left at time 0."""
 
@@ -232,6 +238,9 @@ class _Agent:
         targets = _targets(moment, self.node, self.nodes)
         self.gauge("kubenurse_neighbours", len(targets), state="chosen")
         self.gauge("kubenurse_neighbours", len(targets), state="known")
+        for kind, culprit, direction, cause in moment.verdicts.get(self.node, ()):
+            said = {"kind": kind, "culprit": culprit, "direction": direction, "cause": cause}
+            self.gauge("kubenurse_verdict", 1, **said)
         if moment.checks:
             self.results(targets)
         exports, failing = "kubenurse_telemetry_exports_total", self.node in moment.exports_fail

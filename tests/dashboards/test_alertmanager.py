@@ -31,6 +31,7 @@ MUTED = {
         *("ServiceFailing", "IngressFailing", "ExtraCheckFailing"),
         *("AgentsAbsent", "DiscoveryStale", "ExportsFailing", "NoNeighbours"),
         *("PairImpaired", "FarEndSlow", "TokenRefused"),
+        *("VerdictSelf", "VerdictWay"),
     },
     "NodeUnreachable": ABOUT_A_NODE,
     "NodeCannotReachOthers": ABOUT_A_NODE,
@@ -40,18 +41,29 @@ MUTED = {
     },
     "APIServerUnreachable": {"APIServerNameUnreachable", "DiscoveryStale", "NoNeighbours"},
     "TokenRefused": {"DiscoveryStale", "NoNeighbours"},
+    "VerdictNode": {*ABOUT_A_NODE, "NodeUnreachable", "NodeCannotReachOthers", "VerdictSelf"},
+    "VerdictSelf": {"NodePacketLoss", "ProberSick"},
+    "VerdictService dns": {
+        *("DNSFailing", "DNSSlow", "APIServerNameUnreachable", "NodeServicesUnreachable"),
+        *("ServiceFailing", "IngressFailing", "ExtraCheckFailing"),
+    },
+    "VerdictService api_server": {
+        *("APIServerUnreachable", "APIServerNameUnreachable", "DiscoveryStale", "NoNeighbours"),
+    },
+    "VerdictService service": {"ServiceFailing"},
+    "VerdictService ingress": {"IngressFailing"},
     "AgentsAbsent": {
         *("AgentNotReporting", "ExportsFailing", "NodeUnreachable", "NodeCannotReachOthers"),
         *("NodePacketLoss", "NodeServicesUnreachable"),
     },
 }
-"""Without what all names begin with."""
-OF_ONE_NODE = {"NodeUnreachable", "NodeCannotReachOthers"}
+"""Without what all names begin with; after a blank the label ``kind``."""
+OF_ONE_NODE = {"NodeUnreachable", "NodeCannotReachOthers", "VerdictNode", "VerdictSelf"}
 """These mute what is said of the same node alone."""
 
 
 Firing = tuple[str, str, str]
-"""Name, cluster and node of an alert."""
+"""Name (and kind), cluster and node of an alert."""
 
 
 class Alertmanager:
@@ -69,7 +81,13 @@ class Alertmanager:
 
     def fire(self, alerts: set[Firing]) -> None:
         labels = [
-            {"alertname": f"Kubenurse{name}", "cluster": cluster, "node": node}
+            {
+                "alertname": f"Kubenurse{name.partition(' ')[0]}",
+                "cluster": cluster,
+                "node": node,
+                "kind": name.partition(" ")[2],
+                "culprit": "cluster",
+            }
             for name, cluster, node in alerts
         ]
         request = urllib.request.Request(
@@ -85,11 +103,15 @@ class Alertmanager:
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as answer:
             alerts: list[dict[str, Any]] = json.load(answer)
         return {
-            (labels["alertname"].removeprefix("Kubenurse"), labels["cluster"], labels["node"])
+            (_name(labels), labels["cluster"], labels["node"])
             for alert in alerts
             if alert["status"]["inhibitedBy"]
             and (labels := alert["labels"])["cluster"].startswith(test)
         }
+
+
+def _name(labels: dict[str, str]) -> str:
+    return f"{labels['alertname'].removeprefix('Kubenurse')} {labels.get('kind', '')}".strip()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +145,7 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmana
 def test_the_table_is_of_the_example() -> None:
     """A row for each alert that is a source there; each name is an alert's."""
     named = set(MUTED) | {name for muted in MUTED.values() for name in muted}
-    assert {f"Kubenurse{name}" for name in named} <= set(ALERTS)
+    assert {f"Kubenurse{name.partition(' ')[0]}" for name in named} <= set(ALERTS)
     assert len(MUTED) == 1 + len(yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"])
 
 
@@ -134,7 +156,8 @@ def test_who_is_muted(alertmanager: Alertmanager, source: str) -> None:
     Also not on another node, where the alert is one node's.
     """
     here, elsewhere = f"{source} here", f"{source} elsewhere"
-    others = {name.removeprefix("Kubenurse") for name in ALERTS} - set(MUTED)
+    sources = {name.partition(" ")[0] for name in MUTED}
+    others = {name.removeprefix("Kubenurse") for name in ALERTS} - sources
     places = [(here, "node-1"), (here, "node-2"), (elsewhere, "node-1")]
     # Those that mute others in their turn are on a node of their own.
     targets = {(name, *place) for name in others for place in places}

@@ -16,6 +16,7 @@ from synthetic import (
     Fault,
     Moment,
     Scene,
+    Verdict,
     Way,
     at_times,
     input_series,
@@ -767,6 +768,195 @@ def test_an_alert_reads_as_a_sentence(tmp_path: Path, cause: str, more: str, clu
     run(
         tmp_path,
         scene,
+        {},
+        way=Way.SCRAPED,
+        seconds=540,
+        cluster=cluster,
+        alert_tests=[expected],
+    )
+
+
+# --- verdicts -----------------------------------------------------------------------------------
+
+DEAD: Verdict = ("node", SIX, "", "silent")
+VERDICT = named("KubenurseVerdictNode", kind="node", culprit=SIX, node=SIX)
+
+
+def verdict(moment: Moment, said: Verdict, *nodes: str) -> Scene:
+    """The fault, and from the same moment on what these nodes' agents say of it."""
+    return after(FAULT_AT, dataclasses.replace(moment, verdicts=dict.fromkeys(nodes, (said,))))
+
+
+LOST = Fault(error_type="dns_timeout", phase="dns")
+NO_NAMES = Moment(faults={"api_server_dns": LOST, "me_service": LOST})
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("moment", "said", "alert"),
+    [
+        pytest.param(Moment(dead=frozenset({SIX})), DEAD, VERDICT, id="a node"),
+        pytest.param(
+            Moment(unreachable=frozenset({SIX})),
+            ("agent", SIX, "", "refused"),
+            named("KubenurseVerdictNode", kind="agent", culprit=SIX, node=SIX),
+            id="an agent",
+        ),
+        pytest.param(
+            Moment(),
+            ("zone", "b", "", "silent"),
+            named("KubenurseVerdictNode", kind="zone", culprit="b"),
+            id="a zone",
+        ),
+        pytest.param(
+            NO_NAMES,
+            ("dns", "cluster", "", "silent"),
+            named("KubenurseVerdictService", kind="dns", culprit="cluster"),
+            id="DNS",
+        ),
+        pytest.param(
+            Moment(faults={"api_server_direct": Fault(), "api_server_dns": Fault()}),
+            ("api_server", "cluster", "", "silent"),
+            named("KubenurseVerdictService", kind="api_server", culprit="cluster"),
+            id="the API server",
+        ),
+        pytest.param(
+            Moment(faults={"me_ingress": Fault(error_type="tls_certificate_expired", phase="tls")}),
+            ("certificate", "ingress", "", "certificate"),
+            named("KubenurseVerdictService", kind="certificate", culprit="ingress"),
+            id="the ingress' certificate",
+        ),
+    ],
+)
+def test_a_verdict_fires_within_a_minute_and_alone(
+    tmp_path: Path, moment: Moment, said: Verdict, alert: dict[str, Any], way: Way
+) -> None:
+    """What the net says of the same culprit is left out, for as long as it is named."""
+    times = (FAULT_AT + 60, FAULT_AT + 300, FAULT_AT + 900)
+    scene = verdict(moment, said, ONE, TWO, NODES[7])
+    run(
+        tmp_path,
+        scene,
+        {FAULT_AT: []} | {time: [alert] for time in times},
+        way=way,
+        seconds=times[-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "said", "reporter", "alert"),
+    [
+        pytest.param(
+            Moment(loss={SIX: 0.05}),
+            ("node_loss", SIX, "out", "loss"),
+            SIX,
+            named("KubenurseVerdictSelf", kind="node_loss", culprit=SIX, node=SIX),
+            id="a node that loses packets",
+        ),
+        pytest.param(
+            Moment(own_delay_seconds={SIX: 0.5}),
+            ("prober", SIX, "", "starved"),
+            SIX,
+            named("KubenurseVerdictSelf", kind="prober", culprit=SIX, node=SIX),
+            id="a starved agent",
+        ),
+        pytest.param(
+            Moment(isolated=frozenset({SIX})),
+            ("node", SIX, "", "cut_off"),
+            SIX,
+            VERDICT,
+            id="a node that is cut off",
+        ),
+        pytest.param(
+            Moment(faults={"api_server_direct": Fault(sources=frozenset({SIX}))}),
+            ("service_path", SIX, "", "silent"),
+            SIX,
+            named("KubenurseVerdictService", kind="service_path", culprit=SIX),
+            id="a node without Services",
+        ),
+        pytest.param(
+            Moment(bad_pairs=frozenset({(ONE, TWO)})),
+            ("pair", f"{ONE}|{TWO}", "", "silent"),
+            ONE,
+            named("KubenurseVerdictWay", kind="pair", culprit=f"{ONE}|{TWO}"),
+            id="a pair",
+        ),
+    ],
+)
+def test_who_accuses_itself_or_its_own_way_needs_nobody_else(
+    tmp_path: Path, moment: Moment, said: Verdict, reporter: str, alert: dict[str, Any]
+) -> None:
+    """One reporter is enough, after half a minute; it, too, mutes what the net says."""
+    times = (FAULT_AT + 60, FAULT_AT + 300, FAULT_AT + 900)
+    run(
+        tmp_path,
+        verdict(moment, said, reporter),
+        {FAULT_AT: []} | {time: [alert] for time in times},
+        way=Way.SCRAPED,
+        seconds=times[-1],
+    )
+
+
+def test_one_agents_word_on_another_node_is_not_enough(tmp_path: Path) -> None:
+    """Then the net says it, when it is so."""
+    run(
+        tmp_path,
+        verdict(Moment(unreachable=frozenset({SIX})), DEAD, ONE),
+        {FAULT_AT + 90: [], FAULT_AT + 200: [UNREACHABLE]},
+        way=Way.SCRAPED,
+        seconds=FAULT_AT + 200,
+    )
+
+
+def test_a_verdict_that_is_cleared_fires_no_more(tmp_path: Path) -> None:
+    """Its series stays for ten minutes, at 0; nor does the word of agents count that shut down."""
+    ended = FAULT_AT + 120
+
+    def scene(now: float) -> Moment:
+        moment = verdict(CALM, DEAD, ONE, TWO)(now)
+        return moment if now < ended else CALM
+
+    run(
+        tmp_path,
+        scene,
+        {FAULT_AT + 60: [VERDICT], ended + 60: []},
+        way=Way.SCRAPED,
+        seconds=ended + 60,
+    )
+    leaving = dataclasses.replace(CALM, shutting_down=frozenset({ONE, TWO}))
+    run(
+        tmp_path,
+        verdict(leaving, DEAD, ONE, TWO),
+        silent(600),
+        way=Way.PUSHED,
+        seconds=600,
+    )
+
+
+@pytest.mark.parametrize("cluster", ["", "b"])
+def test_a_verdict_reads_as_a_sentence(tmp_path: Path, cluster: str) -> None:
+    """Culprit, by whose word, and the cause."""
+    labels = {"severity": "critical", "node": SIX, "kind": "node", "culprit": SIX}
+    expected = {
+        "eval_time": "480s",
+        "alertname": "KubenurseVerdictNode",
+        "exp_alerts": [
+            {
+                "exp_labels": labels | ({"cluster": cluster} if cluster else {}),
+                "exp_annotations": {
+                    "summary": f"node {SIX} is at fault, by the word of 2 agent(s): silent",
+                    "description": "Its neighbours agree that it does not answer them while the"
+                    " rest does, or it is cut off and says so itself. `kubectl kubenurse` prints"
+                    " what they saw, what speaks against it and what was ruled out.",
+                    "runbook_url": "https://github.com/kubenurse-otel/kubenurse-otel/blob/main/"
+                    "docs/runbooks/KubenurseVerdictNode.md",
+                },
+            }
+        ],
+    }
+    run(
+        tmp_path,
+        verdict(CALM, DEAD, ONE, TWO),
         {},
         way=Way.SCRAPED,
         seconds=540,

@@ -16,6 +16,7 @@ from prometheus_tools import ROOT, binary
 from dashboards import pictures
 from dashboards.__main__ import documents
 from kubenurse_otel import semconv
+from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import FallbackReason, NodeState, Phase, TargetKind, TimingSource
 from kubenurse_otel.semconv import MetricKind
@@ -45,7 +46,9 @@ VALUES: dict[str, set[str]] = {
     "phase": {phase.value for phase in Phase},
     "error_type": {error.value for error in ErrorType},
     "node_state": {state.value for state in NodeState},
-    "state": {"known", "chosen"},
+    "state": {"known", "chosen", "fresh", "stale"},
+    "kind": {kind.value for kind in Kind} | {"dns.*", "pair.*"},
+    "cause": {cause.value for cause in Cause},
     "signal": {"traces", "metrics"},
     "result": {"success", "failure"},
     "source": {source.value for source in TimingSource},

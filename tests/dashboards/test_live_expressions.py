@@ -51,6 +51,8 @@ PROVEN_BY_PROMTOOL = {
     "KubenurseCertificateExpiring",
     "KubenurseUnhandledException",  # nothing that a cluster does may make one
     "KubenurseProberSick",  # a matter of the machine's load
+    "KubenurseVerdictSelf",
+    "KubenurseVerdictWay",
 }
 
 # kubenurse's published dashboard: the names, labels and shapes of its queries, in our own words.

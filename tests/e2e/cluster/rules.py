@@ -24,6 +24,7 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"(\d+)(ms|[smhdwy])")
 _RANGE: Final = re.compile(r"\[([^\]]*)\]")
+_VERDICTS: Final = "kubenurse-otel.verdict"
 _WAITS: Final = ("for", "keep_firing_for")
 
 
@@ -50,6 +51,9 @@ def compressed_range(long: str, *, compress: float, scrape: str) -> str:
 def compressed_rules(text: str, *, compress: float, scrape: str) -> dict[str, Any]:
     """Return rules (YAML of a rule file) with ranges, `for` and `interval` divided.
 
+    Verdicts come within seconds and mute the other alerts, which are what time is compressed for:
+    their groups are left out then.
+
     Raises ValueError for a range that is no plain duration (a subquery) and for `offset`: we have
     none, and what they should become is a decision.
     """
@@ -58,6 +62,10 @@ def compressed_rules(text: str, *, compress: float, scrape: str) -> dict[str, An
         return f"[{compressed_range(found[1], compress=compress, scrape=scrape)}]"
 
     document: dict[str, Any] = yaml.safe_load(text)
+    if compress != 1:
+        document["groups"] = [
+            group for group in document["groups"] if not group["name"].startswith(_VERDICTS)
+        ]
     for group in document["groups"]:
         if "interval" in group:
             group["interval"] = duration(seconds_of(group["interval"]) / compress)
