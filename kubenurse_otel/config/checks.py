@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.config.lists import EXTRA_CHECKS, ExtraCheck, hidden_checks
 from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden
 from kubenurse_otel.config.values import BOOLEAN, HOST, PORT, duration, one_of, printable
-from kubenurse_otel.config.variable import Origin, Variable, filled_by, variable, variables_of
+from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
 from kubenurse_otel.model import Proxy, TargetKind, Url
 from kubenurse_otel.text import is_address
 
@@ -32,7 +32,6 @@ def _proxy(name: str, of: str) -> Proxy | None:
         PROXY,
         None,
         f"The proxy of {of} URLs (or {name.lower()}); only with KUBENURSE_USE_PROXY=true.",
-        origin=Origin.SYSTEM,
         absent="none",
         example="http://proxy.example.com:3128",
         hidden=hidden,
@@ -51,7 +50,6 @@ class ProxyConfig:
         None,
         "Hosts that no proxy is used for (or no_proxy); only with KUBENURSE_USE_PROXY=true.",
         otherwise="",
-        origin=Origin.SYSTEM,
         absent="none",
         example="localhost,.svc",
     )
@@ -72,7 +70,7 @@ def _switch(name: str, what: str) -> Variable[bool]:
         BOOLEAN,
         "true",
         f"Whether to check {what}; off, it is `skipped` in /alive.",
-        Origin.KUBENURSE,
+        kubenurse=True,
         example="false",
         lenient=True,
     )
@@ -128,7 +126,7 @@ class ChecksConfig:
         BASE_URL,
         None,
         "The agents behind their ingress; me_ingress checks it with /alwayshappy appended.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="me_ingress is skipped",
         example="https://kubenurse.example.com",
         hidden=hidden,
@@ -138,7 +136,7 @@ class ChecksConfig:
         BASE_URL,
         None,
         "The agents behind their Service; me_service checks it with /alwayshappy appended.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="me_service is skipped",
         example="http://kubenurse.kube-system.svc.cluster.local:8080",
         hidden=hidden,
@@ -149,7 +147,6 @@ class ChecksConfig:
         None,
         "The API server, as Kubernetes gives it to every pod: api_server_direct.",
         otherwise="",
-        origin=Origin.KUBERNETES,
         absent="api_server_direct is skipped",
         example="10.96.0.1",
     )
@@ -158,7 +155,6 @@ class ChecksConfig:
         PORT,
         "443",
         "The API server's port, for api_server_direct and api_server_dns.",
-        origin=Origin.KUBERNETES,
         example="6443",
     )
     api_server_dns: str = variable(
@@ -166,7 +162,7 @@ class ChecksConfig:
         HOST,
         "kubernetes.default.svc.cluster.local",
         "The API server's name in the cluster's DNS: api_server_dns.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="kubernetes.default.svc.example.local",
     )
     extra_checks: tuple[ExtraCheck, ...] = variable(
@@ -175,7 +171,7 @@ class ChecksConfig:
         None,
         "More URLs to check; the name is the metrics' type. Good is 200, or what expect= says.",
         otherwise=(),
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="none",
         example="web:https://www.example.com/|shop:https://shop.example.com/health;expect=200-399",
         hidden=hidden_checks,
@@ -186,7 +182,7 @@ class ChecksConfig:
         duration("10ms"),
         "5s",
         "Time between two checks of a target.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="1m30s",
     )
     interval_seconds_by_kind: dict[TargetKind, float] = filled_by(
@@ -204,7 +200,7 @@ class ChecksConfig:
         BOOLEAN,
         "false",
         "Keep one idle connection a target; then only a new one shows DNS, connect and TLS.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="true",
         lenient=True,
     )

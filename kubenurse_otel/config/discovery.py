@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.lists import LABEL_SELECTOR, TAINTS
 from kubenurse_otel.config.values import BOOLEAN, PATH, integer, one_of, printable
-from kubenurse_otel.config.variable import Origin, variable
+from kubenurse_otel.config.variable import variable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class DiscoveryConfig:
         None,
         "A label selector: which pods of the namespace are agents.",
         otherwise="",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="every pod",
         example="app.kubernetes.io/name=kubenurse",
     )
@@ -40,7 +40,7 @@ class DiscoveryConfig:
         integer(0, 2**31 - 1),
         "10",
         "How many neighbours an agent checks; 0 is no limit.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="0",
     )
     allow_unschedulable: bool = variable(
@@ -48,7 +48,7 @@ class DiscoveryConfig:
         BOOLEAN,
         "false",
         "Check neighbours on nodes that are leaving, too (and never ask about nodes).",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="true",
         lenient=True,
     )
@@ -90,7 +90,6 @@ class DiscoveryConfig:
         None,
         "How to reach the API server from outside of a cluster.",
         otherwise="",
-        origin=Origin.KUBERNETES,
         absent="in cluster: the service account",
         example="/root/.kube/config",
     )

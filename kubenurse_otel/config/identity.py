@@ -14,7 +14,7 @@ from kubenurse_otel.config.values import (
     Parser,
     printable,
 )
-from kubenurse_otel.config.variable import Origin, Variable, filled_by, variable
+from kubenurse_otel.config.variable import Variable, filled_by, variable
 from kubenurse_otel.files import is_readable, read
 from kubenurse_otel.tls.authorities import AuthoritiesError, check_authorities
 
@@ -43,7 +43,7 @@ class TrustConfig:
         "false",
         "Do not verify certificates of ingress, Service, neighbours and extra checks. The API "
         "server's is always verified.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="true",
         lenient=True,
     )
@@ -53,7 +53,7 @@ class TrustConfig:
         None,
         "A PEM file of authorities (or servers' own certificates) that are trusted, too; reread "
         "when it changes.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="system's and cluster's authorities",
         example="/etc/kubenurse/ca.pem",
     )
@@ -90,7 +90,6 @@ _HOST_NAME: Final = Variable(
     NAME,
     None,
     "The pod's name where KUBENURSE_POD_NAME is not set.",
-    Origin.SYSTEM,
     absent="what the system calls itself",
     example="kubenurse-x2bwx",
     lenient=True,
@@ -129,7 +128,7 @@ class IdentityConfig:
         None,
         "Where the neighbours are.",
         otherwise="",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="the service account's namespace; outside of a pod all namespaces",
         example="kube-system",
     )

@@ -22,7 +22,7 @@ from kubenurse_otel.config.values import (
     one_of,
     word,
 )
-from kubenurse_otel.config.variable import Origin, Variable, filled_by, variable, variables_of
+from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ ENDPOINT: Final = Variable(
     None,
     "Where the collector is. http/protobuf: /v1/traces and /v1/metrics are appended. "
     "grpc: http:// is plain text, https:// is TLS, without a scheme _INSECURE says which.",
-    Origin.OPENTELEMETRY,
     absent="where otlp is asked for by name: localhost, port 4318, with grpc 4317",
     example="http://collector.example.com:4318",
     hidden=hidden,
@@ -63,7 +62,6 @@ def _file(name: str, text: str, example: str, absent: str = "none") -> Path | No
         PATH,
         None,
         text,
-        origin=Origin.OPENTELEMETRY,
         absent=absent,
         example=example,
     )
@@ -80,7 +78,6 @@ class OtlpConfig:
         one_of(OtlpProtocol),
         "http/protobuf",
         "How OTLP is spoken. http/json is not.",
-        origin=Origin.OPENTELEMETRY,
         example="grpc",
     )
     insecure: bool = variable(
@@ -88,7 +85,6 @@ class OtlpConfig:
         OTEL_BOOLEAN,
         "false",
         "Plain text to a grpc endpoint without a scheme.",
-        origin=Origin.OPENTELEMETRY,
         example="true",
     )
     headers: tuple[tuple[str, str], ...] = variable(
@@ -97,7 +93,6 @@ class OtlpConfig:
         None,
         "Sent with each export, such as authorization=Bearer%20... Never shown or logged.",
         otherwise=(),
-        origin=Origin.OPENTELEMETRY,
         absent="none",
         example="authorization=Bearer%20example",
         hidden=hidden_headers,
@@ -107,7 +102,6 @@ class OtlpConfig:
         word("gzip", "none").to("gzip".__eq__),
         "none",
         "Whether exports are compressed.",
-        origin=Origin.OPENTELEMETRY,
         example="gzip",
     )
     timeout_seconds: float = variable(
@@ -116,7 +110,6 @@ class OtlpConfig:
         "3000",
         "Time for one export, in milliseconds. The specification's default is 10000. Below 100"
         " there is a warning: OpenTelemetry Python reads seconds.",
-        origin=Origin.OPENTELEMETRY,
         example="5000",
     )
     certificate: Path | None = _file(

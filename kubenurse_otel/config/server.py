@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.values import ADDRESS, BOOLEAN, PATH, PORT, duration, word
-from kubenurse_otel.config.variable import Origin, variable
+from kubenurse_otel.config.variable import variable
 from kubenurse_otel.files import is_readable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ServerConfig:
         "false",
         "Listen with TLS, too, and check neighbours with TLS. Needs KUBENURSE_CERT_FILE and "
         "_CERT_KEY.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="true",
         lenient=True,
     )
@@ -65,7 +65,7 @@ class ServerConfig:
         PATH,
         None,
         "Our certificate (PEM, with its chain); reread when it changes.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="required by KUBENURSE_USE_TLS=true",
         example="/etc/kubenurse/tls.crt",
     )
@@ -74,7 +74,7 @@ class ServerConfig:
         PATH,
         None,
         "The certificate's key (PEM, without a passphrase); reread when it changes.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent="required by KUBENURSE_USE_TLS=true",
         example="/etc/kubenurse/tls.key",
     )
@@ -90,7 +90,7 @@ class ServerConfig:
         duration("0s"),
         "5s",
         "How long we go on answering after SIGTERM, while others learn that we are gone.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="10s",
     )
 

@@ -53,7 +53,6 @@ def _limit(name: str, default: str | None, what: str, absent: str = "") -> Varia
         integer(0, MAX_MILLISECONDS),
         default,
         f"Most {what}. Applied to exported spans only.",
-        Origin.OPENTELEMETRY,
         absent=absent,
         example="16",
     )
@@ -115,7 +114,6 @@ _SDK_DISABLED: Final = Variable(
     OTEL_BOOLEAN,
     "false",
     "No traces and no OTLP, and no other OTEL_* is looked at. Checks, /alive and the scrape go on.",
-    Origin.OPENTELEMETRY,
     example="true",
 )
 _SERVICE_NAME: Final = Variable(
@@ -123,7 +121,6 @@ _SERVICE_NAME: Final = Variable(
     printable(255),
     None,
     "service.name; wins over OTEL_RESOURCE_ATTRIBUTES.",
-    Origin.OPENTELEMETRY,
     absent="kubenurse-otel",
     example="kubenurse-edge",
 )
@@ -132,7 +129,6 @@ _RESOURCE: Final = Variable(
     RESOURCE_ATTRIBUTES,
     None,
     "Resource attributes; they win over ours.",
-    Origin.OPENTELEMETRY,
     absent="ours: service.*, k8s.*",
     example="deployment.environment.name=production,team=network",
 )
@@ -164,7 +160,6 @@ _METRICS_EXPORTER: Final = Variable(
     _exporters("prometheus", "otlp", "both", "console", "none"),
     "prometheus",
     "How metrics leave: /metrics (else 404), OTLP, both, standard output, or not at all.",
-    Origin.OPENTELEMETRY,
     example="prometheus,otlp",
 )
 _TRACES_EXPORTER: Final = Variable(
@@ -172,7 +167,6 @@ _TRACES_EXPORTER: Final = Variable(
     _exporters("otlp", "console", "none"),
     None,
     "How traces leave.",
-    Origin.OPENTELEMETRY,
     absent="otlp if an OTLP endpoint for traces is set, else none",
     example="console",
 )
@@ -198,7 +192,6 @@ _SAMPLER: Final = Variable(
     "always_on is KUBENURSE_TRACE_RATIO=1; always_off exports no trace at all; traceidratio is the "
     "ratio in OTEL_TRACES_SAMPLER_ARG. A check has no parent, so parentbased_ changes nothing. "
     "KUBENURSE_TRACE_RATIO wins. Metrics never depend on it.",
-    Origin.OPENTELEMETRY,
     absent="KUBENURSE_TRACE_RATIO",
     example="always_on",
 )
@@ -207,7 +200,6 @@ _SAMPLER_ARG: Final = Variable(
     RATIO,
     "1",
     "The ratio; read only with OTEL_TRACES_SAMPLER=traceidratio or parentbased_traceidratio.",
-    Origin.OPENTELEMETRY,
     example="0.25",
 )
 
@@ -231,7 +223,7 @@ class TelemetryConfig:
         None,
         "Bounds of the kubenurse_httpclient_* histograms.",
         otherwise=(),
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         absent=".005,.01,.025,.05,.1,.25,.5,1,2.5,5,10",
         example=".0005,.001,.01,.1,1",
     )
@@ -242,7 +234,7 @@ class TelemetryConfig:
         "false",
         "kubenurse_httpclient_* with VictoriaMetrics' vmrange buckets in place of le. Excludes "
         "KUBENURSE_HISTOGRAM_BUCKETS.",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="true",
         lenient=True,
     )
@@ -251,7 +243,7 @@ class TelemetryConfig:
         BOOLEAN,
         "true",
         "HELP and TYPE in /metrics (kubenurse's default is false).",
-        origin=Origin.KUBENURSE,
+        kubenurse=True,
         example="false",
         lenient=True,
     )
@@ -300,7 +292,6 @@ class TelemetryConfig:
         "cumulative",
         "Whether OTLP metrics are sums since the start or since the last export, which Prometheus'"
         " receiver refuses (500) and VictoriaMetrics' misreads: a warning.",
-        origin=Origin.OPENTELEMETRY,
         example="delta",
     )
     bsp_queue_size: int = variable(
@@ -309,7 +300,6 @@ class TelemetryConfig:
         "512",
         "Most spans that wait for their export (about 6 KB each). The specification's default is "
         "2048.",
-        origin=Origin.OPENTELEMETRY,
         example="2048",
     )
     bsp_batch_size: int = variable(
@@ -317,7 +307,6 @@ class TelemetryConfig:
         integer(1, MAX_MILLISECONDS),
         "64",
         "Spans in one export, at most the queue's size. The specification's default is 512.",
-        origin=Origin.OPENTELEMETRY,
         example="128",
     )
     bsp_delay_seconds: float = variable(
@@ -325,7 +314,6 @@ class TelemetryConfig:
         MILLISECONDS,
         "5000",
         "Time between two exports of spans, in milliseconds.",
-        origin=Origin.OPENTELEMETRY,
         example="1000",
     )
     metric_interval_seconds: float = variable(
@@ -333,7 +321,6 @@ class TelemetryConfig:
         MILLISECONDS,
         "60000",
         "Time between two exports of metrics over OTLP or to standard output, in milliseconds.",
-        origin=Origin.OPENTELEMETRY,
         example="10000",
     )
     metric_timeout_seconds: float = variable(
@@ -341,7 +328,6 @@ class TelemetryConfig:
         TIMEOUT,
         "30000",
         "Time for one export of metrics with its retries, in milliseconds.",
-        origin=Origin.OPENTELEMETRY,
         example="5000",
     )
     exemplars: bool = variable(
@@ -349,7 +335,6 @@ class TelemetryConfig:
         word("trace_based", "always_on", "always_off").to("always_off".__ne__),
         "trace_based",
         "always_off: no exemplars. always_on is trace_based here: only kept traces are exemplars.",
-        origin=Origin.OPENTELEMETRY,
         example="always_off",
     )
     span_limits: SpanLimitsConfig = field(default_factory=SpanLimitsConfig)

@@ -33,6 +33,14 @@ class Origin(StrEnum):
     SYSTEM = "system"
 
 
+_BY_PREFIX: Final = {
+    "KUBENURSE_": Origin.OURS,
+    "KUBE": Origin.KUBERNETES,
+    "OTEL_": Origin.OPENTELEMETRY,
+}
+"""The first that fits counts; what fits none is the system's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variable(Generic[T_co]):
     """A variable that the agent reads.
@@ -45,7 +53,8 @@ class Variable(Generic[T_co]):
     parser: Parser[T_co]
     default: str | None
     help: str
-    origin: Origin = Origin.OURS
+    kubenurse: bool = False
+    """kubenurse has it, too: name, meaning and default are its."""
     absent: str = ""
     example: str = ""
     """A valid value that is not the default."""
@@ -53,6 +62,13 @@ class Variable(Generic[T_co]):
     """How the text is shown, when it may hold a secret."""
     lenient: bool = False
     """kubenurse's booleans: what is no value counts as not set, with a warning."""
+
+    @property
+    def origin(self) -> Origin:
+        if self.kubenurse:
+            return Origin.KUBENURSE
+        found = (of for prefix, of in _BY_PREFIX.items() if self.name.startswith(prefix))
+        return next(found, Origin.SYSTEM)
 
     def shown(self, text: str) -> str:
         """The text for people: secrets masked, bounded, on one line."""
@@ -66,7 +82,7 @@ class Variable(Generic[T_co]):
 class _Details(TypedDict, total=False):
     """As Variable has them."""
 
-    origin: Origin
+    kubenurse: bool
     absent: str
     example: str
     hidden: Callable[[str], str] | None
