@@ -63,9 +63,9 @@ def test_discovery_believes_whom_a_check_believes(serve: Serve, tmp_path: Path, 
     )
     with closing(api):
         try:
-            client, *_ = api._connection()
+            access, _headers = api._reach()
             # By its name, though the agent knows the API server by its address.
-            client.pool_manager.connection_pool_kw["server_hostname"] = form.host.rstrip(".")
+            access.pools.connection_pool_kw["server_hostname"] = form.host.rstrip(".")
             api.get("/version", {}, asked="get the version", read_seconds=5, max_bytes=1_000).read()
         except ApiError:
             good = False
@@ -141,10 +141,10 @@ async def test_a_replaced_ca_is_believed_at_the_next_connection(
 
     def discovered(port: int) -> bool:
         try:
-            client, *_ = api._connection()
+            access, _headers = api._reach()
             url = f"https://127.0.0.1:{port}/"
-            answered = client.pool_manager.request("GET", url, retries=False)
-            client.pool_manager.clear()  # as an answer's end closes its connection
+            answered = access.pools.request("GET", url, retries=False)
+            access.pools.clear()  # as an answer's end closes its connection
             return bool(answered.status == 200)
         except urllib3.exceptions.SSLError:
             return False
