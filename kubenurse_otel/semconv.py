@@ -367,6 +367,15 @@ class Recorder(Protocol):
         context: Context | None = None,
     ) -> None: ...
 
+    def observe(
+        self,
+        metric: Metric,
+        value: float,
+        label_values: tuple[str, ...],
+        context: Context | None = None,
+    ) -> None:
+        """As ``add`` of a counter and ``record`` of a histogram; label values in their order."""
+
 
 DEFAULT_BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """kubenurse's (prometheus.DefBuckets); whole numbers as ints, so that they print as le="1"."""

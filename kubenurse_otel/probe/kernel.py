@@ -48,6 +48,9 @@ _TCP_INFO_LEAST: Final = 152
 """Through tcpi_min_rtt (Linux 4.6)."""
 _TCPI_OPT_TIMESTAMPS: Final = 1
 _TCPI_OPT_SACK: Final = 2
+_TCP_INFO: Final = struct.Struct("=5xB10xI4xI4xI20xII4xI28xI40xII")
+"""tcpi_options (5), snd_mss (16), unacked (24), lost (32), last_ack_recv (56), pmtu (60), rtt (68),
+total_retrans (100), notsent_bytes (144), min_rtt (148)."""
 _UINT: Final = struct.Struct("=I")
 _ULONG: Final = struct.Struct("=Q")
 
@@ -66,8 +69,13 @@ class ClockPair:
         return self.realtime_ns - self.monotonic_ns
 
 
+_UNINTERRUPTED_NS: Final = 1_000
+
+
 def read_clocks() -> ClockPair:
-    """Read both clocks; of three tries the one that was interrupted least."""
+    """Read both clocks; of three tries the one that was interrupted least, or the first that was
+    not interrupted.
+    """
     best: ClockPair | None = None
     for _ in range(3):
         before = time.monotonic_ns()
@@ -75,6 +83,8 @@ def read_clocks() -> ClockPair:
         after = time.monotonic_ns()
         if best is None or after - before < best.uncertainty_ns:
             best = ClockPair(realtime, (before + after) // 2, after - before)
+            if after - before < _UNINTERRUPTED_NS:
+                break
     assert best is not None
     return best
 
@@ -135,24 +145,33 @@ class TcpInfo:
         if len(data) < _TCP_INFO_LEAST:
             return None
 
-        def field(offset: int) -> int:
-            return int(_UINT.unpack_from(data, offset)[0])
-
-        if field(16) == 0:
+        (
+            options,
+            send_mss,
+            in_flight,
+            lost,
+            last_ack_received_ms,
+            pmtu,
+            rtt_us,
+            retransmits,
+            unsent_bytes,
+            min_rtt_us,
+        ) = _TCP_INFO.unpack_from(data)
+        if send_mss == 0:
             return None
         return cls(
-            retransmits=field(100),
-            rtt_us=field(68),
-            min_rtt_us=field(148),
-            lost=field(32),
-            pmtu=field(60),
-            last_ack_received_ms=field(56),
-            send_mss=field(16),
-            dsacks=field(216) if len(data) >= 220 else 0,
-            in_flight=field(24),
-            unsent_bytes=field(144),
+            retransmits=retransmits,
+            rtt_us=rtt_us,
+            min_rtt_us=min_rtt_us,
+            lost=lost,
+            pmtu=pmtu,
+            last_ack_received_ms=last_ack_received_ms,
+            send_mss=send_mss,
+            dsacks=_UINT.unpack_from(data, 216)[0] if len(data) >= 220 else 0,
+            in_flight=in_flight,
+            unsent_bytes=unsent_bytes,
             window_closed_us=_ULONG.unpack_from(data, 176)[0] if len(data) >= 184 else 0,
-            options=data[5],
+            options=options,
         )
 
 

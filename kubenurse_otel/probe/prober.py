@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import __version__, errors
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_is_address = lru_cache(maxsize=256)(is_address)
+"""Of targets' and proxies' hosts, which come from the configuration and from discovery."""
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
 _QUICK_SECONDS: Final = sockets.IN_PLACE_MS / 1e3
 _OWN_SHARE: Final = 0.5
@@ -295,7 +298,7 @@ class _Run:
             await Exchange(connection).open_tunnel(authority, _proxy_headers(proxy))
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
-        if is_address(host):
+        if _is_address(host):
             return (host,)
         self.marks.dns_started_ns = self.marks.started.monotonic_ns
         try:

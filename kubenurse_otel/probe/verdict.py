@@ -36,8 +36,10 @@ def failure(probed: Probed) -> Failure | None:
     return None
 
 
-def result(probed: Probed, started_at: float) -> CheckResult:
-    """The check's result, as yet without a trace; ``started_at`` is Unix seconds."""
+def result(
+    probed: Probed, started_at: float, *, trace_id: str = "", span_id: str = ""
+) -> CheckResult:
+    """The check's result; ``started_at`` is Unix seconds."""
     found = failure(probed)
     return CheckResult(
         target=probed.target,
@@ -45,6 +47,8 @@ def result(probed: Probed, started_at: float) -> CheckResult:
         started_at=started_at,
         failure=found,
         measurement=probed.measurement,
+        trace_id=trace_id,
+        span_id=span_id,
     )
 
 

@@ -72,19 +72,23 @@ class _Instrument:
         self._labels = metric.labels
         self._exemplars = exemplars
 
-    def _observe(self, amount: float, attributes: Attributes, context: Context | None) -> None:
+    def observe(
+        self, amount: float, label_values: tuple[str, ...], context: Context | None
+    ) -> None:
         """As the SDK: what is negative or not finite is refused with a log line."""
         if not 0 <= amount < math.inf:
             _log.warning("%s: %r is refused", self._family.metric.name, amount)
             return
-        found = attributes or {}
         trace: TraceIds | None = None
         if self._exemplars:
             span = get_current_span(context).get_span_context()
             if span.trace_flags.sampled:
                 trace = TraceIds(span.trace_id, span.span_id)
-        label_values = tuple([str(found.get(label, "")) for label in self._labels])
         self._store.observe(self._family, label_values, amount, trace)
+
+    def _label_values(self, attributes: Attributes) -> tuple[str, ...]:
+        found = attributes or {}
+        return tuple([str(found.get(label, "")) for label in self._labels])
 
 
 class StoreCounter(_Instrument, Counter):
@@ -95,7 +99,7 @@ class StoreCounter(_Instrument, Counter):
         context: Context | None = None,
         **_more: Any,
     ) -> None:
-        self._observe(amount, attributes, context)
+        self.observe(amount, self._label_values(attributes), context)
 
 
 class StoreHistogram(_Instrument, Histogram):
@@ -106,4 +110,4 @@ class StoreHistogram(_Instrument, Histogram):
         context: Context | None = None,
         **_more: Any,
     ) -> None:
-        self._observe(amount, attributes, context)
+        self.observe(amount, self._label_values(attributes), context)

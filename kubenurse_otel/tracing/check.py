@@ -74,26 +74,29 @@ class Checker:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
+            trace_id, span_id = _ids(span)
             code = semconv.EVENT_ROUND_TRIP_ERROR
             try:
                 probed = await self._prober.probe(target)
                 if probed.reply is not None:
                     code = errors.status_word(probed.reply.status_code)
-                result = verdict.result(probed, started_at)
+                result = verdict.result(probed, started_at, trace_id=trace_id, span_id=span_id)
             except Exception as error:  # noqa: BLE001 - the edge of one check: a bug must not end others
                 unhandled.caught(Part.CHECK, error, about=target.key)
-                result = verdict.bug(errors.without_frames(error), target, started_at)
+                bug = verdict.bug(errors.without_frames(error), target, started_at)
+                result = replace(bug, trace_id=trace_id, span_id=span_id)
             _conclude(span, code, result)
             if result.failure is not None:
                 span.set_attributes(self._explanation(result))
-            context = span.get_span_context()
-        if not context.is_valid:
-            return result
-        return replace(
-            result,
-            trace_id=format_trace_id(context.trace_id),
-            span_id=format_span_id(context.span_id),
-        )
+        return result
+
+
+def _ids(span: Span) -> tuple[str, str]:
+    """Trace and span as the result names them; empty without a trace."""
+    context = span.get_span_context()
+    if not context.is_valid:
+        return "", ""
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)
 
 
 def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
-from kubenurse_otel.semconv import Metric, MetricKind, Recorder
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Event
     from opentelemetry.util.types import AnyValue
+
+    from kubenurse_otel.semconv import Metric, Recorder
 
 
 class When(Enum):
@@ -149,6 +150,47 @@ ROWS: Final = (
 
 
 _EVENTS: Final = frozenset(semconv.EVENTS)
+_HOLDS: Final = {When.ALWAYS: 0, When.KERNEL: 1, When.NETWORK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A row, made ready once: where each label value comes from, in the metric's order."""
+
+    of_root: bool
+    attribute: str
+    metric: Metric
+    holds: int
+    take: Take
+    constants: tuple[str | None, ...]
+    """None: of the attribute at the same place in ``attributes``."""
+    attributes: tuple[str | None, ...]
+    """None: the check's type, or a constant."""
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        labels = row.metric.labels
+        return cls(
+            row.span is _ROOT,
+            row.attribute,
+            row.metric,
+            _HOLDS[row.when],
+            row.take,
+            tuple(row.constants.get(label) for label in labels),
+            tuple(row.labels.get(label) for label in labels),
+        )
+
+    def label_values(self, type_: str, found: Mapping[str, AnyValue]) -> tuple[str, ...]:
+        return tuple(
+            [
+                constant or (str(found.get(attribute) or "none") if attribute else type_)
+                for constant, attribute in zip(self.constants, self.attributes, strict=True)
+            ]
+        )
+
+
+_PLAN: Final = tuple(_Planned.of(row) for row in ROWS)
+_EVENT_FIRST: Final = semconv.HTTPCLIENT_TRACE_REQUEST_DURATION.labels[0] == "event"
 
 
 def record(
@@ -164,51 +206,42 @@ def record(
     """
     type_ = str(root[semconv.TYPE])
     kernel = client.get(semconv.TIMING_SOURCE) == TimingSource.KERNEL
-    holds = {
-        When.ALWAYS: True,
-        When.KERNEL: kernel,
-        When.NETWORK: kernel
+    network = (
+        kernel
         and not client.get(semconv.INTERCEPTED)
-        and root.get(semconv.FAILURE_ERROR_TYPE) != ErrorType.WRONG_PEER,
-    }
-    for row in ROWS:
-        attributes = root if row.span is _ROOT else client
+        and root.get(semconv.FAILURE_ERROR_TYPE) != ErrorType.WRONG_PEER
+    )
+    holds = (True, kernel, network)
+    for row in _PLAN:
+        attributes = root if row.of_root else client
         value = attributes.get(row.attribute)
-        if value is not None and holds[row.when]:
-            _observe(recorder, row, value, _labels(row, type_, attributes), context)
+        if value is not None and holds[row.holds]:
+            _observe(recorder, row, value, row.label_values(type_, attributes), context)
+    metric = semconv.HTTPCLIENT_TRACE_REQUEST_DURATION
     seen: set[str] = set()
     for event in events:
+        name = event.name
         offset = (event.attributes or {}).get(semconv.OFFSET)
-        if isinstance(offset, int | float) and event.name in _EVENTS and event.name not in seen:
-            seen.add(event.name)
-            labels = {"type": type_, "event": event.name}
-            recorder.record(
-                semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, offset, labels, context=context
-            )
-
-
-def _labels(row: Row, type_: str, attributes: Mapping[str, AnyValue]) -> dict[str, str]:
-    labels = {"type": type_} if "type" in row.metric.labels else {}
-    labels.update(row.constants)
-    for label, attribute in row.labels.items():
-        labels[label] = str(attributes.get(attribute) or "none")
-    return labels
+        if isinstance(offset, int | float) and name in _EVENTS and name not in seen:
+            seen.add(name)
+            label_values = (name, type_) if _EVENT_FIRST else (type_, name)
+            recorder.observe(metric, offset, label_values, context)
 
 
 def _observe(
     recorder: Recorder,
-    row: Row,
+    row: _Planned,
     value: AnyValue,
-    labels: dict[str, str],
+    label_values: tuple[str, ...],
     context: Context | None,
 ) -> None:
-    observe = recorder.add if row.metric.kind is MetricKind.COUNTER else recorder.record
     if row.take is Take.ONE:
         if value:
-            observe(row.metric, 1, labels, context=context)
+            recorder.observe(row.metric, 1, label_values, context)
     elif row.take is Take.EACH:
-        (label,) = row.labels
+        (at,) = (at for at, attribute in enumerate(row.attributes) if attribute is not None)
         for element in value if isinstance(value, Sequence) else ():
-            observe(row.metric, 1, labels | {label: str(element)}, context=context)
+            one = (*label_values[:at], str(element), *label_values[at + 1 :])
+            recorder.observe(row.metric, 1, one, context)
     elif isinstance(value, int | float) and (row.take is Take.VALUE or value > 0):
-        observe(row.metric, value, labels, context=context)
+        recorder.observe(row.metric, value, label_values, context)
