@@ -134,6 +134,8 @@ def _text(value: object) -> str:
 
 @dataclass(slots=True)
 class _Bad:
+    """A target that is bad; times are time.monotonic()."""
+
     since: float
     count: int
     said: float

@@ -48,6 +48,7 @@ class Kind(Generic[View]):
 class _Entry(Generic[View]):
     view: View
     read_at: float
+    """time.monotonic()"""
 
 
 class ObjectCache(Generic[View]):

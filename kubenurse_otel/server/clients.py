@@ -35,7 +35,7 @@ class Member(Protocol):
 
     client: Client
     entered_at: float
-    """When it came to its stage: it is silent since."""
+    """When it came to its stage, in the event loop's seconds: it is silent since."""
 
     def serve(self) -> None:
         """Do one thing: read, or answer one request."""
