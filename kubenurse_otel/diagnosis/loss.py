@@ -67,7 +67,7 @@ class Cusum:
             self.reset()
 
     def _is_over(self) -> bool:
-        return self.clean * self.lost >= CLEAN_LOSSES * self.sent
+        return self.clean * self.lost >= CLEAN_LOSSES * (self.sent - self.clean)
 
     def reset(self) -> None:
         self.sum, self.lost, self.sent, self.clean, self.alarm_at = 0.0, 0, 0, 0, None

@@ -1,0 +1,159 @@
+"""The seam: what is told, what is heard, and that nothing grows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from test_symptoms import TARGET, failed
+
+from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS, Diagnosis
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import (
+    CheckResult,
+    Measurement,
+    Neighbour,
+    Neighbourhood,
+    Outcome,
+    Phase,
+    Split,
+    Target,
+    TargetKind,
+)
+
+
+def neighbour(node: str) -> Neighbour:
+    return Neighbour(pod_name=f"agent-{node}", node_name=node, pod_ip="10.0.0.1")
+
+
+def path(node: str, suffix: str = "") -> Target:
+    key = f"path_{node}{suffix}"
+    return replace(TARGET, key=key, type=f"path_{node}", neighbour=neighbour(node))
+
+
+def common(kind: TargetKind, key: str = "") -> Target:
+    name = key or kind.value
+    return replace(TARGET, key=name, type=name, kind=kind)
+
+
+AROUND = Neighbourhood(known=(neighbour("n2"), neighbour("n3")), state="ok", own_node_name="n1")
+
+
+def good(target: Target, *, dns: float | None = None) -> CheckResult:
+    measurement = Measurement(split=Split(dns=dns))
+    return CheckResult(target=target, outcome=Outcome.OK, started_at=0.0, measurement=measurement)
+
+
+def bad(
+    target: Target, error: ErrorType = ErrorType.CONNECT_TIMEOUT, trace: str = ""
+) -> CheckResult:
+    return replace(failed(error), target=target, trace_id=trace)
+
+
+def diagnosis(*targets: Target) -> Diagnosis:
+    one = Diagnosis(node="n1", interval_seconds=5.0, timeout_seconds=5.0, slow_seconds=1.0)
+    one.retain(targets)
+    return one
+
+
+def test_our_view_is_what_our_checks_show() -> None:
+    """Of a node's two address families the worse one; DNS through what goes by name."""
+    one = diagnosis(path("n2"), path("n2", "/ipv6"), path("n3"), common(TargetKind.API_SERVER_DNS))
+    for at in (0.0, 5.0):
+        one.note(good(path("n2")), at)
+        one.note(bad(path("n2", "/ipv6")), at)
+        one.note(good(path("n3")), at)
+        one.note(good(common(TargetKind.API_SERVER_DNS), dns=0.001), at)
+    view = one.own_view(5.0)
+    assert view.targets == {"n2": Said(Symptom.SILENT, 2), "n3": Said(Symptom.OK, 2)}
+    assert view.shared == {
+        Shared.API_SERVER_DNS: Said(Symptom.OK, 2),
+        Shared.DNS: Said(Symptom.OK, 2),
+    }
+    failed_look_up = bad(common(TargetKind.API_SERVER_DNS), ErrorType.HOST_NOT_FOUND)
+    one.note(failed_look_up, 10.0)
+    assert one.own_view(10.0).shared[Shared.DNS] == Said(Symptom.DNS_UNKNOWN, 1)
+
+
+def test_what_tells_nothing_of_its_target_leaves_its_word_and_raises_doubt() -> None:
+    one = diagnosis(path("n2"))
+    one.note(good(path("n2")), 0.0)
+    one.note(bad(path("n2"), ErrorType.OWN_TIMEOUT), 5.0)
+    view = one.own_view(5.0)
+    assert (view.targets["n2"].symptom, view.doubt) == (Symptom.OK, 2)
+
+
+def test_a_target_that_is_gone_is_forgotten_and_its_late_check_ignored() -> None:
+    one = diagnosis(path("n2"), path("n3"))
+    one.note(bad(path("n2")), 0.0)
+    one.hear(View(node="n2", accused=Accused.LOSS_IN), 0.0)
+    one.retain([path("n3")])
+    one.note(bad(path("n2")), 1.0)
+    assert one.own_view(1.0).targets == {}
+    assert one.judge(AROUND, 1.0).fresh_views == 0
+
+
+def test_a_verdict_says_what_was_seen_with_its_trace() -> None:
+    """And since when, who agrees, and which checks it explains."""
+    one = diagnosis(path("n2"), path("n3"))
+    for at in (0.0, 5.0):
+        one.note(good(path("n2")), at)
+        one.note(bad(path("n3"), trace="ab" * 16), at)
+    one.hear(View(node="n2", targets={"n3": Said(Symptom.SILENT, 2)}), 5.0)
+    judged = one.judge(AROUND, 6.0)
+    (verdict,) = judged.raised
+    assert (verdict.kind, verdict.culprit, verdict.since) == (Kind.NODE, "n3", 0.0)
+    assert verdict.explains == {"path_n3"}
+    assert [(one.words, one.trace_id) for one in verdict.evidence] == [
+        ("from n1, path_n3: no answer to a connection attempt, for 2 intervals", "ab" * 16),
+        ("n2 says the same", ""),
+    ]
+    assert one.judge(AROUND, 7.0).raised == ()
+
+
+def test_views_grow_stale_and_are_bounded() -> None:
+    """A hundred neighbours may speak: 64 are kept, the latest."""
+    nodes = [f"n{number}" for number in range(2, 102)]
+    one = diagnosis(*map(path, nodes))
+    for node in nodes:
+        one.hear(View(node=node, doubt=7, accused=Accused.LOSS_IN), 0.0)
+    judged = one.judge(AROUND, 12.0)
+    assert (judged.fresh_views, judged.stale_views) == (MOST_VIEWS, 0)
+    judged = one.judge(AROUND, 12.1)
+    assert (judged.fresh_views, judged.stale_views) == (0, MOST_VIEWS)
+    assert len(one._accused_at) == len(one._doubted_at) == MOST_VIEWS
+
+
+def test_after_our_node_was_cut_off_dns_is_not_to_blame() -> None:
+    """Look-ups that began while nothing came back fail for two intervals more."""
+    names = common(TargetKind.ME_SERVICE), common(TargetKind.API_SERVER_DNS)
+    targets = (path("n2"), path("n3"), common(TargetKind.API_SERVER_DIRECT), *names)
+    one = diagnosis(*targets)
+    for at in (0.0, 5.0):
+        for target in targets:
+            error = ErrorType.DNS_TIMEOUT if target in names else ErrorType.CONNECT_TIMEOUT
+            one.note(
+                replace(
+                    bad(target, error),
+                    failure=replace(failed(error).failure, phase=Phase.DNS),
+                ),
+                at,
+            )
+        judged = one.judge(AROUND, at)
+        assert [(each.kind, each.culprit) for each in judged.verdicts] == [(Kind.NODE, "n1")]
+    assert one.own_view(5.0).accused is Accused.CUT_OFF
+    for node in ("n2", "n3"):
+        one.note(good(path(node)), 8.0)
+    for name in names:
+        one.note(bad(name, ErrorType.DNS_TIMEOUT), 9.0)
+    judged = one.judge(AROUND, 10.0)
+    assert [each.kind for each in judged.verdicts] == [Kind.NODE]
+    assert Shared.DNS not in one.own_view(10.0).shared
+
+
+def test_hasty_checks_tell_of_lost_segments_alone() -> None:
+    one = diagnosis(path("n2"))
+    one.note(bad(path("n2")), 0.0, is_hasty=True)
+    assert one.own_view(0.0).targets == {}

@@ -1,0 +1,97 @@
+"""Whatever neighbours say, and however many of them lie: what my own checks find well is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubenurse_otel.diagnosis.case import CLUSTER, Facts
+from kubenurse_otel.diagnosis.order import diagnose
+from kubenurse_otel.diagnosis.rules.shared import BAD
+from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
+from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
+
+NODES = [f"n{number}" for number in range(1, 9)]
+ME = NODES[0]
+STRANGERS = ["x1", "x2"]
+"""Names that discovery does not know; no view has them in truth, and no verdict may."""
+
+said = st.builds(Said, st.sampled_from(Symptom), st.integers(1, 9), st.booleans())
+views = st.builds(
+    View,
+    node=st.sampled_from(NODES[1:]),
+    zone=st.sampled_from(["a", "b", "evil"]),
+    doubt=st.integers(0, 7),
+    accused=st.sampled_from(Accused),
+    targets=st.dictionaries(st.sampled_from(NODES + STRANGERS), said),
+    shared=st.dictionaries(st.sampled_from(Shared), said),
+    half_open=st.lists(st.sampled_from(NODES + STRANGERS), max_size=8).map(tuple),
+)
+heards = st.lists(views, max_size=10).map(lambda all_: {one.node: one for one in all_})
+mines = st.builds(
+    View,
+    node=st.just(ME),
+    doubt=st.integers(0, 7),
+    accused=st.sampled_from(Accused),
+    targets=st.dictionaries(st.sampled_from(NODES[1:]), said),
+    shared=st.dictionaries(st.sampled_from(Shared), said),
+)
+facts = st.builds(
+    Facts,
+    nodes=st.integers(1, 9),
+    zones=st.dictionaries(st.sampled_from(NODES), st.sampled_from(["a", "b", "c"])),
+    known=st.just(frozenset(NODES)),
+    not_ready=st.frozensets(st.sampled_from(NODES)),
+    discovery_is_well=st.booleans(),
+    is_settled=st.booleans(),
+    accused_lately=st.frozensets(st.sampled_from(NODES)),
+    doubted_lately=st.frozensets(st.sampled_from(NODES)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(mines, heards, facts)
+def test_nothing_is_concluded_of_what_i_see_well(
+    mine: View, heard: dict[str, View], known: Facts
+) -> None:
+    """A node that is named is bad for me; a name is one that discovery or configuration has."""
+    for one in diagnose(mine, heard, known):
+        parts = set(one.culprit.split("|"))
+        zones = set(known.zones.values())
+        assert parts <= {*NODES, *zones, CLUSTER, "ingress", "api_server", "service"}
+        for node in parts & set(NODES[1:]):
+            assert mine.targets[node].symptom is not Symptom.OK
+        if one.kind in (Kind.ZONE, Kind.ZONE_PAIR):
+            assert any(
+                known.zones.get(node) in parts and said.symptom is not Symptom.OK
+                for node, said in mine.targets.items()
+            )
+
+
+@settings(max_examples=400, deadline=None)
+@given(mines, heards, facts)
+def test_hearsay_starts_no_verdict(mine: View, heard: dict[str, View], known: Facts) -> None:
+    """Where all is well for me, nobody is named, whatever the others say."""
+    well = replace(
+        mine,
+        doubt=0,
+        accused=Accused.NOTHING,
+        targets={node: replace(one, symptom=Symptom.OK) for node, one in mine.targets.items()},
+        shared={letter: replace(one, symptom=Symptom.OK) for letter, one in mine.shared.items()},
+    )
+    assert diagnose(well, heard, known) == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(mines, heards, facts)
+def test_what_is_explained_was_bad(mine: View, heard: dict[str, View], known: Facts) -> None:
+    """But for what my own node explains, which is all that goes out from it."""
+    bad = BAD | DNS
+    for one in diagnose(mine, heard, known):
+        if one.culprit == ME and one.kind in (Kind.NODE, Kind.NODE_LOSS):
+            continue
+        for node, word in mine.targets.items():
+            assert f"path_{node}" not in one.explains or word.symptom in bad

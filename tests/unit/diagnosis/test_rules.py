@@ -1,0 +1,290 @@
+"""Each rule on a case of its own: what it concludes, and from what it does not."""
+
+from __future__ import annotations
+
+import pytest
+from views import ME, everybody, found, named, said, view
+
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import Accused
+
+
+def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
+    mine, *heard = everybody(size, words)
+    return named(found(mine, heard, **more))
+
+
+# --- is it me? ----------------------------------------------------------------------------------
+
+
+def test_an_agent_that_doubts_itself_says_nothing_of_others() -> None:
+    mine = view(ME, {"n2": "s9", "n3": "s9"}, "D:s9", doubt=3)
+    assert named(found(mine, [])) == [("prober", ME, "", "starved")]
+    mine = view(ME, {"n2": "s9", "n3": "o9"}, doubt=2)
+    assert named(found(mine, [view("n3", {"n2": "s9"})])) == [("node", "n2", "", "silent")]
+
+
+def test_an_agent_that_delays_its_checks_says_the_rest_too() -> None:
+    assert of(3, {">n3": "s1"}, is_sick=True) == [
+        ("prober", ME, "", "starved"),
+        ("node", "n3", "", "silent"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "shared", "is_cut_off"),
+    [
+        ({"n2": "s1", "n3": "l1"}, "D:s1 N:d1 S:d1", True),
+        ({"n2": "s1", "n3": "o9"}, "D:s1 N:d1 S:d1", False),  # a neighbour answers
+        ({"n2": "s1", "n3": "s1"}, "D:o9 N:d1 S:d1 I:d1 Q:d1", False),  # the API server answers
+        ({"n2": "r1", "n3": "r1"}, "D:s1 N:d1 S:d1", False),  # somebody refuses
+        ({"n2": "s1", "n3": "s1"}, "D:s1", False),  # too little else is checked
+    ],
+)
+def test_where_nothing_comes_back_our_node_is_cut_off(
+    paths: dict[str, str], shared: str, *, is_cut_off: bool
+) -> None:
+    verdicts = named(found(view(ME, paths, shared), []))
+    assert (verdicts == [("node", ME, "", "cut_off")]) is is_cut_off
+
+
+def test_our_own_loss_explains_what_else_fails_here() -> None:
+    mine = view(ME, {"n2": "s9", "n3": "o9"}, "D:s9", accused=Accused.LOSS_OUT)
+    others = [view("n2", {"n3": "o"}), view("n3", {"n2": "o9"}, "D:o9")]
+    assert named(found(mine, others)) == [("node_loss", ME, "out", "loss")]
+
+
+def test_longer_round_trips_to_most_are_our_own_node() -> None:
+    assert of(4, {}, slow_factor=4.2) == [("node_slow", ME, "", "slow")]
+
+
+def test_a_node_that_is_leaving_is_not_named() -> None:
+    mine = view(ME, {"n2": "o9", "n3": "s9"}, accused=Accused.LOSS_IN)
+    facts_without_me = found(mine, [view("n2", {"n3": "s9"})])
+    assert named(facts_without_me)[0] == ("node_loss", ME, "in", "loss")
+    leaving = view("n9", {"n2": "o9", "n3": "s9"}, accused=Accused.LOSS_IN)
+    from kubenurse_otel.diagnosis.case import Facts
+    from kubenurse_otel.diagnosis.order import diagnose
+
+    assert diagnose(leaving, {}, Facts(nodes=3, known=frozenset({"n2", "n3"}))) == ()
+    dead = view(ME, {"n2": "o9", "n3": "s9"})
+    known = frozenset({ME, "n2"})  # n3 is leaving
+    heard = {"n2": view("n2", {"n3": "s9"})}
+    assert diagnose(dead, heard, Facts(nodes=3, known=known)) == ()
+
+
+# --- is it more than one node? ------------------------------------------------------------------
+
+ZONES = {f"n{number}": "abc"[(number - 1) % 3] for number in range(1, 10)}
+"""n1, n4, n7 are in a; n2, n5, n8 in b; n3, n6, n9 in c."""
+IN_B = ("n2", "n5", "n8")
+
+
+def test_a_zone_that_all_others_miss_is_the_zone() -> None:
+    assert of(9, {f">{node}": "s1" for node in IN_B}, zones=ZONES) == [("zone", "b", "", "silent")]
+
+
+def test_a_zone_that_third_zones_reach_is_cut_from_ours() -> None:
+    words = {f"{one}>{other}": "s3" for one in ("n1", "n4", "n7") for other in IN_B}
+    assert of(9, words, zones=ZONES) == [("zone_pair", "a|b", "", "silent")]
+    early = dict.fromkeys(words, "s2")  # what third zones say may be older than the fault
+    assert ("zone_pair", "a|b", "", "silent") not in of(9, early, zones=ZONES)
+
+
+def test_one_node_of_a_zone_is_no_zone() -> None:
+    assert of(9, {">n2": "s3"}, zones=ZONES) == [("node", "n2", "", "silent")]
+
+
+def test_virtual_ips_that_are_silent_everywhere_are_the_service_path() -> None:
+    words = "D:s2 S:d2 Q:d2"
+    mine = view(ME, {"n2": "o9", "n3": "o9"}, words)
+    others = [view("n2", {ME: "o9"}, words), view("n3", {ME: "o9"}, words)]
+    assert named(found(mine, others)) == [("service_path", "cluster", "", "silent")]
+
+
+def test_virtual_ips_that_are_silent_here_alone_are_this_node() -> None:
+    mine = view(ME, {"n2": "o9", "n3": "o9"}, "D:s3 S:d3 Q:d3")
+    well = "D:o9 S:o9 Q:o9"
+    others = [view("n2", {ME: "o9"}, well), view("n3", {ME: "o9"}, well)]
+    assert named(found(mine, others)) == [("service_path", ME, "", "silent")]
+    assert named(found(mine, [])) == [("service_path", ME, "", "silent")]
+    mine = view(ME, {}, "D:s3 S:d3 Q:d3")
+    assert named(found(mine, [], nodes=2)) == [("service_path", ME + "?", "", "silent")]
+
+
+# --- is it one node? ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [
+        ("s1", ("node", "n3", "", "silent")),
+        ("l2", ("node", "n3", "", "stalled")),
+        ("r2", ("agent", "n3", "", "refused")),
+        ("m2", ("agent", "n3", "", "mute")),
+        ("c2", ("agent", "n3", "", "cut")),
+        ("f2", ("node_mtu", "n3", "", "full_size")),
+    ],
+)
+def test_what_all_miss_is_named(word: str, verdict: tuple[str, str, str, str]) -> None:
+    assert of(3, {">n3": word}) == [verdict]
+    assert of(5, {">n3": word}) == [verdict]
+
+
+def test_only_silence_is_enough_at_once() -> None:
+    assert of(3, {">n3": "r1"}) == []
+
+
+def test_an_agent_on_a_node_that_is_not_ready_is_a_frozen_node() -> None:
+    verdict = ("node", "n3", "", "frozen")
+    assert of(4, {">n3": "m3"}, not_ready=frozenset({"n3"})) == [verdict]
+
+
+def test_three_of_four_are_enough_and_two_are_not() -> None:
+    words = {">n5": "s3", "n2>n5": "o9"}
+    assert of(5, words) == [("node", "n5", "", "silent")]
+    assert of(5, words | {"n3>n5": "o9"}) == [("node", "n5?", "", "silent")]
+
+
+def test_in_a_large_cluster_it_takes_two_zones_or_its_own() -> None:
+    """From one zone alone it may be the way from there."""
+    nodes = {f"n{number}": "b" if number == 9 else "a" for number in range(1, 10)}
+    assert of(9, {">n9": "s2"}, zones=nodes) == []
+    assert of(9, {">n9": "s2"}, zones=nodes | {"n2": "c"}) == [("node", "n9", "", "silent")]
+
+
+def test_half_open_connections_tell_that_it_is_reached_by_nobody_and_reaches_others() -> None:
+    mine = view(ME, {"n2": "o9", "n3": "s2"}, half_open=("n3",))
+    other = view("n2", {ME: "o9", "n3": "s2"}, half_open=("n3",))
+    assert named(found(mine, [other])) == [("node", "n3", "in", "silent")]
+
+
+def test_a_pod_that_may_have_moved_is_a_suspicion() -> None:
+    """Discovery fails, and the API server answers: the address may be an old one."""
+    mine = view(ME, {"n2": "o9", "n3": "s3"}, "D:o9")
+    other = [view("n2", {"n3": "s3"})]
+    assert named(found(mine, other, discovery_is_well=False)) == [("node", "n3?", "", "silent")]
+
+
+def test_a_neighbour_that_doubted_itself_is_starved_and_not_hung() -> None:
+    assert of(3, {">n3": "m3"}, doubted_lately=frozenset({"n3"})) == [
+        ("prober", "n3", "", "starved")
+    ]
+
+
+def test_a_neighbour_that_named_itself_is_not_named_again() -> None:
+    assert of(3, {">n3": "s3"}, accused_lately=frozenset({"n3"})) == []
+
+
+def test_what_i_alone_miss_is_the_pair() -> None:
+    assert of(4, {"n1>n3": "s3"}) == [("pair", "n1|n3", "", "silent")]
+    assert of(4, {"n1>n3": "s2"}) == []  # the others' word may be older than the fault
+    assert of(4, {"n1>n3": "m3"}) == [("agent", "n3?", "", "mute")]  # both ways are good
+
+
+def test_a_mute_agent_of_whom_nobody_else_speaks_is_the_agent() -> None:
+    mine = view(ME, {"n2": "m3"})
+    assert named(found(mine, [])) == [("agent", "n2", "", "mute")]
+
+
+def test_of_two_nodes_a_silent_one_is_a_suspicion() -> None:
+    mine = view(ME, {"n2": "s9"}, "D:o9 Q:o9")
+    assert named(found(mine, [])) == [("node", "n2?", "", "silent")]
+
+
+def test_a_way_that_loses_between_sound_ends_is_the_pair() -> None:
+    loss = {"n3": Direction.OUT}
+    assert of(4, {}, loss=loss) == [("pair_loss", "n1|n3", "", "loss")]
+    assert of(4, {">n3": "o9~"}, loss=loss) == []  # others lose to it as well
+    assert of(4, {}, loss=loss, accused_lately=frozenset({"n3"})) == []
+
+
+# --- is it what all share? ----------------------------------------------------------------------
+
+
+def shared(mine: str, *others: str, **more: object) -> list[tuple[str, str, str, str]]:
+    """What n1 concludes; all neighbours are well."""
+    heard = [view(f"n{number}", {ME: "o9"}, words) for number, words in enumerate(others, 2)]
+    paths = {one.node: "o9" for one in heard}
+    return named(found(view(ME, paths, mine), heard, **more))
+
+
+@pytest.mark.parametrize(
+    ("letter", "kind", "cause"),
+    [("d", "dns", "silent"), ("e", "dns", "failing"), ("n", "dns", "unknown")],
+)
+def test_dns_is_everybodys_or_mine(letter: str, kind: str, cause: str) -> None:
+    word = f"Q:{letter}2"
+    assert shared(word, word, word) == [(kind, "cluster", "", cause)]
+    assert shared(f"Q:{letter}4", "Q:o9", "Q:o9") == [(kind, ME, "", cause)]
+    assert shared(f"Q:{letter}3", "Q:o9", "Q:o9") == []
+    assert shared(f"Q:{letter}2", nodes=1) == [(kind, "cluster", "", cause)]
+
+
+def test_one_replica_that_is_silent_is_not_dns_that_is_silent() -> None:
+    assert shared("Q:p3", "Q:p3", "Q:d1", "Q:o2") == [("dns_replica", "cluster", "", "part")]
+    assert shared("Q:q3", "Q:q3", "Q:q1") == [("dns_loss", "cluster", "", "lossy")]
+    assert shared("Q:p2", "Q:p3", "Q:p3") == []
+
+
+def test_names_that_are_found_late_are_the_search_path() -> None:
+    assert shared("Q:o9", "Q:o9", detour_seconds=0.08) == [("search_path", ME, "", "detour")]
+
+
+@pytest.mark.parametrize(
+    ("letter", "kind"), [("D", "api_server"), ("N", "api_server"), ("I", "ingress")]
+)
+def test_what_all_check_is_bad_for_all_or_for_me(letter: str, kind: str) -> None:
+    for word, cause in {"s": "silent", "b": "broken", "w": "slow", "r": "refused"}.items():
+        bad, good = f"{letter}:{word}", f"{letter}:o9"
+        assert shared(f"{bad}2", f"{bad}1", f"{bad}2") == [(kind, "cluster", "", cause)]
+        assert shared(f"{bad}3", good, good) == [(kind, ME, "", cause)]
+        assert shared(f"{bad}2", good, good) == []
+        assert shared(f"{bad}5", good) == []  # one witness alone has to be heard for longer
+        assert shared(f"{bad}6", good) == [(kind, ME, "", cause)]
+        assert shared(f"{bad}3", nodes=1) == [(kind, "cluster", "", cause)]
+
+
+def test_both_ways_to_the_api_server_are_one_finding() -> None:
+    both = "D:r2 N:r2"
+    assert shared(both, both, both) == [("api_server", "cluster", "", "refused")]
+
+
+def test_a_certificate_and_a_token_have_words_of_their_own() -> None:
+    assert shared("I:x2", "I:x2", "I:x1") == [("certificate", "ingress", "", "certificate")]
+    assert shared("D:t2", "D:t2", "D:t1") == [("prober", "cluster", "", "token")]
+    assert shared("D:t3", "D:o9", "D:o9") == [("prober", ME, "", "token")]
+
+
+def test_one_bad_answer_more_is_waited_for_where_an_agent_behind_the_ingress_is_bad() -> None:
+    mine, *heard = everybody(3, {">n3": "r2"})
+    bad = [view(one.node, {k: "r2" for k in ("n3",) if k != one.node}, "I:b2") for one in heard]
+    mine = view(ME, {"n2": "o9", "n3": "r2"}, "I:b2")
+    assert [kind for kind, *_ in named(found(mine, bad))] == ["agent"]
+    mine = view(ME, {"n2": "o9", "n3": "r2"}, "I:b3")
+    assert [kind for kind, *_ in named(found(mine, bad))] == ["agent", "ingress"]
+
+
+def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
+    extras = {"shop": said("s3")}
+    assert shared("", "", extras=extras) == [("extra", "shop?", "", "silent")]
+    assert shared("", nodes=1, extras=extras) == [("extra", "shop", "", "silent")]
+    assert shared("", "", extras={"shop": said("x3")}) == [
+        ("certificate", "shop?", "", "certificate")
+    ]
+
+
+def test_our_service_fails_more_often_than_its_bad_backends_explain() -> None:
+    assert shared("D:o9 S:s3", "S:s3", "S:o9") == [("service", "cluster", "", "silent")]
+    assert shared("D:o9 S:s3", "S:o9", "S:o9") == [("service", ME, "", "silent")]
+    mine = view(ME, {"n2": "o9", "n3": "r3"}, "D:o9 S:r3")
+    heard = [view("n2", {"n3": "r3"}, "S:r3")]
+    assert [kind for kind, *_ in named(found(mine, heard))] == ["agent"]  # one of three is bad
+    mine = view(ME, {"n2": "o9", "n3": "r3"}, "D:o9 S:r9")
+    assert [kind for kind, *_ in named(found(mine, heard))] == ["agent", "service"]
+
+
+def test_while_a_virtual_ip_was_not_asked_yet_nobody_says_dns_or_api_server() -> None:
+    """It may be the service path: what was well before says nothing now."""
+    words = "D:s2 S:o9 Q:d2 N:d2"
+    assert shared(words, words, words, is_settled=False) == []

@@ -1,0 +1,202 @@
+"""What our own checks add up to: runs, look-ups, lost segments, round trips, doubt."""
+
+from __future__ import annotations
+
+import pytest
+from test_symptoms import TARGET
+
+from kubenurse_otel.diagnosis.dns import LookUps
+from kubenurse_otel.diagnosis.doubt import Doubt
+from kubenurse_otel.diagnosis.loss import ALARM, Losses, lost_segments
+from kubenurse_otel.diagnosis.runs import Runs
+from kubenurse_otel.diagnosis.slow import LEAST_GROUPS, RoundTrips
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import Accused, Said
+from kubenurse_otel.model import CheckResult, Measurement, Outcome, Split
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def test_a_run_counts_intervals_and_not_checks() -> None:
+    """Three checks in one interval are one; a check that took up the next tick is two."""
+    runs, lengths = Runs(), []
+    for at in (0, 1, 2, 5, 15, 16, 100):
+        runs.note("n2", Symptom.SILENT, at, interval_seconds=5.0)
+        lengths.append(next(runs.current(at)).length)
+    assert lengths == [1, 1, 1, 2, 4, 4, 9]
+
+
+def test_a_run_goes_on_within_a_class_and_begins_anew_in_another() -> None:
+    runs, seen = Runs(), []
+    for at, symptom in enumerate((Symptom.SILENT, Symptom.MUTE, Symptom.OK, Symptom.BROKEN)):
+        runs.note("n2", symptom, 5.0 * at, interval_seconds=5.0)
+        seen.append(next(runs.current(5.0 * at)).said)
+    assert seen == [
+        Said(Symptom.SILENT, 1),
+        Said(Symptom.MUTE, 2),
+        Said(Symptom.OK, 1),
+        Said(Symptom.BROKEN, 1),
+    ]
+
+
+def test_an_old_word_is_not_spoken_and_a_clock_that_is_set_back_ends_no_run_early() -> None:
+    runs = Runs()
+    runs.note("n2", Symptom.SILENT, 100.0, interval_seconds=5.0)
+    assert [list(runs.current(at)) != [] for at in (120.0, 120.1)] == [True, False]
+    runs.note("n2", Symptom.SILENT, 50.0, interval_seconds=5.0)
+    assert next(runs.current(50.0)).length == 1
+
+
+# --- DNS ----------------------------------------------------------------------------------------
+
+
+def dns(*look_ups: tuple[str, float, str], now: float) -> Said | None:
+    """``look_ups`` are (name, when it began, letter); a silent one takes five seconds."""
+    seen = LookUps(interval_seconds=5.0)
+    ended = [
+        (began + (5.0 if letter == "d" else 0.0), name, began, letter)
+        for name, began, letter in look_ups
+    ]
+    for at, name, began, letter in sorted(ended):
+        seen.note(name, Symptom(letter), began=began, now=at)
+    return seen.said(now)
+
+
+def test_all_that_fail_from_one_moment_on_are_silent_dns() -> None:
+    said = dns(("a", 0, "o"), ("b", 2, "o"), ("a", 5, "d"), ("b", 7, "d"), ("a", 15, "d"), now=20)
+    assert said == Said(Symptom.DNS_SILENT, 3)
+
+
+def test_one_that_succeeds_between_two_that_fail_is_one_replica_of_several() -> None:
+    said = dns(("a", 0, "d"), ("b", 3, "o"), ("a", 10, "d"), ("b", 13, "o"), now=15)
+    assert said == Said(Symptom.DNS_PART, 1)  # of 15 seconds: one alone may be a lost packet
+
+
+def test_a_name_that_always_fails_among_others_is_a_matter_of_the_name() -> None:
+    look_ups = [("a", 5.0 * n, "n") for n in range(5)] + [("b", 5.0 * n + 2, "o") for n in range(5)]
+    said = dns(*sorted(look_ups, key=lambda one: one[1]), now=22)
+    assert said == Said(Symptom.DNS_UNKNOWN, 2)  # of five intervals: it looked like a replica
+
+
+def test_dns_that_is_well_again_is_well_at_once() -> None:
+    said = dns(("a", 0, "d"), ("b", 2, "d"), ("a", 10, "o"), ("b", 12, "o"), now=12)
+    assert said is not None
+    assert said.symptom is Symptom.OK
+    assert dns(now=12) is None
+
+
+# --- loss ---------------------------------------------------------------------------------------
+
+
+def checked(*, out: float = 0.0, into: float = 0.0, repeats: int = 0, **more: int) -> CheckResult:
+    return CheckResult(
+        target=TARGET,
+        outcome=Outcome.OK,
+        started_at=0.0,
+        measurement=Measurement(
+            split=Split(loss=out + into, loss_out=out, loss_in=into), retransmits=repeats, **more
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "out", "into"),
+    [
+        (checked(), 0, 0),
+        (checked(out=0.2, repeats=1), 1, 0),
+        (checked(out=0.6, repeats=2), 2, 0),
+        (checked(into=0.2), 0, 1),
+        (checked(into=1.0, repeats=1), 0, 1),  # our SYN again, for its answer was lost
+        (checked(repeats=1, dsacks=1), 0, 1),  # it had our request: its acknowledgement was lost
+    ],
+)
+def test_lost_segments_have_a_direction(result: CheckResult, out: int, into: int) -> None:
+    assert lost_segments(result) == {Direction.OUT: out, Direction.IN: into}
+
+
+def test_our_own_node_is_accused_by_ways_to_several_and_not_by_one() -> None:
+    bad, good = checked(out=0.2, repeats=1), checked()
+    one_way, several = Losses(), Losses()
+    for at in range(30):
+        for peer in ("n2", "n3", "n4"):
+            one_way.note(peer, bad if peer == "n2" else good, at)
+            several.note(peer, bad if at % 3 == 0 else good, at)
+    assert (one_way.accused(), several.accused()) == (Accused.NOTHING, Accused.LOSS_OUT)
+    assert one_way.alarming(before=30.0) == {"n2": Direction.OUT}
+    assert one_way.alarming(before=5.0) == {}  # it has to last
+    assert one_way.lossy() == {"n2"}
+
+
+def test_loss_that_is_over_is_over_soon() -> None:
+    """A third was lost: after 20 segments without a loss it is not any more."""
+    losses = Losses()
+    for at in range(60):
+        losses.note("n2" if at % 2 else "n3", checked(into=0.2 if at % 3 == 0 else 0.0), at)
+    assert losses.accused() is Accused.LOSS_IN
+    for at in range(60, 80):
+        losses.note("n2" if at % 2 else "n3", checked(), at)
+    assert losses.accused() is Accused.NOTHING
+    assert losses.lossy() == frozenset()
+
+
+def test_one_in_a_thousand_is_normal() -> None:
+    losses = Losses()
+    for number in range(100_000):
+        losses.note(f"n{number % 10}", checked(out=0.2 * (number % 500 == 0), repeats=1), number)
+    assert max(one.sum for one in losses._all.values()) < ALARM / 4
+
+
+def test_haste_is_after_a_loss_and_within_a_budget() -> None:
+    losses = Losses()
+    assert not losses.wants_haste(0.0)
+    for number in range(3):
+        losses.note("n2", checked(out=0.2, repeats=1), number)
+    hasty = [losses.wants_haste(at) for at in range(1, 200)]
+    assert hasty.index(False) in range(115, 125)  # two minutes, then a second in six
+
+
+# --- round trips --------------------------------------------------------------------------------
+
+
+def test_round_trips_are_long_where_most_of_them_are() -> None:
+    trips = RoundTrips()
+    peers = ["n2", "n3", "n4"]
+    for peer in peers:
+        for _ in range(6 * LEAST_GROUPS):
+            trips.note(peer, 0.001)
+    assert trips.factor() == 0.0
+    for number, peer in enumerate(peers, 1):
+        for _ in range(6):
+            trips.note(peer, 0.010)
+        assert (trips.factor() > 3.0) is (number == 3)
+
+
+def test_a_way_that_stays_long_for_an_hour_is_as_usual() -> None:
+    trips = RoundTrips()
+    for seconds, checks in ((0.001, 60), (0.02, 6 * 120), (0.02, 60)):
+        for _ in range(checks):
+            for peer in ("n2", "n3", "n4"):
+                trips.note(peer, seconds)
+    assert trips.factor() == 0.0
+
+
+# --- doubt --------------------------------------------------------------------------------------
+
+
+def test_doubt_rises_with_what_we_did_late_and_falls_with_each_clean_interval() -> None:
+    doubt = Doubt(interval_seconds=5.0, timeout_seconds=5.0)
+    doubt.own_timeout(0.0)
+    doubt.missed(1, 1.0)
+    doubt.lagged(1.0, 2.0)  # a fifth of a time-out: not yet
+    assert [doubt.level(at) for at in (2.0, 5.9, 6.0, 11.0, 16.0, 30.0)] == [3, 3, 2, 1, 0, 0]
+    for _ in range(9):
+        doubt.lagged(2.0, 40.0)
+    assert doubt.level(40.0) == 7
+
+
+def test_half_of_the_latest_checks_late_is_a_sick_prober() -> None:
+    doubt = Doubt(interval_seconds=5.0, timeout_seconds=5.0)
+    for number in range(8):
+        doubt.checked(0.2 if number % 2 else 0.001, float(number))
+    assert [doubt.is_sick(at) for at in (8.0, 30.0)] == [True, False]
