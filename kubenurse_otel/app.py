@@ -322,12 +322,15 @@ def _judging(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Judg
     if not checks.diagnosis:
         return None
     interval = checks.interval_seconds_by_kind.get(TargetKind.PATH, checks.interval_seconds)
-    diagnosis = Diagnosis(
-        node=config.identity.node_name,
-        interval_seconds=interval,
-        timeout_seconds=checks.timeout_seconds,
-        slow_seconds=config.telemetry.slow_threshold_seconds,
-    )
+
+    def diagnosis(node: str) -> Diagnosis:
+        return Diagnosis(
+            node=node,
+            interval_seconds=interval,
+            timeout_seconds=checks.timeout_seconds,
+            slow_seconds=config.telemetry.slow_threshold_seconds,
+        )
+
     return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell_verdicts)
 
 

@@ -70,18 +70,18 @@ def witness(node: str) -> str:
 class Agent:
     """Judging on node-a, with a clock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, node: str = "node-a") -> None:
         self.now = 1_000_000.0
         self.neighbourhood = Neighbourhood(
             chosen=tuple(NEIGHBOURS.values()),
             known=tuple(NEIGHBOURS.values()),
             state="ok",
-            own_node_name="node-a",
+            own_node_name=node,
         )
         self.told: list[Judgement] = []
         self.judging = Judging(
-            Diagnosis(
-                node="node-a",
+            lambda node: Diagnosis(
+                node=node,
                 interval_seconds=INTERVAL,
                 timeout_seconds=INTERVAL,
                 slow_seconds=1.0,

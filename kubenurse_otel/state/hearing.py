@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.diagnosis import wire
+from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Hearing:
-    """Decodes each view once: most say what they said before."""
+    """Decodes each view once: most say what they said before. Keeps 64 of them."""
 
     def __init__(self, neighbourhood: Callable[[], Neighbourhood]) -> None:
         self._neighbourhood = neighbourhood
         self._of: Neighbourhood | None = None
         self._node_by_hash: dict[str, str] = {}
         self._latest: dict[str, tuple[str, str, View]] = {}
-        """(text, zone, view) by the speaker's node."""
+        """(text, zone, view) by the speaker's node, the one heard longest ago first."""
         self.invalid = 0
 
     def view(self, result: CheckResult) -> View | None:
@@ -42,7 +43,10 @@ class Hearing:
         if view is None:
             self.invalid += 1
             return None
+        self._latest.pop(node, None)
         self._latest[node] = (text, zone, view)
+        while len(self._latest) > MOST_VIEWS:
+            del self._latest[next(iter(self._latest))]
         return view
 
     def retain(self, nodes: Collection[str]) -> None:

@@ -36,19 +36,23 @@ Labels = tuple[str, str, str, str]
 class Judging:
     """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
 
+    ``diagnosis`` makes one for our node, of which discovery may know the name first.
     ``clock`` gives Unix seconds that no one sets back.
     """
 
     def __init__(
         self,
-        diagnosis: Diagnosis,
+        diagnosis: Callable[[str], Diagnosis],
         neighbourhood: Callable[[], Neighbourhood],
         *,
         interval_seconds: float,
         tell: Callable[[Judgement], None] = lambda _: None,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._diagnosis = diagnosis
+        self._make = diagnosis
+        self._node = neighbourhood().own_node_name
+        self._diagnosis = diagnosis(self._node)
+        self._targets: tuple[Target, ...] = ()
         self._neighbourhood = neighbourhood
         self._hearing = Hearing(neighbourhood)
         self._tell = tell
@@ -65,9 +69,9 @@ class Judging:
 
     def retain(self, targets: Iterable[Target]) -> None:
         """Forget all that is known of others."""
-        targets = tuple(targets)
-        self._hearing.retain({one.neighbour.node_name for one in targets if one.neighbour})
-        self._diagnosis.retain(targets)
+        self._targets = tuple(targets)
+        self._hearing.retain({one.neighbour.node_name for one in self._targets if one.neighbour})
+        self._diagnosis.retain(self._targets)
         self._amiss = True
 
     def note(self, result: CheckResult) -> None:
@@ -99,7 +103,13 @@ class Judging:
         if now - self.judged_at < wait + late_seconds:
             return
         self.judged_at, self._amiss = now, False
-        self.judgement = self._diagnosis.judge(self._neighbourhood(), now)
+        here = self._neighbourhood()
+        if here.own_node_name != self._node:
+            # Nobody had told us before discovery did: what was seen was seen from nowhere.
+            self._node = here.own_node_name
+            self._diagnosis = self._make(self._node)
+            self._diagnosis.retain(self._targets)
+        self.judgement = self._diagnosis.judge(here, now)
         self.changes += 1
         view = self._diagnosis.own_view(now)
         if view != self._said[0]:

@@ -53,7 +53,7 @@ class KnownAgents:
                 names.update(dict.fromkeys((one.pod_ip, *one.pod_ips), one.pod_name))
             names.pop("", None)
             self._names = names
-            self._on_loopback = any(is_own_host(known) for known in names)
+            self._on_loopback = any(known.startswith("127.") or known == "::1" for known in names)
         return self._names
 
 

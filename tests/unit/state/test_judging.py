@@ -8,7 +8,7 @@ from judges import DEAD, LABELS, NEIGHBOURS, Agent, good, refused, target, witne
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
-from kubenurse_otel.diagnosis.diagnosis import Judgement
+from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS, Judgement
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Kind, State, Verdict
 from kubenurse_otel.diagnosis.view import Said, View
@@ -116,3 +116,30 @@ def test_what_neighbours_said_is_forgotten_with_them() -> None:
     agent.judging.retain([target("node-c")])
     agent.interval(good("node-c", witness("node-c")))
     assert 1 == agent.judging.judgement.fresh_views + agent.judging.judgement.stale_views
+
+
+def test_our_own_name_may_be_discoverys() -> None:
+    """Without KUBENURSE_NODE_NAME it is judged under the name that discovery has, from then on."""
+    agent = Agent(node="")
+    agent.is_well()
+    agent.neighbourhood = replace(agent.neighbourhood, own_node_name="node-a")
+    agent.is_well()
+    for _ in range(3):
+        agent.sees_dead()
+    (verdict,) = agent.judging.verdicts
+    assert verdict.evidence[0].words.startswith("from node-a, ")
+    view = agent.judging.view()
+    assert view is not None
+    assert "node-a" == view.node
+
+
+def test_64_views_are_kept_however_many_neighbours_there_are() -> None:
+    """KUBENURSE_NEIGHBOUR_LIMIT=0 in a large cluster: memory does not grow with it."""
+    agent = Agent()
+    hearing = agent.judging._hearing
+    for number in range(200):
+        node = f"node-{number}"
+        neighbour = Neighbour(pod_name="p", node_name=node, pod_ip="10.0.0.9")
+        result = good("node-c", witness("node-c"))
+        hearing.view(replace(result, target=replace(result.target, neighbour=neighbour)))
+    assert MOST_VIEWS == len(hearing._latest)
