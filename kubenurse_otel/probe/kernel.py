@@ -39,6 +39,7 @@ _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 _EXTENDED_ERROR_TYPES: Final = frozenset({(0, 11), (41, 25)})
 """(IPPROTO_IP, IP_RECVERR) and (IPPROTO_IPV6, IPV6_RECVERR)."""
 _ANCILLARY_BYTES: Final = 256
+_FROM_ERROR_QUEUE: Final = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 _DRAIN_LIMIT: Final = 256
 """Messages taken from an error queue at once: a bound, far over what a check can leave there."""
 
@@ -230,9 +231,7 @@ def drain_error_queue(sock: socket.socket) -> list[Stamp]:
     stamps: list[Stamp] = []
     for _ in range(_DRAIN_LIMIT):
         try:
-            _, ancillary, _, _ = sock.recvmsg(
-                0, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
-            )
+            _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
         except OSError:
             break
         stamp = parse_stamp(ancillary)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ATTEMPT_DELAY_SECONDS: Final = 0.25
 """RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
+_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 READ_BYTES: Final = 16_384
 IN_PLACE_MS: Final = 1
 """How long a quick far end is waited for in the system call itself, before the event loop is asked
@@ -111,7 +112,7 @@ async def _attempt(
     attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
     marks.attempts.append(attempt)
     try:
-        sock = socket.socket(addresses.family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(addresses.family(address), _STREAM)
     except OSError as error:  # EMFILE, or a family that this host lacks
         attempt.ended_ns, attempt.error = time.monotonic_ns(), error
         raise

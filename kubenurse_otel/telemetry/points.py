@@ -176,7 +176,7 @@ class Points:
     ) -> NumberDataPoint | HistogramDataPoint | None:
         kind = family.metric.kind
         time_ns = self._time_ns
-        start_ns, value, counts = series.start_ns, series.value, series.counts
+        start_ns, value, counts = series.start_ns, series.value, tuple(series.counts)
         if kind in self._delta_kinds:
             before = self._sent.get(series)
             if before is not None:
@@ -185,7 +185,7 @@ class Points:
                 start_ns = min(before.time_ns, time_ns)
                 value -= before.value
                 counts = tuple(now - then for now, then in zip(counts, before.counts, strict=True))
-            sent[series] = _Sent(series.value, series.counts, time_ns)
+            sent[series] = _Sent(series.value, tuple(series.counts), time_ns)
         attributes: dict[str, Any] = (
             {semconv.OVERFLOW: True}
             if series is family.overflow

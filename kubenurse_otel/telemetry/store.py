@@ -59,7 +59,8 @@ class Exemplar:
 class Series:
     """One label set of one metric. ``counts`` is empty except for histograms.
 
-    ``counts`` and ``exemplars`` are replaced, never changed, so that a reader may keep them.
+    ``exemplars`` are replaced, never changed, so that a reader may keep them; who keeps ``counts``
+    copies them.
     ``chunks`` holds the rendered lines of each format, None when they must be made again.
     """
 
@@ -74,7 +75,9 @@ class Series:
         "value",
     )
 
-    def __init__(self, metric: Metric, label_values: tuple[str, ...], start_ns: int) -> None:
+    def __init__(
+        self, metric: Metric, label_values: tuple[str, ...], start_ns: int, *, buckets: int = 0
+    ) -> None:
         self.label_values = label_values
         self.label_text = ",".join(
             f'{name}="{value.translate(_ESCAPES)}"'
@@ -84,7 +87,7 @@ class Series:
         self.touched = 0.0
         self.value: float = 0
         """A counter's total, a gauge's reading, a histogram's sum."""
-        self.counts: tuple[int, ...] = ()
+        self.counts = [0] * buckets
         self.exemplars: dict[int, Exemplar] = {}
         self.chunks: list[bytes | None] = [None, None]
 
@@ -104,6 +107,10 @@ class Family:
         """The label sets that found no room since the last collection, as many as have room."""
         self.is_histogram = metric.kind is MetricKind.HISTOGRAM
         self.type_index = metric.labels.index("type") if "type" in metric.labels else None
+
+    def new_series(self, label_values: tuple[str, ...], start_ns: int) -> Series:
+        buckets = len(self.bounds) + 1 if self.is_histogram else 0
+        return Series(self.metric, label_values, start_ns, buckets=buckets)
 
     def all_series(self) -> list[Series]:
         """Every series, the overflow one last."""
@@ -164,9 +171,7 @@ class Store:
             bucket = bisect_left(family.bounds, amount)
             series.value += amount
             if family.is_histogram:
-                counts = list(series.counts) or [0] * (len(family.bounds) + 1)
-                counts[bucket] += 1
-                series.counts = tuple(counts)
+                series.counts[bucket] += 1
             if trace is not None:
                 exemplar = Exemplar(amount, time.time_ns(), *trace)
                 series.exemplars = {**series.exemplars, bucket: exemplar}
@@ -184,8 +189,8 @@ class Store:
     def _new_series(self, family: Family, label_values: tuple[str, ...]) -> Series:
         limit = limit_of_sets(len(self._types))
         if len(family.series) < limit:
-            series = family.series[label_values] = Series(
-                family.metric, label_values, self.collected_ns
+            series = family.series[label_values] = family.new_series(
+                label_values, self.collected_ns
             )
             return series
         overflow = self._overflow_of(family, self.collected_ns)
@@ -197,7 +202,7 @@ class Store:
     def _overflow_of(self, family: Family, start_ns: int) -> Series:
         metric = family.metric
         if family.overflow is None:
-            family.overflow = Series(metric, ("",) * len(metric.labels), start_ns)
+            family.overflow = family.new_series(("",) * len(metric.labels), start_ns)
             family.overflow.label_text = f'{semconv.OVERFLOW.replace(".", "_")}="true"'
         if metric.name not in self._overflowed:
             self._overflowed.add(metric.name)

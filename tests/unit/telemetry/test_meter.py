@@ -40,7 +40,7 @@ class Ours:
     def found(self) -> dict[str, Any]:
         return {
             metric.name: {
-                key: (one.value, one.counts, {e.trace_id for e in one.exemplars.values()})
+                key: (one.value, tuple(one.counts), {e.trace_id for e in one.exemplars.values()})
                 for key, one in self.series(metric).items()
             }
             for metric in (COUNTER, HISTOGRAM)
