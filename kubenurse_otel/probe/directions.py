@@ -29,16 +29,21 @@ DELAYED_ACK_SECONDS: Final = 0.04
 """TCP_DELACK_MIN (include/net/tcp.h): so late may an acknowledgement be that nothing kept."""
 
 
-def split_of(marks: Marks, timeline: Timeline, timing: ServerTiming | None) -> Split:
+def split_of(marks: Marks, timeline: Timeline, told: ServerTiming, *, ours: bool) -> Split:
     """Give ``timeline.split`` its directions, and the far end's repeats their share of its time.
 
-    ``timing`` is what the far end says of this very connection, None where it says nothing. What
-    we had to send again to a peer without SACK may have been needed or not: its loss and far end
-    are None, unless the far end accounts for the time.
+    ``told`` is what the far end says of its time; ``ours``: of this very connection and not of one
+    behind an ingress, for only then does it account for what came late. What we had to send again
+    to a peer without SACK may have been needed or not: its loss and far end are None, unless the
+    far end accounts for the time.
     """
     split = timeline.split
+    timing = told if ours else None
+    said: dict[str, float | None] = {}
+    if split.far_end is not None:
+        said = {"far_end_wait": told.wait, "far_end_app": told.app}
     if split.loss is None or timeline.source is not TimingSource.KERNEL:
-        return split
+        return replace(split, **said)
     handshake = out = into = 0.0
     if timeline.connect is not None:
         handshake = repairs.handshake_lost_ns(marks, timeline.connect.duration_ns) / 1e9
@@ -49,9 +54,9 @@ def split_of(marks: Marks, timeline: Timeline, timing: ServerTiming | None) -> S
     if repairs.unproven(marks):
         if late is None or marks.encrypted:  # under TLS it may have been the hello
             return replace(split, loss=None, request_loss=None, far_end=None)
-        return _with_late(replace(split, loss_out=out, loss_in=into), late)
+        return _with_late(replace(split, loss_out=out, loss_in=into, **said), late)
     stamped = round(split.loss - handshake, 9)  # whole nanoseconds: no rest of a sum is a loss
-    split = replace(split, loss_out=out + stamped, loss_in=into)
+    split = replace(split, loss_out=out + stamped, loss_in=into, **said)
     if not late:
         return split
     return replace(_with_late(split, late), loss_in=into + late)

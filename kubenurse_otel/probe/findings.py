@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.model import Measurement, Target
@@ -35,9 +34,7 @@ def measurement(
     )
     # Through an ingress it tells of a connection that is not ours.
     ours = not intercepted and 0 < marks.local_port == timing.asker_port
-    split = directions.split_of(marks, timeline, timing if ours else None)
-    if split.far_end is not None:
-        split = replace(split, far_end_wait=timing.wait, far_end_app=timing.app)
+    split = directions.split_of(marks, timeline, timing, ours=ours)
     info = marks.info_at_end
     return Measurement(
         split=split,

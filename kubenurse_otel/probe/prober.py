@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 _is_address = lru_cache(maxsize=256)(is_address)
 """Of targets' and proxies' hosts, which come from the configuration and from discovery."""
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
-_QUICK_SECONDS: Final = sockets.IN_PLACE_MS / 1e3
+_QUICK_SECONDS: Final = 0.002
 _OWN_SHARE: Final = 0.5
 """A check whose time ran out is our own fault when we used up this share of it."""
 
@@ -135,8 +135,8 @@ class _Shared:
     clocks: Callable[[], kernel.ClockPair]
     idle: IdleConnections = field(default_factory=IdleConnections)
     quick: set[str] = field(default_factory=set)
-    """Keys of targets each of whose steps took less than a millisecond of waiting, last time: they
-    are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
+    """Keys of targets each of whose steps took less than two milliseconds of waiting, last time:
+    they are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
 
     def note_pace(self, target: Target, split: Split | None) -> None:
         """``split`` is None where the exchange failed."""

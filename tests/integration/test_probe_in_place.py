@@ -37,7 +37,7 @@ def quick(prober: Prober) -> set[str]:
 
 
 async def make_quick(prober: Prober, url: str) -> None:
-    """Check until every step took less than a millisecond."""
+    """Check until every step took less than two milliseconds."""
     async with asyncio.timeout(20):
         while "extra" not in quick(prober):
             checked = await prober.check(url)

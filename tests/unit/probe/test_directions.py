@@ -18,7 +18,7 @@ QUICK = ServerTiming(wait=0.0005, app=0.0015, synack_retransmits=0)
 
 
 def told(marks: Marks, timing: ServerTiming | None = None) -> Split:
-    return split_of(marks, measure(marks), timing)
+    return split_of(marks, measure(marks), timing or ServerTiming(), ours=timing is not None)
 
 
 def late_answer(late_ns: int) -> Marks:
@@ -44,11 +44,12 @@ def lost_syn(rtt_us: int, **changes: int) -> Marks:
 
 
 def test_without_loss_there_is_no_direction() -> None:
-    """And nothing is changed."""
+    """And nothing is changed, but that the far end's word of its time stands there."""
     split = told(plain(), QUICK)
     assert (split.loss, split.loss_out, split.loss_in) == (0, 0, 0)
     assert split.loss_direction is None
-    assert split == replace(measure(plain()).split, loss_out=0, loss_in=0)
+    of_its_time = {"far_end_wait": QUICK.wait, "far_end_app": QUICK.app}
+    assert split == replace(measure(plain()).split, loss_out=0, loss_in=0, **of_its_time)
 
 
 @pytest.mark.parametrize("timing", [None, QUICK])
