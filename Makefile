@@ -9,6 +9,7 @@ LOCKED := --require-hashes --only-binary=:all: --requirement
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml
 ARGS ?=
 KUBERNETES ?=
+HELM ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
@@ -36,12 +37,13 @@ test: $(VENV)/.dev ## unit, property and integration tests, with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 test-apiserver chart: export KUBENURSE_TEST_KUBERNETES = $(KUBERNETES)
+chart e2e cluster: export KUBENURSE_TEST_HELM = $(HELM)
 
 test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver (built once); KUBERNETES=oldest, =newest
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/apiserver $(ARGS)
 
-chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server
+chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server; HELM=4
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/chart $(ARGS)
 

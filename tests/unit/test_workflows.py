@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart import helm
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.y*ml"))
@@ -105,6 +107,15 @@ def test_every_kubernetes_that_we_pin_is_run() -> None:
     assert {step["env"]["KUBERNETES"] for step in job["steps"] if "env" in step} == {
         "${{ matrix.kubernetes }}"
     }
+
+
+def test_every_helm_that_we_pin_is_run() -> None:
+    """Helm 4 is a job of its own, beside the gate's Helm 3."""
+    job = _read(ROOT / ".github" / "workflows" / "checks.yaml")["jobs"]["make"]
+    run = [one for one in job["strategy"]["matrix"]["include"] if one.get("helm")]
+    assert set(helm.VERSIONS) - {helm.DEFAULT} == {one["helm"] for one in run}
+    assert {"chart"} == {one["target"] for one in run}
+    assert {step["env"]["HELM"] for step in job["steps"] if "env" in step} == {"${{ matrix.helm }}"}
 
 
 def test_the_base_image_is_pinned_by_digest() -> None:

@@ -112,8 +112,8 @@ def run_in(cluster: Cluster, command: list[str]) -> None:
     tools = cluster.folder / "bin"
     tools.mkdir(exist_ok=True)
     for name, program in (("kubectl", programs.kubernetes("kubectl")), ("helm", programs.helm())):
-        if not (tools / name).exists():
-            (tools / name).symlink_to(program)
+        (tools / name).unlink(missing_ok=True)
+        (tools / name).symlink_to(program)
     os.environ["KUBECONFIG"] = str(cluster.credentials.kubeconfig())
     os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
     command = command or [os.environ.get("SHELL", "/bin/bash")]

@@ -101,7 +101,7 @@ def prometheus() -> Path:
 
 
 def helm() -> Path:
-    return chart_helm.binary().absolute()
+    return chart_helm.binary()
 
 
 def build_all() -> None:
@@ -128,7 +128,7 @@ def _builders() -> dict[Path, Callable[[], Path]]:
         folder / f"otelcol-{binaries.COLLECTOR_VERSION}": collector,
         folder / f"jaeger-all-in-one-{binaries.JAEGER_VERSION}": jaeger,
         folder / "prometheus": prometheus,
-        folder / "helm": helm,
+        chart_helm.target(): helm,
     }
 
 
