@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.propagate import set_global_textmap
@@ -26,6 +27,7 @@ from kubenurse_otel.diagnosis.diagnosis import Diagnosis
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.first_checks import FirstChecks
+from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import Plan, plan
 from kubenurse_otel.probe import verdict
@@ -135,6 +137,11 @@ class App:
             node=config.identity.node_name or config.identity.pod_name,
             on_quiet=self._in_a_quiet_moment,
         )
+        self._haste = Haste(
+            self._check_hastily,
+            wanted=self._wants_haste,
+            per_second=config.checks.haste_per_second,
+        )
         self._discovery = _discovery(config, self)
         self._first_checks = FirstChecks(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
@@ -189,8 +196,11 @@ class App:
                 group.create_task(self._discover()),
                 group.create_task(self._lag.run()),
             ]
+            hasty = None
+            if self._judging is not None and self._config.checks.haste_per_second:
+                hasty = group.create_task(self._haste.run())
             checking = group.create_task(self._schedule.run())
-            group.create_task(self._stop_when_told(background, checking))
+            group.create_task(self._stop_when_told(background, checking, hasty))
         _log.info("gone")
 
     def _in_a_quiet_moment(self) -> bool:
@@ -213,13 +223,18 @@ class App:
             await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
 
     async def _stop_when_told(
-        self, background: list[asyncio.Task[None]], checking: asyncio.Task[None]
+        self,
+        background: list[asyncio.Task[None]],
+        checking: asyncio.Task[None],
+        hasty: asyncio.Task[None] | None,
     ) -> None:
         await self._stopping.wait()
         answering = self._config.server.shutdown_seconds
         _exit_after(answering + GONE_SECONDS)
         _log.info("told to stop: no more checks, answering for %.0f s", answering)
         self._schedule.stop()
+        if hasty is not None:
+            hasty.cancel()
         await checking
         await asyncio.sleep(answering)
         for task in background:
@@ -258,6 +273,7 @@ class App:
         self._schedule.set_targets(
             target for target in self._plan.targets if begun or target.kind not in OWN_SERVICE
         )
+        self._haste.set_targets(self._plan.targets)
 
     async def _check(self, target: Target) -> None:
         started_at = time.time()
@@ -274,6 +290,27 @@ class App:
         self._diagnose(lambda judging: judging.judge(late_seconds=NOT_QUIET_SECONDS))
         if result.outcome is Outcome.FAILED and target.neighbour is not None:
             self._discovery.target_failed(target.neighbour.node_name)
+
+    async def _check_hastily(self, target: Target) -> None:
+        """Check beside the schedule: for the diagnosis alone, over a connection of its own."""
+        started_at = time.time()
+        apart = replace(target, key=f"{target.key} in haste", reuse_connection=False)
+        try:
+            result = verdict.result(await self._prober.probe(apart), started_at)
+        except Exception as error:  # noqa: BLE001 - the edge of one check
+            unhandled.caught(Part.CHECK, error, about=target.key)
+            return
+        self._diagnose(lambda judging: judging.note_hasty(replace(result, target=target)))
+
+    def _wants_haste(self) -> bool:
+        wanted = False
+
+        def ask(judging: Judging) -> None:
+            nonlocal wanted
+            wanted = judging.wants_haste()
+
+        self._diagnose(ask)
+        return wanted
 
     def _missed(self, target: Target, count: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config.lists import EXTRA_CHECKS, ExtraCheck, hidden_checks
 from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden
-from kubenurse_otel.config.values import BOOLEAN, HOST, PORT, duration, one_of, printable
+from kubenurse_otel.config.values import BOOLEAN, HOST, PORT, duration, integer, one_of, printable
 from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
 from kubenurse_otel.model import Proxy, TargetKind, Url
 from kubenurse_otel.text import is_address
@@ -218,6 +218,14 @@ class ChecksConfig:
         "Name who is at fault (docs/diagnosis.md), and tell other agents what we see. Off, answers "
         "and metrics are as without it.",
         example="false",
+    )
+    haste_per_second: int = variable(
+        "KUBENURSE_HASTE",
+        integer(0, 100),
+        "10",
+        "Checks of neighbours a second beside the schedule, in all, while packets seem to be lost, "
+        "so that it is named sooner; two minutes in ten at most. 0 is none.",
+        example="0",
     )
     tls_server_name: str = variable(
         "KUBENURSE_TLS_SERVER_NAME",

@@ -83,6 +83,14 @@ class Judging:
         if result.outcome is Outcome.FAILED:
             self._amiss = True
 
+    def note_hasty(self, result: CheckResult) -> None:
+        """Take in a check that was made beside the schedule: it tells of lost segments alone."""
+        self._diagnosis.note(result, self._clock(), is_hasty=True)
+
+    def wants_haste(self) -> bool:
+        """Whether such checks would tell sooner; to be asked about once a second."""
+        return self._diagnosis.wants_haste(self._clock())
+
     def missed(self, ticks: int) -> None:
         self._diagnosis.missed(ticks, self._clock())
         self._amiss = True
