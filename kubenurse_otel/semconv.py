@@ -228,7 +228,7 @@ class Refusal(StrEnum):
     REQUEST = "request"
     """No request of ours, or no TLS: 4xx or 501, and the connection ends."""
     RATE = "rate"
-    """/metrics or /alive asked for too often: 429."""
+    """/metrics, /alive or /api/v1 asked for too often: 429."""
     CONNECTIONS = "connections"
     """More than a client's share, or all there may be: one of them is closed."""
     BYTES = "bytes"

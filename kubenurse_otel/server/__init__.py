@@ -40,7 +40,7 @@ __all__ = ["Ports", "Server", "ServerError"]
 STOP_SECONDS: Final = 1.0
 """For the answers that are under way when the server stops."""
 LARGE_PER_SECOND: Final = 20.0
-"""How often one client may ask for /metrics, and as often for /alive."""
+"""How often one client may ask for /metrics, and as often for each of the others."""
 LARGE_BURST: Final = 40.0
 
 
