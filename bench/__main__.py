@@ -60,7 +60,11 @@ def _answering(arguments: argparse.Namespace) -> Sequence[Table]:
 
 
 def _profile(arguments: argparse.Namespace) -> Sequence[Table]:
-    return [*profile.cpu(seconds=arguments.seconds), cold.measure(), profile.memory()]
+    return [*profile.cpu(seconds=arguments.seconds), profile.memory()]
+
+
+def _budget(_: argparse.Namespace) -> Sequence[Table]:
+    return [cold.measure()]
 
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Sequence[Table]]]]] = {
@@ -72,6 +76,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Sequence[Tab
     "peers": ("ten dead peers", _peers),
     "answering": ("/alwayshappy on the wire", _answering),
     "profile": ("where CPU and memory go", _profile),
+    "budget": ("what one more check, span, look-up costs", _budget),
 }
 
 

@@ -1,4 +1,4 @@
-"""The same check hot in a loop and after a pause: how much of its cost is cold caches.
+"""What one more of a thing costs, hot in a loop and after a pause: a check, a span, a look-up.
 
 Runs in this process against the bench's server on loopback; CPU time of the process, the least of
 a few rounds for the loop.
@@ -14,17 +14,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 
 from bench.network import ROOT, BenchError, stop
 from bench.tables import Table, number
 from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.model import Target, TargetKind, Url
 from kubenurse_otel.probe.prober import Prober
+from kubenurse_otel.probe.resolve import ThreadResolver
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.tracing.check import Checker
+from kubenurse_otel.tracing.check_spans import CheckTracerProvider
 from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
+from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -36,7 +41,7 @@ PAUSES: Final = ((0.015, 150), (0.35, 30))
 
 def measure() -> Table:
     table = Table(
-        "One plain check, CPU ms: hot in a loop, and after a pause in which others run",
+        "One more, CPU ms: hot in a loop, and after a pause in which others run",
         ("what", "hot", *(f"every {pause * 1e3:.0f} ms" for pause, _ in PAUSES)),
     )
     with _server() as port:
@@ -87,15 +92,28 @@ async def _rows(port: int) -> list[tuple[str, ...]]:
     async def alone() -> None:
         await prober.probe(target)
 
-    def checking(provider: TracerProvider | NoOpTracerProvider) -> Callable[[], Awaitable[object]]:
+    def checking(provider: TracerProvider) -> Callable[[], Awaitable[object]]:
         checker = Checker(InstrumentedProber(prober, provider), provider.get_tracer("bench"))
         return lambda: checker.check(target)
 
+    spans = CheckTracerProvider(
+        sampler=CheckSampler(0), processor=SpanProcessor(), resource=Resource.get_empty()
+    )
+    tracer, resolve = spans.get_tracer("bench"), ThreadResolver()
+
+    async def span() -> None:
+        tracer.start_span("one", Context(), attributes={"a": "b", "c": 1}).end()
+
+    async def look_up() -> None:
+        await resolve("localhost", deadline=loop.time() + 5)
+
     rows = [
         await _row("a bare asyncio socket", bare),
-        await _row("our prober", alone),
+        await _row("our prober, plain HTTP", alone),
         await _row("a check, no-op tracer", checking(NoOpTracerProvider())),
-        await _row("a check, SDK spans", checking(TracerProvider(shutdown_on_exit=False))),
+        await _row("a check, its spans", checking(spans)),
+        await _row("one span", span),
+        await _row("one look-up of a name (localhost, in its thread)", look_up),
     ]
     prober.close()
     return rows
@@ -105,7 +123,7 @@ async def _row(name: str, run: Callable[[], Awaitable[object]]) -> tuple[str, ..
     await _cost(run, 50, 0)
     hot = min([await _cost(run, 150, 0) for _ in range(4)])
     paused = [await _cost(run, count, pause) for pause, count in PAUSES]
-    return (name, *(number(ms, 2) for ms in (hot, *paused)))
+    return (name, *(number(ms, 3) for ms in (hot, *paused)))
 
 
 async def _cost(run: Callable[[], Awaitable[object]], count: int, pause: float) -> float:
