@@ -12,7 +12,7 @@ KUBERNETES ?=
 HELM ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
+.PHONY: help demo test lint format reference bench simulation test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ reference: $(VENV)/.dev ## write everything that is generated: references, dashb
 	$(BIN)/python -m dashboards --write
 	$(BIN)/python -m tests.chart.generate --write
 	$(BIN)/python -m tests.chart.kustomize --write
+
+simulation: $(VENV)/.dev ## diagnosis in simulated clusters, as a table: ARGS="--trials 5 --sizes 3,6,12,60 --node-hours 100"
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
 bench: $(VENV)/.dev ## accuracy against the wire, CPU, memory (as root: it makes network namespaces)
 	$(BIN)/python -m bench $(ARGS)

@@ -131,9 +131,10 @@ class Diagnosis:
         measurement = result.measurement
         if seen in DNS:
             if not is_after_cut:
-                self._look_ups.note(target.key, seen, began=result.started_at, now=now)
+                self._look_ups.note(target.key, seen, began=now - _seconds(result, seen), now=now)
         elif measurement is not None and measurement.split.dns is not None:
-            self._look_ups.note(target.key, Symptom.OK, began=result.started_at, now=now)
+            began = now - _seconds(result, seen)
+            self._look_ups.note(target.key, Symptom.OK, began=began, now=now)
         if (
             target.neighbour is not None
             and result.failure is None
@@ -274,6 +275,16 @@ class Diagnosis:
 def _since(finding: Finding, began: Mapping[str, float], now: float) -> float:
     """When the first of what ``finding`` explains began."""
     return min((began[type_] for type_ in finding.explains if type_ in began), default=now)
+
+
+def _seconds(result: CheckResult, seen: Symptom) -> float:
+    """How long ago the check began: by its figures, for the wall clock may be set meanwhile.
+
+    A look-up that the check's time-out ended has no figure.
+    """
+    if seen is Symptom.DNS_SILENT:
+        return result.target.timeout_seconds
+    return 0.0 if result.measurement is None else result.measurement.split.duration
 
 
 def _badness(said: Said) -> tuple[bool, bool, int]:

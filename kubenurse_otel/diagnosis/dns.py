@@ -83,10 +83,11 @@ class LookUps:
             return Symptom.OK
         if len(bad) == bad[-1] - bad[0] + 1:  # all of them, from the first one on
             return window[-1].symptom
-        if _is_of_a_name(window[bad[0] :]):
+        since = window[bad[0] :]
+        if _is_of_a_name(since):
             self._is_of_a_name = True
             return window[bad[-1]].symptom
-        return Symptom.DNS_PART if len(bad) >= LEAST_SHARE * len(window) else Symptom.DNS_LOSSY
+        return Symptom.DNS_PART if len(bad) >= LEAST_SHARE * len(since) else Symptom.DNS_LOSSY
 
     def _is_within(self, intervals: float, one: _LookUp, now: float) -> bool:
         return 0 <= now - one.began <= intervals * self._interval

@@ -183,7 +183,11 @@ def _shared_from_one(way: str, kind: Kind, *targets: TargetKind) -> Callable[[Cl
 def _starved(cluster: Cluster) -> Truth:
     node = _one(cluster)
     cluster.network.starved.add(node)
-    return _of_node(node, Kind.PROBER)
+    return Truth(
+        named=(Named((Kind.PROBER,), node),),
+        also=(Named((Kind.AGENT,), node),),  # for whom it has not answered since: mute it is
+        touched=frozenset({node}),
+    )
 
 
 def _loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:

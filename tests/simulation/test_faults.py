@@ -1,4 +1,7 @@
-"""The diagnosis against clusters of which all is known: three, six and twelve nodes."""
+"""The diagnosis against clusters of which all is known: three, six and twelve nodes.
+
+A minute at most; `make simulation` runs more of them, and larger ones.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,17 @@ import pytest
 from simulation import trial
 from simulation.faults import FAULTS, ONE_PERCENT
 
-SEEDS = {3: range(3), 6: range(2), 12: range(1)}
+SEEDS = {3: range(2), 6: range(1), 12: range(1)}
+AT_TWELVE = {
+    "node dead",
+    "pair cut",
+    "zones cut",
+    "zone dead",
+    "DNS replica silent",
+    "prober starved",
+    "loss 5 % in",
+    "loss of a pair",
+}
 LEAST_RIGHT = 0.97
 
 
@@ -17,7 +30,9 @@ def test_the_culprit_is_named(size: int) -> None:
     outcomes = [
         trial.run(fault, size, seed)
         for fault in FAULTS
-        if trial.fits(fault, size) and fault.name not in ONE_PERCENT
+        if trial.fits(fault, size)
+        and fault.name not in ONE_PERCENT
+        and (size < 12 or fault.name in AT_TWELVE)
         for seed in SEEDS[size]
     ]
     assert [one for one in outcomes if one.healthy] == []

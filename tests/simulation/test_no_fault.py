@@ -18,7 +18,7 @@ BY_NAME = {fault.name: fault for fault in FAULTS} | {
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("size", [1, 2, 3, 6, 12])
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
 def test_nobody_is_named_where_nothing_is_wrong(size: int, control: str) -> None:
     """Roll-outs, drained and new nodes, and what is lost in any network are no faults."""
     cluster = Cluster(size, Random(f"{control} {size}"))
@@ -31,7 +31,7 @@ def test_nobody_is_named_where_nothing_is_wrong(size: int, control: str) -> None
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
 @pytest.mark.parametrize("fault", ["none", "node dead", "agent hung", "pair cut", "ingress 503"])
-@pytest.mark.parametrize(("size", "number"), [(3, 1), (4, 2), (6, 2), (12, 2)])
+@pytest.mark.parametrize(("size", "number"), [(3, 1), (4, 2), (6, 2)])
 def test_liars_have_no_healthy_node_named(size: int, number: int, fault: str, lie: object) -> None:
     """They may hide a fault, or make it look wider: what my checks find well is well."""
     prepare = partial(with_liars, number=number, lie=lie)

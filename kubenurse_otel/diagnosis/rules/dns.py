@@ -34,7 +34,10 @@ def failing(case: Case) -> Iterator[Finding]:
     said = case.shared(Shared.DNS)
     if said is None or said.symptom not in DNS or not case.facts.is_settled:
         return
-    kind = KINDS.get(said.symptom, Kind.DNS)
+    symptom = said.symptom
+    if symptom is Symptom.DNS_LOSSY and _most_say_part(case):
+        symptom = Symptom.DNS_PART
+    kind = KINDS.get(symptom, Kind.DNS)
     if said.run < (RUN if kind is Kind.DNS else RUN_OF_PART):
         return
     votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
@@ -61,13 +64,19 @@ def failing(case: Case) -> Iterator[Finding]:
     yield Finding(
         kind=kind,
         culprit=culprit,
-        cause=CAUSES[said.symptom],
+        cause=CAUSES[symptom],
         confidence=confidence,
         evidence=found[0],
         against=found[1],
         second=f"{Kind.DNS_REPLICA if kind is Kind.DNS else Kind.DNS} {CLUSTER}",
         explains=explains,
     )
+
+
+def _most_say_part(case: Case) -> bool:
+    """Who seldom meets the silent replica sees a few look-ups lost; the others know better."""
+    votes = case.votes(Shared.DNS, lambda symptom: symptom is Symptom.DNS_PART)
+    return votes.share >= MOST_AGREE
 
 
 def search_path(case: Case) -> Iterator[Finding]:

@@ -52,8 +52,9 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         return
     if said.symptom in DEAD and kind is Kind.API_SERVER and not case.facts.is_settled:
         return
-    # A bad agent behind it is reason enough for one bad answer, or two.
-    run_agreed = RUN_AGREED + (kind is Kind.INGRESS and len(case.hard) > 0)
+    # A bad agent behind the ingress is reason enough for some bad answers.
+    by_chance = kind is Kind.INGRESS and bool(case.hard)
+    run_agreed = RUN_AGREED + by_chance
     votes = case.votes(letter, lambda symptom: symptom in BAD)
     everywhere, what = CLUSTER, kind
     if said.symptom is Symptom.CERTIFICATE:
@@ -84,7 +85,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             explains=explains,
         )
     elif votes.share <= FEW_AGREE and said.run >= (
-        RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS
+        RUN_MINE if len(votes) > 1 and not by_chance else RUN_MINE_ONE_WITNESS
     ):
         yield Finding(
             kind=kind,

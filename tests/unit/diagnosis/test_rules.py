@@ -224,6 +224,7 @@ def test_dns_is_everybodys_or_mine(letter: str, kind: str, cause: str) -> None:
 def test_one_replica_that_is_silent_is_not_dns_that_is_silent() -> None:
     assert shared("Q:p3", "Q:p3", "Q:d1", "Q:o2") == [("dns_replica", "cluster", "", "part")]
     assert shared("Q:q3", "Q:q3", "Q:q1") == [("dns_loss", "cluster", "", "lossy")]
+    assert shared("Q:q3", "Q:p3", "Q:p1", "Q:q1") == [("dns_replica", "cluster", "", "part")]
     assert shared("Q:p2", "Q:p3", "Q:p3") == []
 
 
@@ -288,3 +289,12 @@ def test_while_a_virtual_ip_was_not_asked_yet_nobody_says_dns_or_api_server() ->
     """It may be the service path: what was well before says nothing now."""
     words = "D:s2 S:o9 Q:d2 N:d2"
     assert shared(words, words, words, is_settled=False) == []
+
+
+def test_from_here_alone_a_bad_ingress_is_waited_for_longer_where_an_agent_behind_it_is_bad() -> (
+    None
+):
+    heard = [view("n2", {"n3": "r2"}, "I:o9"), view("n4", {"n3": "r2"}, "I:o9")]
+    for word, kinds in {"I:b5": ["agent"], "I:b6": ["agent", "ingress"]}.items():
+        mine = view(ME, {"n2": "o9", "n3": "r2", "n4": "o9"}, word)
+        assert [kind for kind, *_ in named(found(mine, heard))] == kinds
