@@ -5,12 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import yaml
 from agents import Agent, environment, inherited, running, wait_for
 from ports import free_port
+from servers import FaultServer, answer
+
+from kubenurse_otel.diagnosis import wire
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.view import Said, View
 
 NODES = {f"node-{letter}": f"127.0.1.{number}" for number, letter in enumerate("abcde", start=1)}
 KILLED = "node-e"
@@ -116,7 +122,31 @@ def test_without_diagnosis_nothing_is_told_and_nothing_is_new(tmp_path: Path) ->
         origin = {"KUBENURSE-NEIGHBOUR-ORIGIN": "kubenurse-node-b"}
         assert VIEW not in silent.get("/alwayshappy", origin).headers
         assert [404, 404] == [silent.get(path).status for path in ENDPOINTS]
+        told = silent.document("/metrics").body.decode()
         new = ("kubenurse_verdict", "kubenurse_suspicions", "kubenurse_doubt", "kubenurse_views")
-        assert [] == [name for name in silent.metrics() if name.startswith(new)]
+        assert [] == [name for name in (*new, "kubenurse_invalid_views_total") if name in told]
         wait_for(lambda: verdicts(other)["judged_at"], seconds=20, what="a judgement")
         assert {"fresh": 0, "stale": 0} == verdicts(other)["views"]
+
+
+def test_two_liars_name_nobody(tmp_path: Path) -> None:
+    """What neighbours say of a node that we find well is no verdict; what is no view is counted."""
+    lie = wire.encode(View(node="", targets={"node-b": Said(Symptom.SILENT, 9)}))
+    says = {"node-b": "<script>alert(1)</script>", "node-c": lie, "node-d": lie}
+    settings, *others = environs(tmp_path, dict(list(NODES.items())[:4]))
+    port = int(settings["KUBENURSE_PORT"])
+    with ExitStack() as stack:
+        for environ in others:
+            node, address = environ["KUBENURSE_NODE_NAME"], environ["KUBENURSE_LISTEN_ADDRESS"]
+            headers = [("KUBENURSE-NODE-NAME", node), (VIEW, says[node])]
+            stack.enter_context(FaultServer(answer(headers=headers), host=address, port=port))
+        (agent,) = stack.enter_context(running([settings], tmp_path))
+        wait_for(lambda: hears(agent, 2), seconds=20, what="both lies")
+        wait_for(
+            lambda: agent.metrics()["kubenurse_invalid_views_total"] >= 8,
+            seconds=30,
+            what="eight checks of each",
+        )
+        told = verdicts(agent)
+        assert ([], []) == (told["verdicts"], told["suspicions"])
+        assert "verdict:" not in agent.log()
