@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import Auth
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import CheckResult, Measurement
@@ -91,6 +90,7 @@ _BY_ERROR: Final = {
     ErrorType.RESPONSE_HEAD_TOO_LARGE: Symptom.BROKEN,
     ErrorType.RESPONSE_TOO_COSTLY: Symptom.BROKEN,
     ErrorType.HTTP_STATUS: Symptom.BROKEN,
+    ErrorType.CREDENTIALS_REFUSED: Symptom.TOKEN,
     ErrorType.DNS_TIMEOUT: Symptom.DNS_SILENT,
     ErrorType.DNS_SERVER_FAILURE: Symptom.DNS_FAILING,
     ErrorType.HOST_NOT_FOUND: Symptom.DNS_UNKNOWN,
@@ -111,8 +111,6 @@ def symptom(result: CheckResult, *, slow_seconds: float) -> Symptom | None:
     error = ErrorType(failure.error_type)
     if error in _TIMED_OUT:
         return Symptom.MUTE if _was_acknowledged(measurement) else Symptom.STALLED
-    if error is ErrorType.HTTP_STATUS and _is_token_refused(result):
-        return Symptom.TOKEN
     return _BY_ERROR.get(error)
 
 
@@ -124,11 +122,3 @@ def _was_acknowledged(measurement: Measurement | None) -> bool:
     if measurement is None or measurement.retransmits is None:
         return False
     return measurement.retransmits <= measurement.dsacks
-
-
-def _is_token_refused(result: CheckResult) -> bool:
-    return (
-        result.target.auth is Auth.SERVICE_ACCOUNT_TOKEN
-        and result.measurement is not None
-        and result.measurement.status_code in (401, 403)
-    )

@@ -60,7 +60,7 @@ WAYS_TO_FAIL = {
     "refused": Shown(ErrorType.CONNECTION_REFUSED, ROUND_TRIP, Phase.CONNECT),
     "cut": Shown(ErrorType.CONNECTION_RESET),
     "status": Shown(ErrorType.HTTP_STATUS, phase=Phase.STATUS, status=503),
-    "token": Shown(ErrorType.HTTP_STATUS, phase=Phase.STATUS, status=401),
+    "token": Shown(ErrorType.CREDENTIALS_REFUSED, phase=Phase.STATUS, status=401),
     "certificate": Shown(ErrorType.TLS_CERTIFICATE_EXPIRED, phase=Phase.TLS),
     "slow": Shown(seconds=1.5, far_end=1.5),
     "dns_silent": Shown(ErrorType.DNS_TIMEOUT, TIMEOUT, Phase.DNS),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from kubenurse_otel import errors
 from kubenurse_otel.diagnosis.symptoms import Symptom, symptom
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import (
@@ -82,8 +81,10 @@ def test_silence_after_connecting_is_the_agents_or_the_ways(
     ],
 )
 def test_a_refused_token_is_not_a_broken_answer(auth: Auth, status: int, seen: Symptom) -> None:
-    result = failed(ErrorType.HTTP_STATUS, status_code=status)
-    result = replace(result, target=replace(TARGET, auth=auth))
+    failure = errors.status_failure(
+        status, target="10.0.0.1:443", with_token=auth is Auth.SERVICE_ACCOUNT_TOKEN
+    )
+    result = failed(ErrorType(failure.error_type), status_code=status)
     assert symptom(result, slow_seconds=1.0) is seen
 
 
