@@ -1,4 +1,4 @@
-"""A node's place on the ring: which neighbours it has, and its short name on the wire. PURE.
+"""A node's place on the ring: which neighbours it has, and its short name on the wire.
 
 kubenurse's hash bit for bit (internal/servicecheck/neighbours.go).
 """

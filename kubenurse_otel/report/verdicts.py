@@ -1,4 +1,4 @@
-"""PURE: what agents answer at /api/v1/verdicts -> who is at fault, in words, ranked by reporters.
+"""What agents answer at /api/v1/verdicts -> who is at fault, in words, ranked by reporters.
 
 Owns how several agents' verdicts become one, and how that is written for people. What is read comes
 from the network: every text is cut, and what has not the form is left out.

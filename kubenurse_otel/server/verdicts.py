@@ -5,12 +5,12 @@ Owns the shape of both documents (docs/diagnosis.md); the facts are judging.py's
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kubenurse_otel.diagnosis.sentence import sentence
+from kubenurse_otel.report.document import moment
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response, text
 
@@ -58,7 +58,7 @@ class Documents:
             {
                 "node": self._node_name(),
                 "zone": self._neighbourhood().own_zone,
-                "judged_at": _moment(judging.judged_at) if judging.changes else None,
+                "judged_at": moment(judging.judged_at) if judging.changes else None,
                 "verdicts": [_verdict(one) for one in judging.verdicts],
                 "suspicions": [_verdict(one) for one in judging.suspicions],
                 "doubt": judging.judgement.doubt,
@@ -127,8 +127,8 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "cause": verdict.cause.value,
         "state": verdict.state.value,
         "confidence": verdict.confidence,
-        "since": _moment(verdict.since),
-        "last_seen": _moment(verdict.last_seen),
+        "since": moment(verdict.since),
+        "last_seen": moment(verdict.last_seen),
         "evidence": [{"words": one.words, "trace_id": one.trace_id} for one in verdict.evidence],
         "against": list(verdict.against),
         "second": verdict.second,
@@ -142,9 +142,3 @@ def _said(said: Said) -> dict[str, Any]:
 
 def _agent(one: Neighbour) -> dict[str, Any]:
     return {"node": one.node_name, "pod": one.pod_name, "address": one.pod_ip, "port": one.port}
-
-
-def _moment(unix_seconds: float) -> str:
-    """Return RFC 3339 in UTC, whole seconds."""
-    moment = datetime.fromtimestamp(unix_seconds, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -44,7 +44,7 @@ def test_verdicts_with_their_evidence() -> None:
     for _ in range(3):
         agent.sees_dead()
     found = verdicts(made)
-    assert "1970-01-12T13:46:55Z" == found["judged_at"]
+    assert "1970-01-12T13:46:55.000Z" == found["judged_at"]
     (one,) = found["verdicts"]
     assert f"the agent on node {DEAD} refuses connections: nothing listens there" == one["sentence"]
     assert ("agent", DEAD, "", "refused", "raised") == tuple(
