@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CLUSTER: Final = "cluster"
 """The culprit that is no node's."""
 
+AGENTS: Final = "agents"
+"""The culprit that is all agents', as the certificate that they share."""
 DNS_TYPE: Final = "dns"
 TYPES: Final[Mapping[Shared, str]] = MappingProxyType(
     {letter: kind.value for kind, letter in SHARED.items()} | {Shared.DNS: DNS_TYPE}

@@ -40,6 +40,8 @@ ORDER: Final[tuple[Rule, ...]] = (
     pair.cut,
     node.kernel_answers,
     node.unexplained,
+    node.agents_certificate,
+    node.answering_badly,
     loss.of_pair,
     # Is it what all share? Without names nothing that goes by name is asked.
     dns.failing,

@@ -50,15 +50,9 @@ def failing(case: Case) -> Iterator[Finding]:
 
 
 def _bad_backends(case: Case) -> float:
-    """The share of agents that do not answer, as far as anybody says so; nearly all of a zone."""
-    if any(case.zone(node) and not case.is_open(f"path_{node}") for node in case.hard) and (
-        len(case.hard) > 1
-    ):
-        return MOST_SHARE
-    gone = {
-        node
-        for view in (case.mine, *case.witnesses)
-        for node, said in view.targets.items()
-        if said.symptom in HARD
-    }
-    return min(MOST_SHARE, max(LEAST_SHARE, len(gone) / case.facts.nodes))
+    """The share of agents that somebody gets no answer from, of those that anybody speaks of."""
+    views = (case.mine, *case.witnesses)
+    ways = [(node, said) for view in views for node, said in view.targets.items()]
+    gone = {node for node, said in ways if said.symptom in HARD}
+    spoken_of = {node for node, _ in ways} | {case.mine.node}
+    return min(MOST_SHARE, max(LEAST_SHARE, len(gone) / len(spoken_of)))

@@ -298,3 +298,19 @@ def test_from_here_alone_a_bad_ingress_is_waited_for_longer_where_an_agent_behin
     for word, kinds in {"I:b5": ["agent"], "I:b6": ["agent", "ingress"]}.items():
         mine = view(ME, {"n2": "o9", "n3": "r2", "n4": "o9"}, word)
         assert [kind for kind, *_ in named(found(mine, heard))] == kinds
+
+
+# --- agents that answer, and not well -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("letter", "cause"), [("b", "broken"), ("w", "slow")])
+def test_an_agent_that_answers_most_of_them_badly_is_named(letter: str, cause: str) -> None:
+    assert of(4, {">n3": f"{letter}2"}) == [("agent", "n3", "", cause)]
+    assert of(4, {"n1>n3": f"{letter}9"}) == []
+    assert of(4, {">n3": f"{letter}1"}) == []
+
+
+def test_one_certificate_is_its_agents_and_that_of_most_is_all_agents() -> None:
+    assert of(4, {">n3": "x2"}) == [("certificate", "n3", "", "certificate")]
+    shared_one = {">n2": "x2", ">n3": "x2", ">n4": "x2"}
+    assert of(4, shared_one) == [("certificate", "agents", "", "certificate")]
