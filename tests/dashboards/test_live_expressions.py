@@ -51,7 +51,10 @@ PROVEN_BY_PROMTOOL = {
     "KubenurseCertificateExpiring",
     "KubenurseUnhandledException",  # nothing that a cluster does may make one
     "KubenurseProberSick",  # a matter of the machine's load
+    "kubenurse:verdict:on_cluster",  # so are these: agents without CPU accuse nobody but themselves
+    "KubenurseVerdictNode",
     "KubenurseVerdictSelf",
+    "KubenurseVerdictService",
     "KubenurseVerdictWay",
 }
 
