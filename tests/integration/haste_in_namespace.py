@@ -1,4 +1,4 @@
-"""Run by test_haste.py in a network of its own: an agent three of whose neighbours lose packets.
+"""Run by test_hasty_agent.py in a network of its own: an agent whose neighbours lose packets.
 
 Prints how many connections they took, and how many checks the agent counts.
 """
