@@ -12,7 +12,7 @@ KUBERNETES ?=
 HELM ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench simulation test-apiserver chart dashboards collector image e2e cluster faults hostile package lock audit clean
+.PHONY: help demo test lint format reference bench simulation test-apiserver chart dashboards collector image e2e cluster faults board hostile package lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, 
 
 faults: $(VENV)/.dev ## every fault there is, on two clusters; writes docs/faults.md (root, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.faults --jobs 2 --write $(ARGS)
+
+board: $(VENV)/.dev ## whom the diagnosis names at every fault, on a real cluster; writes docs/diagnosis.md (root, two hours)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster build
+	@PYTHONPATH=tests $(BIN)/python -m e2e.faults.board --write $(ARGS)
 
 hostile: $(VENV)/.dev ## attack an agent at 160 MiB in every way: an hour; ARGS="--gate --seconds 10" a few (root)
 	@PYTHONPATH=tests $(BIN)/python -m hostile $(ARGS)

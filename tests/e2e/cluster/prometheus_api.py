@@ -78,9 +78,12 @@ class Prometheus:
         ]
 
     def alerts(self) -> Alerts:
+        """Those that somebody is to be told: not those of severity info."""
         found: dict[str, dict[str, list[dict[str, str]]]] = {"firing": {}, "pending": {}}
         for one in self._get("alerts")["alerts"]:
             labels = dict(one["labels"])
+            if labels["severity"] == "info":
+                continue
             found[one["state"]].setdefault(labels.pop("alertname"), []).append(labels)
         return Alerts(**found)
 

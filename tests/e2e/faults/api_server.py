@@ -199,7 +199,8 @@ def proof_slow(scene: Scene) -> None:
     )
     nothing_else(scene, *TYPES)
     neighbours_stay(scene)
-    scene.no_alert_waits()
+    for type_ in TYPES:
+        scene.alerts("KubenurseFarEndSlow", type=type_, within=150)
 
 
 def proof_hangs(scene: Scene) -> None:

@@ -16,7 +16,7 @@ from e2e.cluster.cluster import NAMESPACE, RELEASE
 from e2e.cluster.credentials import API_NAMES, INGRESS_HOST
 from e2e.faults import discovery, mounted, run
 from e2e.faults.agents import wait_until_all_ready
-from e2e.faults.api_server import TYPES, all_is_well, is_the_only_alert, neighbours_stay
+from e2e.faults.api_server import TYPES, all_is_well, neighbours_stay
 from e2e.faults.failing import nothing_else
 from e2e.faults.fault import Fault
 
@@ -228,9 +228,9 @@ def proof_account(scene: Scene) -> None:
     """401 is told apart; with the new token all is well, and no agent had to restart."""
     scene.shows(
         f'min(sum by (node, type) (increase({_FAILURES}{{type=~"{"|".join(TYPES)}", '
-        'error_type="http_status", phase="status"}[8s])))',
+        'error_type="credentials_refused", phase="status"}[8s])))',
         lambda count: count > 0,
-        what=f"{_FAILURES} type=api_server_* error_type=http_status phase=status at every agent",
+        what=f"{_FAILURES} type=api_server_* error_type=credentials_refused at every agent",
         within=60,
     )
     scene.counts(
@@ -244,7 +244,7 @@ def proof_account(scene: Scene) -> None:
             if span.kind == "client"
         ),
         what="GET with http.response.status_code 401 and the error; connect and TLS are well",
-        tags={"kubenurse.type": TYPES[0], "kubenurse.error.type": "http_status"},
+        tags={"kubenurse.type": TYPES[0], "kubenurse.error.type": "credentials_refused"},
     )
     discovery.end_watches(scene.cluster)
     discovery.until(
@@ -253,7 +253,8 @@ def proof_account(scene: Scene) -> None:
         what="/alive: neighbourhood_state says that the token is not accepted (401)",
     )
     neighbours_stay(scene)
-    is_the_only_alert(scene)
+    scene.alerts("KubenurseTokenRefused")
+    scene.no_other_alert()
     nothing_else(scene, *TYPES)
     _restart_kubelets(scene.cluster)
     until_new_tokens(scene, *scene.cluster.nodes)

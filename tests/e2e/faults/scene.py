@@ -215,7 +215,9 @@ class Scene:
         """No alert has fired since the fault began that the proof did not name."""
         since = time.time() - self.began_at
         fired: set[str] = set()
-        for series in self.prometheus.range('ALERTS{alertstate="firing"}', since, 1):
+        for series in self.prometheus.range(
+            'ALERTS{alertstate="firing", severity!="info"}', since, 1
+        ):
             fired.add(series.labels["alertname"])
         wrong = fired - self._expected
         assert not wrong, f"these alerts fired, too: {sorted(wrong)}"

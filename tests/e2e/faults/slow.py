@@ -58,7 +58,8 @@ def slow_application(cluster: Cluster, _node: str) -> Iterator[None]:
 def proof_starved(scene: Scene) -> None:
     node, path = scene.node, f"path_{scene.node}"
     # Where a CoreDNS runs there, it is as slow as all else: half of the look-ups are.
-    scene.may_alert("KubenurseDNSSlow")
+    # So is an answer of the Service or the ingress that it gives.
+    scene.may_alert("KubenurseDNSSlow", "KubenurseFarEndSlow")
     scene.shows(
         mean("kubenurse_own_delay_seconds", f'node="{node}"'),
         lambda value: value > 0.05,
@@ -119,7 +120,7 @@ def proof_slow_application(scene: Scene) -> None:
         lambda value: value < SLOW_SECONDS / 4,
         what="far end of the checks of nodes",
     )
-    scene.no_alert_waits()
+    scene.alerts("KubenurseFarEndSlow", type="me_ingress", within=150)
 
 
 def _waited_for_the_application(trace: Trace) -> bool:
