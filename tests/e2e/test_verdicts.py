@@ -18,13 +18,11 @@ from e2e.faults.agents import wait_until_all_ready
 if TYPE_CHECKING:
     from e2e.cluster.cluster import Cluster
 
-VALUES = run.VALUES | {"diagnosis": True}
-
 
 @pytest.fixture(scope="module")
 def agents(cluster: Cluster) -> Cluster:
     """The cluster with agents that check every second and name who is at fault."""
-    cluster.install(VALUES)
+    cluster.install(run.VALUES)
     wait_until_all_ready(cluster)
     return cluster
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from kubenurse_otel.discovery.selection import candidate, choose
+from kubenurse_otel.discovery.candidates import candidate, choose
 
 from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig
 from kubenurse_otel.config.urls import parse_url

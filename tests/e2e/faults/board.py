@@ -34,7 +34,7 @@ PAGE: Final = Path(__file__).parents[3] / "docs/diagnosis.md"
 VALUES: Final = {
     key: value
     for key, value in run.VALUES.items()
-    if key not in ("diagnosis", "check_interval", "check_timeout")
+    if key not in ("check_interval", "check_timeout")
 }
 OF_NODES: Final = frozenset({"node", "node_loss", "node_slow", "node_mtu", "agent"})
 """Kinds that call a node, or its agent, faulty."""

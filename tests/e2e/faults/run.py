@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 COMPRESS: Final = 10.0
 """The alerts' ranges and waits are divided by this."""
 VALUES: Final[dict[str, Any]] = {
-    "diagnosis": False,
     "check_interval": "1s",
     "check_timeout": "2s",
     "series_ttl": "60s",
@@ -30,8 +29,8 @@ VALUES: Final[dict[str, Any]] = {
 }
 """The agents under fault: five times as fast as by default, scraped, their traces in Jaeger.
 
-What is proved is the net: what metrics, traces and the alerts of them show without verdicts, which
-would mute those alerts (board.py).
+What is proved is the net: what metrics, traces and the alerts of them show. Alerts of verdicts,
+which would mute those, are left out where time is compressed (cluster/rules.py); board.py proves them.
 """
 
 
