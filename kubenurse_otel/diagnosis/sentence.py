@@ -46,6 +46,10 @@ _OF_ALL: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.PROBER: "the agents",
     }
 )
+_CERTIFICATES: Final[Mapping[str, str]] = MappingProxyType(
+    {kind.value: words for kind, words in _OF_ALL.items()} | {"agents": "the agents' TLS"}
+)
+"""Whose it is; else a node's name, or an extra check's."""
 _DOES: Final[Mapping[Cause, str]] = MappingProxyType(
     {
         Cause.SILENT: "does not answer",
@@ -92,11 +96,9 @@ def _who(kind: Kind, culprit: str) -> str:
         return _BETWEEN[kind].format(one, other)
     if kind in _OF_ALL:
         return _OF_ALL[kind]
-    # A certificate's, or an extra check's: culprits are ingress, api_server, service, or its name.
-    return next(
-        (words for shared, words in _OF_ALL.items() if shared.value == culprit),
-        f"what the check {culprit} asks",
-    )
+    if kind is Kind.EXTRA:
+        return f"what the check {culprit} asks"
+    return _CERTIFICATES.get(culprit, culprit)
 
 
 def _is_of_one_seat(verdict: Verdict) -> bool:

@@ -52,6 +52,18 @@ def verdict(
             "the ingress shows a certificate that is not to be trusted, or has expired",
         ),
         (
+            verdict(Kind.CERTIFICATE, "agents", Cause.CERTIFICATE),
+            "the agents' TLS shows a certificate that is not to be trusted, or has expired",
+        ),
+        (
+            verdict(Kind.CERTIFICATE, "w3", Cause.CERTIFICATE),
+            "w3 shows a certificate that is not to be trusted, or has expired",
+        ),
+        (
+            verdict(Kind.EXTRA, "shop", Cause.SILENT),
+            "what the check shop asks does not answer",
+        ),
+        (
             verdict(Kind.PROBER, "w3", Cause.STARVED),
             "the agent on node w3 gets too little CPU: what it measures is not to be believed",
         ),
