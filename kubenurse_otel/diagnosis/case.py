@@ -13,7 +13,7 @@ from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from kubenurse_otel.diagnosis.verdict import Cause, Evidence, Kind
 
@@ -181,10 +181,6 @@ class Votes:
 
     def __len__(self) -> int:
         return len(self.alike) + len(self.other)
-
-    def __iter__(self) -> Iterator[tuple[str, ...]]:
-        yield self.alike
-        yield self.other
 
     @property
     def share(self) -> float:

@@ -11,7 +11,7 @@ from kubenurse_otel.diagnosis.verdict import Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kubenurse_otel.diagnosis.case import Case, Votes
+    from kubenurse_otel.diagnosis.case import Case
     from kubenurse_otel.diagnosis.view import Said, Shared
 
 MOST_NAMES: Final = 4
@@ -76,11 +76,6 @@ def otherwise(nodes: Iterable[str]) -> tuple[str, ...]:
 def well_elsewhere(nodes: Iterable[str]) -> tuple[Evidence, ...]:
     """As evidence: it is well from others, so that it is ours."""
     return tuple(Evidence(words=words) for words in otherwise(nodes))
-
-
-def votes(found: Votes) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
-    """For, and against: of a conclusion that all have part in."""
-    return alike(found.alike), otherwise(found.other)
 
 
 def _say(nodes: list[str]) -> str:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from kubenurse_otel.discovery.candidates import candidate, choose
-
 from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
+from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target
 from kubenurse_otel.plan.schedule import choose_phase
 from kubenurse_otel.plan.targets import plan

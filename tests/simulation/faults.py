@@ -77,6 +77,19 @@ def _node_dead(cluster: Cluster) -> Truth:
     return _of_node(node, Kind.NODE)
 
 
+def _two_dead(cluster: Cluster) -> Truth:
+    """Of two zones: else it may be all of one."""
+    one = _one(cluster)
+    elsewhere = [node for node in cluster.present if cluster.zones[node] != cluster.zones[one]]
+    other = cluster.random.choice(elsewhere)
+    for node in (one, other):
+        _kill(cluster, node)
+    return Truth(
+        named=tuple(Named((Kind.NODE,), node) for node in (one, other)),
+        touched=frozenset({one, other}),
+    )
+
+
 def _kill(cluster: Cluster, node: str) -> None:
     cluster.network.down.add(node)
     cluster.network.since[node] = cluster.now
@@ -278,6 +291,6 @@ FAULTS: Final = (
         inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,
     ),
-    Fault(name="two nodes dead", inject=_both(_node_dead, _node_dead), least_nodes=6),
+    Fault(name="two nodes dead", inject=_two_dead, least_nodes=6),
 )
 ONE_PERCENT: Final = frozenset({"loss 1 % out", "loss 1 % in"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
+from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Cause
 
 if TYPE_CHECKING:
@@ -48,7 +48,3 @@ CAUSES: Final[Mapping[Symptom, Cause]] = {
     Symptom.DNS_PART: Cause.PART,
     Symptom.DNS_LOSSY: Cause.LOSSY,
 }
-
-
-def is_name_missing(symptom: Symptom) -> bool:
-    return symptom in DNS

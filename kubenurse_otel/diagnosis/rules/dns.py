@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.case import Case
 
 KINDS: Final = {Symptom.DNS_PART: Kind.DNS_REPLICA, Symptom.DNS_LOSSY: Kind.DNS_LOSS}
-RUN, RUN_OF_PART, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 4, 6
+RUN, RUN_OF_PART, RUN_MINE, RUN_MINE_LATE = 2, 3, 4, 6
+"""The latest: with one witness, and of a replica, which others may not have met yet."""
 DETOUR_SECONDS: Final = 0.05
 
 
@@ -55,7 +56,7 @@ def failing(case: Case) -> Iterator[Finding]:
         culprit, confidence = CLUSTER, ALONE
         found = (evidence,), ("this is the only node",)
     elif votes.share <= FEW_AGREE and said.run >= (
-        RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS
+        RUN_MINE if len(votes) > 1 and kind is Kind.DNS else RUN_MINE_LATE
     ):
         culprit, confidence = case.mine.node, ONE_WITNESS if votes else SUSPICION
         found = (evidence, *well_elsewhere(votes.other)), () if votes else ("nobody was heard",)

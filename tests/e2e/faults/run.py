@@ -29,8 +29,8 @@ VALUES: Final[dict[str, Any]] = {
 }
 """The agents under fault: five times as fast as by default, scraped, their traces in Jaeger.
 
-What is proved is the net: what metrics, traces and the alerts of them show. Alerts of verdicts,
-which would mute those, are left out where time is compressed (cluster/rules.py); board.py proves them.
+What is proved is the net: what metrics, traces and the alerts of them show. Alerts of verdicts
+mute those, and are left out where time is compressed (cluster/rules.py): board.py proves them.
 """
 
 

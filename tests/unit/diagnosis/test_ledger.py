@@ -92,6 +92,18 @@ def test_what_is_left_of_a_fault_while_it_heals_is_no_new_culprit() -> None:
     assert told.raised == [(0, Kind.NODE), (20, Kind.PAIR)]
 
 
+def test_what_was_everybodys_is_not_mine_while_it_heals_and_the_other_way_it_is() -> None:
+    """The last node to see the API server well again has no fault of its own."""
+    everybodys, mine = finding(Kind.API_SERVER, "cluster"), finding(Kind.API_SERVER, "n1")
+    heals, begins = Told(), Told()
+    heals.take(0, everybodys)
+    heals.take(5, mine)
+    begins.take(0, mine)
+    begins.take(5, everybodys)
+    assert (len(heals.raised), len(heals.cleared)) == (1, 0)
+    assert (len(begins.raised), len(begins.cleared)) == (2, 1)
+
+
 def test_the_ledger_is_bounded() -> None:
     told = Told()
     for number in range(200):

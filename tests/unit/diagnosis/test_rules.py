@@ -226,6 +226,8 @@ def test_one_replica_that_is_silent_is_not_dns_that_is_silent() -> None:
     assert shared("Q:q3", "Q:q3", "Q:q1") == [("dns_loss", "cluster", "", "lossy")]
     assert shared("Q:q3", "Q:p3", "Q:p1", "Q:q1") == [("dns_replica", "cluster", "", "part")]
     assert shared("Q:p2", "Q:p3", "Q:p3") == []
+    assert shared("Q:p5", "Q:o1", "Q:o1") == []  # they may not have met it yet
+    assert shared("Q:p6", "Q:o1", "Q:o1") == [("dns_replica", ME, "", "part")]
 
 
 def test_names_that_are_found_late_are_the_search_path() -> None:
