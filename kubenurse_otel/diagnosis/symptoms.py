@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.errors import ErrorType
 
 if TYPE_CHECKING:
-    from kubenurse_otel.model import CheckResult, Measurement
+    from kubenurse_otel.model import CheckResult
 
 
 class Symptom(StrEnum):
@@ -70,6 +70,9 @@ SOFT: Final = frozenset({Symptom.CERTIFICATE, Symptom.BROKEN, Symptom.TOKEN, Sym
 DEAD: Final = frozenset({Symptom.SILENT, Symptom.STALLED, Symptom.DNS_SILENT})
 """Nothing comes back, as where our own node is cut off."""
 
+KEPT_SHARE: Final = 0.5
+"""Of the time-out, in our own node's network: what we sent did not leave it."""
+
 _TIMED_OUT: Final = frozenset({ErrorType.RESPONSE_TIMEOUT, ErrorType.TLS_HANDSHAKE_TIMEOUT})
 
 _BY_ERROR: Final = {
@@ -110,15 +113,19 @@ def symptom(result: CheckResult, *, slow_seconds: float) -> Symptom | None:
         return Symptom.SLOW if far_end is not None and far_end >= slow_seconds else Symptom.OK
     error = ErrorType(failure.error_type)
     if error in _TIMED_OUT:
-        return Symptom.MUTE if _was_acknowledged(measurement) else Symptom.STALLED
+        return Symptom.MUTE if _was_acknowledged(result) else Symptom.STALLED
     return _BY_ERROR.get(error)
 
 
-def _was_acknowledged(measurement: Measurement | None) -> bool:
+def _was_acknowledged(result: CheckResult) -> bool:
     """Whether the far end's kernel had all that we sent, as far as ours can tell.
 
-    A repeat that the far end reports as needless (D-SACK, RFC 2883) was none of a loss.
+    A repeat that the far end reports as needless (D-SACK, RFC 2883) was none of a loss. What a rule
+    or a queue of our own node kept has no repeats either.
     """
+    measurement = result.measurement
     if measurement is None or measurement.retransmits is None:
         return False
-    return measurement.retransmits <= measurement.dsacks
+    kept = measurement.split.egress or 0.0
+    was_kept = kept >= KEPT_SHARE * result.target.timeout_seconds
+    return not was_kept and measurement.retransmits <= measurement.dsacks

@@ -95,3 +95,10 @@ def test_a_good_answer_may_be_late(far_end: float | None, seen: Symptom) -> None
     measurement = Measurement(split=Split(far_end=far_end))
     result = CheckResult(target=TARGET, outcome=Outcome.OK, started_at=0.0, measurement=measurement)
     assert symptom(result, slow_seconds=1.0) is seen
+
+
+def test_what_our_own_node_kept_was_not_acknowledged_by_anybody() -> None:
+    """A rule or a queue of this node: the far end's process never had the request."""
+    result = failed(ErrorType.RESPONSE_TIMEOUT, retransmits=0)
+    measurement = replace(result.measurement, split=Split(egress=4.9))
+    assert symptom(replace(result, measurement=measurement), slow_seconds=1.0) is Symptom.STALLED
