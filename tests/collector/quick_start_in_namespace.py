@@ -6,6 +6,7 @@ There the ports that it names are free.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,11 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         process([str(binaries.jaeger())], Path(folder) / "jaeger.log"),
     ):
-        wait_for(lambda: answers("http://127.0.0.1:14269/"), seconds=20, what="start of Jaeger")
+        wait_for(lambda: answers("http://127.0.0.1:14269/"), seconds=60, what="start of Jaeger")
         done = subprocess.run(
             ["bash", "-o", "errexit", "-c", commands],
             cwd=binaries.ROOT,
+            env=os.environ | {"LC_ALL": "C"},  # the order of `sort`
             capture_output=True,
             text=True,
             check=False,
