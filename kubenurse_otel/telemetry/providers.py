@@ -150,10 +150,10 @@ class Telemetry:
         )
 
     def tracer_provider(self, *, sampler: Sampler, processor: SpanProcessor) -> TracerProvider:
-        """A provider for our spans: checks have one, SERVER spans another of their own.
+        """A provider for our SERVER spans. (Checks have one of their own: tracing/check_spans.py.)
 
-        Its span limits are off whatever the environment says: metrics are made from these spans
-        (rebuild.py applies the user's limits to what is exported). The app shuts nothing of it
+        Its span limits are off whatever the environment says (export_form.py applies the user's
+        limits to what is exported). The app shuts nothing of it
         down: ``processor`` holds no thread.
         """
         provider = TracerProvider(
