@@ -150,11 +150,11 @@ class Telemetry:
         )
 
     def tracer_provider(self, *, sampler: Sampler, processor: SpanProcessor) -> TracerProvider:
-        """A provider for our SERVER spans. (Checks have one of their own: tracing/check_spans.py.)
+        """A provider for our SERVER spans; checks have one of their own, tracing/check_spans.py.
 
         Its span limits are off whatever the environment says (export_form.py applies the user's
-        limits to what is exported). The app shuts nothing of it
-        down: ``processor`` holds no thread.
+        limits to what is exported). The app shuts nothing of it down: ``processor`` holds no
+        thread.
         """
         provider = TracerProvider(
             sampler=sampler,
