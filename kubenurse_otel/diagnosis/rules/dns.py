@@ -58,7 +58,9 @@ def failing(case: Case) -> Iterator[Finding]:
     elif votes.share <= FEW_AGREE and said.run >= (
         RUN_MINE if len(votes) > 1 and kind is Kind.DNS else RUN_MINE_LATE
     ):
-        culprit, confidence = case.mine.node, ONE_WITNESS if votes else SUSPICION
+        # One witness may not have met a silent replica yet.
+        is_sure = len(votes) > (0 if kind is Kind.DNS else 1)
+        culprit, confidence = case.mine.node, ONE_WITNESS if is_sure else SUSPICION
         found = (evidence, *well_elsewhere(votes.other)), () if votes else ("nobody was heard",)
     else:
         return

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RUN: Final = 3
 """What others say that is well may be older than the fault: they must have had time to see it."""
 FEW: Final = 0.25
+MOST_OF_ZONE: Final = 0.5
 
 
 def joined(one: str, other: str) -> str:
@@ -36,6 +37,7 @@ def cut(case: Case) -> Iterator[Finding]:
             or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
             or len(failing) > max(1, FEW * len(seen_by))
+            or _fails_from_my_zone(case, node)
         ):
             continue
         yield Finding(
@@ -51,3 +53,18 @@ def cut(case: Case) -> Iterator[Finding]:
             second=f"{Kind.NODE} {node}",
             explains=frozenset({path_type(node)}),
         )
+
+
+def _fails_from_my_zone(case: Case, node: str) -> bool:
+    """Whether others of my zone miss most of what they check in the zone of ``node``, too."""
+    zone = case.zone(node)
+    if not zone or zone == case.own_zone:
+        return False
+    ways = [
+        said.symptom in HARD
+        for view in case.witnesses
+        if case.zone(view.node) == case.own_zone
+        for other, said in view.targets.items()
+        if case.zone(other) == zone
+    ]
+    return bool(ways) and sum(ways) >= MOST_OF_ZONE * len(ways)

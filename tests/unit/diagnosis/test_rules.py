@@ -227,6 +227,7 @@ def test_one_replica_that_is_silent_is_not_dns_that_is_silent() -> None:
     assert shared("Q:q3", "Q:p3", "Q:p1", "Q:q1") == [("dns_replica", "cluster", "", "part")]
     assert shared("Q:p2", "Q:p3", "Q:p3") == []
     assert shared("Q:p5", "Q:o1", "Q:o1") == []  # they may not have met it yet
+    assert shared("Q:p9", "Q:o1") == [("dns_replica", ME + "?", "", "part")]
     assert shared("Q:p6", "Q:o1", "Q:o1") == [("dns_replica", ME, "", "part")]
 
 
@@ -316,3 +317,11 @@ def test_one_certificate_is_its_agents_and_that_of_most_is_all_agents() -> None:
     assert of(4, {">n3": "x2"}) == [("certificate", "n3", "", "certificate")]
     shared_one = {">n2": "x2", ">n3": "x2", ">n4": "x2"}
     assert of(4, shared_one) == [("certificate", "agents", "", "certificate")]
+
+
+def test_a_way_into_a_zone_that_others_of_mine_miss_as_well_is_no_pair() -> None:
+    """I check one node of it only, and too few ways are known to say that the zones are cut."""
+    mine = view(ME, {"n4": "o9", "n2": "s3", "n3": "o9"})
+    heard = [view("n4", {"n5": "s1"}), view("n3", {"n2": "o9"}), view("n6", {"n2": "o9"})]
+    zones = {node: ZONES[node] for node in ("n1", "n2", "n3", "n4", "n5", "n6")}
+    assert named(found(mine, heard, zones=zones)) == [("node", "n2?", "", "silent")]
