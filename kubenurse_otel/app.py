@@ -312,9 +312,10 @@ class App:
         self._diagnose(ask)
         return wanted
 
-    def _missed(self, target: Target, count: int) -> None:
+    def _missed(self, target: Target, count: int, ours: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
-        self._diagnose(lambda judging: judging.missed(count))
+        if ours:  # the others are a silent target's
+            self._diagnose(lambda judging: judging.missed(ours))
 
     def _lagged(self, seconds: float) -> None:
         self._diagnose(lambda judging: judging.lagged(seconds))

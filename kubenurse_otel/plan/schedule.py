@@ -95,7 +95,8 @@ class Schedule:
     What is due stands in line: the next check begins when the one before has ended, or has taken
     PACE_SECONDS (less where so many targets would not get through in half of the shortest
     interval). A tick at which the target's previous check still runs or waits, or that passed
-    while our process stood still, is lost and told to ``on_missed(target, count)``; no other
+    while our process stood still, is lost and told to ``on_missed(target, count, ours)``, with how
+    many of the ``count`` were lost while our process stood still; no other
     target notices.
 
     ``node`` is our own node's name: it makes the trains of agents leave at different times.
@@ -111,7 +112,7 @@ class Schedule:
         self,
         check: Callable[[Target], Coroutine[Any, Any, None]],
         *,
-        on_missed: Callable[[Target, int], None],
+        on_missed: Callable[[Target, int, int], None],
         node: str,
         on_quiet: Callable[[], bool | None] | None = None,
         clock: Clock | None = None,
@@ -199,10 +200,10 @@ class Schedule:
 
     def _start_due(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.time()
-        lost: list[tuple[Target, int]] = []
+        lost: list[tuple[Target, int, int]] = []
         while self._heap and self._heap[0].due <= now:
             ticker = self._heap[0]
-            missed = ticker.pass_ticks(now)
+            missed = ours = ticker.pass_ticks(now)
             heapq.heapreplace(self._heap, ticker)
             if ticker.task is not None or ticker.in_line:
                 missed += 1
@@ -210,7 +211,7 @@ class Schedule:
                 ticker.in_line = True
                 self._line.append(ticker)
             if missed:
-                lost.append((ticker.target, missed))
+                lost.append((ticker.target, missed, ours))
         if now >= self._let_on_at:
             self._ahead = None
         while self._line and self._ahead is None:
@@ -218,8 +219,8 @@ class Schedule:
             ticker.in_line = False
             if self._tickers.get(ticker.target.key) is ticker:  # else it is gone, or placed anew
                 self._start(ticker, now, group)
-        for target, count in lost:
-            self._on_missed(target, count)
+        for missed_of in lost:
+            self._on_missed(*missed_of)
 
     def _start(self, ticker: _Ticker, now: float, group: asyncio.TaskGroup) -> None:
         def ended(_: asyncio.Task[None]) -> None:

@@ -45,6 +45,7 @@ class Far:
         self.running: Counter[str] = Counter()
         self.cancelled: list[str] = []
         self.missed: Counter[str] = Counter()
+        self.missed_by_us = 0
         self.quiet: list[float] = []
         self.dead: set[str] = set()
         self.hang_seconds = math.inf
@@ -81,8 +82,9 @@ class Far:
         finally:
             self.running[target.key] -= 1
 
-    def on_missed(self, target: Target, count: int) -> None:
+    def on_missed(self, target: Target, count: int, ours: int) -> None:
         self.missed[target.key] += count
+        self.missed_by_us += ours
 
     def on_quiet(self) -> bool:
         self.quiet.append(self.clock.time())
@@ -233,6 +235,7 @@ async def test_a_tick_during_a_check_is_told_at_once() -> None:
         await far.clock.advance(15)
 
         assert far.missed["a"] == 3
+        assert far.missed_by_us == 0
         assert len(far.started) == 1
 
 
@@ -245,6 +248,7 @@ async def test_ticks_while_the_process_stood_still_are_missed_not_made_up_for() 
 
         assert [len(far.times(key)) for key in "ab"] == [2, 2]
         assert far.missed == {"a": 9, "b": 9}
+        assert far.missed_by_us == 18
         await far.clock.advance(5)
         for key in "ab":
             assert (far.times(key)[2] - phases[key]) % 5 == pytest.approx(0, abs=1e-6)
@@ -316,7 +320,7 @@ async def test_a_check_cancelled_before_its_first_step_does_not_block_its_target
     far = Far(clock)
     changed = target("a", url="http://127.0.0.2:1/")
 
-    def missed(_: Target, __: int) -> None:
+    def missed(_: Target, __: int, ___: int) -> None:
         schedule.set_targets([changed])
 
     schedule = Schedule(far.check, on_missed=missed, node="node-a", clock=clock)
