@@ -84,6 +84,7 @@ def traces() -> str:
             if not name.value.startswith(("kubenurse.", "otel.")) and not name.on_resource
         ),
         resource=_names(name for name in attributes if name.on_resource),
+        log_records=_names(names["log records"]),
         headers=_names(names["headers"]),
         kept=_words(Kept),
         schema_url=semconv.SCHEMA_URL,
@@ -399,6 +400,12 @@ of the resource and of our scopes is `{schema_url}`, that of
 instrumentation-httpx' scope (the CLIENT span `GET`) is its own, 1.21.0.
 
 {resource}
+
+## Log records
+
+With `OTEL_LOGS_EXPORTER=otlp`, and no other than these; the agent's own log goes to standard error.
+
+{log_records}
 
 ## Headers
 

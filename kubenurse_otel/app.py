@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource
-from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.first_checks import FirstChecks
@@ -88,7 +88,7 @@ class App:
         self._outcomes = OutcomeLog()
         self._garbage = Garbage()
 
-        self._judging = _judging(config, lambda: self._neighbourhood)
+        self._judging = _judging(config, lambda: self._neighbourhood, tell=self._tell)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
         telemetry = self._telemetry = Telemetry.start(
@@ -328,6 +328,10 @@ class App:
         except Exception as error:  # noqa: BLE001 - the edge of one step: the last judgement stays
             unhandled.caught(Part.DIAGNOSIS, error, about="the verdicts")
 
+    def _tell(self, judgement: Judgement) -> None:
+        tell_verdicts(judgement)
+        self._telemetry.tell(judgement)
+
     def _not_ready(self) -> str | None:
         """Why /ready answers 503; None: it does not."""
         if self._stopping.is_set():
@@ -355,7 +359,12 @@ class App:
         self._stopping.set()
 
 
-def _judging(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Judging | None:
+def _judging(
+    config: Config,
+    neighbourhood: Callable[[], Neighbourhood],
+    *,
+    tell: Callable[[Judgement], None],
+) -> Judging | None:
     checks = config.checks
     if not checks.diagnosis:
         return None
@@ -369,7 +378,7 @@ def _judging(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Judg
             slow_seconds=config.telemetry.slow_threshold_seconds,
         )
 
-    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell_verdicts)
+    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell)
 
 
 def _bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

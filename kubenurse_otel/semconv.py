@@ -71,6 +71,12 @@ EVENT_STATUS_CODE_PREFIX: Final = "status_code_"
 STATUS_UNREGISTERED: Final = "unregistered"
 """`code`, and the end of `event`, of a status that is not in IANA's registry of HTTP statuses."""
 
+# --- log records, by OTEL_LOGS_EXPORTER ---------------------------------------------------------
+
+LOG_EVENT_VERDICT: Final = "kubenurse.verdict"
+"""A verdict was raised (severity WARN) or cleared (INFO): the sentence, with kubenurse.verdict.*;
+trace_id is that of the first evidence."""
+
 # --- headers ------------------------------------------------------------------------------------
 
 HEADER_ORIGIN: Final = "KUBENURSE-NEIGHBOUR-ORIGIN"
@@ -245,6 +251,12 @@ VERDICT_CULPRIT: Final = "kubenurse.verdict.culprit"
 """Root, likewise: which one, the verdict's `culprit`."""
 VERDICT_DIRECTION: Final = "kubenurse.verdict.direction"
 """Root, likewise: in or out, seen from the culprit; empty where it is both or does not matter."""
+VERDICT_CAUSE: Final = "kubenurse.verdict.cause"
+"""Event kubenurse.verdict: what is wrong with the culprit, in one word."""
+VERDICT_STATE: Final = "kubenurse.verdict.state"
+"""Event kubenurse.verdict: raised, flapping or cleared."""
+VERDICT_CONFIDENCE: Final = "kubenurse.verdict.confidence"
+"""Event kubenurse.verdict: how sure the verdict is, 0 to 1."""
 DURATION: Final = "kubenurse.duration"
 """CLIENT, seconds: dns + connect + tls + request; absent without a whole answer."""
 PHASE_DNS: Final = "kubenurse.phase.dns"
@@ -635,14 +647,14 @@ TELEMETRY_EXPORTS: Final = Metric(
     MetricKind.COUNTER,
     "{export}",
     ("signal", "result"),
-    "OTLP exports by signal (traces, metrics) and result (success, partial, failure).",
+    "OTLP exports by signal (traces, metrics, logs) and result (success, partial, failure).",
 )
 TELEMETRY_REJECTED_ITEMS: Final = Metric(
     "kubenurse_telemetry_rejected_items_total",
     MetricKind.COUNTER,
     "{item}",
     ("signal",),
-    "Spans and data points in exports that a collector took, and of which it rejected these.",
+    "Spans, data points and log records that a collector rejected of exports that it took.",
 )
 SPANS_DROPPED: Final = Metric(
     "kubenurse_telemetry_spans_dropped_total",

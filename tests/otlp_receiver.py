@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
@@ -29,6 +30,7 @@ class Received:
 
     metrics: list[metrics_service_pb2.ExportMetricsServiceRequest] = field(default_factory=list)
     traces: list[trace_service_pb2.ExportTraceServiceRequest] = field(default_factory=list)
+    logs: list[logs_service_pb2.ExportLogsServiceRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     refused: int = 0
@@ -69,6 +71,10 @@ class Received:
                 request = metrics_service_pb2.ExportMetricsServiceRequest()
                 request.ParseFromString(body)
                 self.metrics.append(request)
+            elif kind == "logs":
+                records = logs_service_pb2.ExportLogsServiceRequest()
+                records.ParseFromString(body)
+                self.logs.append(records)
             else:
                 spans = trace_service_pb2.ExportTraceServiceRequest()
                 spans.ParseFromString(body)
@@ -87,6 +93,9 @@ class Received:
         if kind == "metrics":
             response = metrics_service_pb2.ExportMetricsServiceResponse()
             response.partial_success.rejected_data_points = self.rejected
+        elif kind == "logs":
+            response = logs_service_pb2.ExportLogsServiceResponse()
+            response.partial_success.rejected_log_records = self.rejected
         else:
             response = trace_service_pb2.ExportTraceServiceResponse()
             response.partial_success.rejected_spans = self.rejected
@@ -104,6 +113,15 @@ class Received:
             for resource in request.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
+        ]
+
+    def log_records(self) -> list[Any]:
+        return [
+            record
+            for request in list(self.logs)
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
         ]
 
     def points(self, name: str) -> list[tuple[Any, Any]]:
@@ -141,7 +159,8 @@ def http_receiver(
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            kind = "metrics" if self.path.endswith("metrics") else "traces"
+            ending = self.path.rpartition("/")[2]
+            kind = ending if ending in ("metrics", "logs") else "traces"
             headers = {name.lower(): value for name, value in self.headers.items()}
             good = received.take(kind, body, headers, self.path)
             answer = received.answer(kind).SerializeToString() if good else b""
@@ -209,9 +228,14 @@ def grpc_receiver(
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
             return answer("traces", request, context)
 
+    class Logs(logs_service_pb2_grpc.LogsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
+            return answer("logs", request, context)
+
     server = grpc.server(ThreadPoolExecutor(4), compression=compression)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)
     if key_and_chain is None:
         port = server.add_insecure_port("127.0.0.1:0")
         received.endpoint = f"http://127.0.0.1:{port}"

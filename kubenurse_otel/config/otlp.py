@@ -48,7 +48,7 @@ ENDPOINT: Final = Variable(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     Parser(_url_or_address, "a URL such as http://collector:4318 (grpc also host:4317)"),
     None,
-    "Where the collector is. http/protobuf: /v1/traces and /v1/metrics are appended. "
+    "Where the collector is. http/protobuf: /v1/traces, /v1/metrics and /v1/logs are appended. "
     "grpc: http:// is plain text, https:// is TLS, without a scheme _INSECURE says which.",
     absent="where otlp is asked for by name: localhost, port 4318, with grpc 4317",
     example="http://collector.example.com:4318",
@@ -127,7 +127,7 @@ class OtlpConfig:
 
 
 def own(common: Variable[T], signal: str) -> Variable[T]:
-    """The variable of one signal, ``traces`` or ``metrics``, beside that of all."""
+    """The variable of one signal, ``traces``, ``metrics`` or ``logs``, beside that of all."""
     sentence = common.help.partition(". ")[0].rstrip(".")
     if common.name == ENDPOINT.name:
         sentence += ", complete"
@@ -143,6 +143,7 @@ def own(common: Variable[T], signal: str) -> Variable[T]:
 OTLP: Final = variables_of(OtlpConfig)
 OTLP_TRACES: Final = tuple(own(common, "traces") for common in OTLP)
 OTLP_METRICS: Final = tuple(own(common, "metrics") for common in OTLP)
+OTLP_LOGS: Final = tuple(own(common, "logs") for common in OTLP)
 
 
 # --- reading one signal's -----------------------------------------------------------------------

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from kubenurse_otel.config.lists import BUCKETS, RESOURCE_ATTRIBUTES
-from kubenurse_otel.config.otlp import OTLP, OTLP_METRICS, OTLP_TRACES, OtlpConfig, read_otlp
+from kubenurse_otel.config.otlp import (
+    OTLP,
+    OTLP_LOGS,
+    OTLP_METRICS,
+    OTLP_TRACES,
+    OtlpConfig,
+    read_otlp,
+)
 from kubenurse_otel.config.values import (
     BOOLEAN,
     MAX_MILLISECONDS,
@@ -170,6 +177,14 @@ _TRACES_EXPORTER: Final = Variable(
     absent="otlp if an OTLP endpoint for traces is set, else none",
     example="console",
 )
+_LOGS_EXPORTER: Final = Variable(
+    "OTEL_LOGS_EXPORTER",
+    _exporters("otlp", "console", "none"),
+    "none",
+    "How verdicts leave as log records, the events kubenurse.verdict. The agent's own log lines go "
+    "to standard error in any case.",
+    example="otlp",
+)
 _TRACE_RATIO: Final = Variable(
     "KUBENURSE_TRACE_RATIO",
     RATIO,
@@ -206,7 +221,7 @@ _SAMPLER_ARG: Final = Variable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
-    """Which metrics and traces there are, how long they are kept, and who gets them; times are
+    """Which telemetry there is, how long it is kept, and who gets it; times are
     seconds. None for ``otlp_*``: that signal is not sent.
     """
 
@@ -263,6 +278,7 @@ class TelemetryConfig:
     """/metrics is served."""
     console_metrics: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "console" in names)
     console_traces: bool = filled_by(_TRACES_EXPORTER, make=bool)
+    console_logs: bool = filled_by(_LOGS_EXPORTER, make=lambda names: "console" in names)
     trace_ratio: float = filled_by(
         _TRACE_RATIO, _SAMPLER, _SAMPLER_ARG, make=lambda ratio, *_: ratio
     )
@@ -285,6 +301,9 @@ class TelemetryConfig:
     )
     otlp_metrics: OtlpConfig | None = filled_by(
         _METRICS_EXPORTER, *OTLP, *OTLP_METRICS, make=lambda *_: None
+    )
+    otlp_logs: OtlpConfig | None = filled_by(
+        _LOGS_EXPORTER, *OTLP, *OTLP_LOGS, make=lambda *_: None
     )
     temporality: Temporality = variable(
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
@@ -351,15 +370,18 @@ def read_telemetry(reader: Reader) -> TelemetryConfig:
     if disabled:
         reader.disregard(Origin.OPENTELEMETRY, f"{_SDK_DISABLED.name} is true")
     metrics = reader.required(_METRICS_EXPORTER)
+    logs = reader.required(_LOGS_EXPORTER)
     ratio, exports_traces = _sampling(reader)
     otlp_traces, traces_endpoint = read_otlp(reader, "traces")
     otlp_metrics, metrics_endpoint = read_otlp(reader, "metrics")
+    otlp_logs, logs_endpoint = read_otlp(reader, "logs")
     traces = _trace_exporters(reader, with_endpoint=traces_endpoint)
     if not exports_traces:
         traces = frozenset()
     for signal, otlp, exporters, is_set in (
         ("TRACES", otlp_traces, traces, traces_endpoint),
         ("METRICS", otlp_metrics, metrics, metrics_endpoint),
+        ("LOGS", otlp_logs, logs, logs_endpoint),
     ):
         name = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
         if "otlp" in exporters and not (is_set and reader.is_set(name)):
@@ -371,6 +393,7 @@ def read_telemetry(reader: Reader) -> TelemetryConfig:
         console_traces="console" in traces,
         otlp_traces=otlp_traces if "otlp" in traces else None,
         otlp_metrics=otlp_metrics if "otlp" in metrics else None,
+        otlp_logs=otlp_logs if "otlp" in logs else None,
     )
     if telemetry.histogram_buckets and telemetry.victoriametrics_histogram:
         reader.problem(

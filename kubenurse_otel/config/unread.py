@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config.environment import is_service_link
-from kubenurse_otel.config.otlp import OTLP_METRICS
 from kubenurse_otel.config.reader import Reader, Setting, Source
 from kubenurse_otel.config.settings import BY_NAME
 from kubenurse_otel.text import printable
@@ -44,7 +43,7 @@ class Unread:
     harmless: frozenset[str] = frozenset()
 
 
-_NO_LOGS: Final = "There is no logs signal; logs go to standard error."
+_FEW_LOGS: Final = "Log records are few and short: they leave within a second, and none is cut."
 _NO_LINKS: Final = "Our spans have no links."
 _FIXED: Final = "Captured headers could hold secrets and would widen our spans."
 
@@ -116,17 +115,12 @@ UNREAD: Final = (
     ),
     Unread("OTEL_SPAN_LINK_COUNT_LIMIT", Use.IGNORED, _NO_LINKS),
     Unread("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _NO_LINKS),
-    Unread("OTEL_LOGS_EXPORTER", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_BLRP_SCHEDULE_DELAY", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_BLRP_EXPORT_TIMEOUT", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_BLRP_MAX_QUEUE_SIZE", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _NO_LOGS),
-    Unread("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", Use.IGNORED, _NO_LOGS),
-    *(
-        Unread(one.name.replace("_METRICS_", "_LOGS_"), Use.IGNORED, _NO_LOGS)
-        for one in OTLP_METRICS
-    ),
+    Unread("OTEL_BLRP_SCHEDULE_DELAY", Use.IGNORED, _FEW_LOGS),
+    Unread("OTEL_BLRP_EXPORT_TIMEOUT", Use.IGNORED, _FEW_LOGS),
+    Unread("OTEL_BLRP_MAX_QUEUE_SIZE", Use.IGNORED, _FEW_LOGS),
+    Unread("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", Use.IGNORED, _FEW_LOGS),
+    Unread("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", Use.IGNORED, _FEW_LOGS),
+    Unread("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", Use.IGNORED, _FEW_LOGS),
     Unread("OTEL_EXPORTER_OTLP_PROFILES_*", Use.IGNORED, "There is no profiles signal."),
     Unread("OTEL_EXPORTER_OTLP_SPAN_INSECURE", Use.IGNORED, "Obsolete: ..._TRACES_INSECURE."),
     Unread("OTEL_EXPORTER_OTLP_METRIC_INSECURE", Use.IGNORED, "Obsolete: ..._METRICS_INSECURE."),

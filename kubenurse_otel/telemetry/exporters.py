@@ -16,6 +16,7 @@ from kubenurse_otel.telemetry.answers import Answer, Result, failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -58,6 +59,17 @@ def make_metric_exporter(otlp: OtlpConfig | None) -> Exporter[MetricsData]:
     from kubenurse_otel.telemetry.signals import metrics  # noqa: PLC0415 - lazy
 
     return _OtlpExporter(otlp, metrics())
+
+
+def make_log_exporter(otlp: OtlpConfig | None) -> Exporter[Sequence[ReadableLogRecord]]:
+    """An OTLP exporter of log records, or the console's for None; raises as make_span_exporter."""
+    if otlp is None:
+        from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter  # noqa: PLC0415 - lazy
+
+        return _ConsoleExporter(ConsoleLogRecordExporter(out=sys.stdout).export)
+    from kubenurse_otel.telemetry.signals import logs  # noqa: PLC0415 - lazy
+
+    return _OtlpExporter(otlp, logs())
 
 
 class _OtlpExporter(Generic[T]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,11 @@ from kubenurse_otel import semconv
 from kubenurse_otel.process.figures import GaugeSources, process_sources
 from kubenurse_otel.telemetry.collection import Collection
 from kubenurse_otel.telemetry.delivery import Delivery
-from kubenurse_otel.telemetry.exporters import make_metric_exporter, make_span_exporter
+from kubenurse_otel.telemetry.exporters import (
+    make_log_exporter,
+    make_metric_exporter,
+    make_span_exporter,
+)
 from kubenurse_otel.telemetry.exposition import Exposition, Rendered
 from kubenurse_otel.telemetry.identity import make_resource
 from kubenurse_otel.telemetry.instruments import Instruments, bounds_of, chosen_metrics
@@ -33,7 +38,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from kubenurse_otel.config import Config, OtlpConfig
+    from kubenurse_otel.diagnosis.diagnosis import Judgement
+    from kubenurse_otel.telemetry.batches import BatchQueue
     from kubenurse_otel.telemetry.points import Points
+    from kubenurse_otel.telemetry.verdict_events import LogQueue, VerdictEvents
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +65,7 @@ class Telemetry:
         collection: Collection,
         queues: Sequence[TraceQueue],
         pushes: Sequence[MetricPush],
+        log_queues: Sequence[LogQueue],
     ) -> None:
         self.resource = resource
         self.instruments = instruments
@@ -64,6 +73,8 @@ class Telemetry:
         self._collection = collection
         self._queues = tuple(queues)
         self._pushes = tuple(pushes)
+        self._log_queues = tuple(log_queues)
+        self._verdict_events = _verdict_events(self._log_queues, resource)
         self._shut_down = False
 
     @classmethod
@@ -137,7 +148,8 @@ class Telemetry:
             )
             for number, otlp in enumerate(exporters.metrics)
         ]
-        parts: list[TraceQueue | MetricPush] = [*queues, *pushes]
+        log_queues = [_log_queue(otlp, instruments) for otlp in exporters.logs]
+        parts: list[BatchQueue[Any] | MetricPush] = [*queues, *pushes, *log_queues]
         for part in parts:
             part.start()
         return cls(
@@ -147,6 +159,7 @@ class Telemetry:
             collection=collection,
             queues=queues,
             pushes=pushes,
+            log_queues=log_queues,
         )
 
     def tracer_provider(self, *, sampler: Sampler, processor: SpanProcessor) -> TracerProvider:
@@ -184,6 +197,11 @@ class Telemetry:
         taken = [queue.offer(spans) for queue in self._queues]
         return all(taken)
 
+    def tell(self, judgement: Judgement) -> None:
+        """Send an event for each verdict that was raised or cleared, where log records leave."""
+        if self._verdict_events is not None:
+            self._verdict_events.tell(judgement)
+
     def retain(self, types: frozenset[str]) -> None:
         """Let all series expire but those of these ``type`` values, which have a target now."""
         self._store.retain(types)
@@ -211,12 +229,14 @@ class Telemetry:
         self._shut_down = True
         end = time.monotonic() + timeout_seconds
         deadline = end - min(_ABANDON_SECONDS, timeout_seconds / 2)
-        for queue in self._queues:
+        queues: list[BatchQueue[Any]] = [*self._queues, *self._log_queues]
+        for queue in queues:
             queue.stop(deadline=deadline)
         self._collection.collect_now()
         for push in self._pushes:
             push.stop(deadline=deadline)
-        parts: list[TraceQueue | MetricPush] = [*self._queues, *self._pushes]
+        parts: list[BatchQueue[Any] | MetricPush]
+        parts = [*queues, *self._pushes]
         left = [part for part in parts if not _ended(part, deadline)]
         if not left:
             return
@@ -232,7 +252,7 @@ class Telemetry:
             part.thread.join(max(0.0, end - time.monotonic()))
 
 
-def _ended(part: TraceQueue | MetricPush, deadline: float) -> bool:
+def _ended(part: BatchQueue[Any] | MetricPush, deadline: float) -> bool:
     part.thread.join(max(0.0, deadline - time.monotonic()))
     return not part.thread.is_alive()
 
@@ -244,26 +264,46 @@ def _points(store: Store, **options: Any) -> Points:
     return Points(store, **options)
 
 
-class _Exporters:
-    """Where traces and metrics go: OTLP configurations, None for the console."""
+def _log_queue(otlp: OtlpConfig | None, instruments: Instruments) -> LogQueue:
+    """Import it only where log records leave: it brings the SDK's logs."""
+    from kubenurse_otel.telemetry.verdict_events import LogQueue  # noqa: PLC0415 - see above
 
-    def __init__(self, traces: list[OtlpConfig | None], metrics: list[OtlpConfig | None]) -> None:
-        self.traces = traces
-        self.metrics = metrics
+    return LogQueue(
+        Delivery(
+            partial(make_log_exporter, otlp), signal="logs", otlp=otlp, instruments=instruments
+        )
+    )
+
+
+def _verdict_events(queues: Sequence[LogQueue], resource: Resource) -> VerdictEvents | None:
+    if not queues:
+        return None
+    from kubenurse_otel.telemetry.verdict_events import VerdictEvents  # noqa: PLC0415 - as above
+
+    return VerdictEvents(queues, resource)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exporters:
+    """Where each signal goes: OTLP configurations, None for the console."""
+
+    traces: tuple[OtlpConfig | None, ...] = ()
+    metrics: tuple[OtlpConfig | None, ...] = ()
+    logs: tuple[OtlpConfig | None, ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> _Exporters:
         telemetry = config.telemetry
         if telemetry.sdk_disabled:
-            return cls([], [])
-        traces: list[OtlpConfig | None] = []
-        metrics: list[OtlpConfig | None] = []
-        if telemetry.otlp_traces:
-            traces.append(telemetry.otlp_traces)
-        if telemetry.console_traces:
-            traces.append(None)
-        if telemetry.otlp_metrics:
-            metrics.append(telemetry.otlp_metrics)
-        if telemetry.console_metrics:
-            metrics.append(None)
-        return cls(traces, metrics)
+            return cls()
+        return cls(
+            _ways(telemetry.otlp_traces, console=telemetry.console_traces),
+            _ways(telemetry.otlp_metrics, console=telemetry.console_metrics),
+            _ways(telemetry.otlp_logs, console=telemetry.console_logs)
+            if config.checks.diagnosis
+            else (),
+        )
+
+
+def _ways(otlp: OtlpConfig | None, *, console: bool) -> tuple[OtlpConfig | None, ...]:
+    return ((otlp,) if otlp else ()) + ((None,) if console else ())

@@ -1,4 +1,4 @@
-"""The two signals in OTLP: how each is encoded, where it goes, and what its answer is called.
+"""The signals in OTLP: how each is encoded, where it goes, and what its answer is called.
 
 OpenTelemetry's own encoder does the work (opentelemetry-exporter-otlp-proto-common). Its exporters
 are not used: they tell success from failure alone, and take a redirect, a web page and a partial
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -82,6 +83,29 @@ def metrics() -> Signal[MetricsData]:
         ExportMetricsServiceResponse,
         encode,
         _count_points,
+    )
+
+
+def logs() -> Signal[Sequence[ReadableLogRecord]]:
+    from opentelemetry.exporter.otlp.proto.common._log_encoder import (  # noqa: PLC0415 - lazy
+        encode_logs,
+    )
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415 - lazy
+        ExportLogsServiceResponse,
+    )
+
+    def encode(records: Sequence[ReadableLogRecord]) -> bytes:
+        message: bytes = encode_logs(records).SerializePartialToString()
+        return message
+
+    return Signal(
+        "logs",
+        "log records",
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        "rejected_log_records",
+        ExportLogsServiceResponse,
+        encode,
+        len,
     )
 
 

@@ -727,12 +727,14 @@ def test_sdk_disabled_stops_traces_and_otlp_alone(start: START) -> None:
         otlp_metrics=OtlpConfig(endpoint="http://127.0.0.1:9"),
         console_traces=True,
         console_metrics=True,
+        otlp_logs=OtlpConfig(endpoint="http://127.0.0.1:9"),
+        console_logs=True,
         sdk_disabled=True,
     )
     telemetry.instruments.add(MISSED, 1, {"type": "x"})
     assert not telemetry.exports_traces
     assert telemetry.offer(a_trace(telemetry))
-    assert (telemetry._queues, telemetry._pushes) == ((), ())
+    assert (telemetry._queues, telemetry._pushes, telemetry._log_queues) == ((), (), ())
     assert MISSED.name in telemetry.render().body.decode()
 
 

@@ -52,7 +52,7 @@ def needed(variable: Variable[object], tmp_path: Path) -> dict[str, str]:
     """What has to be set, too, for a variable to have an effect."""
     file = tmp_path / "file.pem"
     file.write_text("x")
-    signal = "TRACES" if "TRACES" in variable.name else "METRICS"
+    signal = next((one for one in ("TRACES", "LOGS") if f"_{one}_" in variable.name), "METRICS")
     context = {
         "KUBENURSE_USE_TLS": {"KUBENURSE_CERT_FILE": str(file), "KUBENURSE_CERT_KEY": str(file)},
         "KUBENURSE_DISCOVERY": {"KUBENURSE_NEIGHBOURS_FILE": str(file)},
@@ -66,6 +66,7 @@ def needed(variable: Variable[object], tmp_path: Path) -> dict[str, str]:
         context = {
             "OTEL_METRICS_EXPORTER": "otlp",
             "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
             f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT": "http://collector:4318",
         }
         if variable.name.endswith("_INSECURE"):
@@ -583,6 +584,52 @@ def test_metrics_exporters(exporters: str, prometheus: bool, otlp: bool, console
     assert telemetry.prometheus == prometheus
     assert (telemetry.otlp_metrics is not None) == otlp
     assert telemetry.console_metrics == console
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint", "console"),
+    [
+        ({}, None, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, None, False),
+        ({"OTEL_LOGS_EXPORTER": "none"}, None, False),
+        ({"OTEL_LOGS_EXPORTER": "console"}, None, True),
+        ({"OTEL_LOGS_EXPORTER": "otlp,console"}, "http://localhost:4318/v1/logs", True),
+        (
+            {"OTEL_LOGS_EXPORTER": "OTLP", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"},
+            "http://c:4318/v1/logs",
+            False,
+        ),
+        (
+            {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://l/own"},
+            "http://l/own",
+            False,
+        ),
+        ({"OTEL_LOGS_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, None, False),
+    ],
+)
+def test_where_log_records_go(environ: dict[str, str], endpoint: str | None, console: bool) -> None:
+    """Nowhere by default, though there is an endpoint: who wants verdicts there says so."""
+    telemetry = config(**environ).telemetry
+    assert endpoint == (telemetry.otlp_logs.endpoint if telemetry.otlp_logs else None)
+    assert console == telemetry.console_logs
+
+
+def test_an_unknown_exporter_of_logs_is_a_warning() -> None:
+    """It may be set for a whole cluster: said once, and then none, as by default."""
+    loaded = load({"OTEL_LOGS_EXPORTER": "file"})
+    assert loaded.config.telemetry.otlp_logs is None
+    (warning,) = loaded.config.warnings
+    assert warning.startswith("OTEL_LOGS_EXPORTER: got 'file', wants otlp, console or none")
+
+
+def test_without_diagnosis_no_log_record_is_promised() -> None:
+    """The list of settings says that the exporter is without effect, and why."""
+    loaded = load({"OTEL_LOGS_EXPORTER": "otlp", "KUBENURSE_DIAGNOSIS": "false"})
+    (setting,) = (one for one in loaded.sources if one.name == "OTEL_LOGS_EXPORTER")
+    assert ("ignored", "KUBENURSE_DIAGNOSIS is false: no verdicts") == (
+        setting.source.value,
+        setting.note,
+    )
 
 
 def test_a_disabled_sdk_leaves_the_scrape() -> None:
