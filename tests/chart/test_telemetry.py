@@ -81,6 +81,14 @@ def test_monitor_takes_its_settings() -> None:
         assert "p" == manifest["metadata"]["labels"]["release"]
 
 
+@pytest.mark.parametrize("exporter", ["", "otlp", "none"])
+def test_verdicts_leave_as_log_records_on_request(exporter: str) -> None:
+    """Without a value the agent's own default counts."""
+    given = {} if not exporter else {"otel": {"logsExporter": exporter}}
+    environ = {one["name"]: one.get("value") for one in helm.agent(helm.render(given))["env"]}
+    assert (exporter or None) == environ.get("OTEL_LOGS_EXPORTER")
+
+
 def listens(values: dict[str, Any]) -> tuple[str, int] | None:
     """Where the collector serves its own metrics, by its configuration."""
     metrics = collector_config(values)["service"]["telemetry"]["metrics"]

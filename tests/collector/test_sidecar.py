@@ -15,7 +15,9 @@ import pytest
 import yaml
 from agents import running, wait_for
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
-from otlp_receiver import attributes, http_receiver
+from otlp_receiver import attributes, grpc_receiver, http_receiver
+from otlp_telemetry import otlp
+from otlp_telemetry import running as telemetry_of
 from ports import free_port, free_ports
 
 from collector import binaries, servers
@@ -28,6 +30,9 @@ from collector.conftest import (
     agent_environment,
     write_neighbours,
 )
+from kubenurse_otel.config import OtlpProtocol
+from kubenurse_otel.diagnosis.diagnosis import Judgement
+from kubenurse_otel.diagnosis.verdict import Cause, Kind, Verdict
 
 CORE = {"otlp", "memory_limiter", "otlp_grpc", "otlp_http", "debug"}
 CONTRIB = {"k8sattributes", "tail_sampling", "loadbalancing", "prometheusremotewrite"}
@@ -122,6 +127,29 @@ def test_the_gateway_listens_on_both_families(
 
         ports = {f"{address}:{port}" for port in (4317, 4318, 8888)}
         wait_for(lambda: listening() == ports, seconds=servers.START_SECONDS, what=str(ports))
+
+
+def test_verdicts_pass_through_the_sidecar(tmp_path: Path) -> None:
+    """As log records with their name, for a backend that takes logs."""
+    raised = Verdict(
+        kind=Kind.NODE,
+        culprit="node-b",
+        cause=Cause.SILENT,
+        confidence=0.9,
+        since=1.0,
+        last_seen=2.0,
+    )
+    with grpc_receiver() as behind:
+        environ = {"OTLP_ENDPOINT": behind.endpoint.removeprefix("http://")}
+        environ["OTLP_INSECURE"] = "true"
+        with servers.collector("sidecar", tmp_path, SIDECAR, environ=environ) as sidecar:
+            where = otlp(sidecar.http, OtlpProtocol.HTTP_PROTOBUF, "logs")
+            with telemetry_of(otlp_logs=where) as telemetry:
+                telemetry.tell(Judgement(raised=(raised,)))
+            assert behind.wait_for(lambda: len(behind.log_records()) == 1, 20)
+        (record,) = behind.log_records()
+        assert "kubenurse.verdict" == record.event_name
+        assert "node-b" == attributes(record)["kubenurse.verdict.culprit"]
 
 
 def test_what_came_while_the_endpoint_was_dead_arrives_later(tmp_path: Path) -> None:

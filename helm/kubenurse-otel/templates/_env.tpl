@@ -73,6 +73,10 @@
 - name: OTEL_TRACES_EXPORTER
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.otel.logsExporter }}
+- name: OTEL_LOGS_EXPORTER
+  value: {{ . | quote }}
+{{- end }}
 {{- if include "kubenurse-otel.hasCollector" . }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: http://127.0.0.1:4318
