@@ -155,7 +155,8 @@ def test_watch_says_what_changes(serve: Serve, tmp_path: Path) -> None:
         answer(body=body, requests=1)(connection)
 
     with subprocess.Popen(
-        [*COMMAND, "--watch", "--json", serve(tell).origin],
+        # Where the tests run in a shell's background, SIGINT is ignored by all that they start.
+        ["env", "--default-signal=INT", *COMMAND, "--watch", "--json", serve(tell).origin],
         env=inherited(),
         stdout=subprocess.PIPE,
         text=True,

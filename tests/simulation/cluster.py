@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target
-from kubenurse_otel.plan.schedule import choose_phase
+from kubenurse_otel.plan.schedule import Place, choose_phase
 from kubenurse_otel.plan.targets import plan
 from simulation.network import WAYS_TO_FAIL, Network, result
 
@@ -39,7 +40,7 @@ class Agent:
     diagnosis: Diagnosis
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
     targets: dict[str, Target] = field(default_factory=dict)
-    phases: dict[str, float] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     judged_at: float = 0.0
     is_hasty: bool = False
@@ -129,8 +130,13 @@ class Cluster:
         new = [key for key, one in targets.items() if agent.targets.get(key) != one]
         agent.targets = targets
         agent.diagnosis.retain(targets.values())
+        agent.places = {key: at for key, at in agent.places.items() if key in targets}
         for key in new:
-            phase = choose_phase(agent.node, targets[key], ())
+            agent.places.pop(key, None)
+        for key in new:
+            taken = Counter(agent.places.values())
+            agent.places[key] = choose_phase(agent.node, targets[key], taken)
+            phase, _interval = agent.places[key]
             first = self.now + (phase - self.now) % INTERVAL
             self._at(first, lambda key=key: self._tick(agent, key, agent.targets.get(key)))
 
