@@ -188,12 +188,13 @@ def table(rows: Sequence[Row], *, load: str) -> str:
     ]
     for row in rows:
         truth = TRUTHS[row.fault]
-        wanted = " or ".join(_words(one).replace(NODE, "the node") for one in truth.right)
+        wanted = " or ".join(_words(one) for one in truth.right)
+        wanted = wanted.replace(NODE, "the node").replace("{pair}", "of the two nodes")
         wanted = wanted or f"nobody: {truth.why}"
         if truth.right and not truth.must:
             wanted += ", or nobody"
         when = "" if row.seconds is None else f"{row.seconds:.0f}"
-        said = ", ".join(row.named) or "nobody"
+        said = ", ".join(row.named).replace("|", " and ") or "nobody"
         lines.append(
             f"| `{row.fault}` | {wanted} | {said} | {when} | {'' if row.right else '**wrong**'} |"
         )
