@@ -53,7 +53,9 @@ class Exporter(Protocol[T_contra]):
 
 
 class Delivery(Generic[T]):
-    """Delivers batches of one signal to one place, for one thread; `stop` may come from another.
+    """Delivers batches of one signal to one place, for one thread.
+
+    `stop` and `gave_up` may come from another.
 
     ``make_exporter`` is called until it raises no OSError or ValueError: a missing file is looked
     for again.

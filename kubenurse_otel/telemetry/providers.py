@@ -266,11 +266,18 @@ def _points(store: Store, **options: Any) -> Points:
 
 def _log_queue(otlp: OtlpConfig | None, instruments: Instruments) -> LogQueue:
     """Import it only where log records leave: it brings the SDK's logs."""
-    from kubenurse_otel.telemetry.verdict_events import LogQueue  # noqa: PLC0415 - see above
+    from kubenurse_otel.telemetry.verdict_events import (  # noqa: PLC0415 - see above
+        BACKOFF_SECONDS,
+        LogQueue,
+    )
 
     return LogQueue(
         Delivery(
-            partial(make_log_exporter, otlp), signal="logs", otlp=otlp, instruments=instruments
+            partial(make_log_exporter, otlp),
+            signal="logs",
+            otlp=otlp,
+            instruments=instruments,
+            backoff_seconds=BACKOFF_SECONDS,
         )
     )
 

@@ -1,7 +1,7 @@
 """Verdicts as OpenTelemetry events: a log record for each that is raised, one where it is cleared.
 
-Owns what such a record says. It is imported only where log records leave: the SDK's logs are half a
-megabyte.
+Owns what such a record says, and how long it waits. It is imported only where log records leave:
+with the encoder, the SDK's logs are a megabyte.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _QUEUE_SIZE: Final = 512
 """Verdicts are few: so many wait only while a collector is away and much is amiss."""
 _BATCH_SIZE: Final = 64
+BACKOFF_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0)
+"""Three minutes: what a verdict is about may be what keeps it from the collector."""
 _DELAY_SECONDS: Final = 1.0
 """A judgement's records leave together; the next judgement is a second later."""
 
@@ -42,13 +44,7 @@ _DELAY_SECONDS: Final = 1.0
 class LogQueue(BatchQueue[ReadableLogRecord]):
     """Log records on their way out; what does not fit counts as an export that failed."""
 
-    def __init__(
-        self,
-        delivery: Delivery[Sequence[ReadableLogRecord]],
-        *,
-        queue_size: int = _QUEUE_SIZE,
-        delay_seconds: float = _DELAY_SECONDS,
-    ) -> None:
+    def __init__(self, delivery: Delivery[Sequence[ReadableLogRecord]]) -> None:
         def dropped(_records: int, reason: str) -> None:
             if reason != EXPORT_FAILED:  # counted and told by the delivery itself
                 delivery.gave_up(f"log records were dropped: {reason}")
@@ -57,9 +53,9 @@ class LogQueue(BatchQueue[ReadableLogRecord]):
             delivery,
             name="otlp-logs",
             on_dropped=dropped,
-            queue_size=queue_size,
+            queue_size=_QUEUE_SIZE,
             batch_size=_BATCH_SIZE,
-            delay_seconds=delay_seconds,
+            delay_seconds=_DELAY_SECONDS,
         )
 
 

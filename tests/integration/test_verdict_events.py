@@ -114,6 +114,21 @@ def test_a_dead_collector_is_counted_and_told_once(caplog: pytest.LogCaptureFixt
         assert time.monotonic() - began < 5  # a bound that a hang would break, no speed
 
 
+def test_a_verdict_outlives_the_fault_that_it_is_about() -> None:
+    """It is tried again for longer than spans are: the collector may be what cannot be reached."""
+    with (
+        otlp_receiver.http_receiver() as received,
+        telemetry_of(
+            otlp_logs=otlp(received.endpoint, OtlpProtocol.HTTP_PROTOBUF, "logs")
+        ) as telemetry,
+    ):
+        received.status = 503
+        telemetry.tell(RAISED)
+        assert received.wait_for(lambda: received.refused == 3, 20)
+        received.status = 200
+        assert received.wait_for(lambda: len(received.log_records()) == 1, 20)
+
+
 def test_a_slow_collector_delays_nobody() -> None:
     """While an export hangs, verdicts are told at once, and all of them arrive later."""
     with (
