@@ -284,7 +284,7 @@ def _connect(config: Config) -> Access:
 def _no_credentials(error: Exception, file: str) -> ApiError:
     """``file`` is named where the error does not: a loader's "Token file exists but empty."."""
     logging.getLogger(__name__).debug("credentials", exc_info=error)
-    why = _why(error)
+    why = " ".join(_why(error).split())  # of a mistake in YAML it is five lines
     text = why if file in why or isinstance(error, OSError) else f"{why.rstrip('.')} ({file})"
     return ApiError(Problem.UNREACHABLE, f"the API server cannot be asked: {text}")
 

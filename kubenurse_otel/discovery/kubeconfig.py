@@ -37,7 +37,12 @@ def by_kubeconfig(paths: str) -> Access:
         return context
 
     def headers() -> dict[str, str]:
-        """Fresh: the configuration rereads its files, or runs its plugin."""
+        """Fresh: the configuration rereads its files, or runs its plugin.
+
+        None without TLS, as client-go has it: who listens on the way would have them.
+        """
+        if not configuration.host.lower().startswith("https://"):
+            return {}
         settings = configuration.auth_settings().values()
         return {one["key"]: one["value"] for one in settings if one["in"] == "header"}
 
