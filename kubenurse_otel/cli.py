@@ -7,8 +7,10 @@ library reads it by itself.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import select
 import sys
 import time
 from contextlib import suppress
@@ -62,6 +64,8 @@ def _say(*lines: str, quiet: bool = False) -> None:
     """
     if sys.stdout is None:  # closed by whoever started us
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names come from anywhere, in any alphabet
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         for line in lines:
             print(line)
@@ -76,8 +80,17 @@ def _say(*lines: str, quiet: bool = False) -> None:
             ) from None
 
 
+def _is_read() -> bool:
+    """Whether anybody may read what we print: a pipe's reader may be gone, or the terminal."""
+    if sys.stdout is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)
+
+
 def _mistake(sentence: str) -> int:
-    print(f"kubenurse-otel: {sentence}", file=sys.stderr)
+    print(f"kubenurse-otel: {printable(sentence, MAX_LINE)}", file=sys.stderr)
     return EXIT_FAILED
 
 
@@ -135,20 +148,27 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
     from kubenurse_otel.report import verdicts  # noqa: PLC0415 - see _run
 
-    async def ask() -> int:
-        before = None
-        while True:
-            summary = await asking.diagnose(way)
-            if summary != before:
-                if parsed.json:
-                    _say(json.dumps(verdicts.to_json(summary)))
-                else:
-                    _say(*([time.strftime("%H:%M:%S")] if parsed.watch else []))
-                    _say(*verdicts.lines(summary))
-            if not parsed.watch:
-                return asking.exit_code(summary)
-            before = summary
+    def tell(summary: verdicts.Summary) -> None:
+        if parsed.json:
+            _say(json.dumps(verdicts.to_json(summary)))
+        else:
+            clock = [time.strftime("%H:%M:%S")] if parsed.watch else []
+            _say(*clock, *verdicts.lines(summary))
+
+    async def watch(before: verdicts.Summary | str) -> int:
+        while _is_read():
             await asyncio.sleep(WATCH_SECONDS)
+            # What is watched may take the API server with it, for a while.
+            found = await asking.diagnose_again(way)
+            if found != before:
+                tell(found) if isinstance(found, verdicts.Summary) else _mistake(found)
+            before = found
+        return 0
+
+    async def ask() -> int:
+        summary = await asking.diagnose(way)
+        tell(summary)
+        return await watch(summary) if parsed.watch else asking.exit_code(summary)
 
     try:
         way = asking.way(
@@ -157,7 +177,7 @@ def _diagnose(parsed: argparse.Namespace) -> int:
             everybody=parsed.all,
             namespace=parsed.namespace,
             selector=parsed.selector,
-            home=Path.home(),
+            home=_home(),
         )
     except asking.NobodyToAskError as error:
         _mistake(str(error))
@@ -167,6 +187,13 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     except asking.NobodyToAskError as error:
         _mistake(str(error))
         return asking.NO_ANSWER
+
+
+def _home() -> Path | None:
+    """None for a user without a name, as a container's may be."""
+    with suppress(RuntimeError):
+        return Path.home()
+    return None
 
 
 def _config() -> int:

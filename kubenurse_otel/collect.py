@@ -27,7 +27,7 @@ AT_ONCE: Final = 64
 EACH_SECONDS: Final = 2.0
 ALL_SECONDS: Final = 20.0
 MOST_BYTES: Final = 2 * 1024 * 1024
-"""Of an answer: a list of 5,000 agents is half of it."""
+"""Of an answer, if it is not said: a list of 5,000 agents is half of it."""
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]").match
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]{1,9}) *\r\n", re.IGNORECASE).search
@@ -44,15 +44,17 @@ class Source:
     """An agent, as it is called to people, and how it is asked.
 
     ``ask`` returns the answer's body; it raises NoAnswerError, OSError (ssl's among them).
+    ``read`` makes of the parsed answer, at once, what is kept of it: 2 MiB may be 60 as objects.
     """
 
     name: str
     ask: Callable[[], Awaitable[bytes]]
+    read: Callable[[Any], Any] = lambda document: document
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """``document`` is the parsed answer, None where there is a ``problem``."""
+    """``document`` is what was read of the answer, None where there is a ``problem``."""
 
     name: str
     document: Any = None
@@ -82,7 +84,7 @@ async def collect(
                 min(end, asyncio.get_running_loop().time() + each_seconds)
             ):
                 body = await source.ask()
-            return Collected(source.name, json.loads(body))
+            return Collected(source.name, source.read(json.loads(body)))
         except TimeoutError:
             return Collected(source.name, problem=late)
         except (ValueError, RecursionError):
@@ -95,7 +97,13 @@ async def collect(
     return list(await asyncio.gather(*(one(source) for source in sources)))
 
 
-async def get(url: Url, *, context: ssl.SSLContext | None, server_name: str | None = None) -> bytes:
+async def get(
+    url: Url,
+    *,
+    context: ssl.SSLContext | None,
+    server_name: str | None = None,
+    max_bytes: int = MOST_BYTES,
+) -> bytes:
     """GET ``url`` and return the body of a 200. Raises NoAnswerError, OSError.
 
     In HTTP/1.0, so that no answer comes in chunks (RFC 9112 section 6.1).
@@ -117,8 +125,8 @@ async def get(url: Url, *, context: ssl.SSLContext | None, server_name: str | No
         answer = bytearray()
         while not _is_whole(answer) and (data := await reader.read(65_536)):
             answer += data
-            if len(answer) > MOST_BYTES:
-                raise NoAnswerError(f"its answer has more than {MOST_BYTES} bytes")
+            if len(answer) > max_bytes:
+                raise NoAnswerError(f"its answer has more than {max_bytes} bytes")
     finally:
         writer.transport.abort()
     status = _STATUS(answer)

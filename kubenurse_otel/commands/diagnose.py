@@ -21,7 +21,7 @@ from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from kubenurse_otel.config import Config
@@ -31,6 +31,8 @@ VIEW: Final = "/api/v1/view"
 NOTHING, NAMED, SUSPICION, NO_ANSWER = 0, 1, 3, 4
 """Exit codes; 2 is bad usage."""
 LOCALHOST: Final = "127.0.0.1"
+VERDICTS_BYTES: Final = 256 * 1024
+"""Of one agent's verdicts: a hundred of them, in words."""
 MOST_OTHERS: Final = 5_000
 """Agents of one list; Kubernetes supports as many nodes."""
 
@@ -43,7 +45,7 @@ class Way(Protocol):
     """How agents are reached."""
 
     async def ask(self) -> list[Collected]:
-        """Ask all that are to be asked; who does not answer is among them, with the reason.
+        """Ask all that are to be asked for a Report; who gives none is there with the reason.
 
         Raises NobodyToAskError.
         """
@@ -56,7 +58,7 @@ def way(
     everybody: bool,
     namespace: str,
     selector: str,
-    home: Path,
+    home: Path | None,
 ) -> Way:
     """Choose: the URL that was given, in a pod our own agent, else a kubeconfig's cluster.
 
@@ -67,8 +69,8 @@ def way(
     kubeconfig = config.discovery.kubeconfig
     if config.checks.api_server_host and not kubeconfig:
         return ByUrl(_own_agent(config), config, everybody=everybody)
-    default = home / ".kube" / "config"
-    kubeconfig = kubeconfig or (str(default) if default.is_file() else "")
+    default = home / ".kube" / "config" if home else None
+    kubeconfig = kubeconfig or (str(default) if default and default.is_file() else "")
     if not kubeconfig:
         raise NobodyToAskError(
             "no agent to ask: give the URL of one, or set KUBECONFIG to ask all of a cluster"
@@ -85,12 +87,20 @@ async def diagnose(asked: Way) -> verdicts.Summary:
     reports: list[verdicts.Report] = []
     silent: list[tuple[str, str]] = []
     for answer in await asked.ask():
-        report = None if answer.problem else verdicts.read(answer.document)
+        report = answer.document
         if report is None:
             silent.append((answer.name, answer.problem or "its answer is no agent's"))
         else:
-            reports.append(report)
+            reports.append(report if report.node else replace(report, node=answer.name))
     return verdicts.merge(reports, silent)
+
+
+async def diagnose_again(asked: Way) -> verdicts.Summary | str:
+    """As ``diagnose``, and the reason in words while there is nobody to ask."""
+    try:
+        return await diagnose(asked)
+    except NobodyToAskError as error:
+        return str(error)
 
 
 def exit_code(summary: verdicts.Summary) -> int:
@@ -119,18 +129,40 @@ class ByUrl:
         if self.base.scheme == "https":
             context = TrustStore(self.config.trust).context(Trust.WORKLOAD)
         name = self.base.host_port
-        asked = [_source(name, self.base.below(VERDICTS), context)]
+        asked = [Source(name, self._get(self.base, VERDICTS, context), verdicts.read)]
+        unknown: list[Collected] = []
         if self.everybody:
-            (view,) = await collect.collect([_source(name, self.base.below(VIEW), context)])
+            seen = Source(name, self._get(self.base, VIEW, context), self._read_others)
+            (view,) = await collect.collect([seen])
             server_name = self.config.checks.tls_server_name or None
             asked += [
-                _source(node, url.below(VERDICTS), context, server_name)
-                for node, url in self._others(view.document)
+                Source(
+                    node,
+                    self._get(url, VERDICTS, context, server_name),
+                    partial(verdicts.read, node=node),
+                )
+                for url, node in (view.document or {}).items()
             ]
-        return await collect.collect(asked)
+            if view.problem:
+                unknown = [Collected(f"all others, of whom {name} knows", problem=view.problem)]
+        return [*await collect.collect(asked), *unknown]
 
-    def _others(self, document: Any) -> Iterator[tuple[str, Url]]:
-        """Yield (node, URL) of the agents that an agent's view lists."""
+    def _get(
+        self, url: Url, path: str, context: ssl.SSLContext | None, server_name: str | None = None
+    ) -> Callable[[], Awaitable[bytes]]:
+        return partial(
+            collect.get,
+            url.below(path),
+            context=context,
+            server_name=server_name,
+            max_bytes=VERDICTS_BYTES if path == VERDICTS else collect.MOST_BYTES,
+        )
+
+    def _read_others(self, document: Any) -> dict[Url, str]:
+        """Return the agents that an agent's view lists, each once: their nodes by their URLs."""
+        return dict(self._others(document))
+
+    def _others(self, document: Any) -> Iterator[tuple[Url, str]]:
         listed = document.get("agents") if isinstance(document, dict) else None
         for one in listed[:MOST_OTHERS] if isinstance(listed, list) else []:
             told = one if isinstance(one, dict) else {}
@@ -139,13 +171,7 @@ class ByUrl:
                 continue
             if isinstance(address, str) and is_address(address):
                 own = port if isinstance(port, int) and 0 < port < 65_536 else self.base.port
-                yield node, Url.of(self.base.scheme, address, own, "/")
-
-
-def _source(
-    name: str, url: Url, context: ssl.SSLContext | None, server_name: str | None = None
-) -> Source:
-    return Source(name, partial(collect.get, url, context=context, server_name=server_name))
+                yield Url.of(self.base.scheme, address, own, "/"), node
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +213,10 @@ class ByApiServer:
                             agent,
                             VERDICTS,
                             seconds=collect.EACH_SECONDS,
-                            max_bytes=collect.MOST_BYTES,
+                            max_bytes=VERDICTS_BYTES,
                         ),
                     ),
+                    partial(verdicts.read, node=agent.node),
                 )
                 for agent in listed
             ]

@@ -81,12 +81,15 @@ DOUBTFUL: Final = 3
 """From this doubt on an agent is no witness (diagnosis/doubt.py)."""
 
 
-def read(document: object) -> Report | None:
-    """Return what a parsed answer says; None where it is none of an agent's."""
+def read(document: object, *, node: str = "") -> Report | None:
+    """Return what a parsed answer says; None where it is none of an agent's.
+
+    ``node`` is whose it is where that is known: what an agent calls itself may be another's name.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("verdicts"), list):
         return None
     return Report(
-        node=_text(document.get("node")),
+        node=node or _text(document.get("node")),
         doubt=_number(document.get("doubt")),
         judged=document.get("judged_at") is not None,
         verdicts=_read_all(document["verdicts"]),
@@ -103,7 +106,7 @@ def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> 
     return Summary(
         named=named,
         suspected=tuple(one for one in suspected if _key(one.verdict) not in standing),
-        heard=tuple(report.node for report in reports),
+        heard=tuple(dict.fromkeys(report.node for report in reports)),
         new=tuple(report.node for report in reports if not report.judged),
         doubting=tuple(report.node for report in reports if report.doubt >= DOUBTFUL),
         silent=tuple(silent),

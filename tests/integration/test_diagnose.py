@@ -33,6 +33,7 @@ TOLD = {
     "against": ["node-d sees it well"],
     "second": "node node-e",
 }
+TOLD_START = "The agent on node node-e"
 USAGE = "no agent to ask: give the URL of one, or set KUBECONFIG to ask all of a cluster"
 
 
@@ -146,6 +147,91 @@ def test_all_asks_whom_the_asked_one_knows(serve: Serve, closed_port: int) -> No
     }
 
 
+def by_path(verdicts: bytes, view: bytes, *, status: int = 200) -> Callable[[Any], None]:
+    """An agent's two documents; ``status`` is the view's."""
+
+    def behave(connection: Any) -> None:
+        request = connection.read_request()
+        if request is not None:
+            is_view = request.line.split()[1] == "/api/v1/view"
+            body = view if is_view else verdicts
+            head = b"HTTP/1.1 %d A\r\nContent-Length: %d\r\n\r\n"
+            connection.send(head % (status if is_view else 200, len(body)) + body)
+
+    return behave
+
+
+def test_who_speaks_is_told_by_where_it_was_asked(serve: Serve) -> None:
+    """An agent that calls itself by others' names is one reporter, however often it is listed."""
+    liar = serve(answer(body=document("node-c", verdicts=[TOLD])))
+    named = {"node": "node-b", "pod": "b", "address": "127.0.0.1", "port": liar.port}
+    asked = serve(by_path(document(), document(agents=[named] * 500)))
+    done = diagnose("--all", asked.origin)
+    assert "said by 1 of 2: node-b" in done.stdout
+    assert 1 == len(liar.requests)
+
+
+def test_an_agent_without_a_name_is_called_as_it_was_asked(serve: Serve) -> None:
+    """Its node's name is unknown where nobody told it."""
+    server = serve(answer(body=document("")))
+    done = diagnose(server.origin)
+    assert f"Nothing is wrong, says 127.0.0.1:{server.port}.\n" == done.stdout
+
+
+def test_all_without_a_list_of_them_is_said(serve: Serve) -> None:
+    """Or else one agent's word would look like everybody's."""
+    asked = serve(by_path(document(), b"", status=500))
+    done = diagnose("--all", asked.origin)
+    told = f"all others, of whom 127.0.0.1:{asked.port} knows: it answered 500"
+    assert told in " ".join(done.stdout.split())
+
+
+def test_verdicts_are_small(serve: Serve) -> None:
+    """5,000 agents' are kept: one of 256 KiB is none."""
+    done = diagnose(serve(answer(body=document(more="x" * 300_000))).origin)
+    assert (4, True) == (done.returncode, "more than 262144 bytes" in done.stdout)
+
+
+def test_names_are_shown_in_any_alphabet(serve: Serve) -> None:
+    """Also on a terminal that has not got it."""
+    server = serve(answer(body=document("node-\u2192")))
+    done = diagnose(server.origin, PYTHONIOENCODING="latin-1")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "Nothing is wrong, says node-\\u2192.\n" == done.stdout
+
+
+def test_a_user_without_a_home_asks(serve: Serve) -> None:
+    """As in a container, whose user has no name."""
+    server = serve(answer(body=document()))
+    program = (
+        "import os, sys; from kubenurse_otel.cli import main; "
+        "main(); "  # so that all is imported while we may read it
+        "os.setuid(54321); os.environ.pop('HOME'); sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "diagnose", server.origin],
+        env=inherited() | {"HOME": "/"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_watching_ends_with_its_reader(serve: Serve) -> None:
+    """`diagnose --watch | head -1` is over when head is, though nothing changes."""
+    command = [*COMMAND, "--watch", serve(answer(body=document())).origin]
+    with subprocess.Popen(command, env=inherited(), stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert 0 == process.wait(10)
+        finally:
+            process.kill()
+
+
 def test_watch_says_what_changes(serve: Serve, tmp_path: Path) -> None:
     """And ends with Ctrl-C."""
     said = [document(), document(), document(verdicts=[TOLD])]
@@ -254,6 +340,53 @@ def test_an_api_server_that_refuses_is_said(cluster: StandIn, kubeconfig: str) -
     assert 4 == done.returncode
     assert "does not accept our token (401)" in done.stderr
     assert "good" not in done.stderr + done.stdout
+
+
+def test_watching_outlasts_the_api_server(cluster: StandIn, kubeconfig: str) -> None:
+    """What is watched may take it along for a while: that is said, and then who is at fault."""
+    cluster.always["proxy pods"] = by_proxy
+    with subprocess.Popen(
+        [*COMMAND, "--watch"],
+        env=inherited() | {"KUBECONFIG": kubeconfig, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert next(line for line in process.stdout if line.startswith(TOLD_START))
+            cluster.always["list pods"] = lambda handler: handler.refuse(503)
+            assert "has no time for us (503)" in process.stderr.readline()
+            del cluster.always["list pods"]
+            assert next(line for line in process.stdout if line.startswith(TOLD_START))
+        finally:
+            process.kill()
+
+
+def test_without_tls_no_token_is_sent(serve: Serve, tmp_path: Path) -> None:
+    """As kubectl has it: whoever listens on the way would have it."""
+    server = serve(answer(401))
+    file = tmp_path / "kubeconfig"
+    content = {
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+        "clusters": [{"name": "it", "cluster": {"server": server.origin}}],
+        "users": [{"name": "me", "user": {"token": "good"}}],
+    }
+    file.write_text(yaml.safe_dump(content))
+    assert 4 == diagnose(KUBECONFIG=str(file)).returncode
+    (request,) = server.requests
+    assert "authorization" not in {name.lower() for name in request.headers}
+
+
+def test_a_broken_kubeconfig_is_said_in_a_line(tmp_path: Path) -> None:
+    """With its name, and where in it."""
+    file = tmp_path / "kubeconfig"
+    file.write_text("a: [b")
+    done = diagnose(KUBECONFIG=str(file))
+    assert (4, 1) == (done.returncode, done.stderr.count("\n"))
+    assert f'in "{file}", line 1' in done.stderr
 
 
 def test_it_is_a_plugin_of_kubectl(serve: Serve) -> None:
