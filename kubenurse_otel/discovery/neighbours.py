@@ -89,7 +89,8 @@ class Neighbours:
         if pods.heard_at is None:
             if pods.problem is None:
                 return None, True
-            return Neighbourhood(state=str(pods.problem)), True
+            own_node = self._config.identity.node_name
+            return Neighbourhood(state=str(pods.problem), own_node_name=own_node), True
         if self._first_listed_at is None:
             self._first_listed_at = pods.heard_at
         own = find_own(pods.items.values(), self._config.identity)

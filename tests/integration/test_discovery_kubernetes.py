@@ -447,6 +447,15 @@ async def test_refusals(cluster: StandIn, config: Config, status: int, expected:
         await seen.until_state("ok")
 
 
+async def test_our_node_has_its_name_before_the_api_server_answers(
+    cluster: StandIn, config: Config
+) -> None:
+    """What fails meanwhile is seen from it, and not from nowhere: verdicts name it."""
+    cluster.always["list pods"] = lambda request: request.refuse(500)
+    async with following(config) as seen:
+        assert "own" == (await seen.until_state("500")).own_node_name
+
+
 async def test_nodes_forbidden(cluster: StandIn, config: Config) -> None:
     """Without a role for nodes the neighbours stay, and what is missing is said."""
     for asked in ("list nodes", "get nodes", "count nodes"):
