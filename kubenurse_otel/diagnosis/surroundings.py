@@ -23,12 +23,15 @@ def facts(neighbourhood: Neighbourhood, node: str) -> Facts:
     if neighbourhood.own_zone:
         zones[node] = neighbourhood.own_zone
     names = {one.node_name for one in neighbours}
+    is_well = neighbourhood.state == WELL
+    # Before the first list nobody knows that this is the only node: what is bad may be its own.
+    is_unheard = neighbourhood.listed_at is None and not names and not is_well
     return Facts(
-        nodes=len(names | {node}),
+        nodes=len(names | {node}) + is_unheard,
         zones=MappingProxyType(zones),
         known=frozenset(names - {node} if neighbourhood.own_node_leaving else names | {node}),
         not_ready=frozenset(
             one.node_name for one in neighbourhood.chosen if one.node_state is NodeState.NOT_READY
         ),
-        discovery_is_well=neighbourhood.state == WELL,
+        discovery_is_well=is_well,
     )

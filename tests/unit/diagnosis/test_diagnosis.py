@@ -8,7 +8,7 @@ from test_symptoms import TARGET, failed
 
 from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS, Diagnosis
 from kubenurse_otel.diagnosis.symptoms import Symptom
-from kubenurse_otel.diagnosis.verdict import Kind
+from kubenurse_otel.diagnosis.verdict import Kind, State
 from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import (
@@ -157,3 +157,20 @@ def test_hasty_checks_tell_of_lost_segments_alone() -> None:
     one = diagnosis(path("n2"))
     one.note(bad(path("n2")), 0.0, is_hasty=True)
     assert one.own_view(0.0).targets == {}
+
+
+def test_before_the_first_list_no_node_is_the_only_one() -> None:
+    """Discovery may fail for the same reason: what is bad from here is no verdict on everybody's.
+
+    A cluster of one node that was listed is one.
+    """
+    direct = common(TargetKind.API_SERVER_DIRECT)
+    unheard = Neighbourhood(state="the API server cannot be reached", own_node_name="n1")
+    listed = replace(unheard, state="no neighbour", listed_at=1.0)
+    states = []
+    for around in (unheard, listed):
+        one = diagnosis(direct)
+        for at in range(0, 60, 5):
+            one.note(bad(direct, ErrorType.CONNECTION_REFUSED), float(at))
+        states += [verdict.state for verdict in one.judge(around, 55.0).verdicts]
+    assert [State.SUSPECTED, State.RAISED] == states
