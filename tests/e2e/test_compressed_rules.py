@@ -71,7 +71,7 @@ def test_ranges_and_waits_are_divided_and_nothing_else() -> None:
         {"groups": [one for one in document["groups"] if "verdict" not in one["name"]]}
     )
     compressed = rules_of(compressed_rules(RULES.read_text(), compress=10, scrape="1s"))
-    ranges = {"[2m]": "[12s]", "[5m]": "[30s]", "[15m]": "[90s]", "[1d]": "[8640s]"}
+    ranges = {"[1m]": "[6s]", "[2m]": "[12s]", "[5m]": "[30s]", "[15m]": "[90s]", "[1d]": "[8640s]"}
     for before, after in zip(original, compressed, strict=True):
         expression = before["expr"]
         for long, short in ranges.items():
