@@ -64,9 +64,9 @@ def _say(*lines: str, quiet: bool = False) -> None:
     """
     if sys.stdout is None:  # closed by whoever started us
         return
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names come from anywhere, in any alphabet
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names come from anywhere, in any alphabet
+            sys.stdout.reconfigure(errors="backslashreplace")  # flushes
         for line in lines:
             print(line)
         sys.stdout.flush()
