@@ -318,7 +318,12 @@ class App:
             self._diagnose(lambda judging: judging.missed(ours))
 
     def _lagged(self, seconds: float) -> None:
-        self._diagnose(lambda judging: judging.lagged(seconds))
+        def feed(judging: Judging) -> None:
+            judging.lagged(seconds)
+            # Where nothing is checked any more, there is no quiet moment either.
+            judging.judge(late_seconds=NOT_QUIET_SECONDS)
+
+        self._diagnose(feed)
 
     def _diagnose(self, step: Callable[[Judging], None]) -> None:
         if self._judging is None:

@@ -79,6 +79,7 @@ class Agent:
             own_node_name=node,
         )
         self.told: list[Judgement] = []
+        self.set_forward = 0.0
         self.judging = Judging(
             lambda node: Diagnosis(
                 node=node,
@@ -90,6 +91,7 @@ class Agent:
             interval_seconds=INTERVAL,
             tell=self.told.append,
             clock=lambda: self.now,
+            wall_clock=lambda: self.now + self.set_forward,
         )
         self.judging.retain(target(node) for node in NEIGHBOURS)
 

@@ -54,13 +54,14 @@ class Documents:
 
     def _make_verdicts(self) -> bytes:
         judging = self._judging
+        later = judging.set_forward_seconds
         return _encoded(
             {
                 "node": self._node_name(),
                 "zone": self._neighbourhood().own_zone,
-                "judged_at": moment(judging.judged_at) if judging.changes else None,
-                "verdicts": [_verdict(one) for one in judging.verdicts],
-                "suspicions": [_verdict(one) for one in judging.suspicions],
+                "judged_at": moment(judging.judged_at + later) if judging.changes else None,
+                "verdicts": [_verdict(one, later) for one in judging.verdicts],
+                "suspicions": [_verdict(one, later) for one in judging.suspicions],
                 "doubt": judging.judgement.doubt,
                 "views": {
                     "fresh": judging.judgement.fresh_views,
@@ -118,7 +119,8 @@ def _encoded(document: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: Verdict, later: float) -> dict[str, Any]:
+    """``later``: seconds that the wall clock was set forward since the verdict's clock began."""
     return {
         "sentence": sentence(verdict),
         "kind": verdict.kind.value,
@@ -127,8 +129,8 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "cause": verdict.cause.value,
         "state": verdict.state.value,
         "confidence": verdict.confidence,
-        "since": moment(verdict.since),
-        "last_seen": moment(verdict.last_seen),
+        "since": moment(verdict.since + later),
+        "last_seen": moment(verdict.last_seen + later),
         "evidence": [{"words": one.words, "trace_id": one.trace_id} for one in verdict.evidence],
         "against": list(verdict.against),
         "second": verdict.second,

@@ -48,6 +48,7 @@ class Judging:
         interval_seconds: float,
         tell: Callable[[Judgement], None] = lambda _: None,
         clock: Callable[[], float] | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._make = diagnosis
         self._node = neighbourhood().own_node_name
@@ -57,6 +58,7 @@ class Judging:
         self._hearing = Hearing(neighbourhood)
         self._tell = tell
         self._clock = clock or _steady_clock()
+        self._wall_clock = wall_clock
         self._interval_seconds = interval_seconds
         self.judged_at = 0.0
         self._amiss = True
@@ -123,6 +125,11 @@ class Judging:
         if view != self._said[0]:
             self._said = (view, wire.encode(view).encode("ascii"))
         self._tell(self.judgement)
+
+    @property
+    def set_forward_seconds(self) -> float:
+        """How far the wall clock was set since the start: to be added to what is told to people."""
+        return self._wall_clock() - self._clock()
 
     def view(self) -> View | None:
         """Our own view, None before the first judgement."""

@@ -37,6 +37,16 @@ def test_before_the_first_judgement_nothing_is_said() -> None:
     assert (None, [], []) == (empty["judged_at"], empty["verdicts"], empty["suspicions"])
 
 
+def test_times_are_by_the_wall_clock_as_it_is_now() -> None:
+    """An agent that started before its node's clock was set tells the right time since."""
+    agent = Agent()
+    for _ in range(3):
+        agent.sees_dead()
+    agent.set_forward = 3600.0
+    found = verdicts(documents(agent))
+    assert "1970-01-12T14:46:55.000Z" == found["judged_at"] == found["verdicts"][0]["last_seen"]
+
+
 def test_verdicts_with_their_evidence() -> None:
     """What is at fault in a sentence and in words of closed sets, who says so, since when."""
     agent = Agent()
