@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -200,6 +201,7 @@ def test_names_are_shown_in_any_alphabet(serve: Serve) -> None:
     assert "Nothing is wrong, says node-\\u2192.\n" == done.stdout
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may become another user")
 def test_a_user_without_a_home_asks(serve: Serve) -> None:
     """As in a container, whose user has no name."""
     server = serve(answer(body=document()))
