@@ -30,6 +30,8 @@ HERE = Path(__file__).parent
 TYPES = ("path_node-3", "path_node-5", "me_ingress")
 """What "One target" is looked at with: loss, a hanging far end, TLS and a bad certificate."""
 PROVEN_BY_PROMTOOL = {
+    "kubenurse:source:token_refused",
+    "KubenurseTokenRefused",
     "kubenurse:node:leaving",  # static neighbours know no cordoned node
     "kubenurse:node_out:bad",  # loopback cannot cut off one source
     "kubenurse:cluster:lossy",
