@@ -63,6 +63,9 @@ class Facts:
     """
 
     nodes: int = 1
+    run_alone: int = 3
+    """Intervals that I alone must have seen it before what others find well contradicts me: their
+    word may be as old as a fresh view, and what it tells of an interval older."""
     zones: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: frozenset[str] = frozenset()
     not_ready: frozenset[str] = frozenset()

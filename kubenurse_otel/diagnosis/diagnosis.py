@@ -6,6 +6,7 @@ No clock of its own: each method is told the time (Unix seconds).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.slow import RoundTrips
 from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, Symptom, symptom
 from kubenurse_otel.diagnosis.verdict import Cause
-from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
+from kubenurse_otel.diagnosis.view import MOST_RUN, SHARED, Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, TargetKind
 
@@ -253,6 +254,7 @@ class Diagnosis:
         return replace(
             self._surroundings,
             is_sick=self._doubt.is_sick(now),
+            run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
             loss=self._losses.alarming(before=now - self._fresh),
             is_settled=self._is_settled(runs),
             accused_lately=frozenset(self._lately(self._accused_at, now)),

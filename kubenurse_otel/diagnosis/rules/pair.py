@@ -33,7 +33,7 @@ def cut(case: Case) -> Iterator[Finding]:
         seen_by = case.seen_by(node)
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         if (
-            said.run < RUN
+            said.run < max(RUN, case.facts.run_alone)
             or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
             or len(failing) > max(1, FEW * len(seen_by))

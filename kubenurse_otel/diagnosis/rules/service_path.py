@@ -63,7 +63,7 @@ def dead(case: Case) -> Iterator[Finding]:
             explains=explains,
         )
     else:
-        is_mine = share <= FEW_AGREE and run >= RUN_MINE
+        is_mine = share <= FEW_AGREE and run >= max(RUN_MINE, case.facts.run_alone)
         yield Finding(
             kind=Kind.SERVICE_PATH,
             culprit=case.mine.node,

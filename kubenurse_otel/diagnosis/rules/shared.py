@@ -84,8 +84,9 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             against=("this is the only node",),
             explains=explains,
         )
-    elif votes.share <= FEW_AGREE and said.run >= (
-        RUN_MINE if len(votes) > 1 and not by_chance else RUN_MINE_ONE_WITNESS
+    elif votes.share <= FEW_AGREE and said.run >= max(
+        RUN_MINE if len(votes) > 1 and not by_chance else RUN_MINE_ONE_WITNESS,
+        case.facts.run_alone,
     ):
         yield Finding(
             kind=kind,
