@@ -32,6 +32,8 @@ TYPES = ("path_node-3", "path_node-5", "me_ingress")
 PROVEN_BY_PROMTOOL = {
     "kubenurse:source:token_refused",
     "KubenurseTokenRefused",
+    "KubenurseFarEndSlow",  # none is, but where this machine is busy
+    "KubenursePairImpaired",
     "kubenurse:node:leaving",  # static neighbours know no cordoned node
     "kubenurse:node_out:bad",  # loopback cannot cut off one source
     "kubenurse:cluster:lossy",
