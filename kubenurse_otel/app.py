@@ -191,16 +191,14 @@ class App:
         self._replan()
         self._garbage.start()
         asyncio.get_running_loop().set_exception_handler(_bug_in_a_callback)
+        self._lag.start()
         async with asyncio.TaskGroup() as group:
-            background = [
-                group.create_task(self._discover()),
-                group.create_task(self._lag.run()),
-            ]
+            discovering = group.create_task(self._discover())
             hasty = None
             if self._judging is not None and self._config.checks.haste_per_second:
                 hasty = group.create_task(self._haste.run())
             checking = group.create_task(self._schedule.run())
-            group.create_task(self._stop_when_told(background, checking, hasty))
+            group.create_task(self._stop_when_told(discovering, checking, hasty))
         _log.info("gone")
 
     def _in_a_quiet_moment(self) -> bool:
@@ -224,7 +222,7 @@ class App:
 
     async def _stop_when_told(
         self,
-        background: list[asyncio.Task[None]],
+        discovering: asyncio.Task[None],
         checking: asyncio.Task[None],
         hasty: asyncio.Task[None] | None,
     ) -> None:
@@ -237,8 +235,8 @@ class App:
             hasty.cancel()
         await checking
         await asyncio.sleep(answering)
-        for task in background:
-            task.cancel()
+        self._lag.stop()
+        discovering.cancel()
         self._prober.close()
         await asyncio.to_thread(self._telemetry.shutdown, FLUSH_SECONDS)
         await self._server.stop()
@@ -324,6 +322,7 @@ class App:
             judging.judge(late_seconds=NOT_QUIET_SECONDS)
 
         self._diagnose(feed)
+        self._haste.look()
 
     def _diagnose(self, step: Callable[[Judging], None]) -> None:
         if self._judging is None:

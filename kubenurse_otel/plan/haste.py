@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import Target
 
 LOOK_SECONDS: Final = 1.0
-"""How often it is asked whether there is haste."""
+"""How often it is asked whether there is haste still."""
 MOST_AT_ONCE: Final = 16
 """Of those that wait for a far end that loses everything."""
 
@@ -25,7 +25,8 @@ MOST_AT_ONCE: Final = 16
 class Haste:
     """Calls ``check(target)`` for one path target after the other, ``per_second`` times a second.
 
-    Only while ``wanted()``, which is asked once a second. ``check`` must raise nothing.
+    Only while ``wanted()``, which is asked by ``look`` and, from then on, once a second.
+    ``check`` must raise nothing.
     """
 
     def __init__(
@@ -43,21 +44,26 @@ class Haste:
         self._targets: tuple[Target, ...] = ()
         self._turn = 0
         self._running = 0
+        self._begun = asyncio.Event()
 
     def set_targets(self, targets: Iterable[Target]) -> None:
         """Replace the targets; those that are no neighbours are left out."""
         self._targets = tuple(one for one in targets if one.kind is TargetKind.PATH)
 
+    def look(self) -> None:
+        """See whether there is haste now. There is no timer of our own: a wake-up costs CPU."""
+        if not self._begun.is_set() and self._wanted():
+            self._begun.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            while True:
-                if not self._wanted():
-                    await self._sleep(LOOK_SECONDS)
-                    continue
+            while await self._begun.wait():
                 for _ in range(round(self._per_second * LOOK_SECONDS)):
                     self._start_next(group)
                     await self._sleep(1 / self._per_second)
+                if not self._wanted():
+                    self._begun.clear()
 
     def _start_next(self, group: asyncio.TaskGroup) -> None:
         if self._targets and self._running < MOST_AT_ONCE:

@@ -214,31 +214,58 @@ class Schedule:
                 lost.append((ticker.target, missed, ours))
         if now >= self._let_on_at:
             self._ahead = None
-        while self._line and self._ahead is None:
-            ticker = self._line.popleft()
-            ticker.in_line = False
-            if self._tickers.get(ticker.target.key) is ticker:  # else it is gone, or placed anew
-                self._start(ticker, now, group)
+        if self._ahead is None and (ticker := self._next_in_line()) is not None:
+            task = group.create_task(self._train(ticker))
+            task.add_done_callback(self._left_behind)
+            self._begin(ticker, task)
         for missed_of in lost:
             self._on_missed(*missed_of)
 
-    def _start(self, ticker: _Ticker, now: float, group: asyncio.TaskGroup) -> None:
-        def ended(_: asyncio.Task[None]) -> None:
-            # Not in a finally of the coroutine: one that is cancelled at once never gets there.
-            ticker.task = None
-            del self._running[ticker]
-            if self._ahead is ticker:
-                self._ahead = None
-            if self._on_quiet is not None:
-                self._look_at = self._clock.time()
-            if self._line or self._look_at is not None:
-                self._wake.set()
+    def _next_in_line(self) -> _Ticker | None:
+        while self._line:
+            ticker = self._line.popleft()
+            ticker.in_line = False
+            if self._tickers.get(ticker.target.key) is ticker:  # else it is gone, or placed anew
+                return ticker
+        return None
 
-        self._ahead, self._let_on_at = ticker, now + self._pace_seconds
-        ticker.started = now
-        ticker.task = group.create_task(self._check(ticker.target))
-        ticker.task.add_done_callback(ended)
+    async def _train(self, ticker: _Ticker) -> None:
+        """Check ``ticker`` and whoever stands in line then, as long as nobody has let them on.
+
+        One task: between two checks others on the loop have one turn, and nothing else is done.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        while True:
+            await self._check(ticker.target)
+            following = self._next_in_line() if self._ahead is ticker else None
+            self._end(ticker)
+            if following is None:
+                self._wake.set()
+                return
+            ticker = following
+            self._begin(ticker, task)
+            await asyncio.sleep(0)
+
+    def _begin(self, ticker: _Ticker, task: asyncio.Task[None]) -> None:
+        ticker.started = self._clock.time()
+        ticker.task = task
+        self._ahead, self._let_on_at = ticker, ticker.started + self._pace_seconds
         self._running[ticker] = None
+
+    def _end(self, ticker: _Ticker) -> None:
+        ticker.task = None
+        del self._running[ticker]
+        if self._ahead is ticker:
+            self._ahead = None
+        if self._on_quiet is not None:
+            self._look_at = self._clock.time()
+
+    def _left_behind(self, task: asyncio.Task[None]) -> None:
+        """A check that was cancelled, maybe before its first step, has ended, too."""
+        for ticker in [one for one in self._running if one.task is task]:
+            self._end(ticker)
+            self._wake.set()
 
     def _look_for_quiet(self) -> None:
         """Call the hook if it is time to look and the moment is quiet."""

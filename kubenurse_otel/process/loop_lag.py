@@ -31,13 +31,21 @@ class LoopLag:
         self._on_lag = on_lag
         self._period_seconds = period_seconds
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            due = max(due + self._period_seconds, loop.time())
-            await asyncio.sleep(due - loop.time())
-            lag = max(0.0, loop.time() - due)
-            self._instruments.record(semconv.EVENT_LOOP_LAG, lag, {})
-            self._on_lag(lag)
+    def start(self) -> None:
+        """On the running loop. A callback of the loop's and no sleep, which would wake it twice."""
+        self._loop = asyncio.get_running_loop()
+        self._wait(self._loop.time())
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _wait(self, since: float) -> None:
+        due = since + self._period_seconds
+        self._timer = self._loop.call_at(due, self._beat, due)
+
+    def _beat(self, due: float) -> None:
+        now = self._loop.time()
+        self._wait(max(due, now - self._period_seconds))
+        lag = max(0.0, now - due)
+        self._instruments.record(semconv.EVENT_LOOP_LAG, lag, {})
+        self._on_lag(lag)

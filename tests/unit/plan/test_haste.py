@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 
 import pytest
 from judges import NEIGHBOURS, target
 
 from kubenurse_otel.model import TargetKind
-from kubenurse_otel.plan.haste import LOOK_SECONDS, MOST_AT_ONCE, Haste
+from kubenurse_otel.plan.haste import MOST_AT_ONCE, Haste
 
 PATHS = [target(node) for node in NEIGHBOURS]
 SERVICE = replace(PATHS[0], key="me_service", type="me_service", kind=TargetKind.ME_SERVICE)
@@ -29,6 +30,7 @@ class Rig:
 
     async def run(self, until: float) -> None:
         self.until = until
+        self.haste.look()
         with pytest.raises(asyncio.CancelledError):
             await self.haste.run()
 
@@ -49,10 +51,14 @@ class Rig:
 
 
 async def test_nothing_is_checked_without_haste() -> None:
-    """It is asked once a second."""
+    """It is asked when somebody looks, and wakes up for nothing else."""
     rig = Rig(wanted=False)
-    await rig.run(10.5 * LOOK_SECONDS)
-    assert ([], 11) == (rig.checked, rig.asked)
+    running = asyncio.create_task(rig.haste.run())
+    for _ in range(3):
+        rig.haste.look()
+        await asyncio.sleep(0)
+    assert ([], 3, 0.0) == (rig.checked, rig.asked, rig.now)
+    running.cancel()
 
 
 async def test_neighbours_are_checked_in_turn_at_its_pace() -> None:
@@ -66,6 +72,26 @@ async def test_neighbours_are_checked_in_turn_at_its_pace() -> None:
     assert rig.asked == 10
 
 
+async def test_it_ends_with_the_haste_and_begins_again() -> None:
+    """Within a second; who looks later finds it again."""
+    rig = Rig()
+    rig.until = math.inf
+    rig.haste.look()
+    running = asyncio.create_task(rig.haste.run())
+    while not rig.checked:
+        await asyncio.sleep(0)
+    rig.wanted = False
+    while rig.asked < 2:
+        await asyncio.sleep(0)
+    assert 10 == len(rig.checked)
+    for wanted in (False, True):
+        rig.wanted = wanted
+        rig.haste.look()
+    while len(rig.checked) == 10:
+        await asyncio.sleep(0)
+    running.cancel()
+
+
 async def test_checks_that_hang_are_bounded() -> None:
     """A far end that loses everything does not gather them without end."""
     rig = Rig(hangs=True)
@@ -73,8 +99,8 @@ async def test_checks_that_hang_are_bounded() -> None:
     assert MOST_AT_ONCE == len(rig.checked)
 
 
-async def test_it_ends_when_it_is_no_longer_wanted() -> None:
-    """Within a second; and without neighbours it has nothing to do."""
+async def test_without_neighbours_it_has_nothing_to_do() -> None:
+    """The service is no neighbour."""
     rig = Rig()
     rig.haste.set_targets([SERVICE])
     await rig.run(3.0)

@@ -15,14 +15,12 @@ async def test_a_blocked_loop_is_seen_as_lag() -> None:
     """A timer that ran late tells how late."""
     recorder = MeterRecorder()
     told: list[float] = []
-    pulse = asyncio.create_task(
-        loop_lag.LoopLag(recorder, on_lag=told.append, period_seconds=0.05).run()
-    )
-    await asyncio.sleep(0)  # the pulse begins
+    pulse = loop_lag.LoopLag(recorder, on_lag=told.append, period_seconds=0.05)
+    pulse.start()
     time.sleep(0.2)  # noqa: ASYNC251 - blocking the loop is what this test is about
     while not recorder.points(semconv.EVENT_LOOP_LAG):
         await asyncio.sleep(0)
-    pulse.cancel()
+    pulse.stop()
     count, seconds = recorder.points(semconv.EVENT_LOOP_LAG)[()]
     assert count == 1
     assert 0.14 < seconds < 1
