@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from opentelemetry.context import Context
 
@@ -357,6 +357,10 @@ class Metric:
     bounds: tuple[float, ...] = ()
 
 
+Observation = tuple[Metric, float, tuple[str, ...]]
+"""What is observed, how much, and the values of the metric's labels in their order."""
+
+
 class Recorder(Protocol):
     """The instruments, by Metric. ``attributes`` are the metric's labels.
 
@@ -379,14 +383,8 @@ class Recorder(Protocol):
         context: Context | None = None,
     ) -> None: ...
 
-    def observe(
-        self,
-        metric: Metric,
-        value: float,
-        label_values: tuple[str, ...],
-        context: Context | None = None,
-    ) -> None:
-        """As ``add`` of a counter and ``record`` of a histogram; label values in their order."""
+    def observe(self, observations: Iterable[Observation], context: Context | None) -> None:
+        """Each as ``add`` of a counter or ``record`` of a histogram."""
 
 
 DEFAULT_BOUNDS: Final[tuple[float, ...]] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

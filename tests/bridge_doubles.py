@@ -196,16 +196,11 @@ class MeterRecorder:
     ) -> None:
         self._histograms[metric.name].record(value, attributes, context or _NO_SPAN)
 
-    def observe(
-        self,
-        metric: semconv.Metric,
-        value: float,
-        label_values: tuple[str, ...],
-        context: Context | None = None,
-    ) -> None:
-        of_counter = metric.kind is semconv.MetricKind.COUNTER
-        labels = dict(zip(metric.labels, label_values, strict=True))
-        (self.add if of_counter else self.record)(metric, value, labels, context)
+    def observe(self, observations: Iterable[semconv.Observation], context: Context | None) -> None:
+        for metric, value, label_values in observations:
+            of_counter = metric.kind is semconv.MetricKind.COUNTER
+            labels = dict(zip(metric.labels, label_values, strict=True))
+            (self.add if of_counter else self.record)(metric, value, labels, context)
 
     def points(self, metric: semconv.Metric) -> dict[tuple[str, ...], Any]:
         """Label values in the metric's order -> (count, sum) of a histogram, value of a counter."""

@@ -214,10 +214,11 @@ class Schedule:
                 lost.append((ticker.target, missed, ours))
         if now >= self._let_on_at:
             self._ahead = None
-        if self._ahead is None and (ticker := self._next_in_line()) is not None:
-            task = group.create_task(self._train(ticker))
+        first = self._next_in_line() if self._ahead is None else None
+        if first is not None:
+            task = group.create_task(self._train(first))
             task.add_done_callback(self._left_behind)
-            self._begin(ticker, task)
+            self._begin(first, task)
         for missed_of in lost:
             self._on_missed(*missed_of)
 

@@ -19,11 +19,12 @@ from kubenurse_otel.telemetry.instruments import SCOPE_NAME
 from kubenurse_otel.telemetry.store import TraceIds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.util.types import Attributes
 
+    from kubenurse_otel.semconv import Observation
     from kubenurse_otel.telemetry.store import Family, Store
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class StoreMeter(NoOpMeter):
         family = self._store.families.get(name)
         if family is None:
             return super().create_counter(name, unit, description)
-        return StoreCounter(self._store, family, exemplars=self._exemplars)
+        return StoreCounter(self, family)
 
     def create_histogram(
         self,
@@ -58,37 +59,37 @@ class StoreMeter(NoOpMeter):
         family = self._store.families.get(name)
         if family is None:
             return super().create_histogram(name, unit, description)
-        return StoreHistogram(self._store, family, exemplars=self._exemplars)
+        return StoreHistogram(self, family)
 
-
-class _Instrument:
-    """What counter and histogram do alike: the store knows by the metric which one it is."""
-
-    def __init__(self, store: Store, family: Family, *, exemplars: bool) -> None:
-        metric = family.metric
-        super().__init__(metric.name, metric.unit, metric.help)  # type: ignore[call-arg]  # the API's
-        self._store = store
-        self._family = family
-        self._labels = metric.labels
-        self._exemplars = exemplars
-
-    def observe(
-        self, amount: float, label_values: tuple[str, ...], context: Context | None
-    ) -> None:
+    def observe(self, observations: Iterable[Observation], context: Context | None) -> None:
         """As the SDK: what is negative or not finite is refused with a log line."""
-        if not 0 <= amount < math.inf:
-            _log.warning("%s: %r is refused", self._family.metric.name, amount)
-            return
         trace: TraceIds | None = None
         if self._exemplars:
             span = get_current_span(context).get_span_context()
             if span.trace_flags.sampled:
                 trace = TraceIds(span.trace_id, span.span_id)
-        self._store.observe(self._family, label_values, amount, trace)
+        families, known = self._store.families, []
+        for metric, amount, label_values in observations:
+            if not 0 <= amount < math.inf:
+                _log.warning("%s: %r is refused", metric.name, amount)
+            elif (family := families.get(metric.name)) is not None:
+                known.append((family, label_values, amount))
+        self._store.observe(known, trace)
 
-    def _label_values(self, attributes: Attributes) -> tuple[str, ...]:
+
+class _Instrument:
+    """What counter and histogram do alike: the store knows by the metric which one it is."""
+
+    def __init__(self, meter: StoreMeter, family: Family) -> None:
+        metric = family.metric
+        super().__init__(metric.name, metric.unit, metric.help)  # type: ignore[call-arg]  # the API's
+        self._meter = meter
+        self._metric = metric
+
+    def _observe(self, amount: float, attributes: Attributes, context: Context | None) -> None:
         found = attributes or {}
-        return tuple([str(found.get(label, "")) for label in self._labels])
+        label_values = tuple([str(found.get(label, "")) for label in self._metric.labels])
+        self._meter.observe(((self._metric, amount, label_values),), context)
 
 
 class StoreCounter(_Instrument, Counter):
@@ -99,7 +100,7 @@ class StoreCounter(_Instrument, Counter):
         context: Context | None = None,
         **_more: Any,
     ) -> None:
-        self.observe(amount, self._label_values(attributes), context)
+        self._observe(amount, attributes, context)
 
 
 class StoreHistogram(_Instrument, Histogram):
@@ -110,4 +111,4 @@ class StoreHistogram(_Instrument, Histogram):
         context: Context | None = None,
         **_more: Any,
     ) -> None:
-        self.observe(amount, self._label_values(attributes), context)
+        self._observe(amount, attributes, context)

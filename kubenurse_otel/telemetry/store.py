@@ -155,29 +155,29 @@ class Store:
 
     def observe(
         self,
-        family: Family,
-        label_values: tuple[str, ...],
-        amount: float,
+        observations: Iterable[tuple[Family, tuple[str, ...], float]],
         trace: TraceIds | None = None,
     ) -> None:
-        """Count ``amount`` more, or put it into its bucket; ``trace`` makes it an exemplar.
+        """Count each amount more, or put it into its bucket; ``trace`` makes it an exemplar.
 
         A new series begins at the last collection: no point of before has a later time.
         """
         with self.lock:
-            series = family.series.get(label_values)
-            if series is None:
-                series = self._new_series(family, label_values)
-            bucket = bisect_left(family.bounds, amount)
-            series.value += amount
-            if family.is_histogram:
-                series.counts[bucket] += 1
-            if trace is not None:
-                exemplar = Exemplar(amount, time.time_ns(), *trace)
-                series.exemplars = {**series.exemplars, bucket: exemplar}
-            series.touched = self._clock()
-            series.changed()
-            self.version += 1
+            now = self._clock()
+            for family, label_values, amount in observations:
+                series = family.series.get(label_values)
+                if series is None:
+                    series = self._new_series(family, label_values)
+                series.value += amount
+                if family.is_histogram:
+                    series.counts[bisect_left(family.bounds, amount)] += 1
+                if trace is not None:
+                    exemplar = Exemplar(amount, time.time_ns(), *trace)
+                    bucket = bisect_left(family.bounds, amount)
+                    series.exemplars = {**series.exemplars, bucket: exemplar}
+                series.touched = now
+                series.chunks[TEXT] = series.chunks[OPENMETRICS] = None
+                self.version += 1
 
     def collected(self, now_ns: int) -> None:
         """What is recorded now belongs to the next collection."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 from opentelemetry.trace import SpanKind
@@ -18,11 +19,13 @@ from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Event
     from opentelemetry.util.types import AnyValue
 
-    from kubenurse_otel.semconv import Metric, Recorder
+    from kubenurse_otel.semconv import Metric, Observation, Recorder
 
 
 class When(Enum):
@@ -149,26 +152,25 @@ ROWS: Final = (
 """Every observation of a check but the events' offsets: the allow-list of what becomes a label."""
 
 
-_EVENTS: Final = frozenset(semconv.EVENTS)
 _HOLDS: Final = {When.ALWAYS: 0, When.KERNEL: 1, When.NETWORK: 2}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Planned:
-    """A row, made ready once: where each label value comes from, in the metric's order."""
+    """A row, made ready for one type."""
 
     of_root: bool
     attribute: str
     metric: Metric
     holds: int
     take: Take
-    constants: tuple[str | None, ...]
-    """None: of the attribute at the same place in ``attributes``."""
-    attributes: tuple[str | None, ...]
-    """None: the check's type, or a constant."""
+    label_values: tuple[str, ...]
+    """In the metric's order; where an attribute fills one, it is put in."""
+    filled: tuple[tuple[int, str], ...]
+    """(place among them, attribute)."""
 
     @classmethod
-    def of(cls, row: Row) -> Self:
+    def of(cls, row: Row, type_: str) -> Self:
         labels = row.metric.labels
         return cls(
             row.span is _ROOT,
@@ -176,21 +178,33 @@ class _Planned:
             row.metric,
             _HOLDS[row.when],
             row.take,
-            tuple(row.constants.get(label) for label in labels),
-            tuple(row.labels.get(label) for label in labels),
+            tuple(row.constants.get(label, type_) for label in labels),
+            tuple((at, row.labels[name]) for at, name in enumerate(labels) if name in row.labels),
         )
 
-    def label_values(self, type_: str, found: Mapping[str, AnyValue]) -> tuple[str, ...]:
-        return tuple(
-            [
-                constant or (str(found.get(attribute) or "none") if attribute else type_)
-                for constant, attribute in zip(self.constants, self.attributes, strict=True)
-            ]
-        )
+    def filled_in(self, found: Mapping[str, AnyValue]) -> tuple[str, ...]:
+        values = list(self.label_values)
+        for at, attribute in self.filled:
+            values[at] = str(found.get(attribute) or "none")
+        return tuple(values)
+
+    def for_each(self, value: AnyValue, values: tuple[str, ...]) -> Iterator[Observation]:
+        ((at, _),) = self.filled
+        for element in value if isinstance(value, Sequence) else ():
+            yield self.metric, 1, (*values[:at], str(element), *values[at + 1 :])
 
 
-_PLAN: Final = tuple(_Planned.of(row) for row in ROWS)
-_EVENT_FIRST: Final = semconv.HTTPCLIENT_TRACE_REQUEST_DURATION.labels[0] == "event"
+@lru_cache(maxsize=256)
+def _plan(type_: str) -> tuple[list[_Planned], dict[str, tuple[str, ...]]]:
+    """The rows, and each event's label values, for a type of checks; they come again and again."""
+    labels = semconv.HTTPCLIENT_TRACE_REQUEST_DURATION.labels
+    return (
+        [_Planned.of(row, type_) for row in ROWS],
+        {
+            event: tuple({"type": type_, "event": event}[label] for label in labels)
+            for event in semconv.EVENTS
+        },
+    )
 
 
 def record(
@@ -204,7 +218,6 @@ def record(
 
     ``context`` holds the sampled span that exemplars may point at; None: no exemplars.
     """
-    type_ = str(root[semconv.TYPE])
     kernel = client.get(semconv.TIMING_SOURCE) == TimingSource.KERNEL
     network = (
         kernel
@@ -212,36 +225,28 @@ def record(
         and root.get(semconv.FAILURE_ERROR_TYPE) != ErrorType.WRONG_PEER
     )
     holds = (True, kernel, network)
-    for row in _PLAN:
+    rows, of_event = _plan(str(root[semconv.TYPE]))
+    found: list[Observation] = []
+    for row in rows:
         attributes = root if row.of_root else client
         value = attributes.get(row.attribute)
-        if value is not None and holds[row.holds]:
-            _observe(recorder, row, value, row.label_values(type_, attributes), context)
-    metric = semconv.HTTPCLIENT_TRACE_REQUEST_DURATION
+        if value is None or not holds[row.holds]:
+            continue
+        take, label_values = row.take, row.label_values
+        if row.filled:
+            label_values = row.filled_in(attributes)
+        if take is Take.ONE:
+            if value:
+                found.append((row.metric, 1, label_values))
+        elif take is Take.EACH:
+            found += row.for_each(value, label_values)
+        elif isinstance(value, int | float) and (take is Take.VALUE or value > 0):
+            found.append((row.metric, value, label_values))
     seen: set[str] = set()
     for event in events:
         name = event.name
         offset = (event.attributes or {}).get(semconv.OFFSET)
-        if isinstance(offset, int | float) and name in _EVENTS and name not in seen:
+        if isinstance(offset, int | float) and name in of_event and name not in seen:
             seen.add(name)
-            label_values = (name, type_) if _EVENT_FIRST else (type_, name)
-            recorder.observe(metric, offset, label_values, context)
-
-
-def _observe(
-    recorder: Recorder,
-    row: _Planned,
-    value: AnyValue,
-    label_values: tuple[str, ...],
-    context: Context | None,
-) -> None:
-    if row.take is Take.ONE:
-        if value:
-            recorder.observe(row.metric, 1, label_values, context)
-    elif row.take is Take.EACH:
-        (at,) = (at for at, attribute in enumerate(row.attributes) if attribute is not None)
-        for element in value if isinstance(value, Sequence) else ():
-            one = (*label_values[:at], str(element), *label_values[at + 1 :])
-            recorder.observe(row.metric, 1, one, context)
-    elif isinstance(value, int | float) and (row.take is Take.VALUE or value > 0):
-        recorder.observe(row.metric, value, label_values, context)
+            found.append((semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, offset, of_event[name]))
+    recorder.observe(found, context)
