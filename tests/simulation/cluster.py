@@ -1,20 +1,28 @@
-"""Agents in simulated time: the real package's plan, ring, phases and diagnosis over a Network."""
+"""Agents in simulated time: the real package's plan, ring, phases, judging and views over a Network.
+
+What an agent sees goes to who checks it as the bytes of a header, to agents alone that it knows.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
+from kubenurse_otel import semconv
 from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig
 from kubenurse_otel.config.urls import parse_url
+from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target
 from kubenurse_otel.plan.schedule import Place, choose_phase
 from kubenurse_otel.plan.targets import plan
+from kubenurse_otel.probe import agent_headers
+from kubenurse_otel.state.judging import Judging
+from kubenurse_otel.state.known_agents import KnownAgents
 from simulation.network import WAYS_TO_FAIL, Network, result
 
 if TYPE_CHECKING:
@@ -23,28 +31,56 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.diagnosis.view import View
+    from simulation.network import Shown
 
+STARTED = 1_800_000_000.0
+"""Unix seconds at 0."""
 INTERVAL = 5.0
-JUDGE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How often it is asked whether there is haste (plan/haste.py)."""
 HASTE_SECONDS = 0.1
+MOST_HASTY = 16
 DISCOVERY_SECONDS = (0.1, 1.5)
 """How long after a change an agent has heard of it."""
 RINGS_LIMIT = 10
 
-Liar = "Callable[[View, Cluster], View]"
+_HEADER = semconv.HEADER_VIEW.lower().encode()
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Agent:
     node: str
-    diagnosis: Diagnosis
+    cluster: Cluster
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
     targets: dict[str, Target] = field(default_factory=dict)
+    paths: list[Target] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
-    judged_at: float = 0.0
+    looked_at: float = 0.0
     is_hasty: bool = False
-    judgement: Judgement = field(default_factory=Judgement)
+    hasty_checks: int = 0
+    turn: int = 0
+    judging: Judging = field(init=False)
+    known: KnownAgents = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = self.cluster.clock
+        self.known = KnownAgents(lambda: self.neighbourhood)
+        self.neighbourhood = Neighbourhood(own_node_name=self.node)
+        self.judging = Judging(
+            lambda node: Diagnosis(
+                node=node, interval_seconds=INTERVAL, timeout_seconds=5.0, slow_seconds=1.0
+            ),
+            lambda: self.neighbourhood,
+            interval_seconds=INTERVAL,
+            tell=self._tell,
+            clock=clock,
+            wall_clock=clock,
+        )
+
+    def _tell(self, judgement: Judgement) -> None:
+        now = self.cluster.now
+        self.cluster.named += [Named(now, self.node, one) for one in judgement.raised]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +101,8 @@ class Cluster:
         self.zones = {f"node-{n:03}": f"zone-{n % zones}" for n in range(size)}
         self.present = list(self.zones)
         """Nodes that discovery lists: there, and not leaving."""
-        self.liars: dict[str, Callable[[View, Cluster], View]] = {}
+        self.liars: dict[str, Callable[[View, Cluster], View | bytes]] = {}
+        """What they say in the place of what they see; bytes are the header as it leaves."""
         self.agents: dict[str, Agent] = {}
         self.now = 0.0
         self.named: list[Named] = []
@@ -87,10 +124,7 @@ class Cluster:
         self._pods[node] = Neighbour(
             pod_name=f"agent-{number}", node_name=node, pod_ip=address, zone=self.zones[node]
         )
-        self.agents[node] = Agent(
-            node,
-            Diagnosis(node=node, interval_seconds=INTERVAL, timeout_seconds=5.0, slow_seconds=1.0),
-        )
+        self.agents[node] = Agent(node, self)
 
     def stop(self, node: str) -> None:
         """The agent on ``node`` is gone."""
@@ -113,7 +147,9 @@ class Cluster:
         agent.neighbourhood = Neighbourhood(
             chosen=chosen,
             known=tuple(pods),
+            agents=tuple(self._pods[node] for node in self.agents if node != agent.node),
             state="ok",
+            listed_at=self.now,
             own_node_name=agent.node,
             own_zone=self.zones[agent.node],
             own_node_leaving=agent.node not in self.present,
@@ -129,7 +165,8 @@ class Cluster:
         targets = {target.key: target for target in plan(config, agent.neighbourhood).targets}
         new = [key for key, one in targets.items() if agent.targets.get(key) != one]
         agent.targets = targets
-        agent.diagnosis.retain(targets.values())
+        agent.paths = [target for target in targets.values() if target.neighbour is not None]
+        agent.judging.retain(targets.values())
         agent.places = {key: at for key, at in agent.places.items() if key in targets}
         for key in new:
             agent.places.pop(key, None)
@@ -150,6 +187,9 @@ class Cluster:
         self.changed()
 
     # --- time -----------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        return STARTED + self.now
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
         self._at(self.now + seconds, what)
@@ -172,15 +212,18 @@ class Cluster:
             self.after(INTERVAL, lambda: self._tick(agent, key, target))
             return
         if agent.node in self.network.starved:
-            agent.diagnosis.lagged(self.random.uniform(0.0, 3.0), self.now)
+            agent.judging.lagged(self.random.uniform(0.0, 3.0))
         if key not in agent.running:
-            self._check(agent, target)
+            agent.running.add(key)
+            self._check(agent, target, self._done)
         self.after(INTERVAL, lambda: self._tick(agent, key, target))
 
     def _is_gone(self, agent: Agent, key: str, target: Target) -> bool:
         return self.agents.get(agent.node) is not agent or agent.targets.get(key) != target
 
-    def _check(self, agent: Agent, target: Target, *, is_hasty: bool = False) -> None:
+    def _check(
+        self, agent: Agent, target: Target, done: Callable[[Agent, Target, Shown, float], None]
+    ) -> None:
         network, started = self.network, self.now
         if target.neighbour is not None:
             shown = network.path(agent.node, target.neighbour.node_name)
@@ -190,45 +233,51 @@ class Cluster:
             shown = network.common(agent.node, target.kind, self.present, started)
         if agent.node in network.starved and self.random.random() < 0.4:
             shown = WAYS_TO_FAIL["starved"]
-        if not is_hasty:
-            agent.running.add(target.key)
-        self.after(
-            shown.seconds,
-            lambda: self._done(agent, target, result(target, shown, started), is_hasty=is_hasty),
-        )
+        self.after(shown.seconds, lambda: done(agent, target, shown, started))
 
-    def _done(self, agent: Agent, target: Target, checked: object, *, is_hasty: bool) -> None:
-        if not is_hasty:
-            agent.running.discard(target.key)
+    def _done(self, agent: Agent, target: Target, shown: Shown, started: float) -> None:
+        agent.running.discard(target.key)
         if self._is_gone(agent, target.key, target):
             return
-        agent.diagnosis.note(checked, self.now, is_hasty=is_hasty)
-        if is_hasty:
-            return
-        if target.neighbour is not None and checked.failure is None:
-            other = self.agents.get(target.neighbour.node_name)
-            if other is not None:
-                agent.diagnosis.hear(self._view(other), self.now)
-        if self.now - agent.judged_at >= JUDGE_SECONDS:
-            self._judge(agent)
-
-    def _view(self, agent: Agent) -> View:
-        view = agent.diagnosis.own_view(self.now)
-        lie = self.liars.get(agent.node)
-        return view if lie is None else replace(lie(view, self), node=agent.node)
-
-    def _judge(self, agent: Agent) -> None:
-        agent.judged_at = self.now
-        agent.judgement = agent.diagnosis.judge(agent.neighbourhood, self.now)
-        self.named += [Named(self.now, agent.node, one) for one in agent.judgement.raised]
-        if agent.diagnosis.wants_haste(self.now) and not agent.is_hasty:
-            agent.is_hasty = True
+        view = ""
+        if target.neighbour is not None and shown.error is None:
+            view = self._view(target.neighbour.node_name, self._pods[agent.node])
+        agent.judging.note(result(target, shown, STARTED + started, view=view))
+        agent.judging.judge()
+        if self.now - agent.looked_at >= LOOK_SECONDS and not agent.is_hasty:
+            agent.looked_at = self.now
             self._hurry(agent)
 
+    def _view(self, node: str, asker: Neighbour) -> str:
+        """What the agent on ``node`` says in its answer to ``asker``, as it is read."""
+        other = self.agents.get(node)
+        if other is None or not other.known.is_asking(asker.pod_ip, asker.pod_name):
+            return ""
+        said = other.judging.encoded_view()
+        lie, view = self.liars.get(node), other.judging.view()
+        if lie is not None and view is not None:
+            told = lie(view, self)
+            said = told if isinstance(told, bytes) else wire.encode(told).encode("ascii")
+        return agent_headers.view([(_HEADER, said)]) if said else ""
+
+    # --- haste ----------------------------------------------------------------------------------
+
     def _hurry(self, agent: Agent) -> None:
-        agent.is_hasty = agent.diagnosis.wants_haste(self.now)
-        paths = [one for one in agent.targets.values() if one.neighbour is not None]
-        if not agent.is_hasty or not paths or self.agents.get(agent.node) is not agent:
+        """A second of it, where it is wanted."""
+        agent.is_hasty = self.agents.get(agent.node) is agent and agent.judging.wants_haste()
+        if not agent.is_hasty:
             return
-        self._check(agent, self.random.choice(paths), is_hasty=True)
-        self.after(HASTE_SECONDS, lambda: self._hurry(agent))
+        for number in range(round(LOOK_SECONDS / HASTE_SECONDS)):
+            self.after(number * HASTE_SECONDS, lambda: self._check_hastily(agent))
+        self.after(LOOK_SECONDS, lambda: self._hurry(agent))
+
+    def _check_hastily(self, agent: Agent) -> None:
+        if agent.paths and agent.hasty_checks < MOST_HASTY:
+            agent.hasty_checks += 1
+            agent.turn = (agent.turn + 1) % len(agent.paths)
+            self._check(agent, agent.paths[agent.turn], self._hastily_done)
+
+    def _hastily_done(self, agent: Agent, target: Target, shown: Shown, started: float) -> None:
+        agent.hasty_checks -= 1
+        if not self._is_gone(agent, target.key, target):
+            agent.judging.note_hasty(result(target, shown, STARTED + started))

@@ -218,8 +218,8 @@ class Network:
         return "in" if self.random.random() < into else ""
 
 
-def result(target: Target, shown: Shown, at: float) -> CheckResult:
-    """The record that a real check would leave."""
+def result(target: Target, shown: Shown, at: float, *, view: str = "") -> CheckResult:
+    """The record that a real check would leave; ``view`` is what the answer said."""
     failure = None
     if shown.error is not None:
         failure = Failure(error_type=shown.error, phase=shown.phase, event="", message="")
@@ -242,5 +242,6 @@ def result(target: Target, shown: Shown, at: float) -> CheckResult:
             ),
             status_code=shown.status,
             retransmits=shown.repeats,
+            view=view,
         ),
     )

@@ -85,7 +85,7 @@ def judge(cluster: Cluster, truth: Truth, at: float, *, fault: str, seed: int) -
             one
             for agent in cluster.agents.values()
             if agent.node not in cluster.liars
-            for one in agent.judgement.verdicts
+            for one in agent.judging.judgement.verdicts
             if one.state in (State.RAISED, State.FLAPPING)
         ),
         healthy=tuple(one for one in wrong if _names_the_healthy(one, cluster, truth)),
