@@ -8,6 +8,7 @@ from kubenurse_otel.diagnosis.case import Case, Facts, Finding
 from kubenurse_otel.diagnosis.rules import (
     dns,
     loss,
+    mtu,
     node,
     pair,
     prober,
@@ -31,6 +32,8 @@ ORDER: Final[tuple[Rule, ...]] = (
     node.cut_off,
     loss.own_node,
     loss.own_node_is_slow,
+    mtu.own_ways,
+    mtu.far_ends,
     # Is it more than one node? What is wide explains what is narrow.
     zone.unreachable,
     service_path.dead,

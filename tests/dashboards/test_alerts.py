@@ -868,6 +868,13 @@ def test_a_verdict_fires_within_a_minute_and_alone(
             id="a node that is cut off",
         ),
         pytest.param(
+            Moment(faults={"api_server_direct": Fault(sources=frozenset({SIX}), phase="tls")}),
+            ("node_mtu", SIX, "", "full_size"),
+            SIX,
+            named("KubenurseVerdictNode", kind="node_mtu", culprit=SIX, node=SIX),
+            id="a node's MTU",
+        ),
+        pytest.param(
             Moment(faults={"api_server_direct": Fault(sources=frozenset({SIX}))}),
             ("service_path", SIX, "", "silent"),
             SIX,

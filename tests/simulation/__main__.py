@@ -22,6 +22,8 @@ from simulation.faults import FAULTS, ONE_PERCENT
 BACKGROUND_LOSS = (1e-4, 1e-3)
 CONTROL_SECONDS = 600.0
 CONTROL_SIZE = 12
+TELL_EVERY = 10
+"""Runs without a fault: a long one that is ended early has told by then what it saw."""
 
 Job = tuple[int, int, int]
 """The fault's number, the cluster's size, the seed."""
@@ -51,6 +53,11 @@ def row(name: str, size: int, outcomes: list[trial.Outcome]) -> str:
     cuts = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
     when = f"{cuts[9]:.0f} / {cuts[18]:.0f}" if seconds else "never"
     return f"| {name} | {size} | {right} of {len(outcomes)} | {when} | {healthy} |"
+
+
+def _without(hours: list[tuple[float, int]]) -> str:
+    verdicts = sum(each for _, each in hours)
+    return f"{sum(each for each, _ in hours):.0f} node-hours without a fault: {verdicts} verdicts"
 
 
 def main() -> int:
@@ -83,15 +90,18 @@ def main() -> int:
             of_this.append(one)
             if len(of_this) == given.trials:
                 print(row(one.fault, one.size, of_this), flush=True)
-        hours = list(pool.imap_unordered(control, controls))
+        hours: list[tuple[float, int]] = []
+        for hour in pool.imap_unordered(control, controls):
+            hours.append(hour)
+            if len(hours) % TELL_EVERY == 0:
+                print(_without(hours), file=sys.stderr, flush=True)
     counted = [one for all_ in outcomes.values() for one in all_ if one.fault not in ONE_PERCENT]
     right = sum(one.is_right for one in counted)
     print(f"\nWithout loss of 1 %: {right} of {len(counted)} right")
     for one in (each for each in counted if not each.is_right):
         wrong = [(each.verdict.kind.value, each.verdict.culprit) for each in one.wrong[:3]]
         print(f"  {one.fault}, {one.size} nodes, seed {one.seed}: {one.seconds} {wrong}")
-    print(f"{sum(each for each, _ in hours):.0f} node-hours without a fault: ", end="")
-    print(f"{sum(verdicts for _, verdicts in hours)} verdicts")
+    print(_without(hours))
     return any(one.healthy for all_ in outcomes.values() for one in all_)
 
 

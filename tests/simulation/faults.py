@@ -274,6 +274,8 @@ FAULTS: Final = (
     Fault(name="API server slow", inject=_shared("slow", Kind.API_SERVER, "cluster", *_API)),
     Fault(name="token refused", inject=_shared("token", Kind.PROBER, "cluster", *_API)),
     Fault(name="token of one refused", inject=_shared_from_one("token", Kind.PROBER, *_API)),
+    # A certificate is full-size, and neighbours' answers are small.
+    Fault(name="MTU of one node", inject=_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS)),
     Fault(name="prober starved", inject=_starved),
     Fault(name="loss 30 % out", inject=_loss(0.3, Direction.OUT)),
     Fault(name="loss 30 % in", inject=_loss(0.3, Direction.IN)),

@@ -99,8 +99,6 @@ class Network:
     loss_out: dict[str, float] = field(default_factory=dict)
     loss_in: dict[str, float] = field(default_factory=dict)
     loss_between: dict[tuple[str, str], float] = field(default_factory=dict)
-    small_only: set[str] = field(default_factory=set)
-    """Nodes that lose full segments: seen by a probe that is still to come."""
     longer: dict[str, float] = field(default_factory=dict)
     """node -> seconds more of each round trip."""
 

@@ -54,6 +54,43 @@ def test_our_own_loss_explains_what_else_fails_here() -> None:
     assert named(found(mine, others)) == [("node_loss", ME, "out", "loss")]
 
 
+def test_full_size_segments_that_die_on_all_our_ways_are_our_own_node() -> None:
+    mtu = ("node_mtu", ME, "", "full_size")
+    assert of(3, {f"{ME}>n2": "f5", f"{ME}>n3": "f5"}, run_alone=5) == [mtu]
+    early = of(3, {f"{ME}>n2": "f4", f"{ME}>n3": "f4"}, run_alone=5)  # others may not know yet
+    assert mtu not in early
+    everywhere = of(4, {f">n{number}": "f5" for number in range(1, 5)}, run_alone=5)
+    assert mtu not in everywhere
+    mine = view(ME, {"n2": "f5", "n3": "f5"}, "D:m5 I:l5")
+    words = "D:o9 I:o9"
+    well = [view("n2", {"n3": "o9"}, words), view("n3", {"n2": "o9"}, words)]
+    assert named(found(mine, well)) == [mtu]
+
+
+@pytest.mark.parametrize(
+    ("shared", "paths", "verdicts"),
+    [
+        # Two ends that have this node alone in common connect, and then say nothing.
+        ("D:m5 N:m5 I:m4 S:o9", "o9", [("node_mtu", ME, "", "full_size")]),
+        ("D:l5 N:l5 I:l2 S:o9", "o9", [("node_mtu", ME, "", "full_size")]),
+        ("D:m5 N:m5 I:o9 S:o9", "o9", [("api_server", ME, "", "mute")]),
+        (
+            "D:s5 N:s5 I:m5 S:o9",
+            "o9",
+            [("api_server", ME, "", "silent"), ("ingress", ME, "", "mute")],
+        ),
+        ("D:m4 N:m4 I:m4 S:o9", "o9", []),  # what others say may be older
+    ],
+)
+def test_far_ends_that_connect_and_are_mute_for_us_alone_are_our_mtu(
+    shared: str, paths: str, verdicts: list[tuple[str, str, str, str]]
+) -> None:
+    mine = view(ME, {"n2": paths, "n3": paths}, shared)
+    well = "D:o9 N:o9 I:o9 S:o9"
+    heard = [view("n2", {ME: "o9", "n3": "o9"}, well), view("n3", {ME: "o9", "n2": "o9"}, well)]
+    assert named(found(mine, heard, run_alone=5)) == verdicts
+
+
 def test_longer_round_trips_to_most_are_our_own_node() -> None:
     assert of(4, {}, slow_factor=4.2) == [("node_slow", ME, "", "slow")]
 
