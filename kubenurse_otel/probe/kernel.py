@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 SO_TIMESTAMPING: Final = 37
 _TX_SOFTWARE: Final = 1 << 1
@@ -23,9 +23,12 @@ _OPT_TSONLY: Final = 1 << 11
 _TX_FLAGS: Final = _TX_SCHED | _TX_SOFTWARE | _TX_ACK
 _TCP_FLAGS: Final = _TX_FLAGS | _RX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
 _RX_FLAGS: Final = _RX_SOFTWARE | _SOFTWARE
+_UDP_FLAGS: Final = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
 
 _ORIGIN_TIMESTAMPING: Final = 4
 """SO_EE_ORIGIN_TIMESTAMPING"""
+_ORIGINS_OF_ERRORS: Final = frozenset({1, 2, 3})
+"""SO_EE_ORIGIN_LOCAL, _ICMP and _ICMP6."""
 STAMP_SENT: Final = 0
 """SCM_TSTAMP_SND: the last byte of a send was handed to the network device."""
 STAMP_SCHEDULED: Final = 1
@@ -36,8 +39,9 @@ STAMP_ACKNOWLEDGED: Final = 2
 _TIMESPEC: Final = struct.Struct("qq")
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 """struct sock_extended_err: errno, origin, type, code, pad, info (SCM_TSTAMP_*), data (key)."""
-_EXTENDED_ERROR_TYPES: Final = frozenset({(0, 11), (41, 25)})
+_RECVERR: Final = {socket.AF_INET: (0, 11), socket.AF_INET6: (41, 25)}
 """(IPPROTO_IP, IP_RECVERR) and (IPPROTO_IPV6, IPV6_RECVERR)."""
+_EXTENDED_ERROR_TYPES: Final = frozenset(_RECVERR.values())
 _ANCILLARY_BYTES: Final = 256
 _FROM_ERROR_QUEUE: Final = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 _DRAIN_LIMIT: Final = 256
@@ -192,6 +196,16 @@ def enable_timestamps(sock: socket.socket) -> bool:
     return _stamp(sock, _TCP_FLAGS)
 
 
+def enable_datagram_timestamps(sock: socket.socket) -> bool:
+    """Ask a UDP socket for send stamps, whose keys count datagrams from 0, and receive stamps."""
+    return _stamp(sock, _UDP_FLAGS)
+
+
+def enable_icmp_errors(sock: socket.socket) -> None:
+    """Let ICMP errors fail the next read of a UDP socket that is not connected, too."""
+    sock.setsockopt(*_RECVERR[socket.AddressFamily(sock.family)], 1)
+
+
 def _stamp(sock: socket.socket, flags: int) -> bool:
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
@@ -220,10 +234,20 @@ def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
     Raises what recvmsg raises: BlockingIOError when nothing is there, ConnectionResetError...
     """
     data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_BYTES)
+    return data, _arrived_ns(ancillary)
+
+
+def receive_datagram(sock: socket.socket, size: int) -> tuple[bytes, int | None, tuple[Any, ...]]:
+    """Likewise one datagram, cut at ``size``, and who sent it: (address, port, ...)."""
+    data, ancillary, _, sender = sock.recvmsg(size, _ANCILLARY_BYTES)
+    return data, _arrived_ns(ancillary), sender
+
+
+def _arrived_ns(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
-            return data, _realtime_ns(payload)
-    return data, None
+            return _realtime_ns(payload)
+    return None
 
 
 def drain_error_queue(sock: socket.socket) -> list[Stamp]:
@@ -238,6 +262,36 @@ def drain_error_queue(sock: socket.socket) -> list[Stamp]:
         if stamp is not None:
             stamps.append(stamp)
     return stamps
+
+
+def drain_datagram_errors(sock: socket.socket) -> tuple[list[Stamp], int]:
+    """Take every pending transmit stamp, and the errno of the first ICMP error; 0: there is none.
+
+    Whoever takes the last error from the queue clears it, so that no read fails of it any more.
+    """
+    stamps: list[Stamp] = []
+    number = 0
+    for _ in range(_DRAIN_LIMIT):
+        try:
+            _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
+        except OSError:
+            break
+        stamp = parse_stamp(ancillary)
+        if stamp is not None:
+            stamps.append(stamp)
+        else:
+            number = number or parse_error(ancillary)
+    return stamps, number
+
+
+def parse_error(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """One error-queue message's control messages -> the errno of its error; 0: it is none."""
+    for level, kind, payload in ancillary:
+        if (level, kind) in _EXTENDED_ERROR_TYPES and len(payload) >= _EXTENDED_ERROR.size:
+            number, origin, *_ = _EXTENDED_ERROR.unpack_from(payload)
+            if origin in _ORIGINS_OF_ERRORS:
+                return int(number)
+    return 0
 
 
 def parse_stamp(ancillary: list[tuple[int, int, bytes]]) -> Stamp | None:

@@ -63,9 +63,16 @@ def test_what_is_no_stamp_is_none(ancillary: list[tuple[int, int, bytes]]) -> No
 def test_any_control_messages_are_read_without_an_error(
     ancillary: list[tuple[int, int, bytes]],
 ) -> None:
-    """Whatever bytes come, the result is a stamp or None."""
+    """Whatever bytes come, the result is a stamp or None, and an errno or 0."""
     stamp = kernel.parse_stamp(ancillary)
     assert stamp is None or stamp.realtime_ns != 0
+    assert kernel.parse_error(ancillary) >= 0
+
+
+@pytest.mark.parametrize(("origin", "expected"), [(1, 42), (2, 42), (3, 42), (4, 0), (0, 0)])
+def test_an_icmp_error_has_its_errno(origin: int, expected: int) -> None:
+    """Of this host, ICMP and ICMPv6; a time stamp is no error."""
+    assert kernel.parse_error([(0, 11, extended_error(origin=origin))]) == expected
 
 
 @given(st.binary(max_size=300))

@@ -1,0 +1,113 @@
+"""One question, asked of one server until it is answered: by UDP, and by TCP where that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.errors import without_frames
+from kubenurse_otel.probe.dns import tcp
+from kubenurse_otel.probe.dns.message import MalformedMessageError
+from kubenurse_otel.probe.dns.reply import NOTHING_IGNORED, Ending, Reply, Transport
+from kubenurse_otel.probe.dns.udp import Conversation
+
+if TYPE_CHECKING:
+    from kubenurse_otel.probe.dns.message import Question
+    from kubenurse_otel.probe.dns.reply import Ignored, Server
+    from kubenurse_otel.probe.dns.udp import Answered
+
+TRY_SECONDS: Final = 1.0
+MOST_TRIES: Final = 16
+
+
+async def ask(
+    server: Server,
+    question: Question,
+    *,
+    deadline: float,
+    try_seconds: float = TRY_SECONDS,
+    most_tries: int = MOST_TRIES,
+) -> Reply:
+    """Ask, again each ``try_seconds`` from the same port, until ``deadline`` (loop time).
+
+    An answer that was cut short is asked for again by TCP. Raises BadNameError where the name can
+    be in no query, and nothing for what the network or the server does.
+    """
+    started_ns = time.monotonic_ns()
+    transport, tries, ignored = Transport.UDP, 0, NOTHING_IGNORED
+    ending: Ending = Ending.SILENT
+    error: OSError | None = None
+    answered: Answered | None = None
+    loop = asyncio.get_running_loop()
+    try:
+        with closing(Conversation(server)) as conversation:
+            try:
+                while answered is None and tries < most_tries and loop.time() < deadline:
+                    conversation.send(question)
+                    tries += 1
+                    last = tries == most_tries
+                    until = deadline if last else min(deadline, loop.time() + try_seconds)
+                    answered = await conversation.answer(until)
+            finally:
+                ignored = conversation.ignored
+        if answered is not None and answered.head.is_truncated:
+            transport, answered = Transport.TCP, None
+            (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
+    except OSError as raised:
+        ending, error = Ending.UNREACHABLE, without_frames(raised)
+    except MalformedMessageError:
+        ending = Ending.MALFORMED
+    return reply(
+        answered,
+        server=server,
+        question=question,
+        ending=ending,
+        started_ns=started_ns,
+        transport=transport,
+        tries=max(1, tries),
+        ignored=ignored,
+        error=error,
+    )
+
+
+def reply(
+    answered: Answered | None,
+    *,
+    server: Server,
+    question: Question,
+    ending: Ending,
+    started_ns: int,
+    transport: Transport,
+    tries: int = 1,
+    ignored: Ignored = NOTHING_IGNORED,
+    error: OSError | None = None,
+) -> Reply:
+    """Make a Reply of an answer; of none, one that ends now, as ``ending`` says."""
+    unanswered = Reply(
+        server=server,
+        question=question,
+        ending=ending,
+        started_ns=started_ns,
+        ended_ns=time.monotonic_ns(),
+        transport=transport,
+        tries=tries,
+        ignored=ignored,
+        error=error,
+    )
+    if answered is None:
+        return unanswered
+    is_sound = answered.addresses is not None
+    return replace(
+        unanswered,
+        ending=Ending.ANSWERED if is_sound else Ending.MALFORMED,
+        started_ns=answered.started_ns,
+        ended_ns=answered.ended_ns,
+        rcode=answered.head.rcode if is_sound else None,
+        answers=answered.head.answers,
+        addresses=answered.addresses or (),
+        received_bytes=answered.size,
+        is_kernel_timed=answered.is_kernel_timed,
+    )

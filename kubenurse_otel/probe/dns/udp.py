@@ -1,0 +1,182 @@
+"""Queries to one server over one UDP socket of ours, and their answers, timed by the kernel.
+
+The socket is not connected, so that an answer from another address is seen, and not only missed.
+Owns what is an answer to us. Does not know names, tries or time-outs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.probe import addresses, kernel
+from kubenurse_otel.probe.dns import message
+from kubenurse_otel.probe.dns.reply import Ignored
+
+if TYPE_CHECKING:
+    from kubenurse_otel.probe.dns.message import Head, Question
+    from kubenurse_otel.probe.dns.reply import Server
+
+MOST_IGNORED: Final = 64
+"""Datagrams that are no answer to us; a server that sends more is given up."""
+PLAUSIBLE_NS: Final = 100_000
+"""A stamp further than that outside of our own marks is none of this clock (it was set)."""
+_DATAGRAM_BYTES: Final = 65_535
+_TYPE: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One query that left. ``key`` is its place among the socket's."""
+
+    question: Question
+    wire: bytes
+    """question_bytes, in lower case."""
+    key: int
+    started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to ``sent``. Times as in Reply."""
+
+    sent: Sent
+    head: Head
+    addresses: tuple[str, ...] | None
+    """None: its records cannot be read."""
+    size: int
+    started_ns: int
+    ended_ns: int
+    is_kernel_timed: bool
+
+
+class Conversation:
+    """Queries and answers. Raises OSError where no socket can be had."""
+
+    def __init__(self, server: Server, *, edns: bool = False, trust_ad: bool = False) -> None:
+        self._edns, self._trust_ad = edns, trust_ad
+        self._to = addresses.socket_address(server.address, server.port)
+        family = addresses.family(server.address)
+        self._from = (socket.inet_ntop(family, socket.inet_pton(family, self._to[0])), self._to[1])
+        self._sock = socket.socket(family, _TYPE)
+        kernel.enable_datagram_timestamps(self._sock)
+        kernel.enable_icmp_errors(self._sock)
+        self._offset_ns = kernel.read_clocks().offset_ns
+        self._waiting: dict[int, Sent] = {}
+        self._answered: set[int] = set()
+        self._sends = 0
+        self._left_ns: dict[int, int] = {}
+        self._ignored: Counter[str] = Counter()
+
+    @property
+    def ignored(self) -> Ignored:
+        return Ignored(**self._ignored)
+
+    def send(self, question: Question) -> Sent:
+        """Raises OSError (no route, or an ICMP error of a query before), or BadNameError."""
+        ident = int.from_bytes(os.urandom(2), "big")
+        wire = message.question_bytes(question)
+        query = message.query(ident, wire, edns=self._edns, trust_ad=self._trust_ad)
+        started_ns = time.monotonic_ns()
+        self._sock.sendto(query, self._to)
+        sent = self._waiting[ident] = Sent(question, wire.lower(), self._sends, started_ns)
+        self._sends += 1
+        # Its stamp is there already on most devices, and else wakes us up for nothing.
+        self._drain()
+        return sent
+
+    async def answer(self, deadline: float) -> Answered | None:
+        """Return the next answer to any of what was sent; None at ``deadline`` (loop time).
+
+        Raises OSError (ICMP says that nobody is there), or MalformedMessageError after
+        MOST_IGNORED datagrams that are no answer.
+        """
+        while True:
+            try:
+                data, at_ns, sender = kernel.receive_datagram(self._sock, _DATAGRAM_BYTES)
+            except BlockingIOError:
+                self._drain()
+                if not await readable(self._sock, deadline):
+                    return None
+                continue
+            sent = self._answered_by(data, sender[:2])
+            if isinstance(sent, Sent):
+                return self._answer(sent, data, at_ns)
+            self._ignored[sent] += 1
+            if self._ignored.total() > MOST_IGNORED:
+                raise message.MalformedMessageError("no end of what is no answer")
+            await asyncio.sleep(0)  # others have their turn
+            if asyncio.get_running_loop().time() >= deadline:
+                return None
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _answered_by(self, data: bytes, sender: tuple[str, int]) -> Sent | str:
+        """Return what it answers, or which kind of Ignored it is."""
+        if sender != self._from:
+            return "other_address"
+        try:
+            head = message.read_head(data)
+        except message.MalformedMessageError:
+            return "malformed"
+        sent = self._waiting.get(head.ident)
+        if sent is None:
+            return "repeated" if head.ident in self._answered else "other_id"
+        if head.question != sent.wire:
+            return "other_question"
+        del self._waiting[head.ident]
+        self._answered.add(head.ident)
+        return sent
+
+    def _answer(self, sent: Sent, data: bytes, at_ns: int | None) -> Answered:
+        user_ns = time.monotonic_ns()
+        head = message.read_head(data)
+        found: tuple[str, ...] | None
+        try:
+            found = message.read_addresses(data, head)
+        except message.MalformedMessageError:
+            found = None
+        started_ns, ended_ns, stamped = self._times(sent, at_ns, user_ns)
+        return Answered(sent, head, found, len(data), started_ns, ended_ns, stamped)
+
+    def _times(self, sent: Sent, at_ns: int | None, user_ns: int) -> tuple[int, int, bool]:
+        """(when it left, when its answer came, whether the kernel says so)."""
+        left_ns = self._left_ns.get(sent.key)
+        if at_ns is not None and left_ns is not None:
+            left_ns, at_ns = left_ns - self._offset_ns, at_ns - self._offset_ns
+            if sent.started_ns - PLAUSIBLE_NS <= left_ns <= at_ns <= user_ns + PLAUSIBLE_NS:
+                return left_ns, at_ns, True
+        return sent.started_ns, user_ns, False
+
+    def _drain(self) -> None:
+        stamps, number = kernel.drain_datagram_errors(self._sock)
+        for stamp in stamps:
+            if stamp.what == kernel.STAMP_SENT:
+                self._left_ns.setdefault(stamp.key, stamp.realtime_ns)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+
+async def readable(sock: socket.socket, deadline: float) -> bool:
+    """Wait until there is something to read, or an error; False when time is up (loop time)."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+    number = sock.fileno()
+    loop.add_reader(number, _settle, future, True)
+    timer = loop.call_at(deadline, _settle, future, False)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        loop.remove_reader(number)
+
+
+def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
+    if not future.done():
+        future.set_result(ready)
