@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
+    from kubenurse_otel.probe.exchange import Reply
     from kubenurse_otel.probe.fields import Field
     from kubenurse_otel.probe.prober import Probed
 
 _ASKED: Final = "kubenurse.asked"
-_PROPAGATED: Final = frozenset({b"traceparent", b"tracestate"})
+_PROPAGATED: Final = frozenset({"traceparent", "tracestate"})
 """W3C Trace Context. Never baggage."""
 _LOCATION: Final = b"location"
 """The one header that is passed up: where a redirect leads. The instrumentation reads none of them,
 but normalizes all."""
 _EMPTY: Final = httpx.ByteStream(b"")
+_NO_HEADERS: Final = httpx.Headers()
 
 
 class Probing(Protocol):
@@ -83,7 +85,7 @@ class InstrumentedProber:
         """Raises nothing for what the network or the far end does."""
         asked = _Asked(target)
         try:
-            await self.transport.handle_async_request(_request(asked))
+            await self.transport.handle_async_request(_Request(asked))
         except httpx.TransportError as error:
             errors.without_frames(error)  # the instrumentation's frame keeps it, too
             if asked.probed is None or asked.probed.failure is None:
@@ -92,18 +94,64 @@ class InstrumentedProber:
         return asked.probed
 
 
+class _SeenUrl:
+    """What the instrumentation asks of an httpx.URL, which computes it each time."""
+
+    __slots__ = ("host", "port", "scheme", "text")
+
+    def __init__(self, url: httpx.URL) -> None:
+        self.text, self.scheme, self.host, self.port = str(url), url.scheme, url.host, url.port
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=1024)
+def _seen(url: str | httpx.URL | _SeenUrl) -> _SeenUrl:
+    return url if isinstance(url, _SeenUrl) else _SeenUrl(httpx.URL(url))
+
+
+class _Carrier(dict[str, str]):
+    """A request's headers, as far as propagators write them."""
+
+    def get_list(self, key: str, **_: object) -> list[str]:
+        return [self[key]]
+
+
 class _Instrumentation(AsyncOpenTelemetryTransport):
-    """OpenTelemetry's, that parses each URL once: it does so three times in each request."""
+    """OpenTelemetry's, over types of httpx that keep what it asks for: it parses and copies URL and
+    headers three times in each request.
+    """
 
     _module = cast(
         "ModuleType",
         SimpleNamespace(
-            URL=lru_cache(maxsize=1024)(httpx.URL),  # which never changes
-            Request=httpx.Request,
-            Response=httpx.Response,
-            Headers=httpx.Headers,
+            URL=_seen, Request=httpx.Request, Response=httpx.Response, Headers=_Carrier
         ),
     )
+
+
+class _Request(httpx.Request):
+    """A target, asked for: no headers, no body; what is sent is the probe's."""
+
+    def __init__(self, asked: _Asked) -> None:
+        self.method = "GET"
+        self.url = request_url(asked.target.url)
+        self.headers = cast("httpx.Headers", _Carrier())
+        self.stream = _EMPTY
+        self.extensions = {_ASKED: asked}
+
+
+class _Response(httpx.Response):
+    """What came of it, without a body."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.status_code = reply.status_code
+        # Most have none: then there is nothing to copy.
+        told = [field for field in reply.headers if field[0] == _LOCATION]
+        self.headers = httpx.Headers(told) if told else _NO_HEADERS
+        self.stream = _EMPTY
+        self.extensions = {"http_version": reply.http_version}
 
 
 class _ProbingTransport(httpx.AsyncBaseTransport):
@@ -124,27 +172,16 @@ class _ProbingTransport(httpx.AsyncBaseTransport):
         asked = request.extensions[_ASKED]
         assert isinstance(asked, _Asked)
         propagation = [
-            (name, value) for name, value in request.headers.raw if name.lower() in _PROPAGATED
+            (name.encode("ascii"), value.encode("ascii"))
+            for name, value in request.headers.items()
+            if name.lower() in _PROPAGATED
         ]
         probed = asked.probed = await self._prober.probe(asked.target, propagation=propagation)
         spans.describe(trace.get_current_span(), self._tracer, probed)
         if probed.failure is not None:
             raise _error(probed.failure, request)
         assert probed.reply is not None
-        return httpx.Response(
-            probed.reply.status_code,
-            headers=[field for field in probed.reply.headers if field[0] == _LOCATION],
-            stream=_EMPTY,
-            extensions={"http_version": probed.reply.http_version},
-        )
-
-
-def _request(asked: _Asked) -> httpx.Request:
-    """What the instrumentation reads method and URL of, and writes the trace context into."""
-    # With a stream of its own httpx makes no headers for it: what is sent is the probe's.
-    return httpx.Request(
-        "GET", request_url(asked.target.url), stream=_EMPTY, extensions={_ASKED: asked}
-    )
+        return _Response(probed.reply)
 
 
 @lru_cache(maxsize=1024)

@@ -372,7 +372,7 @@ async def test_a_response_of_httpx_says_where_a_redirect_leads_and_nothing_else(
     asked = httpx_adapter._Asked(target())
     transport = InstrumentedProber(rig.prober, rig.provider).transport
 
-    response = await transport.handle_async_request(httpx_adapter._request(asked))
+    response = await transport.handle_async_request(httpx_adapter._Request(asked))
 
     assert (response.status_code, dict(response.headers)) == (302, {"location": "/a"})
     assert response.http_version == "HTTP/1.1"
