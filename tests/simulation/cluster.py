@@ -1,4 +1,4 @@
-"""Agents in simulated time: the real package's plan, ring, phases, judging and views over a Network.
+"""Agents in simulated time: the real plan, ring, phases, judging and views over a Network.
 
 What an agent sees goes to who checks it as the bytes of a header, to agents alone that it knows.
 """
