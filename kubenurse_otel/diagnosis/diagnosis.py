@@ -74,6 +74,7 @@ class Diagnosis:
         self._fresh = max(FRESH_INTERVALS * interval_seconds, interval_seconds + timeout_seconds)
         self._slow_seconds = slow_seconds
         self._targets: dict[str, Target] = {}
+        self._peers: frozenset[str] = frozenset()
         self._runs = Runs()
         self._look_ups = LookUps(interval_seconds=interval_seconds)
         self._losses = Losses()
@@ -94,11 +95,11 @@ class Diagnosis:
         self._targets = {target.key: target for target in targets}
         self._runs.retain(self._targets)
         self._look_ups.retain(self._targets)
-        peers = {
+        peers = self._peers = frozenset(
             target.neighbour.node_name
             for target in self._targets.values()
             if target.neighbour is not None
-        }
+        )
         self._losses.retain(peers)
         self._round_trips.retain(peers)
         for node in self._heard.keys() - peers:
@@ -176,7 +177,23 @@ class Diagnosis:
 
     def wants_haste(self, now: float) -> bool:
         """Whether more checks of neighbours (note's ``is_hasty``) would tell sooner."""
-        return not self._is_after_cut(now) and self._losses.wants_haste(now)
+        if self._is_after_cut(now):
+            return False
+        return self._losses.wants_haste(now, is_told=self._is_told_of_loss(now))
+
+    def _is_told_of_loss(self, now: float) -> bool:
+        """Whether a fresh view says so of our own node or of one that we check.
+
+        Hearsay names nobody: it has us look. Then we may see it ourselves, or speak against it.
+        """
+        ours = {self._node, *self._peers}
+        return any(
+            said.lossy
+            for one in self._heard.values()
+            if 0 <= now - one.at <= self._fresh
+            for node, said in one.view.targets.items()
+            if node in ours
+        )
 
     # --- what goes out --------------------------------------------------------------------------
 

@@ -155,25 +155,39 @@ class Losses:
         return frozenset(peer for peer, way in self._ways.items() if _most(way) >= LOSSY)
 
     def alarming(self, before: float) -> Mapping[str, Direction]:
-        """Return peers on whose way much was lost since ``before`` or longer; which way (ours)."""
+        """Return peers on whose way much was lost since ``before`` or longer; which way (ours).
+
+        Not while there are losses on our other ways as well: then it may be what they share.
+        """
         found = {}
         for peer, way in self._ways.items():
             directions = [
                 direction
                 for direction, one in way.items()
-                if one.sum >= ALARM and one.alarm_at is not None and one.alarm_at <= before
+                if one.sum >= ALARM
+                and one.alarm_at is not None
+                and one.alarm_at <= before
+                and not self._loses_elsewhere(peer, direction)
             ]
             if directions:
                 found[peer] = directions[0] if len(directions) == 1 else Direction.NONE
         return found
 
-    def wants_haste(self, now: float) -> bool:
-        """Whether more checks of neighbours would tell sooner: after a loss, within a budget."""
+    def _loses_elsewhere(self, peer: str, direction: Direction) -> bool:
+        return any(
+            way[direction].sum >= HASTE_FROM for other, way in self._ways.items() if other != peer
+        )
+
+    def wants_haste(self, now: float, *, is_told: bool = False) -> bool:
+        """Whether more checks of neighbours would tell sooner: after a loss, within a budget.
+
+        ``is_told``: a neighbour says that it loses on a way to us, or to whom we check.
+        """
         passed = max(0.0, now - self._haste_at)
         self._haste_at = now
         spent = passed if self._is_hasty else -HASTE_REGAINED * passed
         self._haste_left = min(HASTE_SECONDS, self._haste_left - spent)
-        suspects = any(one.sum >= HASTE_FROM for one in self._all.values())
+        suspects = is_told or any(one.sum >= HASTE_FROM for one in self._all.values())
         self._is_hasty = suspects and self._haste_left > 0
         return self._is_hasty
 

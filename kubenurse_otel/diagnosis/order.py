@@ -45,6 +45,7 @@ ORDER: Final[tuple[Rule, ...]] = (
     node.unexplained,
     node.agents_certificate,
     node.answering_badly,
+    loss.of_neighbour,
     loss.of_pair,
     # Is it what all share? Without names nothing that goes by name is asked.
     dns.failing,

@@ -58,6 +58,28 @@ def own_node_is_slow(case: Case) -> Iterator[Finding]:
         )
 
 
+def of_neighbour(case: Case) -> Iterator[Finding]:
+    """My way to it loses, and it says that all of its ways do: it is what they share."""
+    for node in case.facts.loss:
+        view = case.heard.get(node)
+        if view is None or node not in case.paths:
+            continue
+        for direction in DIRECTIONS.get(view.accused, ()):
+            yield Finding(
+                kind=Kind.NODE_LOSS,
+                culprit=node,
+                direction=direction,
+                cause=Cause.LOSS,
+                confidence=CONTRADICTED,
+                evidence=(
+                    Evidence(words=f"segments are lost between {case.mine.node} and {node}"),
+                    Evidence(words=f"{node} says that it loses on the ways to most neighbours"),
+                ),
+                second=f"{Kind.PAIR_LOSS} {joined(case.mine.node, node)}",
+                explains=frozenset({path_type(node)}),
+            )
+
+
 def of_pair(case: Case) -> Iterator[Finding]:
     """One way loses, its ends do not say so of themselves, and others reach it without a loss."""
     for node, direction in case.facts.loss.items():
@@ -73,7 +95,7 @@ def of_pair(case: Case) -> Iterator[Finding]:
         losing = [one for one in others if one.targets[node].lossy]
         if len(others) < min(2, case.facts.nodes - 2) or len(losing) > len(others) // 4:
             continue
-        if not others:
+        if not others or _loses_elsewhere(case, node):
             continue
         yield Finding(
             kind=Kind.PAIR_LOSS,
@@ -87,6 +109,13 @@ def of_pair(case: Case) -> Iterator[Finding]:
             second=f"{Kind.NODE_LOSS} {node}",
             explains=frozenset({path_type(node)}),
         )
+
+
+def _loses_elsewhere(case: Case, node: str) -> bool:
+    """Whether it says that it loses on other ways than ours, too."""
+    return any(
+        said.lossy for other, said in case.heard[node].targets.items() if other != case.mine.node
+    )
 
 
 def _way(mine: str, node: str, direction: Direction) -> str:

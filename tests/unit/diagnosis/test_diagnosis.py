@@ -174,3 +174,16 @@ def test_before_the_first_list_no_node_is_the_only_one() -> None:
             one.note(bad(direct, ErrorType.CONNECTION_REFUSED), float(at))
         states += [verdict.state for verdict in one.judge(around, 55.0).verdicts]
     assert [State.SUSPECTED, State.RAISED] == states
+
+
+def test_who_is_told_of_a_loss_on_a_way_to_whom_it_checks_looks_and_names_nobody() -> None:
+    """A neighbour's word makes our checks more, for a while; what they show is what counts."""
+    one = diagnosis(path("n2"), path("n3"))
+    one.hear(View(node="n2", targets={"n9": Said(Symptom.OK, 1, lossy=True)}), 0.0)
+    assert not one.wants_haste(1.0)  # we do not check n9
+    for of in ("n3", "n1"):
+        one = diagnosis(path("n2"), path("n3"))
+        one.hear(View(node="n2", targets={of: Said(Symptom.OK, 1, lossy=True)}), 0.0)
+        assert one.wants_haste(1.0)
+        assert one.judge(AROUND, 1.0).verdicts == ()
+        assert not one.wants_haste(60.0)  # that word is old

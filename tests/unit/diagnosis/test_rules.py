@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from views import ME, everybody, found, named, said, view
 
@@ -237,6 +239,19 @@ def test_a_way_that_loses_between_sound_ends_is_the_pair() -> None:
     assert of(4, {}, loss=loss) == [("pair_loss", "n1|n3", "", "loss")]
     assert of(4, {">n3": "o9~"}, loss=loss) == []  # others lose to it as well
     assert of(4, {}, loss=loss, accused_lately=frozenset({"n3"})) == []
+    assert of(4, {"n3>n4": "o9~"}, loss=loss) == []  # it loses on another way, too
+    assert of(4, {"n3>n1": "o9~"}, loss=loss) == [("pair_loss", "n1|n3", "", "loss")]
+
+
+def test_a_way_that_loses_to_a_node_that_says_so_of_all_of_its_ways_is_the_node() -> None:
+    """So that the pair, which was named before it said so, is absorbed by it."""
+    mine, *others = everybody(4, {})
+    heard = [replace(one, accused=Accused.LOSS_OUT) if one.node == "n3" else one for one in others]
+    facts = {"accused_lately": frozenset({"n3"})}
+    loses = found(mine, heard, loss={"n3": Direction.IN}, **facts)
+    assert named(loses) == [("node_loss", "n3", "out", "loss")]
+    assert loses[0].explains == {"path_n3"}
+    assert found(mine, heard, **facts) == ()  # hearsay alone names nobody
 
 
 # --- is it what all share? ----------------------------------------------------------------------

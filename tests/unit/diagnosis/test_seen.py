@@ -159,6 +159,16 @@ def test_haste_is_after_a_loss_and_within_a_budget() -> None:
 # --- round trips --------------------------------------------------------------------------------
 
 
+def test_no_way_alone_is_alarming_while_another_loses_as_well() -> None:
+    losses = Losses()
+    for at in range(12):
+        losses.note("n2", checked(out=0.2, repeats=1), float(at))
+    losses.note("n3", checked(), 12.0)
+    assert losses.alarming(before=12.0) == {"n2": Direction.OUT}
+    losses.note("n3", checked(out=0.2, repeats=1), 13.0)
+    assert losses.alarming(before=13.0) == {}
+
+
 def test_round_trips_are_long_where_most_of_them_are() -> None:
     trips = RoundTrips()
     peers = ["n2", "n3", "n4"]
