@@ -26,11 +26,13 @@ from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.plan.at_once import AtOnce
 from kubenurse_otel.plan.first_checks import FirstChecks
 from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import Plan, plan
 from kubenurse_otel.probe import verdict
+from kubenurse_otel.probe.full_size import SizeComparer
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.process.garbage import Garbage
@@ -125,7 +127,7 @@ class App:
         self._trust = TrustStore(config.trust)
         self._prober = Prober(trust=self._trust)
         self._checker = Checker(
-            InstrumentedProber(self._prober, tracing, sub_spans=traced),
+            InstrumentedProber(SizeComparer(self._prober), tracing, sub_spans=traced),
             tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),
             explanation=no_explanation if self._judging is None else self._judging.explanation,
         )
@@ -142,6 +144,7 @@ class App:
             wanted=self._wants_haste,
             per_second=config.checks.haste_per_second,
         )
+        self._at_once = AtOnce(self._check, wanted=self._wanted_at_once)
         self._discovery = _discovery(config, self)
         self._first_checks = FirstChecks(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
@@ -194,11 +197,13 @@ class App:
         self._lag.start()
         async with asyncio.TaskGroup() as group:
             discovering = group.create_task(self._discover())
-            hasty = None
-            if self._judging is not None and self._config.checks.haste_per_second:
-                hasty = group.create_task(self._haste.run())
+            beside = []
+            if self._judging is not None:
+                beside.append(group.create_task(self._at_once.run()))
+                if self._config.checks.haste_per_second:
+                    beside.append(group.create_task(self._haste.run()))
             checking = group.create_task(self._schedule.run())
-            group.create_task(self._stop_when_told(discovering, checking, hasty))
+            group.create_task(self._stop_when_told(discovering, checking, beside))
         _log.info("gone")
 
     def _in_a_quiet_moment(self) -> bool:
@@ -224,15 +229,15 @@ class App:
         self,
         discovering: asyncio.Task[None],
         checking: asyncio.Task[None],
-        hasty: asyncio.Task[None] | None,
+        beside: list[asyncio.Task[None]],
     ) -> None:
         await self._stopping.wait()
         answering = self._config.server.shutdown_seconds
         _exit_after(answering + GONE_SECONDS)
         _log.info("told to stop: no more checks, answering for %.0f s", answering)
         self._schedule.stop()
-        if hasty is not None:
-            hasty.cancel()
+        for task in beside:
+            task.cancel()
         await checking
         await asyncio.sleep(answering)
         self._lag.stop()
@@ -310,6 +315,16 @@ class App:
         self._diagnose(ask)
         return wanted
 
+    def _wanted_at_once(self) -> tuple[Target, ...]:
+        wanted: tuple[Target, ...] = ()
+
+        def ask(judging: Judging) -> None:
+            nonlocal wanted
+            wanted = judging.sizes_wanted()
+
+        self._diagnose(ask)
+        return wanted
+
     def _missed(self, target: Target, count: int, ours: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
         if ours:  # the others are a silent target's
@@ -323,6 +338,7 @@ class App:
 
         self._diagnose(feed)
         self._haste.look()
+        self._at_once.look()
 
     def _diagnose(self, step: Callable[[Judging], None]) -> None:
         if self._judging is None:

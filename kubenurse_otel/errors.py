@@ -50,6 +50,8 @@ class ErrorType(StrEnum):
     RESPONSE_TOO_COSTLY = "response_too_costly"
     HTTP_STATUS = "http_status"
     WRONG_PEER = "wrong_peer"
+    FULL_SIZE_LOST = "full_size_lost"
+    """Full-size segments vanish and small ones pass (probe/full_size.py)."""
     OWN_TIMEOUT = "own_timeout"
     UNHANDLED_EXCEPTION = "unhandled_exception"
     """A bug of ours (unhandled.py): says nothing about the far end."""
@@ -308,6 +310,9 @@ SENTENCES: Final = {
     ErrorType.WRONG_PEER: "another node's agent answered at {target} ({detail}): an address is "
     "given twice (IPAM, pod CIDRs), a route or NAT rule leads elsewhere, or a static neighbour's "
     "nodeName is not its KUBENURSE_NODE_NAME",
+    ErrorType.FULL_SIZE_LOST: "{target} answers small packets and no full-size ones{detail}: "
+    "something on the way carries less than the MTU says (overlay, VPN, uplink, a bond's member), "
+    "and its ICMP 'packet too big' does not arrive; compare ip link at both nodes, try tracepath",
     ErrorType.OWN_TIMEOUT: "this agent was too slow itself to finish the check of {target}"
     "{detail}: look at its CPU limit and its node's load",
     ErrorType.UNHANDLED_EXCEPTION: "a bug of this agent ended the check of {target}{detail}: it "
@@ -435,6 +440,29 @@ def wrong_peer_failure(*, expected: str, answered: str, target: str) -> Failure:
         event=semconv.EVENT_ROUND_TRIP_ERROR,
         message=SENTENCES[ErrorType.WRONG_PEER].format(
             target=target, detail=f"expected node {expected}, answered node {answered}"
+        ),
+    )
+
+
+def full_size_failure(
+    stalled: Failure, *, target: str, bytes_each: int, pmtu: int, small_bytes: int, is_sent: bool
+) -> Failure:
+    """Say that segments of ``bytes_each`` vanish, where those of ``small_bytes`` pass.
+
+    ``stalled`` is how the check failed. ``is_sent``: those that we send; else those of the answer.
+    ``pmtu`` is what this kernel takes for the path's MTU.
+    """
+    way = "to it" if is_sent else "from it"
+    detail = (
+        f"segments of {bytes_each} bytes {way} vanish, of {small_bytes} they pass; path MTU {pmtu} "
+        "by this kernel"
+    )
+    return Failure(
+        error_type=ErrorType.FULL_SIZE_LOST,
+        phase=stalled.phase,
+        event=stalled.event,
+        message=_sentence(
+            SENTENCES[ErrorType.FULL_SIZE_LOST], target, detail=detail, doing=_DOING[stalled.phase]
         ),
     )
 

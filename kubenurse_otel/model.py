@@ -23,6 +23,8 @@ class TargetKind(StrEnum):
     ME_INGRESS = "me_ingress"
     ME_SERVICE = "me_service"
     PATH = "path"
+    FULL_SIZE = "full_size"
+    """A neighbour, with a full-size segment each way."""
     EXTRA = "extra"
 
 
@@ -241,6 +243,10 @@ class Target:
     """path: nothing belongs in between. An answer without an agent's node name, with a proxy's
     marks, or from an agent that was asked from another port than ours, tells of something."""
     reuse_connection: bool = False
+    full_size: bool = False
+    """Ask with a full-size segment, and for one (probe/full_size.py)."""
+    most_segment_bytes: int | None = None
+    """The largest segment that we send and ask for; None: what the way carries, by the kernel."""
     proxy: Proxy | None = None
     neighbour: Neighbour | None = None
 
@@ -335,6 +341,12 @@ class Measurement:
     rtt: float | None = None
     min_rtt: float | None = None
     pmtu: int | None = None
+    send_mss: int | None = None
+    """Bytes of a full segment that we sent, at the end."""
+    padding: int | None = None
+    """Bytes of padding that made the request full-size; None: it is not to be."""
+    answered_padding: int = 0
+    """Bytes of padding in the answer; none of an older agent, or one that does not know us."""
     synack_retransmits: int | None = None
     """How often the far end had to send its SYN-ACK again, by its own word."""
     address_failures: tuple[str, ...] = ()

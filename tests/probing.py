@@ -22,6 +22,7 @@ from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Auth, Measurement, Target, TargetKind, Trust, Url
 from kubenurse_otel.probe import prober
+from kubenurse_otel.probe.full_size import SizeComparer
 from kubenurse_otel.probe.prober import Probed
 from kubenurse_otel.probe.resolve import Answer
 from kubenurse_otel.probe.trust import TrustStore
@@ -99,6 +100,7 @@ class Prober:
         token_file: Path | None = None,
         insecure: bool = False,
         names: Mapping[str, Sequence[str] | Exception] | None = None,
+        compares_sizes: bool = False,
         **options: Any,
     ) -> None:
         defaults = TrustConfig()
@@ -118,7 +120,8 @@ class Prober:
         if names is not None:
             options["resolve"] = FakeResolver(names)
         self.prober = prober.Prober(**options)
-        self.instrumented = InstrumentedProber(self.prober, self.provider)
+        asking = SizeComparer(self.prober) if compares_sizes else self.prober
+        self.instrumented = InstrumentedProber(asking, self.provider)
 
     async def __aenter__(self) -> Self:
         return self

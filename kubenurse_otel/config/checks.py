@@ -82,6 +82,13 @@ _SWITCHES: Final = {
     TargetKind.ME_INGRESS: _switch("ME_INGRESS", "the ingress"),
     TargetKind.ME_SERVICE: _switch("ME_SERVICE", "the Service"),
     TargetKind.PATH: _switch("NEIGHBOURHOOD", "the neighbours (path_<node>)"),
+    TargetKind.FULL_SIZE: Variable(
+        "KUBENURSE_CHECK_FULL_SIZE",
+        BOOLEAN,
+        "true",
+        "Whether to check, too, that full-size segments reach the neighbours and come back.",
+        example="false",
+    ),
 }
 
 
@@ -109,6 +116,13 @@ _INTERVALS: Final = {
     TargetKind.ME_SERVICE: _interval("ME_SERVICE", "the Service"),
     TargetKind.PATH: _interval("NEIGHBOURHOOD", "a neighbour"),
     TargetKind.EXTRA: _interval("EXTRA", "an extra check's URL"),
+    TargetKind.FULL_SIZE: Variable(
+        "KUBENURSE_CHECK_INTERVAL_FULL_SIZE",
+        duration("10ms"),
+        "60s",
+        "Time between two checks of a neighbour with full-size segments; at once after a stall.",
+        example="5m",
+    ),
 }
 
 

@@ -74,6 +74,10 @@ class Facts:
     """Half of our latest checks were delayed by ourselves."""
     loss: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
     """Peers on whose way much is lost, and which way (ours)."""
+    vanishing: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
+    """Peers on whose way large segments vanish, and which way (ours)."""
+    sizes_are_settled: bool = True
+    """Each full-size check was made anew since the first of them showed that segments vanish."""
     slow_factor: float = 0.0
     """How many times as long as usual the round trips to most peers are."""
     detour_seconds: float = 0.0

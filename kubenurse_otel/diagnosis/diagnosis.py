@@ -6,17 +6,19 @@ No clock of its own: each method is told the time (Unix seconds).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis import surroundings
+from kubenurse_otel.diagnosis.case import path_type
 from kubenurse_otel.diagnosis.dns import LookUps
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS, Doubt
 from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
 from kubenurse_otel.diagnosis.order import diagnose
 from kubenurse_otel.diagnosis.runs import Runs
+from kubenurse_otel.diagnosis.sizes import STALLS, Sizes
 from kubenurse_otel.diagnosis.slow import RoundTrips
 from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, Symptom, symptom
 from kubenurse_otel.diagnosis.verdict import Cause
@@ -79,6 +81,7 @@ class Diagnosis:
         self._look_ups = LookUps(interval_seconds=interval_seconds)
         self._losses = Losses()
         self._round_trips = RoundTrips()
+        self._sizes = Sizes(interval_seconds=interval_seconds)
         self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
         self._ledger = Ledger(interval_seconds=interval_seconds)
         self._heard: dict[str, _Heard] = {}
@@ -95,6 +98,7 @@ class Diagnosis:
         self._targets = {target.key: target for target in targets}
         self._runs.retain(self._targets)
         self._look_ups.retain(self._targets)
+        self._sizes.retain(self._targets)
         peers = self._peers = frozenset(
             target.neighbour.node_name
             for target in self._targets.values()
@@ -113,6 +117,9 @@ class Diagnosis:
         """
         target = result.target
         if target.key not in self._targets:
+            return
+        if target.kind is TargetKind.FULL_SIZE:
+            self._note_size(result, now)
             return
         is_after_cut = self._is_after_cut(now)
         if target.neighbour is not None and not is_after_cut:
@@ -146,6 +153,21 @@ class Diagnosis:
         ):
             round_trip = measurement.split.network_round_trip
             self._round_trips.note(target.neighbour.node_name, round_trip)
+
+    def _note_size(self, result: CheckResult, now: float) -> None:
+        """A full-size check tells of sizes alone: all else the small ones tell, and more often."""
+        self._note_ourselves(result, now)
+        seen = symptom(result, slow_seconds=inf)
+        self._sizes.note(result, seen, now)
+        if seen in (Symptom.OK, Symptom.FULL_SIZE):
+            target, failed = result.target, result.failure is not None
+            self._runs.note(
+                target.key,
+                seen,
+                now,
+                interval_seconds=target.interval_seconds,
+                trace_id=result.trace_id if failed else "",
+            )
 
     def _note_ourselves(self, result: CheckResult, now: float) -> None:
         if result.failure is not None and result.failure.error_type == ErrorType.OWN_TIMEOUT:
@@ -195,6 +217,20 @@ class Diagnosis:
             if node in ours
         )
 
+    def sizes_wanted(self, now: float) -> tuple[Target, ...]:
+        """Return full-size targets that are to be checked at once; to be asked once a second."""
+        if self._is_after_cut(now):
+            return ()
+        accused = {
+            node
+            for one in self._heard.values()
+            if 0 <= now - one.at <= self._fresh
+            for node, said in one.view.targets.items()
+            if said.symptom is Symptom.FULL_SIZE
+        }
+        runs = self._runs.current(now)
+        return self._sizes.wanted(self._targets.values(), runs, accused=accused, now=now)
+
     # --- what goes out --------------------------------------------------------------------------
 
     def own_view(self, now: float) -> View:
@@ -216,7 +252,9 @@ class Diagnosis:
             self._cut_off_at = now
             self._losses.reset()
             self._look_ups.reset()
-        began = {self._targets[run.key].type: run.since for run in runs}
+        # Of a path's checks that which is bad first counts.
+        latest_first = sorted(runs, key=lambda run: (run.symptom is not Symptom.OK, -run.since))
+        began = {_type(self._targets[run.key]): run.since for run in latest_first}
         raised, cleared = self._ledger.take(
             findings, now, since=lambda one: _since(one, began, now)
         )
@@ -241,6 +279,8 @@ class Diagnosis:
             target = self._targets[run.key]
             if target.neighbour is not None:
                 node = target.neighbour.node_name
+                if target.kind is TargetKind.FULL_SIZE and run.symptom is Symptom.OK:
+                    continue  # it speaks of what is bad: the small checks say whether all is well
                 said = Said(run.symptom, run.length, node in lossy)
                 other = targets.get(node)
                 targets[node] = said if other is None else max(other, said, key=_badness)
@@ -267,11 +307,16 @@ class Diagnosis:
         extras = {
             run.key: run.said for run in runs if self._targets[run.key].kind is TargetKind.EXTRA
         }
-        traces = {self._targets[run.key].type: run.trace_id for run in runs if run.trace_id}
+        traces = {_type(self._targets[run.key]): run.trace_id for run in runs if run.trace_id}
         return replace(
             self._surroundings,
             is_sick=self._doubt.is_sick(now),
             run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
+            vanishing=self._sizes.vanishing(self._targets),
+            sizes_are_settled=self._sizes.are_settled(
+                (key for key, one in self._targets.items() if one.kind is TargetKind.FULL_SIZE),
+                runs,
+            ),
             loss=self._losses.alarming(before=now - self._fresh),
             is_settled=self._is_settled(runs),
             accused_lately=frozenset(self._lately(self._accused_at, now)),
@@ -306,6 +351,17 @@ def _seconds(result: CheckResult, seen: Symptom) -> float:
     return 0.0 if result.measurement is None else result.measurement.split.duration
 
 
-def _badness(said: Said) -> tuple[bool, bool, int]:
-    """Of a node's two address families the worse one speaks."""
-    return said.symptom in HARD, said.symptom is not Symptom.OK, said.run
+def _type(target: Target) -> str:
+    """The type of the path that it goes, of whichever size it is."""
+    return target.type if target.neighbour is None else path_type(target.neighbour.node_name)
+
+
+def _badness(said: Said) -> tuple[int, bool, int]:
+    """Of a node's address families and sizes the worst one speaks.
+
+    Where large segments vanish, TLS stalls for it; where nothing passes, a full-size check is old.
+    """
+    hard = 0
+    if said.symptom in HARD:
+        hard = 1 if said.symptom in STALLS else 2 if said.symptom is Symptom.FULL_SIZE else 3
+    return hard, said.symptom is not Symptom.OK, said.run

@@ -30,9 +30,9 @@ ORDER: Final[tuple[Rule, ...]] = (
     prober.doubtful,
     prober.delayed,
     node.cut_off,
+    mtu.on_most_ways,
     loss.own_node,
     loss.own_node_is_slow,
-    mtu.own_ways,
     mtu.far_ends,
     # Is it more than one node? What is wide explains what is narrow.
     zone.unreachable,

@@ -93,6 +93,7 @@ _BY_ERROR: Final = {
     ErrorType.RESPONSE_HEAD_TOO_LARGE: Symptom.BROKEN,
     ErrorType.RESPONSE_TOO_COSTLY: Symptom.BROKEN,
     ErrorType.HTTP_STATUS: Symptom.BROKEN,
+    ErrorType.FULL_SIZE_LOST: Symptom.FULL_SIZE,
     ErrorType.CREDENTIALS_REFUSED: Symptom.TOKEN,
     ErrorType.DNS_TIMEOUT: Symptom.DNS_SILENT,
     ErrorType.DNS_SERVER_FAILURE: Symptom.DNS_FAILING,

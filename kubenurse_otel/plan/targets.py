@@ -6,7 +6,7 @@ interval). Sends nothing and knows no certificate and no token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ALWAYS_HAPPY: Final = "/alwayshappy"
 PATH_PREFIX: Final = "path_"
+FULL_SIZE_PREFIX: Final = "full_size_"
+"""Of the keys; the metrics' type is the kind alone, whatever the node."""
 NEIGHBOURHOOD: Final = "neighbourhood"
 """What kubenurse calls the path checks together."""
 
@@ -64,7 +66,10 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
             targets.append(_own_front_door(checks, kind, url))
     targets.extend(_extra(checks))
     if TargetKind.PATH in checks.enabled:
-        targets.extend(_paths(config, neighbourhood.chosen))
+        paths = tuple(_paths(config, neighbourhood.chosen))
+        targets.extend(paths)
+        if TargetKind.FULL_SIZE in checks.enabled:
+            targets.extend(_full_size(checks, paths))
     else:
         skipped.append(NEIGHBOURHOOD)
     return Plan(tuple(targets), tuple(skipped))
@@ -143,6 +148,20 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
                 reuse_connection=checks.reuse_connections,
                 neighbour=neighbour,
             )
+
+
+def _full_size(checks: ChecksConfig, paths: tuple[Target, ...]) -> Iterator[Target]:
+    """The same ways with full-size segments, each address of them; less often, and all one type."""
+    for path in paths:
+        yield replace(
+            path,
+            key=FULL_SIZE_PREFIX + path.key.removeprefix(PATH_PREFIX),
+            type=TargetKind.FULL_SIZE.value,
+            kind=TargetKind.FULL_SIZE,
+            interval_seconds=max(path.interval_seconds, _interval(checks, TargetKind.FULL_SIZE)),
+            full_size=True,
+            reuse_connection=False,
+        )
 
 
 def _addresses(neighbour: Neighbour, families: IpFamilies) -> Iterator[tuple[str, str]]:

@@ -48,6 +48,12 @@ def view(headers: Sequence[tuple[bytes, bytes]]) -> str:
     return b", ".join(said)[: semconv.VIEW_MAX_BYTES + 1].decode("latin-1")
 
 
+def padding(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """How many bytes the answer was padded with."""
+    wanted = semconv.HEADER_PAD.lower().encode()
+    return sum(len(value) for name, value in headers if name == wanted)
+
+
 def is_proxied(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether a proxy left its mark on the answer."""
     return any(

@@ -85,6 +85,8 @@ class Marks:
     first_byte: Received | None = None
     """The read that brought the first bytes of the final answer (of its plain text over TLS)."""
     last_byte: Received | None = None
+    padding: int | None = None
+    """Bytes that were added to the request so that it fills a segment; None: none were to be."""
     reused: bool = False
     """On a connection kept from an exchange before."""
     encrypted: bool = False

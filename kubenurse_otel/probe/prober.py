@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import __version__, errors
 from kubenurse_otel.model import Failure, Measurement, Phase, Proxy, Target
-from kubenurse_otel.probe import egress, kernel, phases, sockets
+from kubenurse_otel.probe import egress, full_size, kernel, phases, sockets
 from kubenurse_otel.probe.certificate import not_after
 from kubenurse_otel.probe.exchange import Exchange, Reply
 from kubenurse_otel.probe.findings import measurement
@@ -270,7 +270,12 @@ class _Run:
         addresses = await self._addresses(host)
         self.phase = Phase.CONNECT
         sock = await sockets.connect(
-            addresses, port, deadline=self._deadline, marks=self.marks, in_place=self._is_quick
+            addresses,
+            port,
+            deadline=self._deadline,
+            marks=self.marks,
+            in_place=self._is_quick,
+            most_segment_bytes=self._target.most_segment_bytes,
         )
         connection = self._connection = Connection(sock, self.marks, in_place=self._is_quick)
         connection.deadline = self._deadline
@@ -330,6 +335,10 @@ class _Run:
         self.marks.local_port = connection.local_port
         self.marks.got_connection_ns = self._shared.clocks().monotonic_ns
         self.phase = Phase.REQUEST
+        if self._target.full_size:
+            info = connection.info()
+            self.marks.padding = full_size.padding(None if info is None else info.send_mss)
+            headers = [*headers, full_size.header(self.marks.padding)]
         exchange = self._exchange = Exchange(connection)
         try:
             return await exchange.run(b"GET", self._request_target(), headers)

@@ -43,22 +43,42 @@ _IN_PLACE_TIMEVAL: Final = struct.pack("@ll", 0, IN_PLACE_MS * 1000)
 
 
 async def connect(
-    candidates: tuple[str, ...], port: int, *, deadline: float, marks: Marks, in_place: bool = False
+    candidates: tuple[str, ...],
+    port: int,
+    *,
+    deadline: float,
+    marks: Marks,
+    in_place: bool = False,
+    most_segment_bytes: int | None = None,
 ) -> socket.socket:
     """Connect to the first address that answers (happy eyeballs, RFC 8305 section 5).
 
-    A lone address is first waited for ``in_place``, for IN_PLACE_MS.
+    A lone address is first waited for ``in_place``, for IN_PLACE_MS. ``most_segment_bytes`` is what
+    both ends keep their segments to (TCP_MAXSEG); None: what the way carries.
     Raises DeadlineExceededError, or the last address's OSError where all failed. Every address
     that was tried stands in ``marks.attempts``, the one that won in ``marks.used``.
     """
     if len(candidates) == 1:
         return await _attempt(
-            candidates[0], port, deadline=deadline, marks=marks, in_place=in_place
+            candidates[0],
+            port,
+            deadline=deadline,
+            marks=marks,
+            in_place=in_place,
+            most_segment_bytes=most_segment_bytes,
         )
     race = _Race()
     try:
         for address in candidates:
-            race.enter(_attempt(address, port, deadline=deadline, marks=marks))
+            race.enter(
+                _attempt(
+                    address,
+                    port,
+                    deadline=deadline,
+                    marks=marks,
+                    most_segment_bytes=most_segment_bytes,
+                )
+            )
             # The next one's turn comes when this one failed, or took too long.
             await race.wait(ATTEMPT_DELAY_SECONDS)
             if race.winner is not None:
@@ -106,7 +126,13 @@ class _Race:
 
 
 async def _attempt(
-    address: str, port: int, *, deadline: float, marks: Marks, in_place: bool = False
+    address: str,
+    port: int,
+    *,
+    deadline: float,
+    marks: Marks,
+    in_place: bool = False,
+    most_segment_bytes: int | None = None,
 ) -> socket.socket:
     """One address. Raises OSError, also where another address was faster."""
     attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
@@ -117,6 +143,8 @@ async def _attempt(
         attempt.ended_ns, attempt.error = time.monotonic_ns(), error
         raise
     try:
+        if most_segment_bytes is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, most_segment_bytes)
         await _connect(
             sock,
             addresses.socket_address(address, port),

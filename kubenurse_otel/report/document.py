@@ -74,11 +74,24 @@ def _measurement(measured: Measurement) -> dict[str, Any]:
             "answering_node": measured.answering_node,
             "intercepted": measured.intercepted,
             "retransmits": measured.retransmits,
+            **_sizes(measured),
             "certificate_expiry": moment(measured.certificate_expiry)
             if measured.certificate_expiry is not None
             else None,
         }
     )
+
+
+def _sizes(measured: Measurement) -> dict[str, int | None]:
+    """Of a full-size check: what made it one, and what came back."""
+    if measured.padding is None:
+        return {}
+    return {
+        "padding": measured.padding,
+        "answered_padding": measured.answered_padding,
+        "send_mss": measured.send_mss,
+        "pmtu": measured.pmtu,
+    }
 
 
 def _tcp(measured: Measurement) -> dict[str, Any]:

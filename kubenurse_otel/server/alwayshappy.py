@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.state.known_agents import KnownAgents
 
 _HEADER_NODE: Final = semconv.HEADER_NODE.encode("ascii")
+_HEADER_PAD: Final = semconv.HEADER_PAD.encode("ascii")
+_PAD_ASKED: Final = semconv.HEADER_PAD.lower().encode("ascii")
 _HEADER_VIEW: Final = semconv.HEADER_VIEW.encode("ascii")
 _HEADER_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.encode("ascii")
 _TIMING: Final = ", ".join(
@@ -79,7 +81,7 @@ class AlwaysHappy:
             headers=(
                 *self._node_header(),
                 (_HEADER_SERVER_TIMING, timing),
-                *self._view_header(request),
+                *self._for_agents(request),
             ),
             sent=partial(self._account, request, arrival, app_seconds),
         )
@@ -92,22 +94,26 @@ class AlwaysHappy:
             self._node = (name, ((_HEADER_NODE, name.encode("ascii")),) if fits else ())
         return self._node[1]
 
-    def _view_header(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
-        """Return what we see, for an agent that asks us ourselves, at our own address.
+    def _for_agents(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what we see, and as much padding as came: for an agent, at our own address.
 
-        Not through a Service or an ingress, which are asked by a name or an address of theirs: who
-        is behind them nobody knows, and some of them ask from a node's address.
+        So that nobody can have more sent to another than was sent to us. Not through a Service or
+        an ingress, which are asked by a name or an address of theirs: who is behind them nobody
+        knows, and some of them ask from a node's address.
         """
         view = self._view()
+        asked = sum(len(value) for name, value in request.headers if name == _PAD_ASKED)
         if (
-            not view
+            not (view or asked)
             or not self._agents.is_asking(
                 request.peer.address, request.header(_HEADER_ORIGIN) or ""
             )
             or request.authority[0] != request.peer.local_address
         ):
             return ()
-        return ((_HEADER_VIEW, view),)
+        padding = b"x" * min(asked, semconv.PAD_MAX_BYTES)
+        offered = ((_HEADER_VIEW, view), (_HEADER_PAD, padding))
+        return tuple(header for header in offered if header[1])
 
     def _account(self, request: Request, arrival: Arrival, app_seconds: float) -> None:
         """After the write, so that nobody waits for it."""

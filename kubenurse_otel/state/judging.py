@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
-from kubenurse_otel.diagnosis.case import DNS_TYPE
+from kubenurse_otel.diagnosis.case import DNS_TYPE, path_type
 from kubenurse_otel.diagnosis.diagnosis import Judgement
 from kubenurse_otel.diagnosis.verdict import State
 from kubenurse_otel.model import Outcome, Phase
@@ -93,6 +93,10 @@ class Judging:
         """Whether such checks would tell sooner; to be asked about once a second."""
         return self._diagnosis.wants_haste(self._clock())
 
+    def sizes_wanted(self) -> tuple[Target, ...]:
+        """Return full-size targets to check at once; to be asked about once a second."""
+        return self._diagnosis.sizes_wanted(self._clock())
+
     def missed(self, ticks: int) -> None:
         self._diagnosis.missed(ticks, self._clock())
         self._amiss = True
@@ -146,7 +150,10 @@ class Judging:
 
     def explanation(self, result: CheckResult) -> Mapping[str, str]:
         """Attributes that name the verdict which explains this failure, if one stands."""
-        types = {result.target.type}
+        target = result.target
+        types = {target.type}
+        if target.neighbour is not None:
+            types.add(path_type(target.neighbour.node_name))
         if result.failure is not None and result.failure.phase is Phase.DNS:
             types.add(DNS_TYPE)
         for one in self.verdicts:

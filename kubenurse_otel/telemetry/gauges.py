@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
+from kubenurse_otel.model import TargetKind
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -44,7 +45,8 @@ def state_gauges(
         here = neighbourhood()
         rows: dict[str, tuple[str, ...]] = {}
         for target in targets():
-            there = target.neighbour
+            # Of one node is a path's type alone; of all neighbours there is one full_size.
+            there = target.neighbour if target.kind is TargetKind.PATH else None
             rows[target.type] = (
                 target.type,
                 here.own_node_name,

@@ -202,6 +202,7 @@ _TIMEOUTS: Final = frozenset(
         ErrorType.CONNECT_TIMEOUT,
         ErrorType.TLS_HANDSHAKE_TIMEOUT,
         ErrorType.RESPONSE_TIMEOUT,
+        ErrorType.FULL_SIZE_LOST,
         ErrorType.OWN_TIMEOUT,
     }
 )

@@ -165,7 +165,7 @@ class Cluster:
         targets = {target.key: target for target in plan(config, agent.neighbourhood).targets}
         new = [key for key, one in targets.items() if agent.targets.get(key) != one]
         agent.targets = targets
-        agent.paths = [target for target in targets.values() if target.neighbour is not None]
+        agent.paths = [one for one in targets.values() if one.kind is TargetKind.PATH]
         agent.judging.retain(targets.values())
         agent.places = {key: at for key, at in agent.places.items() if key in targets}
         for key in new:
@@ -174,7 +174,7 @@ class Cluster:
             taken = Counter(agent.places.values())
             agent.places[key] = choose_phase(agent.node, targets[key], taken)
             phase, _interval = agent.places[key]
-            first = self.now + (phase - self.now) % INTERVAL
+            first = self.now + (phase - self.now) % targets[key].interval_seconds
             self._at(first, lambda key=key: self._tick(agent, key, agent.targets.get(key)))
 
     def heal(self) -> None:
@@ -209,14 +209,14 @@ class Cluster:
         if target is None or self._is_gone(agent, key, target):
             return
         if self.network.agents.get(agent.node) == "mute":  # it is frozen
-            self.after(INTERVAL, lambda: self._tick(agent, key, target))
+            self.after(target.interval_seconds, lambda: self._tick(agent, key, target))
             return
         if agent.node in self.network.starved:
             agent.judging.lagged(self.random.uniform(0.0, 3.0))
         if key not in agent.running:
             agent.running.add(key)
             self._check(agent, target, self._done)
-        self.after(INTERVAL, lambda: self._tick(agent, key, target))
+        self.after(target.interval_seconds, lambda: self._tick(agent, key, target))
 
     def _is_gone(self, agent: Agent, key: str, target: Target) -> bool:
         return self.agents.get(agent.node) is not agent or agent.targets.get(key) != target
@@ -226,7 +226,8 @@ class Cluster:
     ) -> None:
         network, started = self.network, self.now
         if target.neighbour is not None:
-            shown = network.path(agent.node, target.neighbour.node_name)
+            ask = network.full_size if target.full_size else network.path
+            shown = ask(agent.node, target.neighbour.node_name)
             if self.agents.get(target.neighbour.node_name) is None and shown.error is None:
                 shown = WAYS_TO_FAIL["refused"]
         else:
@@ -244,8 +245,14 @@ class Cluster:
             view = self._view(target.neighbour.node_name, self._pods[agent.node])
         agent.judging.note(result(target, shown, STARTED + started, view=view))
         agent.judging.judge()
-        if self.now - agent.looked_at >= LOOK_SECONDS and not agent.is_hasty:
-            agent.looked_at = self.now
+        if self.now - agent.looked_at < LOOK_SECONDS:
+            return
+        agent.looked_at = self.now
+        for wanted in agent.judging.sizes_wanted():
+            if wanted.key not in agent.running:
+                agent.running.add(wanted.key)
+                self._check(agent, wanted, self._done)
+        if not agent.is_hasty:
             self._hurry(agent)
 
     def _view(self, node: str, asker: Neighbour) -> str:

@@ -127,6 +127,28 @@ def _pair_cut(cluster: Cluster, *, both: bool) -> Truth:
     return Truth(named=(Named((Kind.PAIR,), _pair(one, other)),), touched=frozenset({one, other}))
 
 
+def _mtu(*, into: bool) -> Callable[[Cluster], Truth]:
+    def inject(cluster: Cluster) -> Truth:
+        node = _one(cluster)
+        cluster.network.small_only.add(("*", node) if into else (node, "*"))
+        direction = Direction.IN if into else Direction.OUT
+        named = Named((Kind.NODE_MTU,), node, direction)
+        return Truth(named=(named,), touched=frozenset({node}))
+
+    return inject
+
+
+def _mtu_of_pair(cluster: Cluster) -> Truth:
+    one, other = _two(cluster)
+    cluster.network.small_only |= {(one, other), (other, one)}
+    return Truth(named=(Named((Kind.PAIR,), _pair(one, other)),), touched=frozenset({one, other}))
+
+
+def _mtu_of_all(cluster: Cluster) -> Truth:
+    cluster.network.small_only.add(("*", "*"))
+    return Truth(named=(Named((Kind.NODE_MTU,), "cluster"),))
+
+
 def _zone_nodes(cluster: Cluster, zone: str) -> list[str]:
     return [node for node in cluster.present if cluster.zones[node] == zone]
 
@@ -284,6 +306,10 @@ FAULTS: Final = (
     Fault(name="loss 1 % out", inject=_loss(0.01, Direction.OUT), seconds=300.0),
     Fault(name="loss 1 % in", inject=_loss(0.01, Direction.IN), seconds=300.0),
     Fault(name="loss of a pair", inject=_pair_loss, seconds=120.0),
+    Fault(name="MTU in", inject=_mtu(into=True), seconds=150.0),
+    Fault(name="MTU out", inject=_mtu(into=False), seconds=150.0),
+    Fault(name="MTU of a pair", inject=_mtu_of_pair, seconds=240.0),
+    Fault(name="MTU of all", inject=_mtu_of_all, seconds=150.0),
     Fault(
         name="node dead, ingress 503",
         inject=_both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),

@@ -99,6 +99,8 @@ class Network:
     loss_out: dict[str, float] = field(default_factory=dict)
     loss_in: dict[str, float] = field(default_factory=dict)
     loss_between: dict[tuple[str, str], float] = field(default_factory=dict)
+    small_only: set[tuple[str, str]] = field(default_factory=set)
+    """(from, to) of ways on which full segments are lost: "*" is everybody."""
     longer: dict[str, float] = field(default_factory=dict)
     """node -> seconds more of each round trip."""
 
@@ -115,6 +117,16 @@ class Network:
 
     def reaches(self, one: str, other: str) -> bool:
         return self.passes(one, other) and self.passes(other, one)
+
+    def full_size(self, asker: str, node: str) -> Shown:
+        """What a full-size check from ``asker`` shows."""
+        shown = self.path(asker, node)
+        if shown.error is not None:
+            return shown
+        for one, other, repeats in ((asker, node, 5), (node, asker, 0)):
+            if self.small_only.intersection({(one, other), (one, "*"), ("*", other), ("*", "*")}):
+                return Shown(ErrorType.FULL_SIZE_LOST, TIMEOUT, repeats=repeats)
+        return shown
 
     def path(self, asker: str, node: str) -> Shown:
         """What a path check from ``asker`` shows."""

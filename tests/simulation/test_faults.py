@@ -20,6 +20,8 @@ AT_TWELVE = {
     "prober starved",
     "loss 5 % in",
     "loss of a pair",
+    "MTU in",
+    "MTU of all",
 }
 LEAST_RIGHT = 0.97
 

@@ -1,25 +1,34 @@
-"""Our own node lets small packets pass and no full-size ones."""
+"""Large segments vanish on most ways from here: our own node's MTU, or everybody's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.diagnosis.case import TYPES, Finding, path_type
-from kubenurse_otel.diagnosis.rules import CONTRADICTED, FEW_AGREE, SUSPICION
+from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding, path_type
+from kubenurse_otel.diagnosis.rules import (
+    CONTRADICTED,
+    FEW_AGREE,
+    MOST_AGREE,
+    SELF_ACCUSED,
+    SUSPICION,
+    agreed,
+)
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
-from kubenurse_otel.diagnosis.verdict import Cause, Kind
+from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
-from kubenurse_otel.diagnosis.words import path, seen, shared, well_elsewhere
+from kubenurse_otel.diagnosis.words import alike, otherwise, path, seen, shared, well_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from kubenurse_otel.diagnosis.case import Case
-    from kubenurse_otel.diagnosis.verdict import Evidence
-    from kubenurse_otel.diagnosis.view import Said
+    from kubenurse_otel.diagnosis.view import Said, View
 
-MOST: Final = 0.8
-LEAST_PATHS: Final = 2
+LEAST: Final = 2
+MOST: Final = 0.75
+RUN: Final = 2
+"""In intervals of full-size checks: by then others have seen it too, where it is everybody's."""
 CONNECTED: Final = frozenset({Symptom.STALLED, Symptom.MUTE})
 """The handshake of TCP, all of small packets, was good, and then nothing came."""
 FAR_ENDS: Final = ((Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS), (Shared.ME_INGRESS,))
@@ -28,27 +37,40 @@ LEAST_FAR_ENDS: Final = 2
 RUN_OF_THE_LATEST: Final = 2
 
 
-def own_ways(case: Case) -> Iterator[Finding]:
-    """Full-size ones die on most ways from here, and few others say so of theirs."""
-    bad = [node for node, said in case.paths.items() if said.symptom is Symptom.FULL_SIZE]
-    if len(bad) < max(LEAST_PATHS, MOST * len(case.paths)):
+def on_most_ways(case: Case) -> Iterator[Finding]:
+    """From here large segments vanish to most neighbours, so it is what these ways share."""
+    vanish = _vanish(case.paths)
+    if not is_of_most(case.paths) or not case.facts.sizes_are_settled:
         return
-    if max(case.paths[node].run for node in bad) < case.facts.run_alone:
+    suffer = [view.node for view in case.witnesses if is_of_most(view.targets)]
+    is_everybodys = len(suffer) >= max(1, MOST_AGREE * len(case.witnesses))
+    if not is_everybodys and max(said.run for said in vanish.values()) < RUN:
         return
-    elsewhere = [
-        said.symptom is Symptom.FULL_SIZE
-        for view in case.witnesses
-        for node, said in view.targets.items()
-        if node != case.mine.node
-    ]
-    if sum(elsewhere) <= FEW_AGREE * len(elsewhere):
-        well = (view.node for view in case.witnesses)
-        yield _finding(
-            case,
-            (*(path(case, node) for node in bad[:3]), *well_elsewhere(well)),
-            {path_type(node) for node in bad} | _connected(case),
-            is_contradicted=bool(elsewhere),
+    words = f"full-size segments vanish to or from {len(vanish)} of {len(case.paths)} neighbours"
+    evidence = (Evidence(words=words), *(path(case, node) for node in list(vanish)[:2]))
+    explains = frozenset(map(path_type, vanish)) | _connected(case)
+    if is_everybodys:
+        yield Finding(
+            kind=Kind.NODE_MTU,
+            culprit=CLUSTER,
+            cause=Cause.FULL_SIZE,
+            confidence=agreed(len(suffer) + 1),
+            evidence=(*evidence, *alike(suffer)),
+            second=f"{Kind.NODE_MTU} {case.mine.node}",
+            explains=explains,
         )
+        return
+    well = [view.node for view in case.witnesses if view.node not in suffer]
+    yield Finding(
+        kind=Kind.NODE_MTU,
+        culprit=case.mine.node,
+        direction=_direction(case, vanish),
+        cause=Cause.FULL_SIZE,
+        confidence=SELF_ACCUSED if well else SUSPICION,
+        evidence=(*evidence, *(Evidence(words=words) for words in otherwise(well))),
+        second=f"{Kind.NODE_MTU} {CLUSTER}",
+        explains=explains,
+    )
 
 
 def far_ends(case: Case) -> Iterator[Finding]:
@@ -77,7 +99,15 @@ def far_ends(case: Case) -> Iterator[Finding]:
         *(seen(case, name, said) for name, said in extras.items()),
         *well_elsewhere(well),
     )
-    yield _finding(case, evidence, _connected(case), is_contradicted=True)
+    yield Finding(
+        kind=Kind.NODE_MTU,
+        culprit=case.mine.node,
+        cause=Cause.FULL_SIZE,
+        confidence=CONTRADICTED,
+        evidence=evidence,
+        second=f"{Kind.NODE} {case.mine.node}",
+        explains=frozenset(_connected(case)),
+    )
 
 
 def _is_connected(said: Said | None) -> bool:
@@ -95,16 +125,27 @@ def _connected(case: Case) -> set[str]:
     return of_all | {name for name, one in case.facts.extras.items() if one.symptom in CONNECTED}
 
 
-def _finding(
-    case: Case, evidence: tuple[Evidence, ...], explains: Iterable[str], *, is_contradicted: bool
-) -> Finding:
-    return Finding(
-        kind=Kind.NODE_MTU,
-        culprit=case.mine.node,
-        cause=Cause.FULL_SIZE,
-        confidence=CONTRADICTED if is_contradicted else SUSPICION,
-        evidence=evidence,
-        against=() if is_contradicted else ("no neighbour was heard",),
-        second=f"{Kind.NODE} {case.mine.node}",
-        explains=frozenset(explains),
-    )
+def may_be_wider(case: Case) -> bool:
+    """Whether it is too soon to say that it is the node at the other end."""
+    return not case.facts.sizes_are_settled or is_of_most(case.paths)
+
+
+def is_of_most(targets: Mapping[str, Said]) -> bool:
+    """Whether whoever sees ``targets`` so loses large segments on most ways."""
+    vanish = len(_vanish(targets))
+    return vanish >= LEAST and vanish >= MOST * len(targets)
+
+
+def is_of_others_too(view: View, node: str) -> bool:
+    """Whether large segments vanish on most of the other ways from there, too."""
+    others = {other: said for other, said in view.targets.items() if other != node}
+    return is_of_most(others)
+
+
+def _vanish(targets: Mapping[str, Said]) -> dict[str, Said]:
+    return {node: said for node, said in targets.items() if said.symptom is Symptom.FULL_SIZE}
+
+
+def _direction(case: Case, vanish: Mapping[str, Said]) -> Direction:
+    ways = Counter(case.facts.vanishing[one] for one in vanish if one in case.facts.vanishing)
+    return ways.most_common(1)[0][0] if ways else Direction.NONE

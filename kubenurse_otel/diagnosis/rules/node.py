@@ -13,6 +13,7 @@ from kubenurse_otel.diagnosis.rules import (
     ONE_WITNESS,
     SUSPICION,
     agreed,
+    mtu,
 )
 from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
@@ -37,6 +38,8 @@ SMALL_CLUSTER: Final = 6
 """Up to here every agent hears everybody, and zones are small."""
 RUN_ALONE: Final = 3
 
+AT_ONCE: Final = frozenset({Symptom.SILENT, Symptom.FULL_SIZE})
+"""Nothing else looks like it; of full-size checks an interval is a minute."""
 AGENT: Final = frozenset({Symptom.REFUSED, Symptom.MUTE, Symptom.CUT})
 """Somebody is there: its kernel answered."""
 
@@ -81,13 +84,17 @@ def unanswering(case: Case) -> Iterator[Finding]:
     """Most of those that check it get no answer, whoever they are and wherever they stand."""
     for node, said in case.bad.items():
         seen_by = case.seen_by(node)
+        if said.symptom is Symptom.FULL_SIZE:
+            if mtu.may_be_wider(case):
+                continue
+            seen_by = tuple(view for view in seen_by if not mtu.is_of_others_too(view, node))
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         least = min(WITNESSES, case.facts.nodes - 1)
         if (
             len(seen_by) < max(2, least)
             or len(failing) < max(least, ceil(MOST * len(seen_by)))
             or not _is_wide(case, node, failing)
-            or said.run < (1 if said.symptom is Symptom.SILENT else 2)
+            or said.run < (1 if said.symptom in AT_ONCE else 2)
         ):
             continue
         yield _named(case, node, seen_by, failing)
@@ -121,7 +128,7 @@ def _named(case: Case, node: str, seen_by: tuple[View, ...], failing: list[View]
     return Finding(
         kind=kind,
         culprit=node,
-        direction=_direction(node, symptom, seen_by),
+        direction=_direction(case, node, symptom, seen_by),
         cause=cause,
         confidence=confidence,
         evidence=(path(case, node), *alike(one.node for one in failing if one is not case.mine)),
@@ -141,11 +148,19 @@ def _may_have_moved(case: Case, symptom: Symptom) -> bool:
     )
 
 
-def _direction(node: str, symptom: Symptom, seen_by: tuple[View, ...]) -> Direction:
-    """In, where the node's own SYNs still arrive at others and what they answer does not."""
+def _direction(case: Case, node: str, symptom: Symptom, seen_by: tuple[View, ...]) -> Direction:
+    """In, where the node's own SYNs still arrive at others and what they answer does not.
+
+    Of large segments we know which way ours vanish: what leaves us comes in there.
+    """
+    if symptom is Symptom.FULL_SIZE:
+        return _OPPOSITE.get(case.facts.vanishing.get(node, Direction.NONE), Direction.NONE)
     half_open = sum(node in view.half_open for view in seen_by)
     arrives = symptom is Symptom.SILENT and half_open >= min(2, len(seen_by))
     return Direction.IN if arrives else Direction.NONE
+
+
+_OPPOSITE: Final = {Direction.OUT: Direction.IN, Direction.IN: Direction.OUT}
 
 
 def kernel_answers(case: Case) -> Iterator[Finding]:
@@ -178,7 +193,7 @@ def unexplained(case: Case) -> Iterator[Finding]:
         well = [view.node for view in seen_by if view.targets[node].symptom not in HARD]
         alike_ = [view.node for view in seen_by if view is not case.mine and view.node not in well]
         yield Finding(
-            kind=Kind.AGENT if said.symptom in AGENT else Kind.NODE,
+            kind=_kind(said.symptom),
             culprit=node,
             cause=CAUSES[said.symptom],
             confidence=SUSPICION,
@@ -186,6 +201,12 @@ def unexplained(case: Case) -> Iterator[Finding]:
             against=otherwise(well) or ("too few others were heard that check it",),
             explains=frozenset({path_type(node)}),
         )
+
+
+def _kind(symptom: Symptom) -> Kind:
+    if symptom is Symptom.FULL_SIZE:
+        return Kind.NODE_MTU
+    return Kind.AGENT if symptom in AGENT else Kind.NODE
 
 
 def agents_certificate(case: Case) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ def cut(case: Case) -> Iterator[Finding]:
         seen_by = case.seen_by(node)
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         if (
-            said.run < max(RUN, case.facts.run_alone)
+            said.run < _least_run(case, said.symptom)
             or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
             or len(failing) > max(1, FEW * len(seen_by))
@@ -53,6 +53,11 @@ def cut(case: Case) -> Iterator[Finding]:
             second=f"{Kind.NODE} {node}",
             explains=frozenset({path_type(node)}),
         )
+
+
+def _least_run(case: Case, symptom: Symptom) -> int:
+    """Of full-size checks an interval is a minute, and so old is what others say of them."""
+    return RUN if symptom is Symptom.FULL_SIZE else max(RUN, case.facts.run_alone)
 
 
 def _fails_from_my_zone(case: Case, node: str) -> bool:

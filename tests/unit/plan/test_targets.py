@@ -62,6 +62,7 @@ def test_whole_plan() -> None:
         ("me_service", "http://kubenurse.kube-system.svc.cluster.local:8080/alwayshappy", 5.0),
         ("shop", "https://shop.example/ok", 30.0),
         ("path_node-b", "http://10.1.0.2:8080/alwayshappy", 2.0),
+        ("full_size", "http://10.1.0.2:8080/alwayshappy", 5.0),
     ] == [(target.type, target.url.text, target.interval_seconds) for target in targets]
     assert {4.0} == {target.timeout_seconds for target in targets}
 
@@ -85,10 +86,46 @@ def test_token_goes_to_the_api_server_alone() -> None:
 def test_traceparent_goes_to_agents_alone() -> None:
     """Path, service and ingress checks propagate; their answers are an agent's."""
     targets = planned().values()
-    agents = {TargetKind.PATH, TargetKind.ME_SERVICE, TargetKind.ME_INGRESS}
+    neighbours = {TargetKind.PATH, TargetKind.FULL_SIZE}
+    agents = neighbours | {TargetKind.ME_SERVICE, TargetKind.ME_INGRESS}
     assert agents == {target.kind for target in targets if target.propagate}
     assert agents == {target.kind for target in targets if target.answered_by_agent}
-    assert {TargetKind.PATH} == {target.kind for target in targets if target.detect_interception}
+    assert neighbours == {target.kind for target in targets if target.detect_interception}
+
+
+def test_full_size_checks() -> None:
+    """Each address of a neighbour once more, apart by key and all of one type, and never kept."""
+    checks = replace(CHECKS, ip_families=IpFamilies.BOTH, reuse_connections=True)
+    by_key = planned(checks)
+    for suffix in ("", "/ipv6"):
+        path, full = by_key[f"path_node-b{suffix}"], by_key[f"full_size_node-b{suffix}"]
+        assert full == replace(
+            path,
+            key=full.key,
+            type="full_size",
+            kind=TargetKind.FULL_SIZE,
+            interval_seconds=5.0,
+            full_size=True,
+            reuse_connection=False,
+        )
+
+
+def test_full_size_checks_are_no_more_often_than_their_paths() -> None:
+    """Whoever checks neighbours every five minutes does not want more of them."""
+    intervals = {TargetKind.PATH: 300.0, TargetKind.FULL_SIZE: 60.0}
+    by_key = planned(replace(CHECKS, interval_seconds_by_kind=intervals))
+    assert by_key["full_size_node-b"].interval_seconds == 300.0
+
+
+@pytest.mark.parametrize("off", [TargetKind.PATH, TargetKind.FULL_SIZE])
+def test_no_full_size_checks(off: TargetKind) -> None:
+    """They are switched off by themselves, and with the neighbours; no word of it in /alive."""
+    found = plan(
+        Config(checks=replace(CHECKS, enabled=frozenset(TargetKind) - {off})),
+        Neighbourhood(chosen=(NEIGHBOUR,)),
+    )
+    assert TargetKind.FULL_SIZE not in {target.kind for target in found.targets}
+    assert "full_size" not in found.skipped
 
 
 def test_origin_header() -> None:
@@ -96,7 +133,7 @@ def test_origin_header() -> None:
     for target in planned().values():
         expected = (
             (("KUBENURSE-NEIGHBOUR-ORIGIN", "kubenurse-own"),)
-            if target.kind is TargetKind.PATH
+            if target.kind in (TargetKind.PATH, TargetKind.FULL_SIZE)
             else ()
         )
         assert expected == target.headers

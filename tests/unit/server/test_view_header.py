@@ -43,6 +43,7 @@ def answered(
     to: str = "10.1.9.2",
     agents: KnownAgents = AGENTS,
     view: bytes = VIEW,
+    padding: int = 0,
 ) -> Any:
     handler = AlwaysHappy(
         node_name=lambda: "node-a",
@@ -53,11 +54,12 @@ def answered(
         view=lambda: view,
     )
     headers = [(b"host", host.encode()), (b"kubenurse-neighbour-origin", origin.encode())]
+    headers.append((b"kubenurse-pad", b"x" * padding))
     return handler(
         Request(
             peer=Peer(address=peer, port=40_000, local_address=to, local_port=8080, secure=False),
             target=b"/alwayshappy",
-            headers=headers if origin else headers[:1],
+            headers=[one for one in headers if one[1]],
             arrival=Arrival(0.001, 0, 0.0, 0),
         )
     )
@@ -96,6 +98,30 @@ def test_an_agent_is_told(peer: str) -> None:
 def test_nobody_else_is(peer: str, more: dict[str, Any]) -> None:
     """Neither strangers, nor whoever is behind a Service, an ingress or a sidecar."""
     assert not is_told(peer, **more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(0, 0), (1, 1), (1548, 1548), (9_100, 9_100), (9_101, 9_100)]
+)
+@pytest.mark.parametrize("view", [VIEW, b""])
+def test_as_much_padding_as_came(asked: int, given: int, view: bytes) -> None:
+    """And no more, up to a jumbo frame; also where there is nothing to tell."""
+    headers = dict(answered("10.1.1.2", padding=asked, view=view).headers)
+    assert len(headers.get(semconv.HEADER_PAD.encode(), b"")) == given
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"peer": "10.9.9.9"},
+        {"peer": "10.1.1.2", "origin": "kubenurse-c"},
+        {"peer": "192.0.2.1", "host": "kubenurse.example.com"},
+    ],
+)
+def test_no_padding_for_strangers(more: dict[str, Any]) -> None:
+    """Whoever it is that would get it: nobody can have us send what he did not send."""
+    headers = dict(answered(**more, padding=1548).headers)
+    assert semconv.HEADER_PAD.encode() not in headers
 
 
 def test_a_cluster_on_one_host_talks_by_names() -> None:

@@ -1,0 +1,101 @@
+"""Full-size checks: which way large segments vanish, and whom to check again at once.
+
+A neighbour is checked so once a minute, and a black hole would be named after minutes. So it is
+checked at once where a check of it stalls, where a neighbour says that large segments to it vanish,
+where they vanish to another neighbour of ours; and each interval while they do.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.model import TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from kubenurse_otel.diagnosis.runs import Run
+    from kubenurse_otel.model import CheckResult, Target
+
+STALLS: Final = frozenset({Symptom.STALLED, Symptom.MUTE})
+"""What a small check shows where its TLS is large."""
+HEARSAY_INTERVALS: Final = 3.0
+"""Between two checks for a neighbour's word: it may be of the neighbour's own way for long."""
+NEVER: Final = float("-inf")
+
+
+class Sizes:
+    """By key of the full-size targets. All times are Unix seconds."""
+
+    def __init__(self, *, interval_seconds: float) -> None:
+        self._interval = interval_seconds
+        self._checked_at: dict[str, float] = {}
+        self._vanishing: dict[str, Direction] = {}
+
+    def retain(self, keys: Collection[str]) -> None:
+        for kept in (self._checked_at, self._vanishing):
+            for key in kept.keys() - set(keys):
+                del kept[key]
+
+    def note(self, result: CheckResult, seen: Symptom | None, now: float) -> None:
+        """Take in a full-size check, whatever came of it."""
+        key, measurement = result.target.key, result.measurement
+        self._checked_at[key] = now
+        if seen is Symptom.OK:
+            self._vanishing.pop(key, None)
+        elif seen is Symptom.FULL_SIZE and measurement is not None:
+            is_sent = (measurement.retransmits or 0) > measurement.dsacks
+            self._vanishing[key] = Direction.OUT if is_sent else Direction.IN
+
+    def vanishing(self, targets: Mapping[str, Target]) -> Mapping[str, Direction]:
+        """Return which way (ours) large segments vanish, by node."""
+        return MappingProxyType(
+            {
+                target.neighbour.node_name: self._vanishing[key]
+                for key, target in targets.items()
+                if key in self._vanishing and target.neighbour is not None
+            }
+        )
+
+    def are_settled(self, keys: Iterable[str], runs: Iterable[Run]) -> bool:
+        """Whether each of ``keys`` was checked since segments began to vanish on the first way."""
+        vanish = [run.since for run in runs if run.symptom is Symptom.FULL_SIZE]
+        return not vanish or all(self._checked_at.get(key, NEVER) >= min(vanish) for key in keys)
+
+    def wanted(
+        self,
+        targets: Iterable[Target],
+        runs: Iterable[Run],
+        *,
+        accused: Collection[str],
+        now: float,
+    ) -> tuple[Target, ...]:
+        """Return the full-size targets that are to be checked now, beside the schedule.
+
+        ``runs`` are ours, by key; ``accused`` are nodes of which others say that large segments
+        vanish.
+        """
+        by_key = {run.key: run for run in runs}
+        of_node: dict[str, list[Run]] = {}
+        all_targets = tuple(targets)
+        for target in all_targets:
+            if target.neighbour is not None and (run := by_key.get(target.key)) is not None:
+                of_node.setdefault(target.neighbour.node_name, []).append(run)
+        vanish = [run.since for run in by_key.values() if run.symptom is Symptom.FULL_SIZE]
+        found = []
+        for target in all_targets:
+            if target.kind is not TargetKind.FULL_SIZE or target.neighbour is None:
+                continue
+            last, node = self._checked_at.get(target.key, NEVER), target.neighbour.node_name
+            own = by_key.get(target.key)
+            stalled = [run.since for run in of_node.get(node, ()) if run.symptom in STALLS]
+            if now - last >= self._interval and (
+                (own is not None and own.symptom is Symptom.FULL_SIZE)
+                or any(last < since for since in (*stalled, *vanish))
+                or (node in accused and now - last >= HEARSAY_INTERVALS * self._interval)
+            ):
+                found.append(target)
+        return tuple(found)

@@ -1,0 +1,186 @@
+"""Full-size checks: what is told of them, when they are made at once, and whom their rules name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_diagnosis import bad, diagnosis, good, path
+from views import ME, everybody, found, named, view
+
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import Said
+from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind
+
+LOST = ErrorType.FULL_SIZE_LOST
+
+
+def full(node: str) -> Target:
+    return replace(
+        path(node),
+        key=f"full_size_{node}",
+        type="full_size",
+        kind=TargetKind.FULL_SIZE,
+        interval_seconds=60.0,
+        full_size=True,
+    )
+
+
+def lost(node: str, *, is_sent: bool = True, trace: str = "") -> CheckResult:
+    measurement = Measurement(split=Split(), retransmits=5 if is_sent else 0)
+    return replace(bad(full(node), LOST, trace), measurement=measurement)
+
+
+def all_of(*nodes: str) -> list[Target]:
+    return [*map(path, nodes), *map(full, nodes)]
+
+
+# --- what is told -------------------------------------------------------------------------------
+
+
+def test_full_size_is_the_word_while_small_checks_are_well() -> None:
+    """And a good full-size check says no more than the small ones do."""
+    one = diagnosis(*all_of("n2", "n3"))
+    one.note(good(path("n2")), 0.0)
+    one.note(good(full("n2")), 1.0)
+    assert one.own_view(1.0).targets == {"n2": Said(Symptom.OK, 1)}
+    one.note(lost("n2"), 2.0)
+    assert one.own_view(2.0).targets == {"n2": Said(Symptom.FULL_SIZE, 1)}
+    one.note(good(full("n2")), 3.0)
+    assert one.own_view(3.0).targets == {"n2": Said(Symptom.OK, 1)}
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (ErrorType.TLS_HANDSHAKE_TIMEOUT, Symptom.FULL_SIZE),  # its hello is as large
+        (ErrorType.CONNECT_TIMEOUT, Symptom.SILENT),  # nothing passes any more, whatever its size
+        (ErrorType.CONNECTION_REFUSED, Symptom.REFUSED),
+    ],
+)
+def test_which_word_is_told_where_small_checks_fail(error: ErrorType, word: Symptom) -> None:
+    one = diagnosis(*all_of("n2"))
+    one.note(lost("n2"), 0.0)
+    one.note(bad(path("n2"), error), 1.0)
+    assert one.own_view(1.0).targets["n2"].symptom is word
+
+
+def test_a_full_size_check_that_fails_otherwise_is_no_word() -> None:
+    """The small checks say it, and sooner; nor is what it lost counted as lost packets."""
+    one = diagnosis(*all_of("n2"))
+    one.note(good(path("n2")), 0.0)
+    for error in (ErrorType.RESPONSE_TIMEOUT, ErrorType.CONNECT_TIMEOUT, ErrorType.HTTP_STATUS):
+        one.note(bad(full("n2"), error), 1.0)
+    assert one.own_view(1.0).targets == {"n2": Said(Symptom.OK, 1)}
+    assert not one.wants_haste(1.0)
+
+
+def test_an_interval_of_it_is_its_own() -> None:
+    """It is checked each interval once it fails, and its run counts minutes all the same."""
+    one = diagnosis(*all_of("n2"))
+    for at in range(0, 121, 5):
+        one.note(lost("n2"), float(at))
+    assert one.own_view(120.0).targets["n2"] == Said(Symptom.FULL_SIZE, 3)
+
+
+# --- when it is checked at once -----------------------------------------------------------------
+
+
+def keys(targets: tuple[Target, ...]) -> list[str]:
+    return [target.key for target in targets]
+
+
+def test_nothing_is_checked_at_once_while_all_is_well() -> None:
+    one = diagnosis(*all_of("n2", "n3"))
+    one.note(good(path("n2")), 0.0)
+    one.note(good(full("n2")), 0.0)
+    assert one.sizes_wanted(30.0) == ()
+
+
+@pytest.mark.parametrize("error", [ErrorType.RESPONSE_TIMEOUT, ErrorType.TLS_HANDSHAKE_TIMEOUT])
+def test_a_stall_is_checked_once(error: ErrorType) -> None:
+    """At once, and not for as long as it hangs: an agent that hangs is asked no more than that."""
+    one = diagnosis(*all_of("n2", "n3"))
+    one.note(good(full("n2")), 0.0)
+    one.note(bad(path("n2"), error), 10.0)
+    assert keys(one.sizes_wanted(10.0)) == ["full_size_n2"]
+    one.note(bad(full("n2"), error), 20.0)
+    one.note(bad(path("n2"), error), 25.0)
+    assert one.sizes_wanted(40.0) == ()
+
+
+def test_once_segments_vanish_all_others_are_checked_and_it_each_interval() -> None:
+    one = diagnosis(*all_of("n2", "n3"))
+    one.note(good(full("n3")), 0.0)
+    one.note(lost("n2"), 10.0)
+    assert keys(one.sizes_wanted(11.0)) == ["full_size_n3"]
+    one.note(good(full("n3")), 11.0)
+    assert one.sizes_wanted(14.0) == ()
+    assert keys(one.sizes_wanted(15.0)) == ["full_size_n2"]
+    one.note(good(full("n2")), 16.0)
+    assert one.sizes_wanted(70.0) == ()
+
+
+def test_a_neighbours_word_is_looked_into() -> None:
+    """Now and then, for it may be the neighbour's own way; and only of whom we check ourselves."""
+    one = diagnosis(*all_of("n2", "n3"))
+    one.note(good(full("n3")), 0.0)
+    one.hear(view("n2", {"n3": "f1", "n9": "f1"}), 5.0)
+    assert one.sizes_wanted(14.0) == ()
+    assert keys(one.sizes_wanted(15.0)) == ["full_size_n3"]
+    one.note(good(full("n3")), 16.0)
+    assert one.sizes_wanted(17.0) == ()
+
+
+# --- whom the rules name ------------------------------------------------------------------------
+
+
+def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
+    mine, *heard = everybody(size, words)
+    return named(found(mine, heard, **more))
+
+
+@pytest.mark.parametrize(
+    ("ours", "its"),
+    [({"n3": Direction.OUT}, "in"), ({"n3": Direction.IN}, "out"), ({}, "")],
+)
+def test_a_node_to_which_full_segments_vanish(ours: dict[str, Direction], its: str) -> None:
+    """What leaves us and does not arrive is its way in."""
+    verdict = ("node_mtu", "n3", its, "full_size")
+    assert of(5, {">n3": "f1"}, vanishing=ours) == [verdict]
+
+
+def test_not_before_all_were_checked_anew() -> None:
+    assert of(5, {">n3": "f1"}, sizes_are_settled=False) == []
+
+
+def test_a_pair_waits_until_others_have_had_their_minute() -> None:
+    words = {f"{ME}>n3": "f2"}
+    assert of(5, words) == []
+    assert of(5, {f"{ME}>n3": "f3"}) == [("pair", f"{ME}|n3", "", "full_size")]
+
+
+def test_on_most_of_our_ways_it_is_our_own() -> None:
+    words = {f"{ME}>n{other}": "f2" for other in (2, 3, 4)}
+    ours = {f"n{other}": Direction.IN for other in (2, 3, 4)}
+    assert of(4, words, vanishing=ours) == [("node_mtu", ME, "in", "full_size")]
+    assert of(4, dict.fromkeys(words, "f1"), vanishing=ours) == []  # others may see it, too
+    alone = view(ME, {"n2": "f2", "n3": "f2"})
+    assert named(found(alone, [])) == [("node_mtu", f"{ME}?", "", "full_size")]
+
+
+def test_on_everybodys_ways_it_is_the_network() -> None:
+    words = {f">n{number}": "f1" for number in range(1, 6)}
+    assert of(5, words) == [("node_mtu", "cluster", "", "full_size")]
+
+
+def test_who_loses_them_everywhere_accuses_nobody() -> None:
+    """A neighbour that loses full segments on all its ways is no witness against one of them."""
+    words = {f"n2>n{other}": "f3" for other in (1, 3, 4)} | {f"{ME}>n3": "f1", "n4>n3": "f1"}
+    assert of(4, words) == []
+
+
+def test_two_nodes_alone_suspect_it() -> None:
+    assert of(2, {">n2": "f3"}) == [("node_mtu", "n2?", "", "full_size")]
