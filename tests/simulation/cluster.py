@@ -17,7 +17,7 @@ from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.discovery.candidates import candidate, choose
-from kubenurse_otel.model import Neighbour, Neighbourhood, Target
+from kubenurse_otel.model import Neighbour, Neighbourhood, Target, TargetKind
 from kubenurse_otel.plan.schedule import Place, choose_phase
 from kubenurse_otel.plan.targets import plan
 from kubenurse_otel.probe import agent_headers
