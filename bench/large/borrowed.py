@@ -21,6 +21,7 @@ daemonset: Final[Any] = importlib.import_module("apiserver.daemonset")
 rbac: Final[Any] = importlib.import_module("apiserver.rbac")
 scale: Final[Any] = importlib.import_module("apiserver.scale")
 real: Final[Any] = importlib.import_module("apiserver.real")
+programs: Final[Any] = importlib.import_module("e2e.cluster.programs")
 real.START_SECONDS = 600.0  # thousands of objects, on a machine that does other things, too
 NAMESPACE: Final[str] = importlib.import_module("apiserver.objects").NAMESPACE
 

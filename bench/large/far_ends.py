@@ -10,8 +10,8 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from bench.large import place
-from bench.network import ROOT, BenchError
+from bench.large import borrowed, place
+from bench.network import BenchError
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from bench.large.borrowed import Administrator
 
-COREDNS: Final = ROOT / ".cache" / "bin" / "coredns"
 _METRICS: Final = "127.0.0.1:9153"
 _START_SECONDS: Final = 90.0
 _NGINX: Final = """
@@ -74,8 +73,9 @@ def ingress(server: Administrator, agents: Sequence[str]) -> Iterator[subprocess
 @contextlib.contextmanager
 def dns(server: Administrator) -> Iterator[subprocess.Popen[bytes]]:
     """CoreDNS with the kubernetes plugin, asking the API server as an administrator."""
-    if not COREDNS.exists():
-        raise BenchError(f"{COREDNS} is not built: `make e2e` builds it")
+    coredns = borrowed.programs.coredns_target()
+    if not coredns.exists():
+        raise BenchError(f"{coredns} is not built: `make e2e` builds it")
     here = server.directory
     cluster = {
         "server": f"https://{place.API_SERVER}:{place.API_PORT}",
@@ -102,7 +102,7 @@ def dns(server: Administrator) -> Iterator[subprocess.Popen[bytes]]:
             host=place.INGRESS_HOST,
         )
     )
-    command = (str(COREDNS), "-conf", str(here / "Corefile"))
+    command = (str(coredns), "-conf", str(here / "Corefile"))
     with place.daemon(command, here / "coredns.log") as process:
         deadline = time.monotonic() + _START_SECONDS
         while not _ready():

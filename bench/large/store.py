@@ -15,14 +15,13 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.large import place
-from bench.network import ROOT, BenchError
+from bench.large import borrowed, place
+from bench.network import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-PROMETHEUS: Final = ROOT / ".cache" / "bin" / "prometheus"
 TARGETS: Final = 100
 INTERVAL_SECONDS: Final = 10
 SCRAPES: Final = 9
@@ -45,8 +44,9 @@ def versions(text: str, count: int) -> list[bytes]:
 
 def measure(text: str, series: int, directory: Path) -> dict[str, float]:
     """Scrape TARGETS times the exposition ``text`` for SCRAPES rounds."""
-    if not PROMETHEUS.exists():
-        raise BenchError(f"{PROMETHEUS} is not built: `make dashboards` builds it")
+    prometheus = borrowed.programs.binaries.prometheus_target()
+    if not prometheus.exists():
+        raise BenchError(f"{prometheus} is not built: `make dashboards` builds it")
     server = _serve(versions(text, SCRAPES + 4))
     here = directory / "prometheus"
     here.mkdir()
@@ -55,7 +55,7 @@ def measure(text: str, series: int, directory: Path) -> dict[str, float]:
     general = {"scrape_interval": f"{INTERVAL_SECONDS}s", "scrape_timeout": f"{INTERVAL_SECONDS}s"}
     (here / "prometheus.yml").write_text(json.dumps({"global": general, "scrape_configs": [job]}))
     command = (
-        str(PROMETHEUS),
+        str(prometheus),
         f"--config.file={here / 'prometheus.yml'}",
         f"--storage.tsdb.path={here / 'data'}",
         "--web.listen-address=127.0.0.1:9090",

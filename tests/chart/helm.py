@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+import go_programs
 import yaml
 
 from .values import CHART
@@ -23,7 +23,6 @@ VERSION: Final = VERSIONS[MAJOR]
 KUBE_VERSION: Final = "1.34.4"
 RELEASE: Final = "kubenurse"
 NAMESPACE: Final = "monitoring"
-CACHE: Final = Path(os.environ.get("KUBENURSE_TEST_CACHE", CHART.parents[1] / ".cache"))
 
 Manifest = dict[str, Any]
 
@@ -34,19 +33,12 @@ class HelmError(Exception):
 
 def target() -> Path:
     """Where helm is, or would be."""
-    return CACHE.absolute() / "bin" / f"helm-{VERSION}"
+    return go_programs.cached("helm", VERSION)
 
 
 def binary() -> Path:
     """Return helm, built (a minute or two) if the cache has none of this version."""
-    helm = target()
-    if not helm.exists():
-        helm.parent.mkdir(parents=True, exist_ok=True)
-        command = f"nice -n 19 go install helm.sh/helm/v{MAJOR}/cmd/helm@{VERSION}"
-        with tempfile.TemporaryDirectory(dir=helm.parent) as folder:
-            subprocess.run(command.split(), env=os.environ | {"GOBIN": folder}, check=True)
-            (Path(folder) / "helm").replace(helm)
-    return helm
+    return go_programs.installed(target(), f"helm.sh/helm/v{MAJOR}/cmd/helm@{VERSION}")
 
 
 def run(*arguments: str, values: object = None) -> str:

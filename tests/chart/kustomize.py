@@ -6,13 +6,13 @@ Owns what is generated there. kustomization.yaml, namespace.yaml and README.md a
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+import go_programs
 import yaml
 
 from . import helm
@@ -36,17 +36,9 @@ _CHECKSUM: Final = re.compile(r"^ +checksum/collector-config: .*\n", re.MULTILIN
 
 
 def binary() -> Path:
-    """Return kustomize, built (half a minute) if the cache has none."""
-    target = helm.CACHE / "bin" / "kustomize"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        package = f"sigs.k8s.io/kustomize/kustomize/v5@{VERSION}"
-        subprocess.run(
-            ["nice", "-n", "19", "go", "install", package],
-            env=os.environ | {"GOBIN": str(target.parent)},
-            check=True,
-        )
-    return target
+    """Return kustomize, built (half a minute) if the cache has none of this version."""
+    package = f"sigs.k8s.io/kustomize/kustomize/v5@{VERSION}"
+    return go_programs.installed(go_programs.cached("kustomize", VERSION), package)
 
 
 def build(directory: Path) -> list[helm.Manifest]:

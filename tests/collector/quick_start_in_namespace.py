@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import go_programs
 from agents import wait_for
 
 from collector import binaries
@@ -27,7 +28,7 @@ def main() -> None:
         wait_for(lambda: answers("http://127.0.0.1:14269/"), seconds=60, what="start of Jaeger")
         done = subprocess.run(
             ["bash", "-o", "errexit", "-c", commands],
-            cwd=binaries.ROOT,
+            cwd=go_programs.ROOT,
             env=os.environ | {"LC_ALL": "C"},  # the order of `sort`
             capture_output=True,
             text=True,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import go_programs
 from servers.namespace import run_in_namespace
 
 from collector import binaries
 
-README = (binaries.ROOT / "README.md").read_text()
+README = (go_programs.ROOT / "README.md").read_text()
 SCRIPT = Path(__file__).parent / "quick_start_in_namespace.py"
 
 
@@ -25,7 +26,7 @@ def blocks(heading: str) -> list[str]:
 def test_the_quick_start_ends_with_a_trace_in_jaeger(tmp_path: Path) -> None:
     """The demo's agents send to it, and it gives what README shows: both ends of a check."""
     jaeger, commands, printed = blocks("A trace in Jaeger")
-    tools = (binaries.TOOLS / "jaeger").relative_to(binaries.ROOT)
+    tools = (binaries.TOOLS / "jaeger").relative_to(go_programs.ROOT)
     assert f"go -C {tools} tool all-in-one\n" == jaeger
     found = run_in_namespace(
         SCRIPT,

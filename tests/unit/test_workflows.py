@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import go_programs
 import pytest
 import yaml
 
@@ -239,13 +239,10 @@ def test_issue_forms_are_whole(form: Path) -> None:
 @pytest.mark.skipif(shutil.which("go") is None, reason="actionlint is built by Go")
 def test_actionlint_has_no_complaint() -> None:
     """The workflows are sound for actionlint (and shellcheck, where that is installed)."""
-    cache = Path(os.environ.get("KUBENURSE_TEST_CACHE", ROOT / ".cache")).absolute() / "bin"
-    actionlint = cache / "actionlint"
-    if not actionlint.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        package = f"github.com/rhysd/actionlint/cmd/actionlint@{ACTIONLINT}"
-        environ = os.environ | {"GOBIN": str(cache)}
-        subprocess.run(["nice", "-n", "19", "go", "install", package], env=environ, check=True)
+    actionlint = go_programs.installed(
+        go_programs.cached("actionlint", ACTIONLINT),
+        f"github.com/rhysd/actionlint/cmd/actionlint@{ACTIONLINT}",
+    )
     command = [str(actionlint), "-no-color", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

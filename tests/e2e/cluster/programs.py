@@ -11,12 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import go_programs
 from apiserver import real
 from chart import helm as chart_helm
 from collector import binaries
@@ -56,7 +56,6 @@ CNI_FOLDER: Final = Path("/usr/lib/cni")
 CNI_PACKAGE: Final = "containernetworking-plugins"
 CNI_PLUGINS: Final = ("bridge", "host-local", "loopback")
 _PAUSE: Final = Path(__file__).parent / "tools" / "pause"
-_NICE: Final = ("nice", "-n", "10")
 
 # --- what Go builds -----------------------------------------------------------------------------
 
@@ -68,24 +67,17 @@ def kubernetes(program: str) -> Path:
 
 def coredns() -> Path:
     """Return CoreDNS, static: its image has nothing else in it."""
-    target = _coredns_target()
-    if not target.exists():
-        package = f"github.com/coredns/coredns@v{COREDNS_VERSION}"
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            _go("install", "-trimpath", "-ldflags=-s -w", package, GOBIN=folder)
-            (Path(folder) / "coredns").replace(target)
-    return target
+    package = f"github.com/coredns/coredns@v{COREDNS_VERSION}"
+    return go_programs.installed(
+        coredns_target(), "-trimpath", "-ldflags=-s -w", package, CGO_ENABLED="0"
+    )
 
 
 def pause() -> Path:
     """Return the static program that holds a pod's namespaces (tools/pause)."""
-    target = _pause_target()
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            fresh = Path(folder) / "pause"
-            _go("build", "-C", str(_PAUSE), "-trimpath", "-ldflags=-s -w", "-o", str(fresh))
-            fresh.replace(target)
-    return target
+    return go_programs.installed(
+        _pause_target(), "-trimpath", "-ldflags=-s -w", cwd=_PAUSE, CGO_ENABLED="0"
+    )
 
 
 def collector() -> Path:
@@ -120,37 +112,25 @@ def build_all() -> None:
 
 def _builders() -> dict[Path, Callable[[], Path]]:
     """What Go builds, by where it is in the cache."""
-    folder = _folder()
     return {
         **{real.binary(name): partial(kubernetes, name) for name in KUBERNETES},
-        _coredns_target(): coredns,
+        coredns_target(): coredns,
         _pause_target(): pause,
-        folder / f"otelcol-{binaries.COLLECTOR_VERSION}": collector,
-        folder / f"jaeger-all-in-one-{binaries.JAEGER_VERSION}": jaeger,
-        folder / "prometheus": prometheus,
+        binaries.collector_target(): collector,
+        binaries.jaeger_target(): jaeger,
+        binaries.prometheus_target(): prometheus,
         chart_helm.target(): helm,
     }
 
 
-def _coredns_target() -> Path:
-    return _folder() / f"coredns-{COREDNS_VERSION}"
+def coredns_target() -> Path:
+    """Where CoreDNS is, or would be."""
+    return go_programs.cached("coredns", COREDNS_VERSION)
 
 
 def _pause_target() -> Path:
     sources = b"".join((_PAUSE / name).read_bytes() for name in ("go.mod", "main.go"))
-    return _folder() / f"pause-{hashlib.sha256(sources).hexdigest()[:12]}"
-
-
-def _folder() -> Path:
-    folder = real.cache().absolute() / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _go(*arguments: str, **environ: str) -> None:
-    """Run go, for a static binary."""
-    environ = {**os.environ, "CGO_ENABLED": "0", **environ}
-    subprocess.run([*_NICE, "go", *arguments], env=environ, check=True)
+    return go_programs.cached("pause", hashlib.sha256(sources).hexdigest()[:12])
 
 
 # --- what the system has ------------------------------------------------------------------------
