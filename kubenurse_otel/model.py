@@ -337,7 +337,9 @@ class Measurement:
     retransmits: int | None = None
     """Segments sent again; None where the kernel does not count them."""
     dsacks: int = 0
+    """Segments that the peer got twice; 0 also where the kernel counts none (``retransmits``)."""
     lost: int = 0
+    """Likewise."""
     rtt: float | None = None
     min_rtt: float | None = None
     pmtu: int | None = None
@@ -357,6 +359,11 @@ class Measurement:
     view: str = ""
     """What the neighbour that was asked says that it sees (KUBENURSE-VIEW), as it came."""
     intercepted: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        """False where nothing took a time: a refused connection, an unknown host."""
+        return self.split.dns is not None or bool(self.peer_address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,11 +228,15 @@ def keep_receive_timestamps_on() -> socket.socket | None:
     return None
 
 
-def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
+def receive(sock: socket.socket, size: int, *, stamped: bool = True) -> tuple[bytes, int | None]:
     """Read up to ``size`` bytes and the CLOCK_REALTIME ns at which the last of them arrived.
 
+    Not ``stamped`` (``enable_timestamps``): no stamp is asked for. gVisor's recvmsg leaves the
+    length of what it did not write as it was at the end of a stream, and Python warns of that.
     Raises what recvmsg raises: BlockingIOError when nothing is there, ConnectionResetError...
     """
+    if not stamped:
+        return sock.recv(size), None
     data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_BYTES)
     return data, _arrived_ns(ancillary)
 

@@ -369,7 +369,7 @@ class Connection:
         if self._proxy_tls is not None or self.ssl_object is None or self._incoming is None:
             return
         with contextlib.suppress(OSError):
-            self._incoming.write(kernel.receive(self._sock, READ_BYTES)[0])
+            self._incoming.write(self._sock.recv(READ_BYTES))
         with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self.ssl_object.read(READ_BYTES)
 
@@ -499,7 +499,9 @@ class Connection:
         waited = expired = False
         while True:
             try:
-                data, kernel_ns = kernel.receive(self._sock, READ_BYTES)
+                data, kernel_ns = kernel.receive(
+                    self._sock, READ_BYTES, stamped=self.timestamps_enabled
+                )
             except BlockingIOError:
                 self._wait_on_the_loop()
                 # A pending stamp wakes readers too (EPOLLERR): take it, and wait on.

@@ -65,7 +65,7 @@ def _measurement(measured: Measurement) -> dict[str, Any]:
             "duration_seconds": None if split.request is None else round(split.duration, 6),
             "phases": _known({name: _rounded(seconds) for name, seconds in phases.items()}),
             "loss_direction": split.loss_direction,
-            "timing_source": measured.timing_source,
+            "timing_source": measured.timing_source if measured.is_timed else None,
             "timing_fallback_reason": measured.fallback_reason,
             "status_code": measured.status_code,
             "peer": host_port(measured.peer_address, measured.peer_port)
@@ -95,6 +95,7 @@ def _sizes(measured: Measurement) -> dict[str, int | None]:
 
 
 def _tcp(measured: Measurement) -> dict[str, Any]:
+    counted = measured.retransmits is not None
     return _known(
         {
             "offsets": {name: round(seconds, 6) for name, seconds in measured.offsets},
@@ -104,8 +105,8 @@ def _tcp(measured: Measurement) -> dict[str, Any]:
             "rtt": _rounded(measured.rtt),
             "min_rtt": _rounded(measured.min_rtt),
             "pmtu": measured.pmtu,
-            "dsacks": measured.dsacks,
-            "lost": measured.lost,
+            "dsacks": measured.dsacks if counted else None,
+            "lost": measured.lost if counted else None,
             "synack_retransmits": measured.synack_retransmits,
         }
     )

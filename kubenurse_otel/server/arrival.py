@@ -52,14 +52,20 @@ def receive(connection: socket.socket, buffer: memoryview) -> tuple[int, Arrival
 
     The stamp is that of the last segment read. tcpi_last_data_recv says the same in coarse
     steps on a clock that nobody sets: where the two contradict (the clock was stepped while
-    the bytes waited, or there is no stamp) it has the last word.
+    the bytes waited, or there is no stamp) it has the last word. Where TCP_INFO says nothing
+    (gVisor) no stamp is asked for: its recvmsg leaves the length of what it did not write as it
+    was at the end of a stream, and Python warns of that.
     Raises OSError as recv does, BlockingIOError when nothing is there.
     """
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
-    size, ancillary, _, _ = connection.recvmsg_into((buffer,), _ANCILLARY_LENGTH)
+    waited, retransmits = _told(info)
+    ancillary: list[tuple[int, int, bytes]] = []
+    if waited is None:
+        size = connection.recv_into(buffer)
+    else:
+        size, ancillary, _, _ = connection.recvmsg_into((buffer,), _ANCILLARY_LENGTH)
     now_ns = time.time_ns()
     read_at = time.perf_counter()
-    waited, retransmits = _told(info)
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(data)

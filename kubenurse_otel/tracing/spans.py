@@ -50,8 +50,6 @@ def describe(span: trace.Span, tracer: trace.Tracer | None, probed: Probed) -> N
 def attributes(type_: str, measured: Measurement) -> Attributes:
     """The CLIENT span's attributes; what was not measured is absent."""
     split = measured.split
-    # A refused connection or an unknown name took no time that anybody could have measured.
-    timed = split.dns is not None or bool(measured.peer_address)
     found: dict[str, AttributeValue | None] = {
         semconv.TYPE: type_,
         semconv.DURATION: split.duration if measured.status_code is not None else None,
@@ -74,7 +72,7 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
         semconv.FAR_END_WAIT: split.far_end_wait,
         semconv.FAR_END_APP: split.far_end_app,
         semconv.OWN_DELAY: split.own_delay,
-        semconv.TIMING_SOURCE: measured.timing_source.value if timed else None,
+        semconv.TIMING_SOURCE: measured.timing_source.value if measured.is_timed else None,
         semconv.TIMING_FALLBACK_REASON: measured.fallback_reason.value or None,
         semconv.NETWORK_PEER_ADDRESS: measured.peer_address or None,
         semconv.NETWORK_PEER_PORT: measured.peer_port or None,

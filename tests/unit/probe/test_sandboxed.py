@@ -64,6 +64,18 @@ def test_how_long_a_request_waited_is_not_known(
     assert (arrived.waited_seconds, arrived.retransmits) == (None, None)
 
 
+def test_the_end_of_a_stream_is_read_without_a_warning(
+    pair: tuple[SandboxedSocket, socket.socket],
+) -> None:
+    """Nothing is asked for beside the bytes: its answer to that is what Python warns of."""
+    inside, real = pair
+    arrival.stamp_arrivals(inside)
+    stamped = kernel.enable_timestamps(inside)
+    real.shutdown(socket.SHUT_WR)
+    assert kernel.receive(inside, 64, stamped=stamped) == (b"", None)
+    assert arrival.receive(inside, memoryview(bytearray(64)))[0] == 0
+
+
 @pytest.mark.parametrize(
     ("waited_seconds", "entries"), [(None, ["app", "port"]), (0.02, ["wait", "app", "port"])]
 )

@@ -26,6 +26,12 @@ def test_what_was_not_measured_is_left_out() -> None:
     }
 
 
+def test_what_the_kernel_does_not_count_is_left_out() -> None:
+    """No zeros of gVisor's, and nobody timed what took no time: a refused connection."""
+    told = document(result(Measurement(split=Split())), in_full=True)
+    assert not {"dsacks", "lost", "retransmits", "timing_source"} & set(told)
+
+
 def test_it_holds_the_whole_measurement() -> None:
     """A script finds every figure by its name, and the trace."""
     known = json.loads(json.dumps(document(result(), in_full=True)))
@@ -46,7 +52,9 @@ def test_that_of_a_failure_says_what_failed_and_no_duration() -> None:
         outcome=Outcome.FAILED,
         started_at=STARTED,
         failure=EXPIRED,
-        measurement=Measurement(split=Split(connect=0.001)),
+        measurement=Measurement(
+            split=Split(connect=0.001), peer_address="127.0.0.1", peer_port=443
+        ),
     )
     known = json.loads(json.dumps(document(plain)))
 
@@ -60,6 +68,7 @@ def test_that_of_a_failure_says_what_failed_and_no_duration() -> None:
         "message": EXPIRED.message,
         "phases": {"connect": 0.001},
         "timing_source": "kernel",
+        "peer": "127.0.0.1:443",
         "intercepted": False,
     }
 
