@@ -7,10 +7,10 @@ the Config only: Resource.create() would read the environment.
 from __future__ import annotations
 
 import uuid
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.version import __version__ as sdk_version
 
 from kubenurse_otel import __version__, semconv
 
@@ -35,7 +35,7 @@ def make_resource(config: Config) -> Resource:
         semconv.K8S_CLUSTER_NAME: identity.cluster_name,
         semconv.TELEMETRY_SDK_NAME: "opentelemetry",
         semconv.TELEMETRY_SDK_LANGUAGE: "python",
-        semconv.TELEMETRY_SDK_VERSION: version("opentelemetry-sdk"),
+        semconv.TELEMETRY_SDK_VERSION: sdk_version,
     }
     merged = ours | dict(config.telemetry.resource_attributes)
     return Resource({key: value for key, value in merged.items() if value}, semconv.SCHEMA_URL)

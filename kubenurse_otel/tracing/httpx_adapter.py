@@ -7,15 +7,15 @@ and decoding are not switched off but absent.
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httpx
 from opentelemetry import trace
-from opentelemetry.instrumentation import _semconv as instrumentation_semconv
-from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.metrics import NoOpMeterProvider
 
 from kubenurse_otel import __version__, errors, semconv
@@ -24,12 +24,38 @@ from kubenurse_otel.model import Failure, Phase, Target, Url
 from kubenurse_otel.tracing import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import ModuleType
+    from collections.abc import Iterable, Iterator
 
     from kubenurse_otel.probe.exchange import Reply
     from kubenurse_otel.probe.fields import Field
     from kubenurse_otel.probe.prober import Probed
+
+
+class _Hollow(ModuleType):
+    """Has every name, and nothing behind it."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+@contextmanager
+def _without(*names: str) -> Iterator[None]:
+    """Import modules that import these and, as we use them, need none of theirs."""
+    hollow = {name: _Hollow(name) for name in names if name not in sys.modules}
+    sys.modules.update(hollow)
+    try:
+        yield
+    finally:
+        for name in hollow:
+            del sys.modules[name]
+
+
+# What patches httpx, which we never ask for: it is 1.5 MiB of packages that read version numbers.
+with _without("wrapt", "packaging", "opentelemetry.instrumentation.instrumentor"):
+    from opentelemetry.instrumentation import _semconv as instrumentation_semconv
+    from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
 _ASKED: Final = "kubenurse.asked"
 _PROPAGATED: Final = frozenset({"traceparent", "tracestate"})
