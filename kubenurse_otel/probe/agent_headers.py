@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """A DNS subdomain (RFC 1123), which every node name is."""
+_NODE: Final = semconv.HEADER_NODE.lower().encode()
+_VIEW: Final = semconv.HEADER_VIEW.lower().encode()
+_SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.lower().encode()
 _PROXY_HEADERS: Final = (b"via", b"x-envoy-", b"x-forwarded-", b"x-proxy-", b"x-cache", b"l5d-")
 _PROXY_SERVERS: Final = (b"envoy", b"istio-envoy")
 _MILLISECONDS: Final = 1000.0
@@ -33,9 +36,8 @@ class ServerTiming:
 
 def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """The answering agent's node, "" where there is no valid one. Names are lower case."""
-    wanted = semconv.HEADER_NODE.lower().encode()
     for name, value in headers:
-        if name == wanted:
+        if name == _NODE:
             text = value.decode("latin-1")
             return text if _NODE_NAME.fullmatch(text) else ""
     return ""
@@ -43,8 +45,7 @@ def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 def view(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """What it sees, as it came: "" where it does not say. One that is too long is no view."""
-    wanted = semconv.HEADER_VIEW.lower().encode()
-    said = [value for name, value in headers if name == wanted]
+    said = [value for name, value in headers if name == _VIEW]
     return b", ".join(said)[: semconv.VIEW_MAX_BYTES + 1].decode("latin-1")
 
 
@@ -56,11 +57,12 @@ def padding(headers: Sequence[tuple[bytes, bytes]]) -> int:
 
 def is_proxied(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether a proxy left its mark on the answer."""
-    return any(
-        name.startswith(_PROXY_HEADERS)
-        or (name == b"server" and value.strip().lower() in _PROXY_SERVERS)
-        for name, value in headers
-    )
+    for name, value in headers:
+        if name.startswith(_PROXY_HEADERS):
+            return True
+        if name == b"server" and value.strip().lower() in _PROXY_SERVERS:
+            return True
+    return False
 
 
 def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | None) -> ServerTiming:
@@ -70,10 +72,9 @@ def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | No
     ``far_end`` seconds; without a ``far_end`` they mean nothing and are left out.
     """
     found: dict[str, float] = {}
-    wanted = semconv.HEADER_SERVER_TIMING.lower().encode()
     left = semconv.SERVER_TIMING_MAX_BYTES
     for name, value in headers:
-        if name == wanted and left > 0:
+        if name == _SERVER_TIMING and left > 0:
             for entry in value[:left].decode("latin-1").split(","):
                 _parse_entry(entry, found)
             left -= len(value)

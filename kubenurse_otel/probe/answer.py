@@ -34,7 +34,7 @@ from kubenurse_otel.errors import (
     ResponseHeadTooLargeError,
 )
 from kubenurse_otel.probe.body import ChunkedBody, SizedBody, UnsizedBody
-from kubenurse_otel.probe.buffer import Buffer, without_end
+from kubenurse_otel.probe.buffer import Buffer
 from kubenurse_otel.probe.fields import FieldLines, Headers, elements, quoted, values
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -161,7 +161,7 @@ class Answer:
         self._head_lines += 1
         if self._head_lines > MAX_HEAD_LINES:
             raise ResponseHeadTooLargeError(f"over {MAX_HEAD_LINES} lines")
-        return without_end(line)
+        return line[:-2] if line.endswith(b"\r\n") else line[:-1]  # RFC 9112 section 2.2
 
     def _beginning(self) -> str:
         """What came instead. Not our own request sent back: it can hold secrets."""

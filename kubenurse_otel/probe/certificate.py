@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _SEQUENCE: Final = 0x30
@@ -20,12 +21,23 @@ _MAX_LENGTH_BYTES: Final = 3
 _TIME: Final = re.compile(rb"(\d\d|\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 
 
+_USUAL_BYTES: Final = 4096
+"""What a server shows again and again, and is kept."""
+
+
 def not_after(der: bytes) -> float | None:
     """Return notAfter in Unix seconds; None where these bytes are no certificate that says it."""
+    return _kept(der) if len(der) <= _USUAL_BYTES else _read(der)
+
+
+def _read(der: bytes) -> float | None:
     try:
         return _not_after(der)
     except (IndexError, ValueError):
         return None
+
+
+_kept = lru_cache(maxsize=32)(_read)
 
 
 def _not_after(der: bytes) -> float:

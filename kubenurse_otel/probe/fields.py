@@ -49,18 +49,16 @@ class FieldLines:
             raise MalformedResponseError(f"not a header's name: {quoted(name)}")
         if not _VALUE(value):
             raise _bad_value(name)
-        self._finish()
+        if self._name:
+            self._fields.append((self._name.lower(), bytes(self._value).lstrip(_SPACE)))
         self._name, self._value = name, bytearray(value)
 
     def take(self) -> Headers:
         """All fields so far, names in lower case; then it is empty again."""
-        self._finish()
-        fields, self._fields, self._name = self._fields, [], b""
-        return fields
-
-    def _finish(self) -> None:
         if self._name:
             self._fields.append((self._name.lower(), bytes(self._value).lstrip(_SPACE)))
+        fields, self._fields, self._name = self._fields, [], b""
+        return fields
 
 
 def values(fields: Headers, name: bytes) -> list[bytes]:

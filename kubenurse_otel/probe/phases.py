@@ -257,8 +257,8 @@ def measure(marks: Marks) -> Timeline:
         source=source,
         reason=reason or FallbackReason.NONE,
         round_trip_source=figures.round_trip_source,
-        offsets=tuple((event, offset / _NS) for event, offset, _ in figures.reached),
-        event_times_ns=tuple(at_ns for _, _, at_ns in figures.reached),
+        offsets=tuple([(event, offset / _NS) for event, offset, _ in figures.reached]),
+        event_times_ns=tuple([at_ns for _, _, at_ns in figures.reached]),
         dns=_step(marks.dns_started_ns, figures.dns),
         connect=_step(marks.used.started_ns if marks.used else None, figures.handshake),
         tls=_step(marks.tls_started_ns, figures.tls),
@@ -480,8 +480,8 @@ def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
     own: int | None = None
     if figures.request is not None and marks.ended is not None and not marks.failed:
         elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
-        parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
-        own = max(0, elapsed - sum(part or 0 for part in parts))
+        dns, tls, receive = figures.dns or 0, figures.tls or 0, figures.receive or 0
+        own = max(0, elapsed - dns - (figures.connect or 0) - tls - figures.request - receive)
     stamped = marks.connected and source is TimingSource.KERNEL
     answered = figures.request is not None
     counted = marks.connected and marks.info_at_end is not None

@@ -331,7 +331,8 @@ class _Run:
     async def _send(self, connection: Connection, headers: Headers) -> Reply:
         self._connection = connection
         connection.deadline = self._deadline
-        self.marks.peer = connection.peer
+        if self.marks.reused:
+            self.marks.peer = connection.peer
         self.marks.local_port = connection.local_port
         self.marks.got_connection_ns = self._shared.clocks().monotonic_ns
         self.phase = Phase.REQUEST

@@ -330,12 +330,15 @@ class Connection:
         self.ssl_object = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_name
         )
+        is_first = True
         while True:
             try:
                 self.ssl_object.do_handshake()
             except ssl.SSLWantReadError:
                 flight = self._outgoing.read()
-                refuse_large_groups(flight)
+                if not is_first:  # the far end has no part in the first hello
+                    refuse_large_groups(flight)
+                is_first = False
                 if flight:
                     await self._send(flight)
                 self.effort.handshake(await self._feed())

@@ -41,8 +41,9 @@ def describe(span: trace.Span, tracer: trace.Tracer | None, probed: Probed) -> N
         )
     if probed.failure is not None:
         span.set_attributes(failure_attributes(probed.failure))
+    since_ns = marks.started.offset_ns
     for (event, offset), at_ns in zip(timeline.offsets, timeline.event_times_ns, strict=True):
-        span.add_event(event, {semconv.OFFSET: offset}, _unix_ns(marks, at_ns))
+        span.add_event(event, {semconv.OFFSET: offset}, at_ns + since_ns)
     if tracer is not None and (marks.attempts or marks.dns_started_ns is not None):
         _Setup(span, tracer, probed).tell()
 
