@@ -32,6 +32,7 @@ from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import Plan, plan
 from kubenurse_otel.probe import verdict
+from kubenurse_otel.probe.dns.resolver import resolver_of
 from kubenurse_otel.probe.full_size import SizeComparer
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
@@ -125,7 +126,7 @@ class App:
 
         # A check: one Target -> one exchange -> one CheckResult.
         self._trust = TrustStore(config.trust)
-        self._prober = Prober(trust=self._trust)
+        self._prober = Prober(trust=self._trust, resolve=resolver_of(config.checks))
         self._checker = Checker(
             InstrumentedProber(SizeComparer(self._prober), tracing, sub_spans=traced),
             tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),

@@ -106,6 +106,14 @@ class ToldUnreachableError(OSError):
     """An ICMP error in answer to our SYN: somebody on the way says no, not this node's routes."""
 
 
+class NameServersError(socket.gaierror):
+    """As getaddrinfo has it; its text is ours: which server did what."""
+
+
+class NameServersSilentError(TimeoutError):
+    """No name server answered anything. Its text is ours, too."""
+
+
 class OwnTimeoutError(CheckError):
     """Time was up, and most of it had gone by in our own process."""
 
@@ -183,7 +191,13 @@ RULES: Final = (
     Rule(TimeoutError, ErrorType.CONNECT_TIMEOUT, phases=_CONNECT),
     Rule(TimeoutError, ErrorType.TLS_HANDSHAKE_TIMEOUT, phases=_TLS),
     Rule(TimeoutError, ErrorType.RESPONSE_TIMEOUT),
-    # Names. glibc answers EAI_AGAIN to SERVFAIL, REFUSED and silence alike; only time tells.
+    # Names. Our own resolver knows what it met.
+    Rule(
+        NameServersError,
+        ErrorType.DNS_SERVER_FAILURE,
+        codes=frozenset({socket.EAI_AGAIN, socket.EAI_FAIL}),
+    ),
+    # glibc answers EAI_AGAIN to SERVFAIL, REFUSED and silence alike; only time tells.
     Rule(
         socket.gaierror,
         ErrorType.DNS_TIMEOUT,
@@ -521,7 +535,7 @@ def _sentence(sentence: str, target: str, *, detail: str, doing: str) -> str:
 def _detail(error: BaseException, retransmits: int | None) -> str:
     """Pick a few words of a closed vocabulary, never str() of somebody else's exception."""
     match error:
-        case CheckError() | WindowClosedError() | NotLeftError():
+        case CheckError() | WindowClosedError() | NotLeftError() | NameServersSilentError():
             detail = str(error)
         case ssl.SSLCertVerificationError():
             words = getattr(error, "verify_message", ""), verify_codes.ADVICE.get(code(error) or 0)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from kubenurse_otel import unhandled
 from kubenurse_otel.model import CheckResult, Target, TargetKind, Url
 from kubenurse_otel.probe import verdict
+from kubenurse_otel.probe.dns.resolver import resolver_of
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
-    from kubenurse_otel.config import TrustConfig
+    from kubenurse_otel.config import Config
 
 
 def targets(urls: list[Url], *, timeout_seconds: float, expect: tuple[int, int]) -> list[Target]:
@@ -34,9 +35,9 @@ def targets(urls: list[Url], *, timeout_seconds: float, expect: tuple[int, int])
     ]
 
 
-async def check_once(wanted: list[Target], trust: TrustConfig) -> list[CheckResult]:
+async def check_once(wanted: list[Target], config: Config) -> list[CheckResult]:
     """Check all of them beside each other; results in the order given."""
-    prober = Prober(trust=TrustStore(trust))
+    prober = Prober(trust=TrustStore(config.trust), resolve=resolver_of(config.checks))
     try:
         return list(await asyncio.gather(*(_check(prober, target) for target in wanted)))
     finally:

@@ -4,7 +4,7 @@ Owns the frozen Config and is the only reader of the environment. Every problem 
 one ConfigError. Durations are seconds.
 """
 
-from kubenurse_otel.config.checks import ChecksConfig, IpFamilies, ProxyConfig
+from kubenurse_otel.config.checks import ChecksConfig, IpFamilies, ProxyConfig, ResolverKind
 from kubenurse_otel.config.discovery import DiscoveryConfig, DiscoverySource
 from kubenurse_otel.config.environment import take_environment
 from kubenurse_otel.config.identity import IdentityConfig, TrustConfig
@@ -37,6 +37,7 @@ __all__ = [
     "OtlpConfig",
     "OtlpProtocol",
     "ProxyConfig",
+    "ResolverKind",
     "ServerConfig",
     "Setting",
     "Source",

@@ -26,6 +26,11 @@ class IpFamilies(StrEnum):
     BOTH = "both"
 
 
+class ResolverKind(StrEnum):
+    OWN = "own"
+    SYSTEM = "system"
+
+
 def _proxy(name: str, of: str) -> Proxy | None:
     return variable(
         name,
@@ -224,6 +229,31 @@ class ChecksConfig:
         "first",
         "Which of a neighbour's pod IPs are checked: the first one, or one of each family.",
         example="both",
+    )
+    resolver: ResolverKind = variable(
+        "KUBENURSE_RESOLVER",
+        one_of(ResolverKind),
+        "own",
+        "Who looks names up for checks: the agent itself, as the C library does and every query "
+        "told (docs/dns.md), or the C library (system).",
+        example="system",
+    )
+    res_options: str = variable(
+        "RES_OPTIONS",
+        printable(1000),
+        None,
+        "Options that come before those of resolv.conf, as resolv.conf(5) has them.",
+        otherwise="",
+        absent="none",
+        example="ndots:1 timeout:1",
+    )
+    local_domain: str | None = variable(
+        "LOCALDOMAIN",
+        printable(1000),
+        None,
+        "The search path in place of resolv.conf's, with blanks between its domains.",
+        absent="resolv.conf's",
+        example="svc.cluster.local cluster.local",
     )
     diagnosis: bool = variable(
         "KUBENURSE_DIAGNOSIS",

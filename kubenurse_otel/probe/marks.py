@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kubenurse_otel.probe.dns.reply import Reply
     from kubenurse_otel.probe.kernel import ClockPair, Stamp, TcpInfo
 
 
@@ -68,6 +69,8 @@ class Marks:
     ended: ClockPair | None = None
     dns_started_ns: int | None = None
     dns_ended_ns: int | None = None
+    dns_queries: tuple[Reply, ...] = ()
+    """What was asked of name servers, where our own resolver did."""
     attempts: list[Attempt] = field(default_factory=list)
     used: Attempt | None = None
     """The attempt whose connection carries the request; None on a reused connection."""

@@ -311,9 +311,14 @@ class _Run:
         except LookUpError as failed:
             self.marks.dns_started_ns = max(failed.started_ns, self.marks.started.monotonic_ns)
             self._looked_up_ns = failed.ended_ns - failed.started_ns
+            self.marks.dns_queries = failed.queries
             raise failed.error from None
+        except DeadlineExceededError as late:
+            self.marks.dns_queries = late.queries
+            raise
         self.marks.dns_started_ns = answer.started_ns
         self.marks.dns_ended_ns = answer.ended_ns
+        self.marks.dns_queries = answer.queries
         return answer.addresses
 
     async def _shake_hands(self, connection: Connection) -> None:

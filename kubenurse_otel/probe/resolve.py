@@ -18,6 +18,8 @@ from kubenurse_otel.probe.addresses import with_zone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kubenurse_otel.probe.dns.reply import Reply
+
 MAX_THREADS: Final = 32
 MAX_THREADS_PER_HOST: Final = 2
 MAX_ADDRESSES: Final = 10
@@ -26,20 +28,24 @@ MAX_ADDRESSES: Final = 10
 class DeadlineExceededError(TimeoutError):
     """The check's time was up while the far end was waited for, since ``waiting_since_ns``."""
 
-    def __init__(self, waiting_since_ns: int) -> None:
+    def __init__(self, waiting_since_ns: int, queries: tuple[Reply, ...] = ()) -> None:
         super().__init__()
         self.waiting_since_ns = waiting_since_ns
+        self.queries = queries
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a look-up found: addresses in the order to try (with a
     zone where they need one), and when it ran (monotonic ns).
+
+    ``queries`` are what was asked of name servers; none where nobody can tell.
     """
 
     addresses: tuple[str, ...]
     started_ns: int
     ended_ns: int
+    queries: tuple[Reply, ...] = ()
 
 
 class LookUpError(Exception):
@@ -47,11 +53,18 @@ class LookUpError(Exception):
     have begun before it was asked for: only its whole time tells a time-out from a refusal.
     """
 
-    def __init__(self, error: Exception, started_ns: int, ended_ns: int) -> None:
+    def __init__(
+        self,
+        error: Exception,
+        started_ns: int,
+        ended_ns: int,
+        queries: tuple[Reply, ...] = (),
+    ) -> None:
         super().__init__()
         self.error = error
         self.started_ns = started_ns
         self.ended_ns = ended_ns
+        self.queries = queries
 
 
 # A failure is its result, never its exception: a future that raises is held by the frame which it

@@ -29,6 +29,7 @@ from servers.nameserver import (
 )
 
 from kubenurse_otel.model import Url
+from kubenurse_otel.probe.dns.resolver import OwnResolver, SystemFiles
 
 if TYPE_CHECKING:
     from probing import Checked
@@ -81,6 +82,12 @@ def told(checked: Checked) -> dict[str, Any]:
         "events": checked.events,
         **{name: getattr(split, name) for name in type(split).__slots__},
     }
+
+
+def own_resolver() -> OwnResolver:
+    """Whatever else this machine asks for names."""
+    nothing = Path("/nonexistent")
+    return OwnResolver(paths=SystemFiles(nsswitch=nothing, gai_conf=nothing))
 
 
 async def dns_checks(prober: Prober, port: int) -> dict[str, dict[str, Any]]:
@@ -199,11 +206,13 @@ async def main() -> None:
         async with Prober() as prober:
             await prober.check(server.url())  # what only the first check costs
             dns = await dns_checks(prober, server.port)
+            async with Prober(resolve=own_resolver()) as other:
+                own = await dns_checks(other, server.port)
             network = await network_checks(prober)
             network |= await zone_checks()
             network |= await segment_checks(prober)
             network |= await local_port_checks(prober)
-    json.dump({"dns": dns, "network": network}, sys.stdout)
+    json.dump({"dns": {"system": dns, "own": own}, "network": network}, sys.stdout)
 
 
 if __name__ == "__main__":

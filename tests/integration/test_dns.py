@@ -1,4 +1,4 @@
-"""Names, through glibc and a real name server (dnsmasq) in a namespace of our own."""
+"""Names, through glibc and our own resolver, and a real name server (dnsmasq) in a namespace."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def dns(namespace_checks: dict[str, Any]) -> dict[str, Any]:
-    found = namespace_checks["dns"]
+@pytest.fixture(params=["system", "own"])
+def dns(request: pytest.FixtureRequest, namespace_checks: dict[str, Any]) -> dict[str, Any]:
+    found = namespace_checks["dns"][request.param]
     assert isinstance(found, dict)
     return found
 

@@ -98,6 +98,8 @@ class Reply:
     ignored: Ignored = NOTHING_IGNORED
     error: OSError | None = None
     """Of UNREACHABLE."""
+    place: int = 0
+    """Of a look-up's names, in the order in which the search path has them asked for, from 0."""
 
     @property
     def seconds(self) -> float:
