@@ -25,7 +25,7 @@ PARTS: Final = (
     ("recording: the store", r"telemetry/(meter|store|instruments)\.py"),
     ("spans to metrics (bridge)", r"tracing/(bridge|recording|export_form|sampling)\.py"),
     ("OTLP", r"opentelemetry/exporter/|kubenurse_otel/telemetry/"),
-    ("httpx and its instrumentation", r"/httpx/|httpx_adapter|opentelemetry/(instrumentation|util)"),
+    ("httpx and its instrumentation", r"/httpx/|httpx_adapter|opentelemetry/(instr|util)"),
     ("spans of a check", r"tracing/(spans|check_spans)\.py|opentelemetry/"),
     ("TLS", r"/ssl\.py|probe/(trust|hello|certificate)|client_hello|sockets\.py:.*start_tls"),
     (
