@@ -281,9 +281,10 @@ They keep kubenurse's name, meaning and default; docs/migration.md lists the dif
 
 {kubenurse}
 
-An extra check is `name:url`, several have `|` between. `;expect=200` or `;expect=200-399` at the
-end of one says which status codes are good. Names have at most 63 characters, are unique, and are
-none of the built-in types.
+An extra check is `name:url`, several have `|` between. The URL is `http://`, `https://`, `tcp://`
+or `dns://`, with options such as `;expect=200-299,401;interval=30s` behind it:
+[extra checks](extra-checks.md). Names have at most 63 characters, are unique, and are none of the
+built-in types.
 
 ## Ours
 
@@ -345,8 +346,9 @@ Of an intercepted check, which ends at a proxy, and of one that another node's a
 | `event` of errors | the step that failed: `dns_done`, `connect_done`, `tls_handshake_done`, \
 `wrote_request`, `status_code_NNN` (NNN as in `code`), else `round_trip_error` |
 | `code` | the status, `{unregistered}` if IANA's registry does not have it (spans and messages \
-have the number), or `round_trip_error` without an answer |
-| `method` | `GET` |
+have the number), of a tcp check `connected`, of a dns check the answer's code (`NOERROR`, ...; \
+`RCODE9` and the like where it has no name), or `round_trip_error` without an answer |
+| `method` | `GET`, `HEAD`; `tcp`, `dns` of checks that speak no HTTP |
 | `family` | `ipv4`, `ipv6` |
 | `state` | `known`, `chosen` |
 | `signal`, `result` | `traces`, `metrics`; `success`, `failure` |
@@ -397,7 +399,7 @@ Each carries `kubenurse.offset`. Only those that were reached are there.
 
 The user's attributes (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these. The schema
 of the resource and of our scopes is `{schema_url}`, that of
-instrumentation-httpx' scope (the CLIENT span `GET`) is its own, 1.21.0.
+instrumentation-httpx' scope (the CLIENT span `GET` or `HEAD`) is its own, 1.21.0.
 
 {resource}
 

@@ -133,7 +133,7 @@ def _check(parsed: argparse.Namespace) -> int:
     from kubenurse_otel.report import waterfall  # noqa: PLC0415 - see _run
     from kubenurse_otel.report.document import document  # noqa: PLC0415 - see _run
 
-    wanted = once.targets(parsed.urls, timeout_seconds=parsed.timeout, expect=parsed.expect)
+    wanted = once.targets(parsed.checks, timeout_seconds=parsed.timeout, expect=parsed.expect)
     results = asyncio.run(once.check_once(wanted, config))
     for result in results:
         if parsed.json:

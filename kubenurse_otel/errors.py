@@ -49,6 +49,7 @@ class ErrorType(StrEnum):
     RESPONSE_HEAD_TOO_LARGE = "response_head_too_large"
     RESPONSE_TOO_COSTLY = "response_too_costly"
     HTTP_STATUS = "http_status"
+    UNEXPECTED_ANSWER = "unexpected_answer"
     WRONG_PEER = "wrong_peer"
     FULL_SIZE_LOST = "full_size_lost"
     """Full-size segments vanish and small ones pass (probe/full_size.py)."""
@@ -88,6 +89,14 @@ class ResponseHeadTooLargeError(CheckError):
 
 class TooCostlyError(CheckError):
     """What the far end sends is made of so many pieces that reading on would hold up others."""
+
+
+class NotDnsError(CheckError):
+    """What came from a DNS server is no sound answer."""
+
+
+class ServerSilentError(TimeoutError):
+    """A DNS server that is checked did not answer."""
 
 
 class NoLocalPortError(OSError):
@@ -182,6 +191,7 @@ RULES: Final = (
     Rule(ProxyRefusedError, ErrorType.PROXY_ERROR),
     Rule(CredentialsMissingError, ErrorType.CREDENTIALS_MISSING),
     Rule(MalformedResponseError, ErrorType.MALFORMED_RESPONSE),
+    Rule(NotDnsError, ErrorType.MALFORMED_RESPONSE),
     Rule(ResponseHeadTooLargeError, ErrorType.RESPONSE_HEAD_TOO_LARGE),
     Rule(TooCostlyError, ErrorType.RESPONSE_TOO_COSTLY),
     Rule(ClosedEarlyError, ErrorType.TLS_HANDSHAKE_FAILED, phases=_TLS),
@@ -321,6 +331,8 @@ SENTENCES: Final = {
     ErrorType.RESPONSE_TOO_COSTLY: "{target} sends what takes this agent too much work to read"
     "{detail}: look at what listens there, no sound server does so",
     ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
+    ErrorType.UNEXPECTED_ANSWER: "{target} answered {detail}: look at what it serves, at its "
+    "upstream, and at what the check expects",
     ErrorType.WRONG_PEER: "another node's agent answered at {target} ({detail}): an address is "
     "given twice (IPAM, pod CIDRs), a route or NAT rule leads elsewhere, or a static neighbour's "
     "nodeName is not its KUBENURSE_NODE_NAME",
@@ -352,14 +364,18 @@ _STALLED: Final = {
 }
 """Time-outs of connections on which we had to send again: nothing proves that the far end hangs."""
 
-_UNSENT: Final[dict[type[BaseException], str]] = {
+_OF_AN_ERROR: Final[dict[type[BaseException], str]] = {
+    ServerSilentError: "{target} did not answer the query in time{detail}: look at the DNS server "
+    "there, and at the way to it and back, small as the packets are",
+    NotDnsError: "{target} answered something that is no sound DNS message{detail}: look at what "
+    "listens there",
     WindowClosedError: "{target} took the connection and keeps its window closed, {doing}{detail}: "
     "a SYN proxy on the way that does not reach the server, or a process that does not read",
     NotLeftError: "what was sent to {target} did not leave this node in time, {doing}{detail}: it "
     "says nothing about the far end; look at this node's queues (tc -s qdisc), at its firewall "
     "(nft list ruleset) and its network policies",
 }
-"""Time-outs whose sentence blames whoever kept our bytes, by the error."""
+"""Where one type has several sentences: of DNS, and of whoever kept our bytes."""
 
 _DOING: Final = {
     Phase.DNS: "looking up its name",
@@ -418,7 +434,7 @@ def failure(
         phase=phase,
         event=_event(phase, writing=writing),
         message=_sentence(
-            _UNSENT.get(type(error), sentence),
+            _OF_AN_ERROR.get(type(error), sentence),
             f"the proxy {target}" if is_proxy else target,
             detail=_detail(error, retransmits),
             doing=_SENDING if writing and phase is Phase.REQUEST else _DOING[phase],
@@ -443,6 +459,17 @@ def status_failure(status_code: int, *, target: str, with_token: bool = False) -
         phase=Phase.STATUS,
         event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
         message=sentence.format(target=target, detail=detail),
+    )
+
+
+def unexpected_answer_failure(*, target: str, told: str, wanted: str) -> Failure:
+    """Say that a DNS server's answer is not the expected one."""
+    detail = f"{told[:_MAX_DETAIL_CHARACTERS]} (expected {wanted[:_MAX_DETAIL_CHARACTERS]})"
+    return Failure(
+        error_type=ErrorType.UNEXPECTED_ANSWER,
+        phase=Phase.STATUS,
+        event=semconv.EVENT_ROUND_TRIP_ERROR,
+        message=SENTENCES[ErrorType.UNEXPECTED_ANSWER].format(target=target, detail=detail),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Self, TypeAlias
 
 from kubenurse_otel.text import bracketed, host_port
 
@@ -60,7 +60,8 @@ class Phase(StrEnum):
     REQUEST = "request"
     RECEIVE = "receive"
     STATUS = "status"
-    """Only of a failure: the exchange was whole, and its answer (status, node) not the expected."""
+    """Only of a failure: the exchange was whole, and its answer (status, node, DNS) not the
+    expected."""
 
 
 class NodeState(StrEnum):
@@ -153,15 +154,18 @@ class Neighbourhood:
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+TCP = "tcp"
+DNS = "dns"
+"""The schemes of what is asked without HTTP; for DNS see RFC 4501."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Url:
-    """An http or https URL in its parts, made by config/urls.py or by ``of``; never parsed again.
+    """Where a check goes, in its parts, made by config/urls.py or by ``of``; never parsed again.
 
     ``host`` has no brackets and no capitals. ``request_target`` is path and query as they are sent
-    (origin form, RFC 9112 section 3.2.1). ``text`` is the whole as a person wrote it, IPv6
-    addresses in brackets.
+    (origin form, RFC 9112 section 3.2.1; empty for tcp). ``text`` is the whole as a person wrote
+    it, IPv6 addresses in brackets.
     """
 
     scheme: str
@@ -185,9 +189,15 @@ class Url:
 
     @property
     def shown(self) -> str:
-        """The text with ``?...`` for its query, where people put secrets."""
+        """The text with ``?...`` for its query, where people put secrets (``?type=A`` is none)."""
+        if not self.speaks_http:
+            return self.text
         shown, asks, _ = self.text.partition("?")
         return f"{shown}?..." if asks else shown
+
+    @property
+    def speaks_http(self) -> bool:
+        return self.scheme in DEFAULT_PORTS
 
     @property
     def host_port(self) -> str:
@@ -214,12 +224,33 @@ class Proxy:
     """Proxy-Authorization, for the proxy alone: a secret."""
 
 
+Statuses: TypeAlias = tuple[tuple[int, int], ...]
+"""HTTP status codes, as inclusive ranges."""
+ONLY_200: Statuses = ((200, 200),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsQuery:
+    """What a DNS server is asked, and which answer is good.
+
+    ``name`` is absolute, whether it ends in a dot or not. ``addresses``: each one of the answer is
+    among these, and there is one; empty: any record of the type is good.
+    """
+
+    name: str
+    record_type: str
+    """As DNS writes it: "A", "AAAA", "TXT"."""
+    rcode: str = ""
+    """The code that is good by itself, such as "NXDOMAIN"; empty: NOERROR, and a record."""
+    addresses: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One thing to check, complete: the probe needs nothing else to know how.
 
     ``key`` is unique among targets; ``type`` is the metrics' label (two address families of one
-    node share it). ``expect`` is the inclusive range of good status codes.
+    node share it). ``expect`` are the good status codes, where HTTP is spoken.
     """
 
     key: str
@@ -228,7 +259,13 @@ class Target:
     url: Url
     interval_seconds: float
     timeout_seconds: float
-    expect: tuple[int, int] = (200, 200)
+    method: str = "GET"
+    """GET or HEAD, where HTTP is spoken."""
+    expect: Statuses = ONLY_200
+    tls: bool = False
+    """tcp: shake hands for TLS, too (https always does)."""
+    query: DnsQuery | None = None
+    """dns: what is asked."""
     trust: Trust = Trust.WORKLOAD
     auth: Auth = Auth.NONE
     server_name: str | None = None
@@ -249,6 +286,14 @@ class Target:
     """The largest segment that we send and ask for; None: what the way carries, by the kernel."""
     proxy: Proxy | None = None
     neighbour: Neighbour | None = None
+
+    @property
+    def uses_tls(self) -> bool:
+        """With the far end itself."""
+        return self.tls or self.url.scheme == "https"
+
+    def expects(self, status_code: int) -> bool:
+        return any(lowest <= status_code <= highest for lowest, highest in self.expect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +376,14 @@ class Measurement:
     round_trip_source: str = ""
     """request_ack, hello_ack or min_rtt."""
     status_code: int | None = None
+    answer: str = ""
+    """Where no HTTP is spoken: "connected", or the code of a DNS server's answer ("NXDOMAIN")."""
+    addresses: tuple[str, ...] = ()
+    """dns: those of the answer."""
+    dns_tries: int = 0
+    """dns: how often the query was sent."""
+    transport: str = "tcp"
+    """tcp, or udp."""
     peer_address: str = ""
     peer_port: int = 0
     connection_reused: bool = False
@@ -363,7 +416,13 @@ class Measurement:
     @property
     def is_timed(self) -> bool:
         """False where nothing took a time: a refused connection, an unknown host."""
-        return self.split.dns is not None or bool(self.peer_address)
+        was_asked = self.transport == "tcp" or self.dns_tries > 0
+        return self.split.dns is not None or (bool(self.peer_address) and was_asked)
+
+    @property
+    def word(self) -> str:
+        """What was answered, in one word; empty: nothing."""
+        return self.answer if self.status_code is None else str(self.status_code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

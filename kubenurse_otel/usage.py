@@ -7,12 +7,15 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from kubenurse_otel import __version__
+from kubenurse_otel.config.extra_checks import STATUSES, parse_check
 from kubenurse_otel.config.urls import hidden, parse_url
 from kubenurse_otel.config.values import InvalidTextError, duration
+from kubenurse_otel.model import ONLY_200
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
-    from kubenurse_otel.model import Url
+    from kubenurse_otel.config import ExtraCheck
+    from kubenurse_otel.model import Statuses, Url
 
 EXIT_USAGE: Final = 2
 MAX_MESSAGE: Final = 1000
@@ -24,6 +27,14 @@ Without a command the agent runs. It is configured by environment variables (doc
 
 exit codes: 0 done, 1 a check failed or the agent could not start, 2 bad configuration or usage
 (those of `diagnose` are its own)
+"""
+_CHECK: Final = """\
+Checks each URL once, as the agent does. Exit code 1 if one of them failed. A URL may have options
+behind it, as in KUBENURSE_EXTRA_CHECKS:
+
+  kubenurse-otel check https://example.com/ 'https://example.com/login;expect=401;method=HEAD'
+  kubenurse-otel check tcp://db.example.com:5432 'tcp://mail.example.com:465;tls;timeout=2s'
+  kubenurse-otel check 'dns://10.96.0.10/example.com?type=AAAA' 'dns://10.96.0.10/no;expect=NXDOMAIN'
 """
 _DIAGNOSE: Final = """\
 Asks agents for their verdicts: the one at URL; in a pod its own agent; else all of the cluster of
@@ -58,9 +69,10 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check URLs once and show where the time went",
-        description="Checks each URL once, as the agent does. Exit code 1 if one of them failed.",
+        description=_CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("urls", nargs="+", metavar="URL", type=_url)
+    check.add_argument("checks", nargs="+", metavar="URL", type=_check)
     check.add_argument("--json", action="store_true", help="one JSON object a URL, a line each")
     check.add_argument(
         "--timeout", type=_timeout, default=5.0, metavar="DURATION", help="for all of it (5s)"
@@ -68,9 +80,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--expect",
         type=_statuses,
-        default=(200, 200),
-        metavar="STATUS[-STATUS]",
-        help="which status is good (200)",
+        default=ONLY_200,
+        metavar="STATUSES",
+        help="which HTTP statuses are good (200), such as 200-299,401 or 2xx",
     )
     check.set_defaults(command="check")
 
@@ -107,6 +119,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _check(text: str) -> ExtraCheck:
+    try:
+        return parse_check(text)
+    except InvalidTextError as error:
+        raise argparse.ArgumentTypeError(
+            f"{hidden(text)!r} is nothing that can be asked, wants {error}"
+        ) from None
+
+
 def _url(text: str) -> Url:
     try:
         return parse_url(text)
@@ -126,8 +147,8 @@ def _timeout(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not {TIMEOUT.wants}") from None
 
 
-def _statuses(text: str) -> tuple[int, int]:
-    statuses = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", text)
-    if statuses is None or int(statuses[1]) > int(statuses[2] or statuses[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no status and no range like 200-399")
-    return int(statuses[1]), int(statuses[2] or statuses[1])
+def _statuses(text: str) -> Statuses:
+    try:
+        return STATUSES.parse(text)
+    except InvalidTextError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {STATUSES.wants}") from None

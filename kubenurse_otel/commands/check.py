@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubenurse_otel import unhandled
-from kubenurse_otel.model import CheckResult, Target, TargetKind, Url
+from kubenurse_otel.plan.targets import extra_target
 from kubenurse_otel.probe import verdict
 from kubenurse_otel.probe.dns.resolver import resolver_of
 from kubenurse_otel.probe.prober import Prober
@@ -15,23 +16,24 @@ from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
-    from kubenurse_otel.config import Config
+    from kubenurse_otel.config import Config, ExtraCheck
+    from kubenurse_otel.model import CheckResult, Statuses, Target
 
 
-def targets(urls: list[Url], *, timeout_seconds: float, expect: tuple[int, int]) -> list[Target]:
-    """Make one target a URL, keyed by its place."""
+def targets(checks: list[ExtraCheck], *, timeout_seconds: float, expect: Statuses) -> list[Target]:
+    """Make one target of each, keyed by its place; what it says itself wins."""
     return [
-        Target(
+        replace(
+            extra_target(
+                replace(check, expect=check.expect or expect),
+                interval_seconds=timeout_seconds,
+                timeout_seconds=timeout_seconds,
+            ),
             key=f"{number}",
-            type=url.text,
-            kind=TargetKind.EXTRA,
-            url=url,
-            interval_seconds=timeout_seconds,
-            timeout_seconds=timeout_seconds,
-            expect=expect,
-            answered_by_agent=True,
+            type=check.url.text,
+            answered_by_agent=check.url.speaks_http,
         )
-        for number, url in enumerate(urls, start=1)
+        for number, check in enumerate(checks, start=1)
     ]
 
 
@@ -41,6 +43,7 @@ async def check_once(wanted: list[Target], config: Config) -> list[CheckResult]:
     try:
         return list(await asyncio.gather(*(_check(prober, target) for target in wanted)))
     finally:
+        await prober.part()
         prober.close()
 
 

@@ -7,8 +7,8 @@ one ConfigError. Durations are seconds.
 from kubenurse_otel.config.checks import ChecksConfig, IpFamilies, ProxyConfig, ResolverKind
 from kubenurse_otel.config.discovery import DiscoveryConfig, DiscoverySource
 from kubenurse_otel.config.environment import take_environment
+from kubenurse_otel.config.extra_checks import ExtraCheck
 from kubenurse_otel.config.identity import IdentityConfig, TrustConfig
-from kubenurse_otel.config.lists import ExtraCheck
 from kubenurse_otel.config.load import ConfigError, Loaded, load
 from kubenurse_otel.config.otlp import OtlpConfig, OtlpProtocol
 from kubenurse_otel.config.reader import Setting, Source

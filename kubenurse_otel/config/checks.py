@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.config.lists import EXTRA_CHECKS, ExtraCheck, hidden_checks
+from kubenurse_otel.config.extra_checks import EXTRA_CHECKS, ExtraCheck, hidden_checks
 from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden
 from kubenurse_otel.config.values import BOOLEAN, HOST, PORT, duration, integer, one_of, printable
 from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
@@ -120,7 +120,7 @@ _INTERVALS: Final = {
     TargetKind.ME_INGRESS: _interval("ME_INGRESS", "the ingress"),
     TargetKind.ME_SERVICE: _interval("ME_SERVICE", "the Service"),
     TargetKind.PATH: _interval("NEIGHBOURHOOD", "a neighbour"),
-    TargetKind.EXTRA: _interval("EXTRA", "an extra check's URL"),
+    TargetKind.EXTRA: _interval("EXTRA", "an extra check without ;interval="),
     TargetKind.FULL_SIZE: Variable(
         "KUBENURSE_CHECK_INTERVAL_FULL_SIZE",
         duration("10ms"),
@@ -188,7 +188,7 @@ class ChecksConfig:
         "KUBENURSE_EXTRA_CHECKS",
         EXTRA_CHECKS,
         None,
-        "More URLs to check; the name is the metrics' type. Good is 200, or what expect= says.",
+        "More to check: http, https, tcp and dns URLs; the name is the metrics' type.",
         otherwise=(),
         kubenurse=True,
         absent="none",

@@ -1,4 +1,4 @@
-"""The variables that hold lists: buckets, extra checks, taints, headers, resource attributes.
+"""The variables that hold lists: buckets, taints, headers, resource attributes.
 
 Pure, and bounded: each list has a greatest length. No message repeats a header's value.
 """
@@ -6,17 +6,13 @@ Pure, and bounded: each list has a greatest length. No message repeats a header'
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from kubenurse_otel.config.urls import hidden, parse_url
 from kubenurse_otel.config.values import InvalidTextError, Parser, comma_list, decimal
-from kubenurse_otel.model import TargetKind, Url
 
 MAX_BUCKETS: Final = 100
-MAX_EXTRA_CHECKS: Final = 100
 MAX_ITEMS: Final = 100
 
 
@@ -36,65 +32,6 @@ def _buckets(text: str) -> tuple[float, ...]:
 BUCKETS: Final = Parser(
     _buckets, "upper bounds in seconds, strictly increasing, such as .005,.01,.1,1"
 )
-
-# --- extra checks -------------------------------------------------------------------------------
-
-RESERVED_TYPES: Final = frozenset(TargetKind) - {TargetKind.PATH, TargetKind.EXTRA} | {
-    "neighbourhood",
-    "neighbourhood_state",
-}
-"""Types of the built-in checks, and their other keys in /alive."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtraCheck:
-    name: str
-    url: Url
-    expect: tuple[int, int] = (200, 200)
-
-
-def _extra_check(entry: str) -> ExtraCheck:
-    name, colon, url = entry.partition(":")
-    if not colon:
-        raise InvalidTextError("with a ':' between name and URL")
-    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_./ -]{0,61}[A-Za-z0-9_./-])?", name):
-        raise InvalidTextError(
-            "with a name of at most 63 letters, digits, '_', '.', '/', '-' and spaces"
-        )
-    if name in RESERVED_TYPES or name.startswith("path_"):
-        raise InvalidTextError(f"with a name that no built-in check has (not {name})")
-    url, option, codes = url.partition(";expect=")
-    expect = re.fullmatch(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", codes if option else "200")
-    if expect is None or int(expect[1]) > int(expect[2] or expect[1]):
-        raise InvalidTextError(f"with ;expect=200 or ;expect=200-399 at the end of {name}")
-    try:
-        asked = parse_url(url)
-    except InvalidTextError as error:
-        raise InvalidTextError(f"with an http or https URL for {name}, one {error}") from None
-    return ExtraCheck(name=name, url=asked, expect=(int(expect[1]), int(expect[2] or expect[1])))
-
-
-def _extra_checks(text: str) -> tuple[ExtraCheck, ...]:
-    checks = tuple(_extra_check(entry.strip()) for entry in text.split("|"))
-    names = [check.name for check in checks]
-    if len(set(names)) < len(names):
-        raise InvalidTextError("with each name once")
-    if len(checks) > MAX_EXTRA_CHECKS:
-        raise InvalidTextError(f"and at most {MAX_EXTRA_CHECKS}")
-    return checks
-
-
-EXTRA_CHECKS: Final = Parser(
-    _extra_checks, "name:url|name:url;expect=200-399 (expect is optional, 200 without it)"
-)
-
-
-def hidden_checks(text: str) -> str:
-    """Extra checks with their queries masked; nothing at all where a password may stand."""
-    if "@" in text:
-        return "***"
-    return "|".join(hidden(entry) for entry in text.split("|"))
-
 
 # --- Kubernetes: label keys, taints -------------------------------------------------------------
 

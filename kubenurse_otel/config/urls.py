@@ -10,12 +10,15 @@ import base64
 import re
 from dataclasses import replace
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from kubenurse_otel.config.values import HOST, PORT, InvalidTextError, Parser
-from kubenurse_otel.model import DEFAULT_PORTS, Proxy, Url
+from kubenurse_otel.model import DEFAULT_PORTS, DNS, TCP, Proxy, Url
 from kubenurse_otel.text import bracketed, is_address
 
+DNS_PORT: Final = 53
+RECORD_TYPES: Final = ("A", "AAAA")
+"""What a dns:// check can ask for: addresses."""
 _LONGEST: Final = 2000
 _UNSAFE_IN_A_PATH: Final = re.compile(r'["<>`{}]')
 _UNSAFE_IN_A_QUERY: Final = re.compile(r'["<>]')
@@ -24,6 +27,75 @@ _UNSAFE_IN_A_QUERY: Final = re.compile(r'["<>]')
 
 def parse_url(text: str) -> Url:
     """Raise InvalidTextError for all that is no plain http(s) URL with a host."""
+    parts = _parts(text)
+    if parts.scheme not in DEFAULT_PORTS or not parts.netloc:
+        raise InvalidTextError("that begins with http:// or https:// and a host")
+    if "#" in text:
+        raise InvalidTextError("without a #fragment")
+    host, port = split_host_port(parts.netloc)
+    return Url(
+        scheme=parts.scheme,
+        host=host.lower(),
+        port=port or DEFAULT_PORTS[parts.scheme],
+        request_target=_request_target(parts.path, parts.query, asks="?" in text),
+        text=_text(text, parts, host, port),
+    )
+
+
+def parse_tcp(text: str) -> Url:
+    """``tcp://host:port``. Raise InvalidTextError for all else."""
+    parts = _parts(text)
+    if parts.scheme != TCP or not parts.netloc:
+        raise InvalidTextError("that begins with tcp:// and a host")
+    host, port = split_host_port(parts.netloc)
+    if port is None:
+        raise InvalidTextError("with a port")
+    if parts.path or parts.query or re.search(r"[?#]", text):
+        raise InvalidTextError("without path, query and fragment")
+    return Url(
+        scheme=TCP,
+        host=host.lower(),
+        port=port,
+        request_target="",
+        text=_text(text, parts, host, port),
+    )
+
+
+def parse_dns(text: str) -> tuple[Url, str, str]:
+    """``dns://server[:port]/name[?type=A]`` (RFC 4501) -> (URL, name, record type).
+
+    Raise InvalidTextError for all else; of the class that the RFC knows there is only IN.
+    """
+    parts = _parts(text)
+    if parts.scheme != DNS or not parts.netloc:
+        raise InvalidTextError("that begins with dns:// and a server")
+    host, port = split_host_port(parts.netloc)
+    name, record_type = parts.path.removeprefix("/"), "A"
+    if not _is_dns_name(name):
+        raise InvalidTextError("with one name of letters, digits, '-' and '_' behind the server")
+    if "?" in text or "#" in text:
+        asked = re.fullmatch(r"type=([a-z]+)", parts.query, re.IGNORECASE)
+        if "#" in text or asked is None or asked[1].upper() not in RECORD_TYPES:
+            raise InvalidTextError(f"with ?type={' or ?type='.join(RECORD_TYPES)}, or without it")
+        record_type = asked[1].upper()
+    url = Url(
+        scheme=DNS,
+        host=host.lower(),
+        port=port or DNS_PORT,
+        request_target=f"/{name}?type={record_type}",
+        text=_text(text, parts, host, port),
+    )
+    return url, name, record_type
+
+
+def _is_dns_name(text: str) -> bool:
+    """At most 253 characters without the root's dot, labels of 1 to 63 (RFC 1035 section 2.3.4)."""
+    name = text.removesuffix(".")
+    labels = (re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in name.split("."))
+    return len(name) <= 253 and all(labels)
+
+
+def _parts(text: str) -> SplitResult:
     # urlsplit drops line breaks and tabs silently, so they are refused before it.
     if not re.fullmatch(r"[\x21-\x7e]*", text) or "\\" in text:
         raise InvalidTextError(
@@ -35,23 +107,17 @@ def parse_url(text: str) -> Url:
         parts = urlsplit(text)
     except ValueError:
         raise InvalidTextError("with brackets around an IPv6 address, and only there") from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.netloc:
-        raise InvalidTextError("that begins with http:// or https:// and a host")
     if "@" in parts.netloc:
         raise InvalidTextError("without user and password")
-    if "#" in text:
-        raise InvalidTextError("without a #fragment")
-    host, port = split_host_port(parts.netloc)
+    return parts
+
+
+def _text(text: str, parts: SplitResult, host: str, port: int | None) -> str:
+    """The whole, with brackets where an address had none."""
     authority = bracketed(host) if parts.netloc.count(":") > 1 else parts.netloc
     if port is not None and authority is not parts.netloc:
         authority += f":{port}"
-    return Url(
-        scheme=parts.scheme,
-        host=host.lower(),
-        port=port or DEFAULT_PORTS[parts.scheme],
-        request_target=_request_target(parts.path, parts.query, asks="?" in text),
-        text=parts.scheme + text[len(parts.scheme) :].replace(parts.netloc, authority, 1),
-    )
+    return parts.scheme + text[len(parts.scheme) :].replace(parts.netloc, authority, 1)
 
 
 def _request_target(path: str, query: str, *, asks: bool) -> str:
@@ -104,10 +170,12 @@ def _split_without_brackets(text: str) -> tuple[str, int | None]:
 
 
 def _host(text: str) -> str:
+    if "%" in text:
+        raise InvalidTextError("without a zone: what follows % belongs to one machine")
     try:
         return HOST.parse(text)
     except InvalidTextError:
-        raise InvalidTextError(f"with {HOST.wants} (without a zone) as host") from None
+        raise InvalidTextError(f"with {HOST.wants} as host") from None
 
 
 def _port(text: str) -> int:

@@ -94,6 +94,7 @@ _BY_ERROR: Final = {
     ErrorType.RESPONSE_TOO_COSTLY: Symptom.BROKEN,
     ErrorType.HTTP_STATUS: Symptom.BROKEN,
     ErrorType.FULL_SIZE_LOST: Symptom.FULL_SIZE,
+    ErrorType.UNEXPECTED_ANSWER: Symptom.BROKEN,
     ErrorType.CREDENTIALS_REFUSED: Symptom.TOKEN,
     ErrorType.DNS_TIMEOUT: Symptom.DNS_SILENT,
     ErrorType.DNS_SERVER_FAILURE: Symptom.DNS_FAILING,
@@ -113,6 +114,8 @@ def symptom(result: CheckResult, *, slow_seconds: float) -> Symptom | None:
         far_end = None if measurement is None else measurement.split.far_end
         return Symptom.SLOW if far_end is not None and far_end >= slow_seconds else Symptom.OK
     error = ErrorType(failure.error_type)
+    if error in _TIMED_OUT and result.target.query is not None:
+        return Symptom.SILENT  # a DNS server by UDP: there is no connection that stalls
     if error in _TIMED_OUT:
         return Symptom.MUTE if _was_acknowledged(result) else Symptom.STALLED
     return _BY_ERROR.get(error)

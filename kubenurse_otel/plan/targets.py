@@ -11,8 +11,9 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import ChecksConfig, Config, IpFamilies, ProxyConfig
+from kubenurse_otel.config import ChecksConfig, Config, ExtraCheck, IpFamilies, ProxyConfig
 from kubenurse_otel.model import (
+    ONLY_200,
     Auth,
     Neighbour,
     Neighbourhood,
@@ -108,17 +109,33 @@ def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
 
 def _extra(checks: ChecksConfig) -> Iterator[Target]:
     for extra in checks.extra_checks if TargetKind.EXTRA in checks.enabled else ():
-        yield Target(
-            key=extra.name,
-            type=extra.name,
-            kind=TargetKind.EXTRA,
-            url=extra.url,
+        target = extra_target(
+            extra,
             interval_seconds=_interval(checks, TargetKind.EXTRA),
             timeout_seconds=checks.timeout_seconds,
-            expect=extra.expect,
-            reuse_connection=checks.reuse_connections,
+        )
+        yield replace(
+            target,
+            reuse_connection=checks.reuse_connections and extra.url.speaks_http,
             proxy=proxy_for(extra.url, checks.proxy),
         )
+
+
+def extra_target(extra: ExtraCheck, *, interval_seconds: float, timeout_seconds: float) -> Target:
+    """Return what ``extra`` asks for; the times are for one that has none of its own."""
+    return Target(
+        key=extra.name,
+        type=extra.name,
+        kind=TargetKind.EXTRA,
+        url=extra.url,
+        interval_seconds=extra.interval_seconds or interval_seconds,
+        timeout_seconds=extra.timeout_seconds or timeout_seconds,
+        method=extra.method,
+        expect=extra.expect or ONLY_200,
+        tls=extra.tls,
+        server_name=extra.server_name,
+        query=extra.query,
+    )
 
 
 def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
@@ -199,12 +216,14 @@ def _interval(checks: ChecksConfig, kind: TargetKind) -> float:
 def proxy_for(url: Url, proxy: ProxyConfig) -> Proxy | None:
     """Return the proxy for ``url``, or None: by its scheme, unless NO_PROXY or loopback.
 
+    An HTTP proxy is for HTTP: a tcp or dns check never goes through one.
+
     NO_PROXY as Go reads it (golang.org/x/net/http/httpproxy): host names with their subdomains,
     ``.domain`` for the subdomains alone, IP addresses, CIDR ranges, each with an optional port; *.
     """
     chosen = proxy.https if url.scheme == "https" else proxy.http
     host = url.host.rstrip(".")
-    if chosen is None or _is_loopback(host):
+    if chosen is None or not url.speaks_http or _is_loopback(host):
         return None
     entries = (entry.strip().lower() for entry in proxy.no_proxy.split(","))
     if any(entry and _matches(host, url.port, entry) for entry in entries):

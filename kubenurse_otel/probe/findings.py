@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kubenurse_otel.model import Measurement, Target
+from kubenurse_otel.model import DNS, TCP, Measurement, Target
 from kubenurse_otel.probe import agent_headers, directions
 from kubenurse_otel.probe.sockets import ATTEMPT_DELAY_SECONDS
 
@@ -43,6 +43,10 @@ def measurement(
         fallback_reason=timeline.reason,
         round_trip_source=timeline.round_trip_source,
         status_code=None if reply is None else reply.status_code,
+        answer=_answer(target, marks),
+        addresses=() if marks.queried is None else marks.queried.addresses,
+        dns_tries=0 if marks.queried is None else marks.queried.tries,
+        transport=_transport(target, marks),
         peer_address=marks.peer[0],
         peer_port=marks.peer[1],
         connection_reused=marks.reused,
@@ -64,14 +68,25 @@ def measurement(
     )
 
 
+def _answer(target: Target, marks: Marks) -> str:
+    if marks.queried is not None:
+        return marks.queried.code
+    return "connected" if target.url.scheme == TCP and not marks.failed else ""
+
+
+def _transport(target: Target, marks: Marks) -> str:
+    if marks.queried is not None:
+        return marks.queried.transport
+    return "udp" if target.url.scheme == DNS else "tcp"
+
+
 def _is_asked(target: Target, node: str, reply: Reply | None) -> bool:
     """Whether the neighbour itself answered as it should: of it alone a view is read."""
-    lowest, highest = target.expect
     return (
         target.neighbour is not None
         and node == target.neighbour.node_name
         and reply is not None
-        and lowest <= reply.status_code <= highest
+        and target.expects(reply.status_code)
     )
 
 

@@ -61,6 +61,23 @@ class Received:
     kernel_realtime_ns: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queried:
+    """A DNS query that was answered. Times are CLOCK_MONOTONIC ns: when it was first to be sent,
+    and when (of the try that was answered) it left and its answer came.
+    """
+
+    asked_ns: int
+    left_ns: int
+    answered_ns: int
+    is_kernel_timed: bool
+    tries: int
+    transport: str
+    code: str
+    """ "NOERROR", "NXDOMAIN" and so on."""
+    addresses: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Marks:
     """All marks of one exchange; what was not reached is None or empty."""
@@ -90,6 +107,8 @@ class Marks:
     last_byte: Received | None = None
     padding: int | None = None
     """Bytes that were added to the request so that it fills a segment; None: none were to be."""
+    queried: Queried | None = None
+    """The query that was answered, of a check of a DNS server."""
     reused: bool = False
     """On a connection kept from an exchange before."""
     encrypted: bool = False

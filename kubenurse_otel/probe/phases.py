@@ -17,7 +17,7 @@ from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
 from kubenurse_otel.probe import egress, repairs, round_trip
 from kubenurse_otel.probe.kernel import STAMP_ACKNOWLEDGED, STAMP_SCHEDULED, STAMP_SENT
-from kubenurse_otel.probe.marks import Attempt, Marks, Received, Sent, Stage
+from kubenurse_otel.probe.marks import Attempt, Marks, Queried, Received, Sent, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,8 @@ class _KernelTimes:
 
     def __init__(self, marks: Marks) -> None:
         if marks.connected and not marks.timestamps_enabled:
+            raise _Unusable(FallbackReason.NO_TIMESTAMPS)
+        if marks.queried is not None and not marks.queried.is_kernel_timed:
             raise _Unusable(FallbackReason.NO_TIMESTAMPS)
         started, ended = marks.started, marks.ended
         if ended is not None:
@@ -314,7 +316,9 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
     if marks.got_connection_ns is not None:
         line.reach(semconv.EVENT_GOT_CONN, marks.got_connection_ns)
     request = _last_sent(marks, Stage.REQUEST)
-    if request is not None:
+    if request is None:
+        _without_request(marks, figures, line)
+    else:
         # Not when send() returned: we may be held up in it for longer than the answer takes.
         line.reach(semconv.EVENT_WROTE_REQUEST, times.given(request))
         _request(marks, request, times, figures, line)
@@ -348,6 +352,25 @@ def _connect(marks: Marks, used: Attempt, times: _Times, figures: _Figures, line
     figures.proxy = _waited(marks, Stage.PROXY, times, figures)
     figures.connect = figures.wait + taken + figures.proxy
     line.advance(figures.proxy)
+
+
+def _without_request(marks: Marks, figures: _Figures, line: _Line) -> None:
+    """A DNS query; or a connection that nothing is asked on: its handshake is a round trip."""
+    if marks.queried is not None:
+        _query(marks.queried, figures, line)
+    elif marks.used is not None and not marks.failed:
+        figures.round_trip = round_trip.least_ns(marks)
+        figures.round_trip_source = "" if figures.round_trip is None else "min_rtt"
+
+
+def _query(queried: Queried, figures: _Figures, line: _Line) -> None:
+    """By UDP one query and one answer; what was sent before in vain is loss."""
+    lost = 0 if queried.tries == 1 else max(0, queried.left_ns - queried.asked_ns)
+    figures.loss = lost
+    figures.request_loss = lost
+    figures.request = queried.answered_ns - queried.left_ns + lost
+    line.reach(semconv.EVENT_WROTE_REQUEST, queried.left_ns - lost)
+    line.reach(semconv.EVENT_FIRST_BYTE, queried.answered_ns, after=figures.request)
 
 
 def _waited(marks: Marks, stage: Stage, times: _Times, figures: _Figures) -> int:
@@ -478,13 +501,13 @@ def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
         before = figures.request_egress + figures.request_loss
         far_end = figures.request - before - figures.round_trip
     own: int | None = None
-    if figures.request is not None and marks.ended is not None and not marks.failed:
+    if marks.ended is not None and not marks.failed:
         elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
-        dns, tls, receive = figures.dns or 0, figures.tls or 0, figures.receive or 0
-        own = max(0, elapsed - dns - (figures.connect or 0) - tls - figures.request - receive)
+        parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
+        own = max(0, elapsed - sum(part or 0 for part in parts))
     stamped = marks.connected and source is TimingSource.KERNEL
     answered = figures.request is not None
-    counted = marks.connected and marks.info_at_end is not None
+    counted = marks.queried is not None or (marks.connected and marks.info_at_end is not None)
     return Split(
         dns=_seconds(figures.dns),
         connect=_seconds(figures.connect),

@@ -1,4 +1,4 @@
-"""The seam: one target, asked once over HTTP/1.1 and timed by the kernel -> Probed.
+"""The seam: one target, asked once and timed by the kernel -> Probed.
 
 Owns the order of the steps, the deadline over all of them, idle connections and what a request
 holds (the token). Knows neither httpx nor OpenTelemetry: whoever wants spans makes them of what is
@@ -18,10 +18,12 @@ from kubenurse_otel import __version__, errors
 from kubenurse_otel.model import Failure, Measurement, Phase, Proxy, Target
 from kubenurse_otel.probe import egress, full_size, kernel, phases, sockets
 from kubenurse_otel.probe.certificate import not_after
+from kubenurse_otel.probe.dns.check import ask_server
 from kubenurse_otel.probe.exchange import Exchange, Reply
 from kubenurse_otel.probe.findings import measurement
 from kubenurse_otel.probe.idle import IdleConnections
 from kubenurse_otel.probe.marks import Marks, Stage
+from kubenurse_otel.probe.parting import Parting
 from kubenurse_otel.probe.resolve import (
     DeadlineExceededError,
     LookUpError,
@@ -35,7 +37,7 @@ from kubenurse_otel.tls.authorities import AuthoritiesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kubenurse_otel.model import Split
+    from kubenurse_otel.model import DnsQuery, Split
     from kubenurse_otel.probe.fields import Field, Headers
     from kubenurse_otel.probe.phases import Timeline
     from kubenurse_otel.probe.trust import TrustStore
@@ -55,8 +57,8 @@ class Probed:
     """All that came of one probe.
 
     ``failure`` is what the network or the far end did; an answer with a bad status is none (see
-    verdict.py). ``reply`` is there where there is no failure. ``marks`` are complete: their
-    clocks are those of phases.py, whose figures stand in ``timeline``.
+    verdict.py). ``reply`` is there where there is no failure, and HTTP is spoken. ``marks`` are
+    complete: their clocks are those of phases.py, whose figures stand in ``timeline``.
     """
 
     target: Target
@@ -86,7 +88,7 @@ class Prober:
             )
 
     async def probe(self, target: Target, *, propagation: Iterable[Field] = ()) -> Probed:
-        """GET the target's URL, within its ``timeout_seconds`` from look-up to last byte.
+        """Ask for the target's URL, within its ``timeout_seconds`` from look-up to last byte.
 
         ``propagation`` are the trace context's headers, for a target that gets any. The body is
         read and dropped. Raises nothing for what the network or the far end does.
@@ -119,8 +121,13 @@ class Prober:
         self._shared.idle.retain(wanted)
         self._shared.quick.intersection_update(target.key for target in wanted)
 
+    async def part(self) -> None:
+        """Wait, for a second at most, until far ends have closed what we have."""
+        await self._shared.parting.wait()
+
     def close(self) -> None:
         self.retain(())
+        self._shared.parting.close()
         if self._stamping is not None:
             self._stamping.close()
             self._stamping = None
@@ -134,6 +141,7 @@ class _Shared:
     resolve: Resolve
     clocks: Callable[[], kernel.ClockPair]
     idle: IdleConnections = field(default_factory=IdleConnections)
+    parting: Parting = field(default_factory=Parting)
     quick: set[str] = field(default_factory=set)
     """Keys of targets each of whose steps took less than two milliseconds of waiting, last time:
     they are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
@@ -174,8 +182,16 @@ class _Run:
     def _set_deadline(self) -> None:
         self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
 
-    async def ask(self) -> Reply:
+    async def ask(self) -> Reply | None:
+        """None where no HTTP is spoken."""
+        if self._target.query is not None:
+            await self._ask_server(self._target.query)
+            return None
         try:
+            if not self._url.speaks_http:
+                await self._connect()
+                self.marks.got_connection_ns = self._shared.clocks().monotonic_ns
+                return None
             headers = self._headers()
             idle = self._idle_connection()
             if idle is not None:
@@ -199,10 +215,12 @@ class _Run:
     def finish(self, reply: Reply | None) -> None:
         """Read what the kernel still knows of the connection, then keep it or close it."""
         connection = self._connection
-        if connection is None or reply is None:
+        if connection is None or self.marks.failed:
             return
         self._note_end(connection)
-        if self._target.reuse_connection and reply.reusable:
+        if reply is None:
+            self._shared.parting.take(connection.part())
+        elif self._target.reuse_connection and reply.reusable:
             self._shared.idle.keep(self._target, connection)
         else:
             connection.close()
@@ -216,6 +234,8 @@ class _Run:
             )
             if own_ns > _OWN_SHARE * self._target.timeout_seconds * 1e9:
                 error = errors.OwnTimeoutError(f"{own_ns / 1e9:.1f} s of its time went by in us")
+            elif self._target.query is not None and self.phase is Phase.REQUEST:
+                error = errors.ServerSilentError()
             else:
                 error = _unsent(marks) or error
         elapsed_ns = self._looked_up_ns or marks.ended.monotonic_ns - marks.started.monotonic_ns
@@ -251,12 +271,12 @@ class _Run:
     def _uses_tls(self) -> bool:
         """With the far end, or with a proxy on the way to it."""
         proxy = self._target.proxy
-        return self._url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        return self._target.uses_tls or (proxy is not None and proxy.scheme == "https")
 
     def _context(self) -> ssl.SSLContext:
         """What the far end, and an ``https://`` proxy on the way to it, is verified by."""
         try:
-            return self._shared.trust.context(self._target.trust)
+            return self._shared.trust.context(self._target.trust, speaks_http=self._url.speaks_http)
         except AuthoritiesError as error:
             raise errors.CredentialsMissingError(str(error)) from None
         except OSError as error:
@@ -287,10 +307,25 @@ class _Run:
             self.marks.first_byte = self.marks.last_byte = None
             self.marks.interim.clear()
         self._at_proxy = False
-        if self._url.scheme == "https":
+        if self._target.uses_tls:
             self.phase = Phase.TLS
             await self._shake_hands(connection)
         return connection
+
+    async def _ask_server(self, query: DnsQuery) -> None:
+        self.phase = Phase.DNS
+        address = (await self._addresses(self._url.host))[0]
+        self.marks.peer = address, self._url.port
+        self.phase = Phase.REQUEST
+        try:
+            self.marks.queried = await ask_server(
+                address, self._url.port, query, deadline=self._deadline
+            )
+        except TimeoutError:
+            raise
+        except OSError:
+            self.phase = Phase.CONNECT  # it cannot be reached
+            raise
 
     async def _pass(self, proxy: Proxy, connection: Connection) -> None:
         """TLS to the proxy where it wants that, and a tunnel where TLS goes through it."""
@@ -347,7 +382,9 @@ class _Run:
             headers = [*headers, full_size.header(self.marks.padding)]
         exchange = self._exchange = Exchange(connection)
         try:
-            return await exchange.run(b"GET", self._request_target(), headers)
+            return await exchange.run(
+                self._target.method.encode("ascii"), self._request_target(), headers
+            )
         finally:
             if self.marks.first_byte is not None:
                 self.phase = Phase.RECEIVE

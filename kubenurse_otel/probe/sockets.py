@@ -408,6 +408,24 @@ class Connection:
         self._unwatch()
         self._sock.close()
 
+    def part(self) -> socket.socket:
+        """Say that no more comes (TLS's close_notify, FIN), and give the socket away, which is to
+        be read to its end: closed with something unread, or still to come, it would be reset.
+        """
+        self._unwatch()
+        self._wait_on_the_loop()
+        with contextlib.suppress(OSError, ssl.SSLError):
+            self._say_goodbye()
+            self._sock.shutdown(socket.SHUT_WR)
+        return self._sock
+
+    def _say_goodbye(self) -> None:
+        if self.ssl_object is None or self._outgoing is None:
+            return
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.ssl_object.unwrap()
+        self._sock.send(self._outgoing.read(), socket.MSG_DONTWAIT)
+
     def _wait_in_place(self) -> None:
         """Reads wait in the system call, until one of them waits for too long."""
         if not self._in_place:

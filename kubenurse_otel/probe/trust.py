@@ -54,26 +54,31 @@ class TrustStore:
             Trust.API_SERVER: _reread("the API server's CA", bundle, self._api_server, clock),
             Trust.WORKLOAD: _reread("the CA bundle", bundle, self._workload, clock),
         }
+        # Without ALPN: whoever knows it and speaks no HTTP has to refuse "http/1.1" (RFC 7301).
+        self._bare = _reread("the CA bundle", bundle, self._bare_workload, clock)
         self._token = _reread(
             "the token", (config.token_file,), lambda: read_token(config.token_file), clock
         )
 
-    def context(self, trust: Trust) -> ssl.SSLContext:
-        """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1.
+    def context(self, trust: Trust, *, speaks_http: bool = True) -> ssl.SSLContext:
+        """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1 if it is for HTTP.
 
         Raises OSError or AuthoritiesError where the CA files never could be read, and
         CredentialsMissingError where nobody may vouch for the API server.
         """
-        return self._contexts[trust].get()
+        contexts = self._contexts if speaks_http else {Trust.WORKLOAD: self._bare}
+        return contexts[trust].get()
 
     def load(self, targets: Iterable[Target]) -> None:
         """Have the contexts of ``targets`` ready: made in a check, the first held it up for 18 ms.
 
         What cannot be read is each check's to report.
         """
-        for trust in {target.trust for target in targets if target.url.scheme == "https"}:
+        for trust, speaks_http in {
+            (target.trust, target.url.speaks_http) for target in targets if target.uses_tls
+        }:
             with suppress(OSError, ValueError, CredentialsMissingError):
-                self.context(trust)
+                self.context(trust, speaks_http=speaks_http)
 
     def authorization(self, target: Target) -> str | None:
         """The Authorization header for this target, None where it gets none.
@@ -99,16 +104,19 @@ class TrustStore:
 
     def _api_server(self) -> ssl.SSLContext:
         authorities = self._cluster_files()
-        return _http1(client_context(*authorities, system=not authorities))
+        return _http1(_sparing(client_context(*authorities, system=not authorities)))
 
     def _workload(self) -> ssl.SSLContext:
+        return _http1(self._bare_workload())
+
+    def _bare_workload(self) -> ssl.SSLContext:
         if self._config.insecure:
             context = client_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         else:
             context = client_context(*self._files(), system=True)
-        return _http1(context)
+        return _sparing(context)
 
     def _cluster_files(self) -> list[Path]:
         """List who alone vouches for the API server; empty, the system's: outside of a cluster.
@@ -147,6 +155,10 @@ def _stays_in_use(what: str, paths: tuple[Path, ...], error: OSError | ValueErro
 
 def _http1(context: ssl.SSLContext) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _sparing(context: ssl.SSLContext) -> ssl.SSLContext:
     # As Go: what lets the far end make us compute. A finite-field prime of its own choice (TLS 1.2
     # has no bound below 10,000 bits: 175 ms in one call), and handshakes in an open connection.
     if names := _without_dhe(context):  # none: the system's policy is TLS 1.3 alone

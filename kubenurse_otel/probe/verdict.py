@@ -8,32 +8,49 @@ from kubenurse_otel import errors
 from kubenurse_otel.model import Auth, CheckResult, Failure, Outcome
 
 if TYPE_CHECKING:
-    from kubenurse_otel.model import Target
+    from kubenurse_otel.model import DnsQuery, Measurement, Target
     from kubenurse_otel.probe.prober import Probed
 
 
 def failure(probed: Probed) -> Failure | None:
-    """What is wrong: the exchange, else who answered, else the answer's status.
+    """What is wrong: the exchange, else who answered, else what (the status, the addresses).
 
     A neighbour is asked at an address, and its answer names its node. One that names none
     (kubenurse, an agent without KUBENURSE_NODE_NAME) is taken as it is.
     """
+    target, measured = probed.target, probed.measurement
+    if probed.failure is None and target.query is not None:
+        return _of_answer(target.query, measured, target=target.url.host_port)
     if probed.failure is not None or probed.reply is None:
         return probed.failure
-    target, answered = probed.target, probed.measurement.answering_node
+    answered = measured.answering_node
     if target.neighbour is not None and answered not in ("", target.neighbour.node_name):
         return errors.wrong_peer_failure(
             expected=target.neighbour.node_name, answered=answered, target=target.url.host_port
         )
-    lowest, highest = target.expect
     status_code = probed.reply.status_code
-    if not lowest <= status_code <= highest:
+    if not target.expects(status_code):
         return errors.status_failure(
             status_code,
             target=target.url.host_port,
             with_token=target.auth is Auth.SERVICE_ACCOUNT_TOKEN,
         )
     return None
+
+
+def _of_answer(query: DnsQuery, measured: Measurement, *, target: str) -> Failure | None:
+    """What is wrong with what a DNS server answered: its code, else its addresses."""
+    told, wanted = measured.answer, query.rcode or "an address"
+    if told == (query.rcode or "NOERROR"):
+        strangers = [one for one in measured.addresses if one not in query.addresses]
+        if query.rcode or (measured.addresses and not (query.addresses and strangers)):
+            return None
+        told = strangers[0] if strangers else f"no {query.record_type} record"
+    if query.addresses:
+        wanted = " or ".join(sorted(query.addresses))
+    return errors.unexpected_answer_failure(
+        target=target, told=f"{told} to {query.record_type} {query.name}", wanted=wanted
+    )
 
 
 def result(

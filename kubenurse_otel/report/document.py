@@ -62,12 +62,17 @@ def _measurement(measured: Measurement) -> dict[str, Any]:
     phases = {name: getattr(split, name) for name in split.__dataclass_fields__}
     return _known(
         {
-            "duration_seconds": None if split.request is None else round(split.duration, 6),
+            "duration_seconds": round(split.duration, 6)
+            if split.request is not None or measured.word
+            else None,
             "phases": _known({name: _rounded(seconds) for name, seconds in phases.items()}),
             "loss_direction": split.loss_direction,
             "timing_source": measured.timing_source if measured.is_timed else None,
             "timing_fallback_reason": measured.fallback_reason,
             "status_code": measured.status_code,
+            "answer": measured.answer,
+            "addresses": list(measured.addresses) or None,
+            "dns_tries": measured.dns_tries or None,
             "peer": host_port(measured.peer_address, measured.peer_port)
             if measured.peer_address
             else "",

@@ -22,6 +22,7 @@ MAX_WIDTH: Final = 160
 _LABEL: Final = 13
 _VALUE: Final = 9
 _DAY_SECONDS: Final = 86400
+_MOST_ADDRESSES: Final = 10
 _TELLING_EGRESS_SECONDS: Final = 0.0001
 """On a sound node a packet takes microseconds to the device: no bar is drawn of them."""
 _WAYS: Final[dict[LossDirection | None, str]] = {
@@ -105,9 +106,9 @@ def _headline(result: CheckResult, glyphs: _Glyphs) -> str:
     verdict = glyphs.good if result.outcome is Outcome.OK else glyphs.bad
     words = [verdict, result.target.url.shown]
     if measured is not None:
-        if measured.status_code is not None:
-            words.append(str(measured.status_code))
-        if measured.split.request is not None:
+        if measured.word:
+            words.append(measured.word)
+        if measured.split.request is not None or measured.word:
             words.append(f"in {duration(measured.split.duration, micro=glyphs.micro)}")
         if measured.peer_address:
             words.append(f"at {host_port(measured.peer_address, measured.peer_port)}")
@@ -202,6 +203,10 @@ def _paint(bar: _Bar, end: float, columns: int, glyphs: _Glyphs) -> str:
 def _notes(result: CheckResult, measured: Measurement, glyphs: _Glyphs) -> list[str]:
     split = measured.split
     notes = [_timing(measured)] if split.connect is not None or split.request is not None else []
+    if measured.addresses:
+        notes.append(f"answered {', '.join(measured.addresses[:_MOST_ADDRESSES])}")
+    if measured.dns_tries > 1:
+        notes.append(f"the query was sent {measured.dns_tries} times")
     if measured.intercepted:
         notes.append(
             "something in between answered or passed it on (a proxy or a mesh):"

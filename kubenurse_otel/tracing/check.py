@@ -80,6 +80,8 @@ class Checker:
                 probed = await self._prober.probe(target)
                 if probed.reply is not None:
                     code = errors.status_word(probed.reply.status_code)
+                elif probed.measurement.answer:
+                    code = probed.measurement.answer
                 result = verdict.result(probed, started_at, trace_id=trace_id, span_id=span_id)
             except Exception as error:  # noqa: BLE001 - the edge of one check: a bug must not end others
                 unhandled.caught(Part.CHECK, error, about=target.key)
@@ -100,7 +102,12 @@ def _ids(span: Span) -> tuple[str, str]:
 
 
 def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:
-    attributes = {semconv.TYPE: target.type, semconv.TARGET_KEY: target.key}
+    url = target.url
+    attributes = {
+        semconv.TYPE: target.type,
+        semconv.TARGET_KEY: target.key,
+        semconv.METHOD: target.method if url.speaks_http else url.scheme,
+    }
     if target.neighbour is not None:
         attributes[semconv.TARGET_NODE] = target.neighbour.node_name
         attributes[semconv.TARGET_POD] = target.neighbour.pod_name

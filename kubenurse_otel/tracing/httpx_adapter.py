@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 from opentelemetry import trace
@@ -22,12 +22,12 @@ from kubenurse_otel import __version__, errors, semconv
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Failure, Phase, Target, Url
 from kubenurse_otel.tracing import spans
+from kubenurse_otel.tracing.without_http import Probing, WithoutHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from kubenurse_otel.probe.exchange import Reply
-    from kubenurse_otel.probe.fields import Field
     from kubenurse_otel.probe.prober import Probed
 
 
@@ -67,12 +67,6 @@ _EMPTY: Final = httpx.ByteStream(b"")
 _NO_HEADERS: Final = httpx.Headers()
 
 
-class Probing(Protocol):
-    """Who talks to the network: probe.Prober, or a stand-in of the tests."""
-
-    async def probe(self, target: Target, *, propagation: Iterable[Field]) -> Probed: ...
-
-
 @dataclass(slots=True)
 class _Asked:
     """Travels with a request past the instrumentation: the target down, what came of it up."""
@@ -92,6 +86,13 @@ class InstrumentedProber:
         self, prober: Probing, tracer_provider: trace.TracerProvider, *, sub_spans: bool = True
     ) -> None:
         _use_stable_http_conventions()
+        self._without_http = WithoutHttp(
+            prober,
+            tracer_provider.get_tracer(
+                "kubenurse_otel.transport", __version__, schema_url=semconv.SCHEMA_URL
+            ),
+            sub_spans=sub_spans,
+        )
         # Excluded URLs and captured headers, which it reads from the environment,
         # config.take_environment has taken out of it.
         self.transport: httpx.AsyncBaseTransport = _Instrumentation(
@@ -109,6 +110,8 @@ class InstrumentedProber:
 
     async def probe(self, target: Target) -> Probed:
         """Raises nothing for what the network or the far end does."""
+        if not target.url.speaks_http:
+            return await self._without_http.probe(target)
         asked = _Asked(target)
         try:
             await self.transport.handle_async_request(_Request(asked))
@@ -161,7 +164,7 @@ class _Request(httpx.Request):
     """A target, asked for: no headers, no body; what is sent is the probe's."""
 
     def __init__(self, asked: _Asked) -> None:
-        self.method = "GET"
+        self.method = asked.target.method
         self.url = request_url(asked.target.url)
         self.headers = cast("httpx.Headers", _Carrier())
         self.stream = _EMPTY

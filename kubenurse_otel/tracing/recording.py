@@ -75,8 +75,7 @@ ROWS: Final = (
         _ROOT,
         semconv.CODE,
         semconv.HTTPCLIENT_REQUESTS,
-        labels={"code": semconv.CODE},
-        constants={"method": "GET"},
+        labels={"code": semconv.CODE, "method": semconv.METHOD},
         take=Take.ONE,
     ),
     Row(

@@ -53,7 +53,7 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
     split = measured.split
     found: dict[str, AttributeValue | None] = {
         semconv.TYPE: type_,
-        semconv.DURATION: split.duration if measured.status_code is not None else None,
+        semconv.DURATION: split.duration if measured.word else None,
         semconv.PHASE_DNS: split.dns,
         semconv.PHASE_CONNECT: split.connect,
         semconv.PHASE_TLS: split.tls,
@@ -78,6 +78,9 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
         semconv.NETWORK_PEER_ADDRESS: measured.peer_address or None,
         semconv.NETWORK_PEER_PORT: measured.peer_port or None,
         semconv.CONNECTION_REUSED: measured.connection_reused,
+        semconv.DNS_RCODE: measured.answer if measured.dns_tries else None,
+        semconv.DNS_TRIES: measured.dns_tries or None,
+        semconv.DNS_ANSWERS: measured.addresses or None,
         semconv.ADDRESS_FAILURES: measured.address_failures or None,
         semconv.TCP_RETRANSMITS: measured.retransmits,
         semconv.TCP_DSACKS: measured.dsacks or None,
@@ -107,12 +110,13 @@ def failure_attributes(failure: Failure) -> Attributes:
 
 
 class _Setup:
-    """The connection_setup span and its children."""
+    """The connection_setup span, where HTTP is spoken, and its children."""
 
     def __init__(self, span: trace.Span, tracer: trace.Tracer, probed: Probed) -> None:
         self._parent = trace.set_span_in_context(span)
         self._tracer = tracer
-        self._host, self._port = probed.target.url.host, probed.target.url.port
+        self._url = probed.target.url
+        self._host, self._port = self._url.host, self._url.port
         self._marks = probed.marks
         self._timeline = probed.timeline
         self._failure = probed.failure
@@ -121,6 +125,9 @@ class _Setup:
 
     def tell(self) -> None:
         marks = self._marks
+        if not self._url.speaks_http:  # the CLIENT span is the setup
+            self._steps()
+            return
         started_ns = marks.dns_started_ns or marks.attempts[0].started_ns
         ended_ns = marks.got_connection_ns or self._ended_ns
         setup = self._start(
@@ -129,13 +136,16 @@ class _Setup:
             {semconv.SERVER_ADDRESS: self._host, semconv.SERVER_PORT: self._port},
         )
         self._parent = trace.set_span_in_context(setup)
-        self._dns()
-        for attempt in marks.attempts:
-            self._attempt(attempt)
-        self._tls()
+        self._steps()
         if marks.got_connection_ns is None and self._failure is not None:
             _fail(setup, self._failure.error_type, self._failure.message)
         setup.end(_unix_ns(marks, ended_ns))
+
+    def _steps(self) -> None:
+        self._dns()
+        for attempt in self._marks.attempts:
+            self._attempt(attempt)
+        self._tls()
 
     def _dns(self) -> None:
         if self._marks.dns_started_ns is None:

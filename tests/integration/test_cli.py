@@ -93,24 +93,28 @@ def test_a_check_that_gets_no_answer_fails_with_a_sentence(closed_port: int) -> 
     ("arguments", "says"),
     [
         (("check",), "URL"),
-        (("check", "ftp://x"), "'ftp://x' is no http:// or https:// URL"),
-        (("check", "http://[::1"), "wants one with brackets around an IPv6 address"),
-        (("check", "http://127.0.0.1:99999"), "wants one with a port from 1 to 65535"),
-        (("check", "http://127.0.0.1:abc"), "wants one with a port from 1 to 65535"),
-        (("check", "http://127.0.0.1:0"), "wants one with a port from 1 to 65535"),
-        (("check", "http://\U0001f4a9.la"), "wants one of printable ASCII"),
-        (("check", "http://h:+80"), "wants one with a port from 1 to 65535"),
-        (("check", "x.example:80"), "wants one that begins with http:// or https://"),
-        (("check", "http://1.2.3"), "wants one with a host name or an IP address"),
+        (("check", "ftp://x"), "'ftp://x' is nothing that can be asked, wants an http, https"),
+        (("check", "tcp://x"), "one with a port"),
+        (("check", "tcp://[fe80::1%eth0]:80"), "one without a zone"),
+        (("check", "dns://x"), "one with one name"),
+        (("check", "http://x;expect=1;method=PUT"), "as ;expect=, and GET or HEAD as ;method="),
+        (("check", "http://[::1"), "one with brackets around an IPv6 address"),
+        (("check", "http://127.0.0.1:99999"), "one with a port from 1 to 65535"),
+        (("check", "http://127.0.0.1:abc"), "one with a port from 1 to 65535"),
+        (("check", "http://127.0.0.1:0"), "one with a port from 1 to 65535"),
+        (("check", "http://\U0001f4a9.la"), "one of printable ASCII"),
+        (("check", "http://h:+80"), "one with a port from 1 to 65535"),
+        (("check", "x.example:80"), "one that begins with http:// or https://"),
+        (("check", "http://1.2.3"), "one with a host name or an IP address"),
         (("check", "http://user:hunter2@x"), "without user and password"),
         (("check", "http://x\x1b[2J"), "\\x1b[2J"),
         (("check", "http://fd00::1:5"), "in brackets"),
         (("check", "--timeout", "0", "http://x"), "'0s' is not a duration"),
         (("check", "--timeout", "soon", "http://x"), "'soon' is not a duration"),
         (("check", "--timeout", "2h", "http://x"), "'2h' is not a duration"),
-        (("check", "--expect", "20", "http://x"), "'20' is no status"),
-        (("check", "--expect", "a-b", "http://x"), "'a-b' is no status"),
-        (("check", "--expect", "300-200", "http://x"), "'300-200' is no status"),
+        (("check", "--expect", "20", "http://x"), "'20' is not status codes"),
+        (("check", "--expect", "a-b", "http://x"), "'a-b' is not status codes"),
+        (("check", "--expect", "300-200", "http://x"), "'300-200' is not status codes"),
         (("nonsense",), "nonsense"),
     ],
 )
@@ -141,7 +145,7 @@ def test_any_url_and_any_timeout_is_taken_or_one_line_and_exit_2(url: str, timeo
         code = exit_.code
     else:
         assert 0 < parsed.timeout <= 3600
-        assert httpx.URL(parsed.urls[0].text).raw_host
+        assert httpx.URL(parsed.checks[0].url.text).raw_host
         return
     assert code == 2
     assert said.getvalue().endswith("\n")

@@ -13,16 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.config import ExtraCheck
 from kubenurse_otel.config.lists import (
     BUCKETS,
-    EXTRA_CHECKS,
     HEADERS,
     LABEL_SELECTOR,
     MAX_BUCKETS,
     RESOURCE_ATTRIBUTES,
     TAINTS,
-    hidden_checks,
     hidden_headers,
 )
 from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden, parse_url
@@ -486,76 +483,6 @@ def test_any_text_is_buckets_or_refused(text: str) -> None:
 def test_buckets(text: str, bounds: tuple[float, ...] | None) -> None:
     """A comma list of seconds, strictly increasing."""
     assert parsed(BUCKETS, text) == bounds
-
-
-@pytest.mark.parametrize(
-    ("text", "checks"),
-    [
-        ("web:https://a/", (ExtraCheck(name="web", url=parse_url("https://a/")),)),
-        (
-            "six:http://fd00::5:8080/x",
-            (ExtraCheck(name="six", url=parse_url("http://[fd00::5]:8080/x")),),
-        ),
-        (
-            "web:https://a:8443/x?y=1|shop:http://b;expect=200-399",
-            (
-                ExtraCheck(name="web", url=parse_url("https://a:8443/x?y=1")),
-                ExtraCheck(name="shop", url=parse_url("http://b"), expect=(200, 399)),
-            ),
-        ),
-        (
-            "a:http://b;expect=204",
-            (ExtraCheck(name="a", url=parse_url("http://b"), expect=(204, 204)),),
-        ),
-        ("a:http://b/x;y", (ExtraCheck(name="a", url=parse_url("http://b/x;y")),)),
-        (
-            "a b:http://c|\nd:http://e",
-            (
-                ExtraCheck(name="a b", url=parse_url("http://c")),
-                ExtraCheck(name="d", url=parse_url("http://e")),
-            ),
-        ),
-        ("extra:http://b", (ExtraCheck(name="extra", url=parse_url("http://b")),)),
-        ("a", None),
-        ("a:", None),
-        (":http://b", None),
-        ("a:http://b|", None),
-        ("a:http://b|a:http://c", None),
-        ("me_service:http://b", None),
-        ("api_server_dns:http://b", None),
-        ("neighbourhood_state:http://b", None),
-        ("path_node-1:http://b", None),
-        ('a"b:http://b', None),
-        ("a" * 64 + ":http://b", None),
-        ("a:http://user:password@b", None),
-        ("a:ftp://b", None),
-        ("a:http://b;expect=", None),
-        ("a:http://b;expect=399-200", None),
-        ("a:http://b;expect=99", None),
-        ("a:http://b;expect=200-", None),
-        ("|".join(f"a{n}:http://b" for n in range(101)), None),
-    ],
-)
-def test_extra_checks(text: str, checks: tuple[ExtraCheck, ...] | None) -> None:
-    """name:url|name:url, with expect at the end of one; names are bounded and collide with none."""
-    assert parsed(EXTRA_CHECKS, text) == checks
-
-
-@given(st.text('abc:|;=/0123456789-expcthttp.@?" ', max_size=60))
-def test_any_text_is_extra_checks_or_refused(text: str) -> None:
-    """What passes is unique, bounded, and a URL."""
-    checks = parsed(EXTRA_CHECKS, text)
-    if checks is not None:
-        assert isinstance(checks, tuple)
-        names = [check.name for check in checks]
-        assert len(names) == len(set(names))
-        assert all(100 <= check.expect[0] <= 599 for check in checks)
-
-
-def test_extra_checks_are_shown_without_secrets() -> None:
-    """Queries are masked; where a password may stand, nothing is shown."""
-    assert hidden_checks("a:https://b/?key=secret|c:http://d") == "a:https://b/?***|c:http://d"
-    assert hidden_checks("a:https://u:se|cret@b") == "***"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ CHECKS = ChecksConfig(
     api_server_host="10.96.0.1",
     api_server_port=443,
     extra_checks=(
-        ExtraCheck(name="shop", url=parse_url("https://shop.example/ok"), expect=(200, 399)),
+        ExtraCheck(name="shop", url=parse_url("https://shop.example/ok"), expect=((200, 399),)),
     ),
     interval_seconds=5.0,
     interval_seconds_by_kind={TargetKind.EXTRA: 30.0, TargetKind.PATH: 2.0},

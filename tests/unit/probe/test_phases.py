@@ -491,6 +491,7 @@ def test_a_failed_exchange_has_the_events_it_reached_and_no_more() -> None:
     refused = Attempt("10.0.0.1", "ipv4", 50 * US, 90 * US, ConnectionRefusedError())
     marks.attempts.append(refused)
     marks.ended = clocks(100 * US)
+    marks.failed = True
     timeline = measure(marks)
     assert timeline.offsets == ((semconv.EVENT_CONNECT_START, 0.0),)
     assert timeline.split.own_delay is None

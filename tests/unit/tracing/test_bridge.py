@@ -427,6 +427,7 @@ async def test_a_check_without_a_client_span_still_counts(rig: Rig) -> None:
         semconv.TARGET_KEY: "path_b",
         semconv.OUTCOME: "ok",
         semconv.CODE: "200",
+        semconv.METHOD: "GET",
     }
     with rig.provider.get_tracer("t").start_as_current_span(
         "check path", context=Context(), attributes=attributes
