@@ -39,6 +39,7 @@ from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.process.garbage import Garbage
 from kubenurse_otel.process.loop_lag import LoopLag
 from kubenurse_otel.server import Server
+from kubenurse_otel.state.history import History
 from kubenurse_otel.state.incoming import Incoming
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
@@ -54,8 +55,9 @@ from kubenurse_otel.tracing.server_spans import ServerSpanProcessor
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from kubenurse_otel.config import Setting
     from kubenurse_otel.discovery import Discovery
 
 _log = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ GONE_SECONDS: Final = 3.8
 class App:
     """One agent. ``run()`` returns when it was told to stop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, settings: Sequence[Setting] = ()) -> None:
+        """``settings`` are the configuration for people, for the page."""
         self._config = config
         self._neighbourhood = Neighbourhood(own_node_name=config.identity.node_name)
         self._plan = Plan((), ())
@@ -85,6 +88,7 @@ class App:
 
         # What is known, for /alive and the gauges.
         self._results = Results()
+        self._history = History()
         agents = KnownAgents(lambda: self._neighbourhood)
         self._incoming = Incoming(agents)
         self._refusals = Counter[semconv.Refusal]()
@@ -94,18 +98,16 @@ class App:
         self._judging = _judging(config, lambda: self._neighbourhood, tell=self._tell)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
-        telemetry = self._telemetry = Telemetry.start(
-            config,
-            gauges=state_gauges(
-                results=self._results,
-                incoming=self._incoming,
-                refusals=self._refusals,
-                neighbourhood=lambda: self._neighbourhood,
-                targets=lambda: self._plan.targets,
-                not_ready=self._not_ready,
-                judging=self._judging,
-            ),
+        gauges = state_gauges(
+            results=self._results,
+            incoming=self._incoming,
+            refusals=self._refusals,
+            neighbourhood=lambda: self._neighbourhood,
+            targets=lambda: self._plan.targets,
+            not_ready=self._not_ready,
+            judging=self._judging,
         )
+        telemetry = self._telemetry = Telemetry.start(config, gauges=gauges)
         traced = telemetry.exports_traces
         # Where no trace goes anywhere, nobody is asked to sample one.
         ratio = config.telemetry.trace_ratio if traced else 0.0
@@ -175,6 +177,11 @@ class App:
             ready=self._asked_whether_ready,
             agents=agents,
             judging=self._judging,
+            history=self._history,
+            settings=settings,
+            figures=lambda metric: (
+                gauges[metric]() if metric in gauges else telemetry.figures(metric)
+            ),
             on_crowd=self._garbage.trim_soon,
         )
 
@@ -213,9 +220,14 @@ class App:
         try:
             if self._telemetry.refresh():
                 return True
-            self._garbage.quiet()
         except Exception as error:  # noqa: BLE001 - the edge of one collection of the metrics
             unhandled.caught(Part.EXPORT, error, about="the metrics' collection")
+        try:
+            if self._server.quiet():
+                return True
+        except Exception as error:  # noqa: BLE001 - the edge of one page: the last one stays
+            unhandled.caught(Part.ANSWER, error, about="the page")
+        self._garbage.quiet()
         return False
 
     async def _discover(self) -> None:
@@ -265,6 +277,7 @@ class App:
         keys = frozenset(target.key for target in wanted.targets)
         self._trust.load(wanted.targets)
         self._results.set_targets(wanted.targets, wanted.skipped)
+        self._history.retain(keys)
         self._outcomes.retain(keys)
         self._bridge.retain(keys)
         self._prober.retain(wanted.targets)
@@ -289,6 +302,8 @@ class App:
             unhandled.caught(Part.CHECK, error, about=target.key)
             result = verdict.bug(error, target, started_at)
         self._results.record(result)
+        if self._config.page.enabled:
+            self._history.record(result)
         self._outcomes.tell(result)
         self._diagnose(lambda judging: judging.note(result))
         self._diagnose(lambda judging: judging.judge(late_seconds=NOT_QUIET_SECONDS))

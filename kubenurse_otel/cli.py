@@ -104,7 +104,8 @@ def _load() -> Loaded:
 
 
 def _run() -> int:
-    config = _load().config
+    loaded = _load()
+    config = loaded.config
     # Only now: these import OpenTelemetry, which reads the environment as it is imported.
     from kubenurse_otel import log  # noqa: PLC0415 - see above
     from kubenurse_otel.app import App  # noqa: PLC0415 - see above
@@ -114,7 +115,7 @@ def _run() -> int:
     log.start(config)
 
     async def agent() -> None:
-        await App(config).run()
+        await App(config, loaded.sources).run()
 
     try:
         asyncio.run(agent())

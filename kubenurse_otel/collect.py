@@ -66,9 +66,10 @@ async def collect(
     *,
     each_seconds: float = EACH_SECONDS,
     all_seconds: float = ALL_SECONDS,
+    at_once: int = AT_ONCE,
 ) -> list[Collected]:
     """Ask all of them, 64 at a time; answers in the order given. Raises nothing for the network."""
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(at_once)
     loop = asyncio.get_running_loop()
     end = loop.time() + all_seconds
 

@@ -371,6 +371,8 @@ class Measurement:
     split: Split
     offsets: tuple[tuple[str, float], ...] = ()
     """(event name, seconds since the start on the line where our process takes no time)."""
+    real_offsets: tuple[float, ...] = ()
+    """Of the same events, in the same order: seconds since the start as time really went."""
     timing_source: TimingSource = TimingSource.KERNEL
     fallback_reason: FallbackReason = FallbackReason.NONE
     round_trip_source: str = ""

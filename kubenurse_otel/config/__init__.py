@@ -11,6 +11,7 @@ from kubenurse_otel.config.extra_checks import ExtraCheck
 from kubenurse_otel.config.identity import IdentityConfig, TrustConfig
 from kubenurse_otel.config.load import ConfigError, Loaded, load
 from kubenurse_otel.config.otlp import OtlpConfig, OtlpProtocol
+from kubenurse_otel.config.page import PageConfig
 from kubenurse_otel.config.reader import Setting, Source
 from kubenurse_otel.config.server import ServerConfig
 from kubenurse_otel.config.settings import Config, LogConfig, LogFormat
@@ -36,6 +37,7 @@ __all__ = [
     "MetricsChoice",
     "OtlpConfig",
     "OtlpProtocol",
+    "PageConfig",
     "ProxyConfig",
     "ResolverKind",
     "ServerConfig",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kubenurse_otel.config.checks import read_checks
 from kubenurse_otel.config.discovery import read_discovery
 from kubenurse_otel.config.identity import read_identity, read_trust
+from kubenurse_otel.config.page import PageConfig
 from kubenurse_otel.config.reader import Reader, Setting
 from kubenurse_otel.config.server import read_server
 from kubenurse_otel.config.settings import BY_NAME, Config, LogConfig
@@ -58,6 +59,7 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
         checks=read_checks(reader),
         trust=trust,
         server=read_server(reader),
+        page=reader.record(PageConfig),
         discovery=read_discovery(reader),
         telemetry=read_telemetry(reader),
         log=reader.record(LogConfig),

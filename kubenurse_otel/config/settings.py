@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.config.checks import ChecksConfig
 from kubenurse_otel.config.discovery import DiscoveryConfig
 from kubenurse_otel.config.identity import IdentityConfig, TrustConfig
+from kubenurse_otel.config.page import PageConfig
 from kubenurse_otel.config.server import ServerConfig
 from kubenurse_otel.config.telemetry import TelemetryConfig
 from kubenurse_otel.config.values import one_of, word
@@ -58,6 +59,7 @@ class Config:
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
+    page: PageConfig = field(default_factory=PageConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     log: LogConfig = field(default_factory=LogConfig)
     warnings: tuple[str, ...] = ()

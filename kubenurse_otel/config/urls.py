@@ -237,3 +237,19 @@ def hidden(text: str) -> str:
     if "@" in text:
         text = "***@" + text.rpartition("@")[2]
     return re.sub(r"([?#]).*", r"\1***", text, flags=re.DOTALL)
+
+
+def link_template(placeholder: str) -> Parser[str]:
+    """A link to elsewhere with ``placeholder`` in its path, query or fragment."""
+
+    def parse(text: str) -> str:
+        before, found, _ = text.partition(placeholder)
+        if not found or before.count("/") < 3:
+            raise InvalidTextError(f"with {placeholder} in its path, query or fragment")
+        url, _, fragment = text.replace(placeholder, "0").partition("#")
+        parse_url(url)
+        if not re.fullmatch(r"[\x21-\x7e]{0,2000}", fragment):
+            raise InvalidTextError("of printable ASCII, without spaces")
+        return text
+
+    return Parser(parse, f"a URL with {placeholder} in it")

@@ -57,9 +57,8 @@ class Picture:
 def said(named: Named) -> str:
     """A verdict in a line, with the first of its evidence."""
     verdict = named.verdict
-    sentence = verdict.sentence[:1].upper() + verdict.sentence[1:]
     evidence = f": {verdict.evidence[0]}" if verdict.evidence else ""
-    return f"{sentence}. Said by {names(named.reporters)}{evidence}."
+    return f"{verdict.headline}. Said by {names(named.reporters)}{evidence}."
 
 
 def conclusions(named: Sequence[Named]) -> list[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.phases import Timeline
 
 _MICROSECONDS = 1e6
+_NANOSECONDS = 1e9
 
 
 def measurement(
@@ -39,6 +40,9 @@ def measurement(
     return Measurement(
         split=split,
         offsets=timeline.offsets,
+        real_offsets=tuple(
+            (at_ns - marks.started.monotonic_ns) / _NANOSECONDS for at_ns in timeline.event_times_ns
+        ),
         timing_source=timeline.source,
         fallback_reason=timeline.reason,
         round_trip_source=timeline.round_trip_source,

@@ -14,7 +14,8 @@ from kubenurse_otel.text import host_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kubenurse_otel.model import CheckResult, Measurement
+    from kubenurse_otel.model import CheckResult, Measurement, Target
+    from kubenurse_otel.state.results import Standing
 
 
 def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:
@@ -30,6 +31,25 @@ def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:
         if in_full:
             about |= _tcp(result.measurement)
     return about
+
+
+def target(about: Target, standing: Standing | None, *, in_full: bool = False) -> dict[str, Any]:
+    """All that is known of one target; what is not known is left out."""
+    told: dict[str, Any] = {
+        "type": about.type,
+        "url": about.url.shown,
+        "interval_seconds": about.interval_seconds,
+    }
+    if standing is None:
+        return told | {"outcome": None}
+    told |= document(standing.result, in_full=in_full)
+    told |= {
+        "since": moment(standing.since),
+        "consecutive_failures": standing.consecutive_failures,
+    }
+    if standing.last_failure is not None:
+        told["last_failure"] = failure(standing.last_failure)
+    return told
 
 
 def failure(result: CheckResult) -> dict[str, Any]:
@@ -104,6 +124,10 @@ def _tcp(measured: Measurement) -> dict[str, Any]:
     return _known(
         {
             "offsets": {name: round(seconds, 6) for name, seconds in measured.offsets},
+            "real_offsets": {
+                name: round(seconds, 6)
+                for (name, _), seconds in zip(measured.offsets, measured.real_offsets, strict=False)
+            },
             "round_trip_source": measured.round_trip_source,
             "connection_reused": measured.connection_reused,
             "address_failures": list(measured.address_failures),

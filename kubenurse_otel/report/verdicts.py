@@ -43,6 +43,10 @@ class Told:
     against: tuple[str, ...] = ()
     second: str = ""
 
+    @property
+    def headline(self) -> str:
+        return self.sentence[:1].upper() + self.sentence[1:]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -122,14 +126,10 @@ def lines(summary: Summary) -> list[str]:
         written += ["Suspected, and too few others confirm it:", ""]
         for one in summary.suspected:
             written += [*_named(one, len(summary.heard)), ""]
-    if summary.heard and not summary.named and not summary.suspected:
-        written.append(f"Nothing is wrong, says {names(summary.heard, whole='each')}.")
-    for nodes, what in (
-        (summary.new, "has not checked enough yet"),
-        (summary.doubting, "doubts itself: it gets too little CPU, and accuses nobody"),
-    ):
-        if nodes:
-            written += _wrapped(f"{names(nodes)}: {what}.", "")
+    if well := all_is_well(summary):
+        written.append(well)
+    for note in notes(summary):
+        written += _wrapped(note, "")
     if summary.silent:
         written.append(f"No answer from {len(summary.silent)}:")
         shown = summary.silent[:MOST_NAMES]
@@ -137,6 +137,25 @@ def lines(summary: Summary) -> list[str]:
         if len(summary.silent) > len(shown):
             written.append(f"{_INDENT}and {len(summary.silent) - len(shown)} more")
     return written
+
+
+def all_is_well(summary: Summary) -> str:
+    """Say that nothing is wrong; empty where something is, or nobody was heard."""
+    if not summary.heard or summary.named or summary.suspected:
+        return ""
+    return f"Nothing is wrong, says {names(summary.heard, whole='each')}."
+
+
+def notes(summary: Summary) -> list[str]:
+    """Name the agents whose word is worth less."""
+    return [
+        f"{names(nodes)}: {what}."
+        for nodes, what in (
+            (summary.new, "has not checked enough yet"),
+            (summary.doubting, "doubts itself: it gets too little CPU, and accuses nobody"),
+        )
+        if nodes
+    ]
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
@@ -204,7 +223,7 @@ def _named(one: Named, heard: int) -> list[str]:
     verdict = one.verdict
     by = names(one.reporters)
     flapping = ", and it comes and goes" if verdict.state == "flapping" else ""
-    written = [verdict.sentence[:1].upper() + verdict.sentence[1:]]
+    written = [verdict.headline]
     written += _wrapped(
         f"since {verdict.since}{flapping}; confidence {verdict.confidence:.1f}; "
         f"said by {len(one.reporters)} of {heard}: {by}",

@@ -11,29 +11,36 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kubenurse_otel.rate import Rate
 from kubenurse_otel.server import routes, verdicts
+from kubenurse_otel.server.about import About
 from kubenurse_otel.server.alive import Alive
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
 from kubenurse_otel.server.connection import Connection
 from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
+from kubenurse_otel.server.others import Others
+from kubenurse_otel.server.pages import Facts, NotByIngress, Pages, not_found
+from kubenurse_otel.server.target import OneTarget
 from kubenurse_otel.server.tls import Certificate
 from kubenurse_otel.server.wire import Wire
+from kubenurse_otel.state.history import History
 
 if TYPE_CHECKING:
     import socket
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.trace import Tracer
 
-    from kubenurse_otel.config import Config
+    from kubenurse_otel.config import Config, Setting
     from kubenurse_otel.model import Neighbourhood
-    from kubenurse_otel.semconv import Refusal
+    from kubenurse_otel.semconv import Metric, Refusal
     from kubenurse_otel.state.incoming import Incoming
     from kubenurse_otel.state.judging import Judging
     from kubenurse_otel.state.known_agents import KnownAgents
     from kubenurse_otel.state.results import Results
+
+    Figures = Callable[[Metric], Iterable[tuple[float, tuple[str, ...]]]]
 
 __all__ = ["Ports", "Server", "ServerError"]
 
@@ -57,6 +64,7 @@ class Server:
 
     ``ready`` returns None, or the reason why not. ``render`` gets the Accept header's value.
     ``judging`` is None where there is no diagnosis; what it sees is told to ``agents`` alone.
+    ``history``, ``settings`` (for people) and ``figures`` (a metric's values) are the page's.
     ``on_crowd`` is called (often) while there are more clients than checks explain.
     """
 
@@ -73,6 +81,9 @@ class Server:
         ready: Callable[[], str | None],
         agents: KnownAgents,
         judging: Judging | None,
+        history: History | None = None,
+        settings: Sequence[Setting] = (),
+        figures: Figures = lambda _: (),
         connection_limit: int | None = None,
         on_crowd: Callable[[], None] = lambda: None,
     ) -> None:
@@ -116,14 +127,44 @@ class Server:
             routes.VIEW: verdicts.off,
             routes.ROOT: routes.redirect,
         }
+        history = history or History()
+        documents: verdicts.Documents | None = None
         if judging is not None:
             documents = verdicts.Documents(
-                judging, neighbourhood=neighbourhood, node_name=node_name
+                judging,
+                results=results,
+                history=history,
+                neighbourhood=neighbourhood,
+                node_name=node_name,
             )
             admin |= {
                 routes.VERDICTS: limited(documents.verdicts),
                 routes.VIEW: limited(documents.view),
+                routes.REPORT: limited(documents.report),
             }
+        self._others = Others(config, neighbourhood)
+        self._pages: Pages | None = None
+        if config.page.enabled:
+            target = OneTarget(results, history, node_name)
+            facts = Facts(
+                results=results,
+                target=target,
+                documents=documents,
+                others=self._others if documents is not None else None,
+                neighbourhood=neighbourhood,
+                node_name=node_name,
+                settings=settings,
+                groups=About(
+                    config, results=results, neighbourhood=neighbourhood, figures=figures
+                ).groups,
+            )
+            self._pages = Pages(config, facts)
+            ingress = config.checks.ingress_url
+            host = ingress.host if ingress is not None else ""
+            views = {path: limited(one) for path, one in self._pages.handlers().items()}
+            views[routes.TARGET] = limited(target)
+            admin |= {path: NotByIngress(one, not_found, host) for path, one in views.items()}
+            admin[routes.ROOT] = NotByIngress(limited(self._pages.front), routes.redirect, host)
         apart = self._config.admin_port is not None
         self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})
         self._admin_routes = routes.Routes(admin)
@@ -203,8 +244,13 @@ class Server:
                 f" are no usable pair of certificate and key: {problem}"
             ) from problem
 
+    def quiet(self) -> bool:
+        """Make a page anew that is watched, in a quiet moment; whether there is another."""
+        return self._pages is not None and self._pages.quiet()
+
     async def stop(self) -> None:
         """Accept no more, end the answers under way (at most a second), close everything."""
+        self._others.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

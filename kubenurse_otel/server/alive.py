@@ -13,7 +13,7 @@ import msgspec
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
-from kubenurse_otel.report.document import document, failure, moment
+from kubenurse_otel.report import document
 from kubenurse_otel.ring import node_hash
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response
@@ -22,9 +22,9 @@ from kubenurse_otel.text import host_port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubenurse_otel.model import CheckResult, Neighbour, Neighbourhood, Target
+    from kubenurse_otel.model import CheckResult, Neighbour, Neighbourhood
     from kubenurse_otel.server.message import Request
-    from kubenurse_otel.state.results import Results, Standing
+    from kubenurse_otel.state.results import Results
 
 MAX_NEIGHBOURS: Final = 1_000
 MAX_RECENT_FAILURES: Final = 20
@@ -145,12 +145,16 @@ class Alive:
                 "chosen": [neighbour.node_name for neighbour in neighbourhood.chosen],
             },
             "targets": {
-                key: _target(target, latest.get(key))
+                key: document.target(target, latest.get(key))
                 for key, target in sorted(self._results.targets.items())
             },
             "recent_failures": [
-                {"target": past.result.target.key, **failure(past.result)}
-                | {"recovered_at": None if past.recovered_at is None else moment(past.recovered_at)}
+                {"target": past.result.target.key, **document.failure(past.result)}
+                | {
+                    "recovered_at": None
+                    if past.recovered_at is None
+                    else document.moment(past.recovered_at)
+                }
                 for past in self._results.recent_failures[-MAX_RECENT_FAILURES:]
             ],
         }
@@ -185,22 +189,3 @@ def _word(result: CheckResult) -> str:
     if result.outcome is Outcome.OK:
         return _OK
     return result.failure.message if result.failure is not None else "failed"
-
-
-def _target(target: Target, standing: Standing | None) -> dict[str, Any]:
-    """Return all that is known of one target; what is not known is left out."""
-    about: dict[str, Any] = {
-        "type": target.type,
-        "url": target.url.shown,
-        "interval_seconds": target.interval_seconds,
-    }
-    if standing is None:
-        return about | {"outcome": None}
-    about |= document(standing.result)
-    about |= {
-        "since": moment(standing.since),
-        "consecutive_failures": standing.consecutive_failures,
-    }
-    if standing.last_failure is not None:
-        about["last_failure"] = failure(standing.last_failure)
-    return about

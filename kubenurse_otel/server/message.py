@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
 SMALL_BYTES: Final = 4_096
 """A body up to this is sent in one piece with its head."""
+MAX_FIELDS: Final = 8
 AUTHORITY: Final = re.compile(
     rb"(?P<host>\[[0-9A-Za-z:.%~_-]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
     rb"(?::(?P<port>[0-9]*))?"
@@ -71,6 +73,15 @@ class Request:
         if path.startswith(b"/"):
             return path
         return b"/" + path.partition(b"://")[2].partition(b"/")[2]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's fields (a form's, UTF-8); of one that is there twice the last, 8 at most."""
+        text = self.target.partition(b"?")[2].decode("latin-1")
+        try:
+            return dict(parse_qsl(text, errors="replace", max_num_fields=MAX_FIELDS))
+        except ValueError:
+            return {}
 
     @property
     def authority(self) -> tuple[str, int | None]:

@@ -24,6 +24,8 @@ ALIVE: Final = b"/alive"
 METRICS: Final = b"/metrics"
 VERDICTS: Final = b"/api/v1/verdicts"
 VIEW: Final = b"/api/v1/view"
+REPORT: Final = b"/api/v1/report"
+TARGET: Final = b"/api/v1/target"
 ROOT: Final = b"/"
 
 
@@ -126,5 +128,5 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def redirect(_: Request) -> Response:
-    """/ leads to /alive until the page exists."""
+    """/ leads to /alive, as kubenurse's does."""
     return Response(status=301, headers=((b"Location", ALIVE),))

@@ -1,16 +1,21 @@
-"""/api/v1/verdicts and /api/v1/view: what this agent concludes, and what it sees.
+"""/api/v1/verdicts, /view and /report: what this agent concludes, what it sees, both in short.
 
-Owns the shape of both documents (docs/diagnosis.md); the facts are judging.py's and discovery's.
+Owns the documents' shape (docs/diagnosis.md); the facts are judging.py's, results.py's,
+history.py's and discovery's.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kubenurse_otel.diagnosis.sentence import sentence
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.model import Outcome
 from kubenurse_otel.report.document import moment
+from kubenurse_otel.report.seen import MOST_SLOWER, MOST_WAYS
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response, text
 
@@ -21,28 +26,38 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.view import Said
     from kubenurse_otel.model import Neighbour, Neighbourhood
     from kubenurse_otel.server.message import Request
+    from kubenurse_otel.state.history import History
     from kubenurse_otel.state.judging import Judging
+    from kubenurse_otel.state.results import Results
 
 MAX_TARGETS: Final = 1_000
 MAX_AGENTS: Final = 5_000
 
 
 class Documents:
-    """The two handlers' documents, each made once a change, and not too often."""
+    """The handlers' documents, each made once a change, and not too often."""
 
     def __init__(
         self,
         judging: Judging,
         *,
+        results: Results,
+        history: History,
         neighbourhood: Callable[[], Neighbourhood],
         node_name: Callable[[], str],
     ) -> None:
         self._judging = judging
+        self._results = results
+        self._history = history
         self._neighbourhood = neighbourhood
         self._node_name = node_name
         self._agents: tuple[Neighbourhood | None, msgspec.Raw] = (None, msgspec.Raw(b"[]"))
         self._verdicts = Kept(self._make_verdicts, version=lambda: judging.changes)
         self._view = Kept(self._make_view, version=self._version_of_view)
+        self._report = Kept(
+            lambda: msgspec.json.encode(self.report_document()) + b"\n",
+            version=lambda: (judging.changes, results.changes),
+        )
 
     def verdicts(self, _: Request) -> Response:
         """/api/v1/verdicts."""
@@ -52,23 +67,59 @@ class Documents:
         """/api/v1/view."""
         return _response(self._view.get())
 
+    def report(self, _: Request) -> Response:
+        """/api/v1/report."""
+        return _response(self._report.get())
+
+    def report_document(self) -> dict[str, Any]:
+        """Return what the page of any agent asks of each: small while all is well."""
+        view = self._judging.view()
+        targets = {} if view is None else view.targets
+        amiss = sorted((one for one in targets.items() if _is_amiss(one[1])), key=_badness)
+        latest = self._results.latest
+        good = sum(one.result.outcome is Outcome.OK for one in latest.values())
+        checked_at = max((one.result.started_at for one in latest.values()), default=None)
+        return self._verdicts_document() | {
+            "checks": {
+                "good": good,
+                "bad": len(latest) - good,
+                "waiting": len(self._results.targets) - len(latest),
+                "checked_at": None if checked_at is None else moment(checked_at),
+            },
+            "ways": {
+                "checked": len(targets),
+                "bad": {node: _said(said) for node, said in amiss[:MOST_WAYS]},
+            },
+            "slower": [
+                {
+                    "type": self._results.targets[one.key].type,
+                    "whose": one.whose,
+                    "usual_seconds": round(one.usual_seconds, 6),
+                    "now_seconds": round(one.now_seconds, 6),
+                }
+                for one in islice(self._history.slower(), MOST_SLOWER)
+                if one.key in self._results.targets
+            ],
+        }
+
     def _make_verdicts(self) -> bytes:
+        return _encoded(self._verdicts_document())
+
+    def _verdicts_document(self) -> dict[str, Any]:
         judging = self._judging
         later = judging.set_forward_seconds
-        return _encoded(
-            {
-                "node": self._node_name(),
-                "zone": self._neighbourhood().own_zone,
-                "judged_at": moment(judging.judged_at + later) if judging.changes else None,
-                "verdicts": [_verdict(one, later) for one in judging.verdicts],
-                "suspicions": [_verdict(one, later) for one in judging.suspicions],
-                "doubt": judging.judgement.doubt,
-                "views": {
-                    "fresh": judging.judgement.fresh_views,
-                    "stale": judging.judgement.stale_views,
-                },
-            }
-        )
+        return {
+            "node": self._node_name(),
+            "zone": self._neighbourhood().own_zone,
+            "judged_at": moment(judging.judged_at + later) if judging.changes else None,
+            "verdicts": [_verdict(one, later) for one in judging.verdicts],
+            "suspicions": [_verdict(one, later) for one in judging.suspicions],
+            "doubt": judging.judgement.doubt,
+            "views": {
+                "fresh": judging.judgement.fresh_views,
+                "stale": judging.judgement.stale_views,
+            },
+        }
 
     def _version_of_view(self) -> object:
         return self._judging.changes, id(self._neighbourhood())
@@ -136,6 +187,16 @@ def _verdict(verdict: Verdict, later: float) -> dict[str, Any]:
         "second": verdict.second,
         "explains": sorted(verdict.explains)[:MAX_TARGETS],
     }
+
+
+def _is_amiss(said: Said) -> bool:
+    return said.lossy or said.symptom is not Symptom.OK
+
+
+def _badness(one: tuple[str, Said]) -> tuple[bool, bool, str]:
+    """What is bad first, and always in the same order."""
+    node, said = one
+    return said.symptom not in HARD, said.symptom is Symptom.OK, node
 
 
 def _said(said: Said) -> dict[str, Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Config, OtlpConfig
     from kubenurse_otel.diagnosis.diagnosis import Judgement
+    from kubenurse_otel.semconv import Metric
     from kubenurse_otel.telemetry.batches import BatchQueue
     from kubenurse_otel.telemetry.points import Points
     from kubenurse_otel.telemetry.verdict_events import LogQueue, VerdictEvents
@@ -218,6 +219,16 @@ class Telemetry:
     def render(self, accept: str = "", *, gzip: bool = False) -> Rendered:
         """The exposition in the format that ``accept`` prefers; see Collection for staleness."""
         return self._collection.render(accept, gzip=gzip)
+
+    def figures(self, metric: Metric) -> list[tuple[float, tuple[str, ...]]]:
+        """A metric's values (of a histogram the sums) with their label values, as of now.
+
+        Of a gauge as of the last collection; of a metric that is not kept, none.
+        """
+        with self._store.lock:
+            family = self._store.families.get(metric.name)
+            series = [] if family is None else family.all_series()
+            return [(one.value, one.label_values) for one in series]
 
     def shutdown(self, timeout_seconds: float) -> None:
         """Send what can be sent and be gone within ``timeout_seconds``, whatever is dead.

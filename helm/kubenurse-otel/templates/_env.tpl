@@ -53,7 +53,7 @@
   "check_api_server_direct" "check_api_server_dns" "check_me_ingress" "check_me_service" "check_neighbourhood" "check_full_size"
   "check_interval" "check_interval_api_server" "check_interval_me_ingress" "check_interval_me_service"
   "check_interval_neighbourhood" "check_interval_extra" "check_interval_full_size" "check_timeout" "reuse_connections" "ip_families" "resolver" "use_proxy"
-  "slow_threshold" "diagnosis" "haste" "leaving_taints" "unready_when_cordoned" "shutdown_duration"
+  "slow_threshold" "diagnosis" "haste" "page" "trace_url" "query_url" "grafana_url" "leaving_taints" "unready_when_cordoned" "shutdown_duration"
   "use_tls" "cert_file" "cert_key" "tls_server_name" "alive_status"
   "metrics" "histogram_buckets" "victoriametrics_histogram" "expose_metadata" "series_ttl"
   "trace_ratio" "trace_max_per_minute" "log_level" "log_format" }}

@@ -22,7 +22,7 @@ from kubenurse_otel.config.lists import (
     TAINTS,
     hidden_headers,
 )
-from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden, parse_url
+from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden, link_template, parse_url
 from kubenurse_otel.config.values import (
     ADDRESS,
     BOOLEAN,
@@ -595,3 +595,37 @@ def test_headers_are_shown_without_values(text: str, shown: str) -> None:
 def test_resource_attributes(text: str, attributes: tuple[tuple[str, str], ...] | None) -> None:
     """key=value pairs with percent-encoding; bad ones are refused as a whole."""
     assert parsed(RESOURCE_ATTRIBUTES, text) == attributes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://jaeger.example.com/trace/{trace_id}",
+        "http://tempo:3000/explore?left={%22query%22:%22{trace_id}%22}",
+        "https://ui.example.com/#/traces/{trace_id}?full=true",
+    ],
+)
+def test_a_link_template_is_a_url_with_a_place_in_it(text: str) -> None:
+    """In path, query or fragment."""
+    assert link_template("{trace_id}").parse(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://jaeger.example.com/trace/",
+        "https://{trace_id}.example.com/",
+        "https://{trace_id}",
+        "javascript:alert(1)//{trace_id}",
+        "data:text/html,///{trace_id}",
+        "https://user:password@jaeger/{trace_id}",
+        "https://jaeger/ {trace_id}",
+        "https://jaeger/#a b{trace_id}",
+        "https://jaeger/{trace_id}#" + "a" * 2001,
+        "",
+    ],
+)
+def test_what_is_no_link_template_is_refused(text: str) -> None:
+    """Whatever a browser would run, or that leads to a host of an agent's making."""
+    with pytest.raises(InvalidTextError):
+        link_template("{trace_id}").parse(text)

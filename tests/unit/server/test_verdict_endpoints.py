@@ -11,13 +11,19 @@ from judges import DEAD, NEIGHBOURS, Agent
 from kubenurse_otel.model import Neighbour
 from kubenurse_otel.server.message import Peer, Request
 from kubenurse_otel.server.verdicts import MAX_AGENTS, Documents, off
+from kubenurse_otel.state.history import History
+from kubenurse_otel.state.results import Results
 
 REQUEST = Request(peer=Peer(address="", port=0, local_address="", local_port=0, secure=False))
 
 
 def documents(agent: Agent) -> Documents:
     return Documents(
-        agent.judging, neighbourhood=lambda: agent.neighbourhood, node_name=lambda: "node-a"
+        agent.judging,
+        results=Results(),
+        history=History(),
+        neighbourhood=lambda: agent.neighbourhood,
+        node_name=lambda: "node-a",
     )
 
 

@@ -1,0 +1,353 @@
+"""The page's views over HTTP: to whom they are shown, when they are made, and of what.
+
+Owns Accept, the ingress' name, the kept documents and the headers; how a view looks is page/'s.
+What is watched is made in quiet moments, anything else when it is asked for, and not too often.
+htpy is imported when somebody looks for the first time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kubenurse_otel import __version__
+from kubenurse_otel.report import checked, document, seen
+from kubenurse_otel.server import routes
+from kubenurse_otel.server.message import Response, text
+from kubenurse_otel.server.target import OF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kubenurse_otel.config import Config, Setting
+    from kubenurse_otel.model import Neighbourhood
+    from kubenurse_otel.page.agent import Group
+    from kubenurse_otel.page.frame import Frame
+    from kubenurse_otel.page.pair import Direction
+    from kubenurse_otel.report.checked import Checked
+    from kubenurse_otel.server.message import Request
+    from kubenurse_otel.server.others import Others
+    from kubenurse_otel.server.target import OneTarget
+    from kubenurse_otel.server.verdicts import Documents
+    from kubenurse_otel.state.results import Results, Standing
+
+FRONT: Final = "./"
+REFRESH_SECONDS: Final = 5
+SOON_SECONDS: Final = 2
+"""While answers are still to come."""
+YOUNG_SECONDS: Final = 1.0
+"""What was made so lately is shown again to whoever asks."""
+KEPT_SECONDS: Final = 4.0
+"""What is watched may be so old: it is made anew in quiet moments."""
+AGAIN_SECONDS: Final = 2.0
+"""When a quiet moment makes it anew."""
+WATCHED_SECONDS: Final = 12.0
+"""Asked for so lately it is watched: two refreshs and a bit."""
+MOST_KEPT: Final = 16
+MADE_PER_SECOND: Final = 4.0
+MADE_BURST: Final = 12.0
+"""Views that are made on demand, of all clients together."""
+MOST_CHECKS: Final = 25
+"""Targets of the first view's table, what is bad first."""
+MOST_TEXT: Final = 300
+"""Characters of a query's field: a target's key, a node's name."""
+_STILL: Final = "still"
+_HTML: Final = ("text/html", "application/xhtml+xml")
+
+
+class View(NamedTuple):
+    """What is asked for: the document's address, its fields, and whether it refreshes itself."""
+
+    name: str
+    fields: tuple[str, ...] = ()
+    is_still: bool = False
+
+
+@dataclass(slots=True)
+class _Made:
+    at: float
+    asked_at: float
+    status: int
+    body: bytes
+    is_whole: bool
+    """No answer of others is to come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Where the views take what they show; ``documents`` and ``others``: None without diagnosis."""
+
+    results: Results
+    target: OneTarget
+    documents: Documents | None
+    others: Others | None
+    neighbourhood: Callable[[], Neighbourhood]
+    node_name: Callable[[], str]
+    settings: Sequence[Setting]
+    groups: Callable[[], Sequence[Group]]
+
+
+class Pages:
+    """Handlers for the views. ``clock`` gives monotonic seconds, ``wall_clock`` Unix seconds."""
+
+    def __init__(
+        self,
+        config: Config,
+        facts: Facts,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._facts = facts
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._made: OrderedDict[View, _Made] = OrderedDict()
+        self._tokens = MADE_BURST
+        self._tokens_at = clock()
+
+    def handlers(self) -> Mapping[bytes, routes.Handler]:
+        """Those of all views but the first, by path."""
+        return {b"/target": self._target, b"/pair": self._pair, b"/agent": self._agent}
+
+    def front(self, request: Request) -> Response:
+        """/: the page for a browser, kubenurse's redirect for others."""
+        if not accepts_html(request.header(b"accept") or ""):
+            return routes.redirect(request)
+        return self._show(View(FRONT, is_still=_is_still(request)))
+
+    def quiet(self) -> bool:
+        """Make one watched view anew, if one is old; whether there is another."""
+        now = self._clock()
+        for view, made in list(self._made.items()):
+            if now - made.asked_at > WATCHED_SECONDS:
+                del self._made[view]
+        old = [view for view, made in self._made.items() if now - made.at >= AGAIN_SECONDS]
+        if old:
+            self._make(old[0], asked_at=self._made[old[0]].asked_at)
+        return len(old) > 1
+
+    def _target(self, request: Request) -> Response:
+        return self._show(View("target", _fields(request, OF), _is_still(request)))
+
+    def _pair(self, request: Request) -> Response:
+        return self._show(View("pair", _fields(request, "from", "to"), _is_still(request)))
+
+    def _agent(self, request: Request) -> Response:
+        return self._show(View("agent", is_still=_is_still(request)))
+
+    def _show(self, view: View) -> Response:
+        now = self._clock()
+        made = self._made.get(view)
+        if made is None or now - made.at >= (KEPT_SECONDS if made.is_whole else YOUNG_SECONDS):
+            if not self._may_make(now):
+                return text(429, "asked too often: a second is soon enough", (b"Retry-After", b"1"))
+            made = self._make(view, asked_at=now)
+        made.asked_at = now
+        return Response(status=made.status, headers=_headers(), tail=made.body)
+
+    def _may_make(self, now: float) -> bool:
+        earned = (now - self._tokens_at) * MADE_PER_SECOND
+        self._tokens = min(MADE_BURST, self._tokens + earned)
+        self._tokens_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    # --- making ---------------------------------------------------------------------------------
+
+    def _make(self, view: View, *, asked_at: float) -> _Made:
+        match view.name:
+            case "target":
+                status, body, is_whole = self._make_target(view)
+            case "pair":
+                status, body, is_whole = self._make_pair(view)
+            case "agent":
+                status, body, is_whole = self._make_agent(view)
+            case _:
+                status, body, is_whole = self._make_front(view)
+        made = _Made(self._clock(), asked_at, status, body, is_whole)
+        self._made[view] = made
+        self._made.move_to_end(view)
+        if len(self._made) > MOST_KEPT:
+            self._made.popitem(last=False)
+        return made
+
+    def _make_front(self, view: View) -> tuple[int, bytes, bool]:
+        from kubenurse_otel.page import front  # noqa: PLC0415 - htpy: see above
+
+        facts, sight = self._facts, None
+        if facts.documents is not None and facts.others is not None:
+            own = seen.read(
+                facts.documents.report_document(),
+                node=facts.node_name(),
+                known={one.node_name for one in facts.neighbourhood().known},
+            )
+            assert own is not None, "our own report is one"
+            sight = facts.others.look(own)
+        is_whole = sight is None or not sight.unasked
+        now = front.Now(
+            sight=sight,
+            checks=self._checks(),
+            known=len(facts.results.targets),
+            interval_seconds=self._config.checks.interval_seconds,
+        )
+        return 200, front.view(self._frame(view, FRONT, is_whole=is_whole), now), is_whole
+
+    def _checks(self) -> list[Checked]:
+        latest, targets = self._facts.results.latest, self._facts.results.targets
+        ranked = sorted(targets, key=lambda key: (_rank(latest.get(key)), key))[:MOST_CHECKS]
+        told = (
+            {"key": key} | document.target(targets[key], latest.get(key))
+            for key in sorted(ranked, key=lambda key: _rank(latest.get(key)))
+        )
+        return [found for one in told if (found := checked.read(one)) is not None]
+
+    def _make_target(self, view: View) -> tuple[int, bytes, bool]:
+        from kubenurse_otel.page import links, target  # noqa: PLC0415 - htpy: see above
+
+        (key,) = view.fields
+        frame = self._frame(view, links.target(key))
+        found = checked.read(self._facts.target.document(key))
+        if found is None:
+            return 404, target.missing(frame, key), True
+        return 200, target.view(frame, found), True
+
+    def _make_pair(self, view: View) -> tuple[int, bytes, bool]:
+        from kubenurse_otel.page import links, pair  # noqa: PLC0415 - htpy: see above
+
+        source, other = view.fields
+        there, back = self._direction(source, other), self._direction(other, source)
+        is_whole = all(one.checked is not None or one.problem for one in (there, back))
+        frame = self._frame(view, links.pair(source, other), is_whole=is_whole)
+        return 200, pair.view(frame, there, back), is_whole
+
+    def _direction(self, source: str, other: str) -> Direction:
+        from kubenurse_otel.page.pair import Direction  # noqa: PLC0415 - htpy: see above
+
+        facts, key = self._facts, f"{seen.PATH}{other}"
+        nodes = {one.node_name: one.pod_name for one in facts.neighbourhood().agents}
+        own = facts.node_name()
+        if source != own and source not in nodes:
+            return Direction(source, other, problem="no such node is known")
+        if source == own:
+            found = checked.read(facts.target.document(key))
+            return Direction(source, other, checked=found, problem="" if found else _NOT_CHECKED)
+        if facts.others is None:
+            return Direction(source, other, problem="KUBENURSE_DIAGNOSIS is false")
+        found, problem = facts.others.target(source, key)
+        return Direction(source, other, nodes[source], found, problem)
+
+    def _make_agent(self, view: View) -> tuple[int, bytes, bool]:
+        from kubenurse_otel.page import agent  # noqa: PLC0415 - htpy: see above
+
+        frame = self._frame(view, "agent")
+        return 200, agent.view(frame, self._facts.groups(), self._facts.settings), True
+
+    def _frame(self, view: View, here: str, *, is_whole: bool = True) -> Frame:
+        from kubenurse_otel.page.frame import Frame  # noqa: PLC0415 - htpy: see above
+
+        config = self._config
+        refresh = REFRESH_SECONDS if is_whole else SOON_SECONDS
+        return Frame(
+            node=self._facts.node_name(),
+            zone=self._facts.neighbourhood().own_zone,
+            cluster=config.identity.cluster_name,
+            pod=config.identity.pod_name,
+            namespace=config.identity.namespace,
+            port=config.server.admin_port or config.server.port,
+            version=__version__,
+            now=self._wall_clock(),
+            config=config.page,
+            refresh_seconds=None if view.is_still else refresh,
+            here=here,
+        )
+
+
+_NOT_CHECKED: Final = "it does not check that one"
+
+
+class NotByIngress:
+    """A handler, but not for who came by the ingress' name: those get what there is ``instead``.
+
+    The chart's Ingress publishes /alwayshappy alone; one that publishes all, as kubenurse's may,
+    must not show the page to the world.
+    """
+
+    def __init__(self, handler: routes.Handler, instead: routes.Handler, host: str) -> None:
+        self._handler = handler
+        self._instead = instead
+        self._host = host.rstrip(".").lower()
+
+    def __call__(self, request: Request) -> Response:
+        return (self._instead if self._is_by_ingress(request) else self._handler)(request)
+
+    def _is_by_ingress(self, request: Request) -> bool:
+        if not self._host:
+            return False
+        said = [request.authority[0]]
+        for name in (b"x-forwarded-host", b"x-original-host", b"forwarded"):
+            said += _hosts(request.header(name) or "")
+        return any(host.rstrip(".").lower() == self._host for host in said)
+
+
+def not_found(_: Request) -> Response:
+    return text(404, "not found")
+
+
+def accepts_html(accept: str) -> bool:
+    """Whether the header names HTML, as browsers' do, and not with q=0 (RFC 9110, 12.5.1)."""
+    for item in accept.lower().split(","):
+        kind, *parameters = (one.strip() for one in item.split(";"))
+        if kind in _HTML:
+            quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+            return bool(quality.strip("0."))
+    return False
+
+
+def _hosts(value: str) -> list[str]:
+    """Of X-Forwarded-Host, a list of hosts with or without ports, or of Forwarded (RFC 7239)."""
+    found = []
+    for item in value.replace(";", ",").split(","):
+        host = item.strip()
+        if "=" in host:
+            name, _, host = host.partition("=")
+            if name.strip().lower() != "host":
+                continue
+        host = host.strip().strip('"')
+        found.append(
+            host.partition("]")[0].strip("[") if host[:1] == "[" else host.partition(":")[0]
+        )
+    return found
+
+
+def _headers() -> tuple[tuple[bytes, bytes], ...]:
+    from kubenurse_otel.page.style import POLICY  # noqa: PLC0415 - only once somebody looks
+
+    return (
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Security-Policy", POLICY.encode("ascii")),
+        (b"X-Content-Type-Options", b"nosniff"),
+        (b"Referrer-Policy", b"no-referrer"),
+        (b"Cross-Origin-Resource-Policy", b"same-origin"),
+        (b"Vary", b"Accept"),
+    )
+
+
+def _fields(request: Request, *names: str) -> tuple[str, ...]:
+    asked = request.query
+    return tuple(asked.get(name, "")[:MOST_TEXT] for name in names)
+
+
+def _is_still(request: Request) -> bool:
+    return _STILL in request.query
+
+
+def _rank(standing: Standing | None) -> int:
+    """What is bad comes first, then what was not checked yet."""
+    if standing is None:
+        return 1
+    return 0 if standing.result.failure is not None else 2
