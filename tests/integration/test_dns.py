@@ -42,6 +42,13 @@ def test_silence_meets_the_total_timeout(dns: dict[str, Any]) -> None:
     assert 1.0 <= dns["silent"]["elapsed"] < 5.0
 
 
+def test_a_silent_upstream_is_named(dns: dict[str, Any]) -> None:
+    """The server that was asked is well, and what it asks says nothing: the advice leads there."""
+    for case in ("silent", "silent_short"):
+        assert "for a name outside of the cluster, at their upstream" in dns[case]["message"]
+    assert "upstream" not in dns["nxdomain"]["message"]
+
+
 @pytest.mark.parametrize("case", ["good", "absolute", "both"])
 def test_a_name_is_found(dns: dict[str, Any], case: str) -> None:
     """A name, with or without the root's dot, leads to the server, and its look-up is timed."""

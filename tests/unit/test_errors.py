@@ -201,6 +201,15 @@ def test_a_wrong_peer_is_told_by_both_names() -> None:
         ),
         (
             TimeoutError(),
+            Phase.DNS,
+            (
+                "DNS did not answer in time for 10.0.0.7:8080: look at the DNS pods, at the way "
+                "from this node to them and, for a name outside of the cluster, at their "
+                "upstream: while that is silent CoreDNS answers nothing for seconds"
+            ),
+        ),
+        (
+            TimeoutError(),
             Phase.TLS,
             (
                 "10.0.0.7:8080 accepted the connection and did not finish the TLS handshake in "
