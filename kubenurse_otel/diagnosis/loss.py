@@ -32,6 +32,11 @@ CLEAN_LOSSES: Final = 6.0
 SEGMENTS_A_CHECK: Final = 2
 """Each way, of which a loss is seen: SYN and request, SYN-ACK and answer."""
 
+STARVED_WAIT_SECONDS: Final = 0.1
+STARVED_SECONDS: Final = 30.0
+"""An agent whose process let a request wait so long had too little CPU, and has for a while: an
+answer that is late without a word why may have waited for that, too."""
+
 HASTE_FROM: Final = 1.0
 HASTE_SECONDS: Final = 120.0
 HASTE_REGAINED: Final = 0.2
@@ -111,18 +116,20 @@ class Losses:
     def __init__(self) -> None:
         self._all = {direction: Cusum() for direction in _DIRECTIONS}
         self._ways: dict[str, dict[Direction, Cusum]] = {}
+        self._starved_at: dict[str, float] = {}
         self._haste_left = HASTE_SECONDS
         self._haste_at = 0.0
         self._is_hasty = False
 
     def retain(self, peers: Collection[str]) -> None:
         self._ways = {peer: way for peer, way in self._ways.items() if peer in peers}
+        self._starved_at = {peer: at for peer, at in self._starved_at.items() if peer in peers}
         for one in self._all.values():
             one.forget(peers)
 
     def note(self, peer: str, result: CheckResult, now: float) -> None:
         lost = lost_segments(result)
-        if lost is None:
+        if lost is None or self._may_be_starved(peer, result, now):
             return
         way = self._ways.setdefault(peer, {direction: Cusum() for direction in _DIRECTIONS})
         for direction in _DIRECTIONS:
@@ -133,6 +140,20 @@ class Losses:
             if was_alarming and together.alarm_at is None:  # so what each way had of it is over
                 for each in self._ways.values():
                     each[direction].reset()
+
+    def _may_be_starved(self, peer: str, result: CheckResult, now: float) -> bool:
+        """Whether the answer was late, for want of CPU at the far end as likely as for a loss.
+
+        Nothing but its time tells of an answer that was sent again (probe/directions.py); what we
+        sent again is a loss all the same.
+        """
+        measurement = result.measurement
+        assert measurement is not None
+        if (measurement.split.far_end_wait or 0.0) >= STARVED_WAIT_SECONDS:
+            self._starved_at[peer] = now
+        at = self._starved_at.get(peer)
+        is_starved = at is not None and 0 <= now - at <= STARVED_SECONDS
+        return is_starved and bool(measurement.split.loss_in) and not measurement.retransmits
 
     def reset(self) -> None:
         """Forget what was lost: it was a consequence."""

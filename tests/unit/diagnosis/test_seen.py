@@ -89,13 +89,17 @@ def test_dns_that_is_well_again_is_well_at_once() -> None:
 # --- loss ---------------------------------------------------------------------------------------
 
 
-def checked(*, out: float = 0.0, into: float = 0.0, repeats: int = 0, **more: int) -> CheckResult:
+def checked(
+    *, out: float = 0.0, into: float = 0.0, repeats: int = 0, wait: float = 0.0, **more: int
+) -> CheckResult:
     return CheckResult(
         target=TARGET,
         outcome=Outcome.OK,
         started_at=0.0,
         measurement=Measurement(
-            split=Split(loss=out + into, loss_out=out, loss_in=into), retransmits=repeats, **more
+            split=Split(loss=out + into, loss_out=out, loss_in=into, far_end_wait=wait),
+            retransmits=repeats,
+            **more,
         ),
     )
 
@@ -157,6 +161,23 @@ def test_haste_is_after_a_loss_and_within_a_budget() -> None:
 
 
 # --- round trips --------------------------------------------------------------------------------
+
+
+def test_what_a_starved_agent_answers_late_is_no_loss() -> None:
+    """On a loaded node an agent's request waited for its process, and so may its answer have."""
+    losses = Losses()
+    waited = checked(wait=0.15)
+    late = checked(into=0.25)
+    losses.note("n2", waited, 0.0)
+    for at in range(1, 15):
+        losses.note("n2", late, float(at))
+    assert losses.lossy() == frozenset()
+    for at in range(1, 15):
+        losses.note("n3", late, float(at))  # of whom nothing says that it is starved
+        losses.note(
+            "n2", checked(into=1.0, repeats=1), float(at)
+        )  # its SYN-ACK: our SYN went again
+    assert losses.lossy() == {"n2", "n3"}
 
 
 def test_no_way_alone_is_alarming_while_another_loses_as_well() -> None:
