@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Setting
     from kubenurse_otel.discovery import Discovery
+    from kubenurse_otel.discovery.events import Events
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class App:
         self._garbage = Garbage()
 
         self._judging = _judging(config, lambda: self._neighbourhood, tell=self._tell)
+        self._events = _events(config, lambda: self._neighbourhood)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
         gauges = state_gauges(
@@ -106,6 +108,7 @@ class App:
             targets=lambda: self._plan.targets,
             not_ready=self._not_ready,
             judging=self._judging,
+            event_counts=None if self._events is None else self._events.counts,
         )
         telemetry = self._telemetry = Telemetry.start(config, gauges=gauges)
         traced = telemetry.exports_traces
@@ -201,6 +204,8 @@ class App:
             self._first_checks.begin()
         self._replan()
         self._garbage.start()
+        if self._events is not None:
+            self._events.start()
         asyncio.get_running_loop().set_exception_handler(_bug_in_a_callback)
         self._lag.start()
         async with asyncio.TaskGroup() as group:
@@ -251,6 +256,8 @@ class App:
         self._schedule.stop()
         for task in beside:
             task.cancel()
+        if self._events is not None:
+            self._events.stop()
         await checking
         await asyncio.sleep(answering)
         self._lag.stop()
@@ -367,6 +374,9 @@ class App:
     def _tell(self, judgement: Judgement) -> None:
         tell_verdicts(judgement)
         self._telemetry.tell(judgement)
+        if self._events is not None and self._judging is not None:
+            forward = self._judging.set_forward_seconds
+            self._events.tell(judgement.verdicts, set_forward_seconds=forward)
 
     def _not_ready(self) -> str | None:
         """Why /ready answers 503; None: it does not."""
@@ -415,6 +425,14 @@ def _judging(
         )
 
     return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell)
+
+
+def _events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Events | None:
+    if not (config.checks.diagnosis and config.checks.events):
+        return None
+    from kubenurse_otel.discovery.events import Events  # noqa: PLC0415 - as of discovery, below
+
+    return Events(config, neighbourhood)
 
 
 def _bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -706,6 +706,14 @@ INVALID_VIEWS: Final = Metric(
     (),
     "Answers of neighbours with a KUBENURSE-VIEW header that is none; such a view is dropped.",
 )
+KUBERNETES_EVENTS: Final = Metric(
+    "kubenurse_kubernetes_events_total",
+    MetricKind.OBSERVABLE_COUNTER,
+    "{attempt}",
+    ("outcome",),
+    "Verdicts that this agent was to write as Kubernetes Events (KUBENURSE_EVENTS), by outcome: "
+    "written, already_written by another agent, failed.",
+)
 HTTP_REFUSED: Final = Metric(
     "kubenurse_http_refused_total",
     MetricKind.OBSERVABLE_COUNTER,
@@ -799,6 +807,7 @@ METRICS: Final = (
     SERIES_OVERFLOWED,
     INVALID_ORIGINS,
     INVALID_VIEWS,
+    KUBERNETES_EVENTS,
     HTTP_REFUSED,
     LOG_LINES_DROPPED,
     UNHANDLED_EXCEPTIONS,

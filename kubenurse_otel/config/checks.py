@@ -263,6 +263,15 @@ class ChecksConfig:
         "and metrics are as without it.",
         example="false",
     )
+    events: bool = variable(
+        "KUBENURSE_EVENTS",
+        BOOLEAN,
+        "false",
+        "Write a Kubernetes Event where a verdict is raised, on the node or on our DaemonSet: one "
+        "a verdict and ten minutes, of all agents. Needs the right to create events in the "
+        "namespace default and in ours.",
+        example="true",
+    )
     haste_per_second: int = variable(
         "KUBENURSE_HASTE",
         integer(0, 100),

@@ -65,7 +65,8 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
         log=reader.record(LogConfig),
     )
     if not config.checks.diagnosis:
-        reader.without_effect("OTEL_LOGS_EXPORTER", "KUBENURSE_DIAGNOSIS is false: no verdicts")
+        for name in ("OTEL_LOGS_EXPORTER", "KUBENURSE_EVENTS"):
+            reader.without_effect(name, "KUBENURSE_DIAGNOSIS is false: no verdicts")
     report_unread(reader, environ, without_opentelemetry=config.telemetry.sdk_disabled)
     if reader.problems:
         raise ConfigError(tuple(reader.problems))

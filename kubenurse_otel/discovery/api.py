@@ -41,6 +41,8 @@ class Problem(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    EXISTS = "exists"
+    """What was to be made is there."""
     GONE = "gone"
     THROTTLED = "throttled"
     REFUSED = "refused"
@@ -144,23 +146,66 @@ class ApiServer:
         up after ``read_seconds`` of silence, beyond ``max_bytes`` (on the wire, and unpacked), and
         after ``total_seconds``, or else where its bytes come more slowly than bounded.py says.
         """
-        if self._closed.is_set():
-            raise ApiError(Problem.UNREACHABLE, "discovery has stopped")
-        access, headers = self._reach()
-        url = access.host + path + (f"?{urlencode(query)}" if query else "")
-        headers |= {"accept": accept, "user-agent": f"kubenurse-otel/{__version__}"}
-        if compressed:
-            headers["accept-encoding"] = "gzip"
+        headers = {"accept": accept} | ({"accept-encoding": "gzip"} if compressed else {})
         limits = Limits(
             max_bytes=max_bytes,
             seconds=read_seconds if total_seconds is None else total_seconds,
             progressing=total_seconds is None,
         )
+        return self._ask(
+            "GET", path, query, asked=asked, read_seconds=read_seconds, limits=limits, more=headers
+        )
+
+    def post(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+        *,
+        asked: str,
+        seconds: float,
+        max_bytes: int,
+    ) -> None:
+        """Make the object of the JSON in ``body``. Raises ApiError; EXISTS where it is there.
+
+        The answer has ``seconds`` from its first byte to its last, and ``max_bytes``.
+        """
+        with self._ask(
+            "POST",
+            path,
+            query,
+            asked=asked,
+            read_seconds=seconds,
+            limits=Limits(max_bytes=max_bytes, seconds=seconds, progressing=False),
+            more={"accept": "application/json", "content-type": "application/json"},
+            body=body,
+        ) as answer:
+            for _ in answer.chunks():
+                pass
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        asked: str,
+        read_seconds: float,
+        limits: Limits,
+        more: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Answer:
+        if self._closed.is_set():
+            raise ApiError(Problem.UNREACHABLE, "discovery has stopped")
+        access, headers = self._reach()
+        url = access.host + path + (f"?{urlencode(query)}" if query else "")
+        headers |= {"user-agent": f"kubenurse-otel/{__version__}", **more}
         try:
             with limited(limits):
                 response = access.pools.request(
-                    "GET",
+                    method,
                     url,
+                    body=body,
                     headers=headers,
                     timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
                     preload_content=False,
@@ -172,8 +217,8 @@ class ApiServer:
                 Problem.UNREACHABLE,
                 f"the API server {access.host} cannot be reached: {_why(error)}",
             ) from None
-        answer = Answer(response, asked, self, max_bytes)
-        if response.status != 200:
+        answer = Answer(response, asked, self, limits.max_bytes)
+        if response.status != (200 if method == "GET" else 201):
             with answer:
                 raise _refusal(response, asked)
         with self._lock:
@@ -302,6 +347,8 @@ def _refusal(response: Any, asked: str) -> ApiError:
             message = f"the API server forbids us to {asked} (403): our role lacks it"
         case 404:
             problem, message = Problem.NOT_FOUND, f"the API server has nothing (404) to {asked}"
+        case 409:
+            problem, message = Problem.EXISTS, f"the API server has it (409), asked to {asked}"
         case 410:
             problem, message = Problem.GONE, f"the API server has forgotten (410), asked to {asked}"
         case 429 | 503 | 504:

@@ -34,6 +34,7 @@ def state_gauges(
     targets: Callable[[], Iterable[Target]],
     not_ready: Callable[[], str | None],
     judging: Judging | None,
+    event_counts: Mapping[str, int] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Mapping[Metric, Callable[[], Readings]]:
     """One source a gauge: (value, label values in the metric's order)."""
@@ -73,8 +74,12 @@ def state_gauges(
         reason = not_ready()
         return [(1.0, ("",))] if reason is None else [(0.0, (reason,))]
 
+    def events() -> Readings:
+        return [(count, (outcome,)) for outcome, count in (event_counts or {}).items()]
+
     return {
         **({} if judging is None else _verdicts(judging)),
+        **({} if event_counts is None else {semconv.KUBERNETES_EVENTS: events}),
         semconv.CHECK_SUCCESS: check_success,
         semconv.CHECK_INFO: check_info,
         semconv.CERTIFICATE_EXPIRY_TIME: certificate_expiry,

@@ -31,6 +31,7 @@ class Administrator:
         path: str,
         body: object = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, Any]:
         """Ask as the administrator; return (status, decoded answer)."""
         if time.monotonic() - self._asked_at > _KEEP_SECONDS:
@@ -40,7 +41,11 @@ class Administrator:
             self._connection = http.client.HTTPSConnection(
                 self._host, self.port, context=self._tls, timeout=30
             )
-        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": content_type}
+        headers = {
+            "Authorization": f"Bearer {self.admin_token}",
+            "Content-Type": content_type,
+            "Accept": accept,
+        }
         try:
             self._connection.request(
                 method, path, json.dumps(body) if body is not None else None, headers

@@ -34,6 +34,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "KUBENURSE_TLS_PORT": {"ports": {"https": 18443}, "use_tls": True},
     "KUBENURSE_ADMIN_PORT": {"ports": {"admin": 9090}},
     "KUBENURSE_CLUSTER_NAME": {"clusterName": "production-1"},
+    "KUBENURSE_EVENTS": {"events": {"enabled": True}},
 }
 # From the pod itself, whatever the values say.
 FIXED = {

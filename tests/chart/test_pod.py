@@ -90,6 +90,31 @@ def test_rights_are_the_least(*, allow: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("namespace", "wanted"), [("monitoring", {"default", "monitoring"}), ("default", {"default"})]
+)
+def test_events_are_created_and_nothing_else_is(namespace: str, wanted: set[str]) -> None:
+    """Only where they are asked for: of nodes in the namespace default, of all else in ours."""
+    assert "KUBENURSE_EVENTS" not in helm.environment(helm.render())
+    manifests = helm.render({"events": {"enabled": True}}, namespace=namespace)
+    assert helm.environment(manifests)["KUBENURSE_EVENTS"] == "true"
+    roles = [
+        one
+        for one in helm.of_kind(manifests, "Role")
+        if one["metadata"]["name"].endswith("-events")
+    ]
+    create = [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+    assert {one["metadata"]["namespace"] for one in roles} == wanted
+    assert [create] * len(wanted) == [one["rules"] for one in roles]
+    bindings = [
+        one
+        for one in helm.of_kind(manifests, "RoleBinding")
+        if one["metadata"]["name"].endswith("-events")
+    ]
+    subject = {"kind": "ServiceAccount", "name": "kubenurse", "namespace": namespace}
+    assert [[subject]] * len(wanted) == [one["subjects"] for one in bindings]
+
+
+@pytest.mark.parametrize(
     ("given", "account", "made"),
     [
         ({}, "kubenurse", 1),

@@ -43,6 +43,10 @@
 - name: KUBENURSE_ADMIN_PORT
   value: {{ . | int | quote }}
 {{- end }}
+{{- if include "kubenurse-otel.isTrue" .Values.events.enabled }}
+- name: KUBENURSE_EVENTS
+  value: "true"
+{{- end }}
 {{- with .Values.clusterName }}
 - name: KUBENURSE_CLUSTER_NAME
   value: {{ . | quote }}

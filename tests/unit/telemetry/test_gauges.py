@@ -65,6 +65,7 @@ class State:
             targets=lambda: self.targets,
             not_ready=lambda: self.not_ready,
             judging=self.agent.judging,
+            event_counts={"written": 1, "failed": 0},
             clock=lambda: 100.0,
         )
 
