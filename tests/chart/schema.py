@@ -33,6 +33,7 @@ def _kubernetes(kind: str, required: tuple[str, ...] = (), /, **types: object) -
     return schema | ({"required": list(required)} if required else {})
 
 
+_DURATION: Final = r"^((([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+|0)?$"
 _SECURITY: Final = {
     "appArmorProfile": "object",
     "runAsGroup": "integer",
@@ -49,10 +50,7 @@ DEFINITIONS: Final[dict[str, Schema]] = {
         "type": "object",
         "additionalProperties": {"type": "string", "description": "Its value."},
     },
-    "Duration": {
-        "type": "string",
-        "pattern": r"^((([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+|0)?$",
-    },
+    "Duration": {"type": "string", "pattern": _DURATION},
     "Port": {
         "type": "integer",
         "minimum": 1,
@@ -128,6 +126,32 @@ DEFINITIONS: Final[dict[str, Schema]] = {
         sectionName="string",
         port="integer",
     ),
+    "ExtraCheck": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name", "url"],
+        "properties": {
+            "name": {
+                "type": "string",
+                "pattern": "^[A-Za-z0-9_]([A-Za-z0-9_./ -]{0,61}[A-Za-z0-9_./-])?$",
+                "description": "The metrics' type.",
+            },
+            "url": {
+                "type": "string",
+                "pattern": r"^(https?|tcp|dns)://[^|\s]+$",
+                "description": "http, https, tcp://host:port or dns://server/name?type=A.",
+            },
+            "expect": {
+                "type": ["string", "integer"],
+                "pattern": r"^[^;|\s]+$",
+                "description": "What is good: statuses, a certificate's name, addresses or a code.",
+            },
+            "method": {"enum": ["GET", "HEAD"], "description": "Of http."},
+            "tls": {"type": "boolean", "description": "Of tcp: shake hands, too."},
+            "interval": {"type": "string", "pattern": _DURATION, "description": "Of its own."},
+            "timeout": {"type": "string", "pattern": _DURATION, "description": "Of its own."},
+        },
+    },
     "RelabelConfig": _kubernetes(
         "RelabelConfig",
         action="string",
@@ -153,6 +177,7 @@ _ITEMS: Final = {
     "EnvVar": "An environment variable.",
     "LocalObjectReference": "A Secret.",
     "Toleration": "A toleration.",
+    "ExtraCheck": "A check.",
     "IngressPath": "A path.",
     "ParentReference": "A Gateway.",
     "RelabelConfig": "A relabeling.",

@@ -106,6 +106,26 @@ def test_agent_takes_what_is_rendered(case: Path) -> None:
     assert () == load(environ).config.warnings
 
 
+def test_extra_checks_as_objects() -> None:
+    """They stand behind kubenurse's string, and the agent reads of them what was said."""
+    given = {
+        "extra_checks": "web:https://a/;v=1;expect=2xx",
+        "extraChecks": [
+            {"name": "db", "url": "tcp://db:5432", "tls": True, "expect": "a.b", "interval": "1m"},
+            {"name": "moved", "url": "http://c/", "method": "HEAD", "expect": 301},
+            {"name": "ns", "url": "dns://[::1]/d?type=AAAA", "expect": "::1", "timeout": "2s"},
+        ],
+    }
+    checks = load(as_the_kubelet_does(helm.render(given))).config.checks.extra_checks
+    assert ["web", "db", "moved", "ns"] == [one.name for one in checks]
+    web, db, moved, ns = checks
+    assert ("https://a/;v=1", ((200, 299),)) == (web.url.text, web.expect)
+    assert (True, "a.b", 60.0) == (db.tls, db.server_name, db.interval_seconds)
+    assert ("HEAD", ((301, 301),)) == (moved.method, moved.expect)
+    assert ns.query is not None
+    assert (frozenset({"::1"}), 2.0) == (ns.query.addresses, ns.timeout_seconds)
+
+
 def test_agent_takes_kubenurses_values() -> None:
     """The agent's own parser has no complaint about the environment of kubenurse's values."""
     loaded = load(as_the_kubelet_does(helm.render(kubenurse.DEFAULTS)))

@@ -84,6 +84,8 @@ def test_who_scrapes_the_agent_may_scrape_its_collector(
         ({"ingress": {"url": "http://nurse.example.com"}}, {80}),
         ({"ingress": {"url": "nurse.example.com:8444"}}, {8444}),
         ({"extra_checks": "a:https://a/|b:http://b:81/x?u=http://c:9|c:http://[::1]:82"}, {81, 82}),
+        ({"extra_checks": "a:tcp://[::1]:83;tls;expect=b|c:tcp://d:84"}, {83, 84}),
+        ({"extraChecks": [{"name": "a", "url": "tcp://b:85", "tls": True}]}, {85}),
         ({"otel": {"endpoint": "$(HOST_IP):4317"}}, {4317}),
         ({"collector": {"endpoint": "https://vendor.example.com"}}, {443}),
         ({"collector": {"endpoint": "gateway:4317"}}, {4317}),
@@ -99,6 +101,13 @@ def test_egress_of_the_policy(given: dict[str, Any], more: set[int]) -> None:
     udp, tcp = egress(given)
     assert {53, 5353} == udp
     assert {53, 5353, 443, 6443, http, service} | more == tcp
+
+
+def test_dns_checks_may_go_out() -> None:
+    """By UDP and TCP, to the port that each names, else to 53."""
+    udp, tcp = egress({"extra_checks": "a:dns://[::1]:54/b|c:dns://d/e?type=AAAA;expect=::1"})
+    assert {53, 54, 5353} == udp
+    assert {53, 54, 5353, 443, 6443, 8080} == tcp
 
 
 def test_ports_of_the_cluster_can_be_named() -> None:

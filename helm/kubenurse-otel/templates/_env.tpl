@@ -51,9 +51,13 @@
 - name: KUBENURSE_CLUSTER_NAME
   value: {{ . | quote }}
 {{- end }}
+{{- with include "kubenurse-otel.extraChecks" . }}
+- name: KUBENURSE_EXTRA_CHECKS
+  value: {{ . | quote }}
+{{- end }}
 {{- /* Values whose key is the variable's name. Null or empty leaves the agent's own default. */}}
 {{- range $key := list
-  "insecure" "extra_ca" "extra_checks" "allow_unschedulable" "neighbour_limit"
+  "insecure" "extra_ca" "allow_unschedulable" "neighbour_limit"
   "check_api_server_direct" "check_api_server_dns" "check_me_ingress" "check_me_service" "check_neighbourhood" "check_full_size"
   "check_interval" "check_interval_api_server" "check_interval_me_ingress" "check_interval_me_service"
   "check_interval_neighbourhood" "check_interval_extra" "check_interval_full_size" "check_timeout" "reuse_connections" "ip_families" "resolver" "use_proxy"

@@ -125,6 +125,32 @@ prometheus,{{ $given }}
 {{- ceil $seconds | int -}}
 {{- end -}}
 
+{{/* All extra checks, in kubenurse's syntax: its string, then the list of objects. */}}
+{{- define "kubenurse-otel.extraChecks" -}}
+{{- $all := list -}}
+{{- with .Values.extra_checks }}{{ $all = append $all . }}{{ end -}}
+{{- range $check := .Values.extraChecks -}}
+{{- $one := printf "%s:%s" $check.name $check.url -}}
+{{- if $check.tls }}{{ $one = printf "%s;tls" $one }}{{ end -}}
+{{- range $word := list "method" "expect" "interval" "timeout" -}}
+{{- with get $check $word }}{{ $one = printf "%s;%s=%s" $one $word (include "kubenurse-otel.text" .) }}{{ end -}}
+{{- end -}}
+{{- $all = append $all $one -}}
+{{- end -}}
+{{- join "|" $all -}}
+{{- end -}}
+
+{{/* Ports of DNS, by UDP and TCP: the cluster's, and those of dns checks. */}}
+{{- define "kubenurse-otel.dnsPorts" -}}
+{{- $ports := .Values.networkPolicy.dnsPorts | default list -}}
+{{- range splitList "|" (include "kubenurse-otel.extraChecks" .) -}}
+{{- with regexFind ":dns://.*" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" (trimPrefix ":" .) "default" 53) | int) }}{{ end -}}
+{{- end -}}
+{{- range $ports | uniq }}
+- {{ int . }}
+{{- end }}
+{{- end -}}
+
 {{/* TCP ports that agents call: by port alone, as who answers there is what they are to find out. */}}
 {{- define "kubenurse-otel.egressPorts" -}}
 {{- $v := .Values -}}
@@ -134,8 +160,8 @@ prometheus,{{ $given }}
 {{- with include "kubenurse-otel.ingressUrl" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
 {{- range $v.networkPolicy.apiServerPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
 {{- range $v.networkPolicy.extraPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
-{{- range splitList "|" ($v.extra_checks | default "") -}}
-{{- with regexFind "https?://.*" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
+{{- range splitList "|" (include "kubenurse-otel.extraChecks" .) -}}
+{{- with regexFind "(https?|tcp)://.*" . }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
 {{- end -}}
 {{- with $v.otel.endpoint }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
 {{- with $v.collector.endpoint }}{{ $ports = append $ports (include "kubenurse-otel.port" (dict "url" .) | int) }}{{ end -}}
