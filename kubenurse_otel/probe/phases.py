@@ -508,28 +508,25 @@ def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
     stamped = marks.connected and source is TimingSource.KERNEL
     answered = figures.request is not None
     counted = marks.queried is not None or (marks.connected and marks.info_at_end is not None)
-    return Split(
-        dns=_seconds(figures.dns),
-        connect=_seconds(figures.connect),
-        tls=_seconds(figures.tls),
-        request=_seconds(figures.request),
-        receive=_seconds(figures.receive),
-        egress=_seconds(figures.egress) if stamped else None,
-        egress_queue=_seconds(figures.egress_queue) if stamped else None,
-        request_egress=_seconds(figures.request_egress) if stamped and answered else None,
-        loss=_seconds(figures.loss) if counted else None,
-        request_loss=_seconds(figures.request_loss) if counted and answered else None,
-        network_round_trip=_seconds(figures.round_trip),
-        far_end=_seconds(far_end),
-        own_delay=_seconds(own),
-    )
+    found = {
+        "dns": figures.dns,
+        "connect": figures.connect,
+        "tls": figures.tls,
+        "request": figures.request,
+        "receive": figures.receive,
+        "egress": figures.egress if stamped else None,
+        "egress_queue": figures.egress_queue if stamped else None,
+        "request_egress": figures.request_egress if stamped and answered else None,
+        "loss": figures.loss if counted else None,
+        "request_loss": figures.request_loss if counted and answered else None,
+        "network_round_trip": figures.round_trip,
+        "far_end": far_end,
+        "own_delay": own,
+    }
+    return Split(**{name: ns / _NS for name, ns in found.items() if ns is not None})
 
 
 def _step(started_ns: int | None, duration_ns: int | None) -> Step | None:
     if started_ns is None or duration_ns is None:
         return None
     return Step(started_ns, duration_ns)
-
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / _NS

@@ -121,6 +121,10 @@ class CheckSpan(Span):
         if self._end_time is None:
             self._told.append(CheckEvent(name, attributes, timestamp))
 
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        if status is not StatusCode.UNSET:  # which says nothing, twice a check
+            super().set_status(status, description)
+
     def record_exception(self, *_args: Any, **_kwargs: Any) -> None:
         """Do nothing: an exception's text and frames never leave (export_form.py)."""
 

@@ -55,6 +55,7 @@ PROVEN_BY_PROMTOOL = {
     "KubenurseCertificateExpiring",
     "KubenurseUnhandledException",  # nothing that a cluster does may make one
     "KubenurseProberSick",  # a matter of the machine's load
+    "kubenurse:verdict:on_pair",
     "kubenurse:verdict:on_cluster",  # so are these: agents without CPU accuse nobody but themselves
     "KubenurseVerdictNode",
     "KubenurseVerdictSelf",
