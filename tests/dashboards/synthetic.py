@@ -101,7 +101,7 @@ class Moment:
     rejected_a_check: float = 0.0
     """Spans of each agent that the collector rejects, in exports that it takes."""
     collector_items: str = "spans"
-    """What the collector beside each agent takes: spans or metric_points."""
+    """What the collector beside each agent takes: spans, metric_points or log_records."""
     collector_sends: Mapping[str, float] = field(default_factory=dict)
     """Node to the share of it that is sent on; all where nothing is said."""
     collector_refuses: frozenset[str] = NOBODY

@@ -415,7 +415,20 @@ def isolated_source(now: float) -> Moment:
                 "refuse": Moment(collector_refuses=EVERYWHERE),
                 "give up": Moment(collector_gives_up=EVERYWHERE),
             }.items()
-            for signal, items in (("traces", "spans"), ("metrics", "metric_points"))
+            for signal, items in (
+                ("traces", "spans"),
+                ("metrics", "metric_points"),
+                ("logs", "log_records"),
+            )
+        ),
+        pytest.param(
+            lambda now: Moment(
+                collector_items="log_records",
+                collector_gives_up=EVERYWHERE if now == FAULT_AT else frozenset(),
+            ),
+            named("KubenurseCollectorNotSending", signal="logs"),
+            960,
+            id="collectors gave up one record of a log",
         ),
         pytest.param(
             lambda _: Moment(collector_sends=dict.fromkeys(NODES, 0.0)),
