@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
 
 TAG: Final = "kubenurse-otel"
+PAGE: Final = "http://localhost:8080/"
 _INFO: Final = f'kubenurse_check_info{{{OWN}, source_zone=~"$zone", source_node=~"$node"}}'
 
 
@@ -38,6 +39,14 @@ def frame(
             .as_dropdown(as_dropdown=True)
             .include_vars(include_vars=True)
             .keep_time(keep_time=True)
+        )
+        .link(
+            dashboard_builder.DashboardLink("Page of an agent")
+            .type(dashboard.DashboardLinkType.LINK)
+            .url("${page}")
+            .icon("external link")
+            .tooltip("Whose fault it is, as the agents say (docs/page.md); its address is `page`")
+            .target_blank(target_blank=True)
         )
         .annotation(
             dashboard_builder.AnnotationQuery()
@@ -65,6 +74,8 @@ def _variables(*, one_target: bool) -> list[Builder[dashboard.VariableModel]]:
             f'label_values(kubenurse_check_info{{{OWN}, source_zone=~"$zone"}}, source_node)',
         ),
         _labels("type", f"label_values({_INFO}, type)", single=one_target),
+        # Where `kubectl port-forward daemonset/kubenurse 8080` has it; yours may be elsewhere.
+        dashboard_builder.TextBoxVariable("page").label("page").default_value(PAGE),
     ]
 
 

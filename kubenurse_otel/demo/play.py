@@ -12,7 +12,13 @@ from rich.console import Console
 
 from kubenurse_otel.config import take_environment
 from kubenurse_otel.demo import view
-from kubenurse_otel.demo.cluster import START_SECONDS, Cluster, DemoError, choose_port
+from kubenurse_otel.demo.cluster import (
+    FIRST_ADDRESS,
+    START_SECONDS,
+    Cluster,
+    DemoError,
+    choose_port,
+)
 from kubenurse_otel.demo.screen import Picture, Screen, said, screen_for
 from kubenurse_otel.demo.story import DOWN_NUMBER, SLOW_SECONDS, Fault, Scene, scenes
 
@@ -49,6 +55,7 @@ def play(*, seconds: float | None, port: int) -> int:
 async def _play(*, seconds: float | None, port: int, environ: Mapping[str, str]) -> None:
     _cancel_when_told()
     screen = screen_for(Console())
+    print(f"The page, once the agents are up: http://{FIRST_ADDRESS}:{port}/", flush=True)
     print("Starting five agents, an API server and an ingress on loopback ...", flush=True)
     async with Cluster(port=port, environ=environ) as cluster:
         await _until_up(cluster)
@@ -96,7 +103,8 @@ def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT"
     )
     return [
-        f"Look at an agent: {first.url}/alive, {first.url}/metrics (up to {last.address})",
+        f"Look at the page: {first.url}/ (up to {last.address})",
+        f"The same as text: {first.url}/alive, {first.url}/metrics",
         f"Traces go to {sent}"
         if sent
         else "Traces to a collector: OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo",

@@ -33,7 +33,8 @@ MOST_NAMED: Final = 30
 TOGETHER: Final = 3
 """So many ways with an end in common are one row."""
 _SIZE: Final = 720.0
-_MARGIN: Final = 150.0
+_ZONE_MARGIN: Final = 84.0
+_LETTER: Final = 6.6
 _LEAST_MARK: Final = 4.0
 _WORDS: Final[Mapping[Symptom, str]] = {
     Symptom.OK: "loses packets",
@@ -141,6 +142,8 @@ def _line(
 
 def _names(same: Sequence[Way], ends: Sequence[str]) -> h.Node:
     """Like "5 nodes: a, b, c, d and 1 more", each name a link to its pair."""
+    if len(same) == 1:
+        return h.a(href=links.pair(same[0].source, same[0].target))[ends[0]]
     listed = sorted(zip(ends, same, strict=True), key=lambda one: one[0])[:MOST_NAMES]
     left = len(same) - len(listed)
     return [
@@ -167,37 +170,43 @@ def _matrix(
     zones: Mapping[str, str], nodes: Sequence[str], ways: Sequence[Way], silent: set[str]
 ) -> h.Element:
     """From whom downwards, to whom to the right."""
-    named = len(nodes) <= MOST_NAMED
+    labels = [_label(node) for node in nodes] if len(nodes) <= MOST_NAMED else []
+    top = max((len(label) for label in labels), default=0) * _LETTER + 8
+    left = top + _ZONE_MARGIN
     cell = min(28.0, _SIZE / len(nodes))
-    margin = _MARGIN if named else 60.0
     side = cell * len(nodes)
-    place = {node: margin + index * cell for index, node in enumerate(nodes)}
+    at = {node: index * cell for index, node in enumerate(nodes)}
     size = max(cell * 0.8, _LEAST_MARK)
-    width = f"{margin + side + 1:g}"
+    width, height = f"{left + side + 1:g}", f"{top + side + 1:g}"
     return h.svg(
         ".mesh",
-        viewBox=f"0 0 {width} {width}",
+        viewBox=f"0 0 {width} {height}",
         width=width,
-        height=width,
+        height=height,
         role="img",
         aria_label=f"{len(ways)} ways that are amiss; the table below says the same in words",
     )[
-        _rectangle("field", margin, margin, side, side),
+        _rectangle("field", left, top, side, side),
         (
-            _rectangle("mute", margin, at, side, length)
-            for at, length in _runs(nodes, silent, place, cell)
+            _rectangle("mute", left, top + begin, side, length)
+            for begin, length in _runs(nodes, silent, at, cell)
         ),
-        _zone_lines(zones, nodes, place, margin, side),
-        (_node_labels(nodes, place, cell, margin) if named else None),
+        _zone_lines(zones, nodes, at, left=left, top=top, side=side),
+        _node_labels(labels, cell, left=left, top=top),
         (
             _link(
                 way.source,
                 way.target,
                 f"{way.source} to {way.target}: {shown(way)}",
-                _mark(kind(way), place[way.target] + cell / 2, place[way.source] + cell / 2, size),
+                _mark(
+                    kind(way),
+                    left + at[way.target] + cell / 2,
+                    top + at[way.source] + cell / 2,
+                    size,
+                ),
             )
             for way in ways
-            if way.source in place and way.target in place
+            if way.source in at and way.target in at
         ),
     ]
 
@@ -295,40 +304,38 @@ def _zone_lines(
     zones: Mapping[str, str],
     nodes: Sequence[str],
     place: Mapping[str, float],
-    margin: float,
+    *,
+    left: float,
+    top: float,
     side: float,
 ) -> Iterator[h.Element]:
-    end = margin + side
     for number, (zone, members) in enumerate(groupby(nodes, key=lambda node: zones[node])):
         if number == MOST_NAMED:
             return
         at = place[next(members)]
         if number:
-            yield h.line(
-                class_="zone", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=f"{margin:g}", y2=f"{end:g}"
-            )
-            yield h.line(
-                class_="zone", y1=f"{at:.1f}", y2=f"{at:.1f}", x1=f"{margin:g}", x2=f"{end:g}"
-            )
+            x, y = f"{left + at:.1f}", f"{top + at:.1f}"
+            yield h.line(class_="zone", x1=x, x2=x, y1=f"{top:g}", y2=f"{top + side:g}")
+            yield h.line(class_="zone", y1=y, y2=y, x1=f"{left:g}", x2=f"{left + side:g}")
         if zone:
-            yield h.text(class_="label", x="0", y=f"{at + 10:.1f}")[zone[:10]]
+            yield h.text(class_="label", x="0", y=f"{top + at + 12:.1f}")[zone[:12]]
 
 
 def _node_labels(
-    nodes: Sequence[str], place: Mapping[str, float], cell: float, margin: float
+    labels: Sequence[str], cell: float, *, left: float, top: float
 ) -> Iterator[h.Element]:
-    for node in nodes:
-        middle = place[node] + cell / 2
-        label = node if len(node) <= 14 else f"{node[:5]}…{node[-8:]}"
-        yield h.text(class_="label", x=f"{margin - 6:g}", y=f"{middle + 4:.1f}", text_anchor="end")[
+    for index, label in enumerate(labels):
+        middle = (index + 0.5) * cell + 4
+        yield h.text(class_="label", x=f"{left - 6:g}", y=f"{top + middle:.1f}", text_anchor="end")[
             label
         ]
-        yield h.text(
-            class_="label",
-            x="0",
-            y="0",
-            transform=f"translate({middle + 4:.1f} {margin - 6:g}) rotate(-90)",
-        )[label]
+        turned = f"translate({left + middle:.1f} {top - 6:g}) rotate(-90)"
+        yield h.text(class_="label", x="0", y="0", transform=turned)[label]
+
+
+def _label(node: str) -> str:
+    """Names of nodes are long, and differ at their ends."""
+    return node if len(node) <= 16 else f"{node[:6]}…{node[-9:]}"
 
 
 def _legend(of: str) -> h.Element:

@@ -171,8 +171,9 @@ def test_a_dashboard_is_complete(name: str) -> None:
     """Variables are there; each panel has a description, a data source, its own id and place."""
     dashboard = dashboards()[name]
     assert [one["name"] for one in dashboard["templating"]["list"]] == [
-        *("metrics", "traces", "cluster", "namespace", "zone", "node", "type")
+        *("metrics", "traces", "cluster", "namespace", "zone", "node", "type", "page")
     ]
+    assert "${page}" in {link["url"] for link in dashboard["links"]}
     assert dashboard["description"]
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(set(ids)) == len(ids)
