@@ -24,13 +24,15 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
+from kubenurse_otel.diagnosis.explored import Wanted
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
-from kubenurse_otel.model import Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.at_once import AtOnce
+from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.first_checks import FirstChecks
 from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
-from kubenurse_otel.plan.targets import Plan, plan
+from kubenurse_otel.plan.targets import Plan, explored, plan
 from kubenurse_otel.probe import verdict
 from kubenurse_otel.probe.dns.resolver import resolver_of
 from kubenurse_otel.probe.full_size import SizeComparer
@@ -150,6 +152,7 @@ class App:
             wanted=self._wants_haste,
             per_second=config.checks.haste_per_second,
         )
+        self._explore = Explore(f"{config.identity.node_name}/{config.identity.pod_name}")
         self._at_once = AtOnce(self._check, wanted=self._wanted_at_once)
         self._discovery = _discovery(config, self)
         self._first_checks = FirstChecks(self._set_schedule)
@@ -300,6 +303,8 @@ class App:
         self._haste.set_targets(self._plan.targets)
 
     async def _check(self, target: Target) -> None:
+        if target.kind is TargetKind.EXPLORE:
+            target = self._next_explored(target)
         started_at = time.time()
         try:
             result = await self._checker.check(
@@ -311,11 +316,29 @@ class App:
         self._results.record(result)
         if self._config.page.enabled:
             self._history.record(result)
-        self._outcomes.tell(result)
+        self._outcomes.tell(_by_node(result) if target.kind is TargetKind.EXPLORE else result)
         self._diagnose(lambda judging: judging.note(result))
         self._diagnose(lambda judging: judging.judge(late_seconds=NOT_QUIET_SECONDS))
-        if result.outcome is Outcome.FAILED and target.neighbour is not None:
+        if (
+            result.outcome is Outcome.FAILED
+            and target.neighbour is not None
+            and target.kind is not TargetKind.EXPLORE  # of others discovery reads nothing
+        ):
             self._discovery.target_failed(target.neighbour.node_name)
+
+    def _next_explored(self, target: Target) -> Target:
+        """Whom to ask in the place of ``target``, which stands for all that are no neighbours."""
+        first = Wanted()
+
+        def ask(judging: Judging) -> None:
+            nonlocal first
+            first = judging.explore_first()
+
+        self._diagnose(ask)
+        neighbour = self._explore.next(
+            self._neighbourhood, again=first.again, witnesses=first.witnesses
+        )
+        return target if neighbour is None else explored(self._config, neighbour)
 
     async def _check_hastily(self, target: Target) -> None:
         """Check beside the schedule: for the diagnosis alone, over a connection of its own."""
@@ -403,6 +426,13 @@ class App:
             log_writer.flush(LAST_WORD_SECONDS)
             os._exit(128 + number)
         self._stopping.set()
+
+
+def _by_node(result: CheckResult) -> CheckResult:
+    """For people: the target of all that are explored, with the name of the one that was."""
+    neighbour = result.target.neighbour
+    node = "" if neighbour is None else neighbour.node_name
+    return replace(result, target=replace(result.target, key=f"{result.target.key}_{node}"))
 
 
 def _judging(

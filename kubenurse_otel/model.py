@@ -25,6 +25,8 @@ class TargetKind(StrEnum):
     PATH = "path"
     FULL_SIZE = "full_size"
     """A neighbour, with a full-size segment each way."""
+    EXPLORE = "explore"
+    """An agent that is no neighbour of ours, another one each time."""
     EXTRA = "extra"
 
 

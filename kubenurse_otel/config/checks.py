@@ -94,6 +94,13 @@ _SWITCHES: Final = {
         "Whether to check, too, that full-size segments reach the neighbours and come back.",
         example="false",
     ),
+    TargetKind.EXPLORE: Variable(
+        "KUBENURSE_CHECK_EXPLORE",
+        BOOLEAN,
+        "true",
+        "Whether to check, too, one agent an interval that is no neighbour, all of them in turn.",
+        example="false",
+    ),
 }
 
 

@@ -54,6 +54,18 @@ class Finding:
     is_last: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Vanishing:
+    """Large segments that do not arrive: which way (ours), and TCP's word on their size.
+
+    ``segment_bytes`` is tcpi_snd_mss, ``path_mtu`` tcpi_pmtu; 0 where the kernel does not tell.
+    """
+
+    direction: Direction
+    segment_bytes: int = 0
+    path_mtu: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is no witness's word: discovery's and configuration's, and our own measurements.
@@ -74,8 +86,10 @@ class Facts:
     """Half of our latest checks were delayed by ourselves."""
     loss: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
     """Peers on whose way much is lost, and which way (ours)."""
-    vanishing: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
-    """Peers on whose way large segments vanish, and which way (ours)."""
+    explored: frozenset[str] = frozenset()
+    """Nodes that are no neighbours of ours, and did not answer when they had their turn."""
+    vanishing: Mapping[str, Vanishing] = field(default_factory=lambda: MappingProxyType({}))
+    """Peers on whose way large segments vanish."""
     sizes_are_settled: bool = True
     """Each full-size check was made anew since the first of them showed that segments vanish."""
     slow_factor: float = 0.0

@@ -14,6 +14,7 @@ from kubenurse_otel.diagnosis import surroundings
 from kubenurse_otel.diagnosis.case import path_type
 from kubenurse_otel.diagnosis.dns import LookUps
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS, Doubt
+from kubenurse_otel.diagnosis.explored import Explored, Wanted
 from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
 from kubenurse_otel.diagnosis.order import diagnose
@@ -82,6 +83,7 @@ class Diagnosis:
         self._losses = Losses()
         self._round_trips = RoundTrips()
         self._sizes = Sizes(interval_seconds=interval_seconds)
+        self._explored = Explored(interval_seconds=interval_seconds)
         self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
         self._ledger = Ledger(interval_seconds=interval_seconds)
         self._heard: dict[str, _Heard] = {}
@@ -102,7 +104,7 @@ class Diagnosis:
         peers = self._peers = frozenset(
             target.neighbour.node_name
             for target in self._targets.values()
-            if target.neighbour is not None
+            if target.neighbour is not None and target.kind is TargetKind.PATH
         )
         self._losses.retain(peers)
         self._round_trips.retain(peers)
@@ -118,8 +120,10 @@ class Diagnosis:
         target = result.target
         if target.key not in self._targets:
             return
-        if target.kind is TargetKind.FULL_SIZE:
-            self._note_size(result, now)
+        if target.kind in (TargetKind.FULL_SIZE, TargetKind.EXPLORE):
+            self._note_ourselves(result, now)
+            note = self._note_size if target.full_size else self._note_explored
+            note(result, now)
             return
         is_after_cut = self._is_after_cut(now)
         if target.neighbour is not None and not is_after_cut:
@@ -156,7 +160,6 @@ class Diagnosis:
 
     def _note_size(self, result: CheckResult, now: float) -> None:
         """A full-size check tells of sizes alone: all else the small ones tell, and more often."""
-        self._note_ourselves(result, now)
         seen = symptom(result, slow_seconds=inf)
         self._sizes.note(result, seen, now)
         if seen in (Symptom.OK, Symptom.FULL_SIZE):
@@ -168,6 +171,12 @@ class Diagnosis:
                 interval_seconds=target.interval_seconds,
                 trace_id=result.trace_id if failed else "",
             )
+
+    def _note_explored(self, result: CheckResult, now: float) -> None:
+        seen, neighbour = symptom(result, slow_seconds=self._slow_seconds), result.target.neighbour
+        if seen is not None and neighbour is not None:
+            trace_id = result.trace_id if result.failure is not None else ""
+            self._explored.note(neighbour.node_name, seen, now, trace_id=trace_id)
 
     def _note_ourselves(self, result: CheckResult, now: float) -> None:
         if result.failure is not None and result.failure.error_type == ErrorType.OWN_TIMEOUT:
@@ -231,6 +240,16 @@ class Diagnosis:
         runs = self._runs.current(now)
         return self._sizes.wanted(self._targets.values(), runs, accused=accused, now=now)
 
+    def explore_first(self, now: float) -> Wanted:
+        """Return whom to explore before all others; to be asked about once an interval."""
+        view = self._view(now, list(self._runs.current(now)))
+        suspects = [
+            node
+            for node, said in view.targets.items()
+            if said.symptom in HARD and node in self._peers
+        ]
+        return self._explored.wanted(suspects, self._neighbourhood, peers=self._peers, now=now)
+
     # --- what goes out --------------------------------------------------------------------------
 
     def own_view(self, now: float) -> View:
@@ -244,6 +263,7 @@ class Diagnosis:
             self._surroundings = surroundings.facts(neighbourhood, self._node)
         runs = list(self._runs.current(now))
         mine = self._view(now, runs)
+        self._forget_explored(now)
         fresh = {
             node: one.view for node, one in self._heard.items() if 0 <= now - one.at <= self._fresh
         }
@@ -267,6 +287,13 @@ class Diagnosis:
             stale_views=len(self._heard) - len(fresh),
         )
 
+    def _forget_explored(self, now: float) -> None:
+        """What a neighbour said is kept when it is old; others are not asked again for long."""
+        for node in self._heard.keys() - self._peers:
+            if not 0 <= now - self._heard[node].at <= self._fresh:
+                for kept in (self._heard, self._accused_at, self._doubted_at):
+                    kept.pop(node, None)
+
     def _is_after_cut(self, now: float) -> bool:
         at = self._cut_off_at
         return at is not None and 0 <= now - at <= CUT_OFF_INTERVALS * self._interval
@@ -286,6 +313,8 @@ class Diagnosis:
                 targets[node] = said if other is None else max(other, said, key=_badness)
             elif target.kind in SHARED:
                 shared[SHARED[target.kind]] = run.said
+        for run in self._explored.failing(now):
+            targets.setdefault(run.key, run.said)
         dns = self._look_ups.said(now)
         if dns is not None:
             shared[Shared.DNS] = dns
@@ -307,11 +336,14 @@ class Diagnosis:
         extras = {
             run.key: run.said for run in runs if self._targets[run.key].kind is TargetKind.EXTRA
         }
-        traces = {_type(self._targets[run.key]): run.trace_id for run in runs if run.trace_id}
+        failing = self._explored.failing(now)
+        traces = {path_type(run.key): run.trace_id for run in failing if run.trace_id}
+        traces |= {_type(self._targets[run.key]): run.trace_id for run in runs if run.trace_id}
         return replace(
             self._surroundings,
             is_sick=self._doubt.is_sick(now),
             run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
+            explored=frozenset(run.key for run in failing) - self._peers,
             vanishing=self._sizes.vanishing(self._targets),
             sizes_are_settled=self._sizes.are_settled(
                 (key for key, one in self._targets.items() if one.kind is TargetKind.FULL_SIZE),

@@ -58,7 +58,7 @@ _DOES: Final[Mapping[Cause, str]] = MappingProxyType(
         Cause.MUTE: "connects and never answers, though no packet is lost: a process hangs",
         Cause.REFUSED: "refuses connections: nothing listens there",
         Cause.CUT: "ends connections before it has answered",
-        Cause.FULL_SIZE: "lets small packets pass and no full-size ones: look at the MTU",
+        Cause.FULL_SIZE: "lets small packets pass and no full-size ones (look at the MTU)",
         Cause.CERTIFICATE: "shows a certificate that is not to be trusted, or has expired",
         Cause.BROKEN: "answers, and not as it should",
         Cause.TOKEN: "has a token that the API server refuses",
@@ -106,6 +106,6 @@ def _is_of_one_seat(verdict: Verdict) -> bool:
     """Whether something that all ask fails for one node only."""
     return (
         verdict.kind in _OF_ALL
-        and verdict.kind is not Kind.PROBER
+        and verdict.kind not in _OF_A_NODE
         and verdict.culprit not in EVERYBODY
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.diagnosis.case import Vanishing
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.model import TargetKind
@@ -33,7 +34,7 @@ class Sizes:
     def __init__(self, *, interval_seconds: float) -> None:
         self._interval = interval_seconds
         self._checked_at: dict[str, float] = {}
-        self._vanishing: dict[str, Direction] = {}
+        self._vanishing: dict[str, Vanishing] = {}
 
     def retain(self, keys: Collection[str]) -> None:
         for kept in (self._checked_at, self._vanishing):
@@ -48,10 +49,14 @@ class Sizes:
             self._vanishing.pop(key, None)
         elif seen is Symptom.FULL_SIZE and measurement is not None:
             is_sent = (measurement.retransmits or 0) > measurement.dsacks
-            self._vanishing[key] = Direction.OUT if is_sent else Direction.IN
+            self._vanishing[key] = Vanishing(
+                Direction.OUT if is_sent else Direction.IN,
+                measurement.send_mss or 0,
+                measurement.pmtu or 0,
+            )
 
-    def vanishing(self, targets: Mapping[str, Target]) -> Mapping[str, Direction]:
-        """Return which way (ours) large segments vanish, by node."""
+    def vanishing(self, targets: Mapping[str, Target]) -> Mapping[str, Vanishing]:
+        """Return what vanishes, by node."""
         return MappingProxyType(
             {
                 target.neighbour.node_name: self._vanishing[key]

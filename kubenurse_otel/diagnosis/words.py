@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import DNS_TYPE, TYPES, path_type
 from kubenurse_otel.diagnosis.symptoms import Symptom
-from kubenurse_otel.diagnosis.verdict import Evidence
+from kubenurse_otel.diagnosis.verdict import Direction, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +59,21 @@ def path(case: Case, node: str) -> Evidence:
 
 def shared(case: Case, letter: Shared) -> Evidence:
     return seen(case, TYPES[letter], case.mine.shared[letter])
+
+
+def sizes(case: Case, node: str) -> tuple[Evidence, ...]:
+    """How large what vanishes is; nothing where nothing does, or TCP does not tell."""
+    gone = case.facts.vanishing.get(node)
+    is_told = gone is not None and gone.segment_bytes > 0
+    if gone is None or not is_told or case.mine.targets[node].symptom is not Symptom.FULL_SIZE:
+        return ()
+    way = "to" if gone.direction is Direction.OUT else "from"
+    return (
+        Evidence(
+            words=f"segments of {gone.segment_bytes} bytes {way} {node} vanish, and the kernel of "
+            f"{case.mine.node} holds {gone.path_mtu} for the path MTU"
+        ),
+    )
 
 
 def alike(nodes: Iterable[str]) -> tuple[Evidence, ...]:

@@ -24,6 +24,7 @@ from kubenurse_otel.model import (
     Url,
     is_dns_subdomain,
 )
+from kubenurse_otel.plan.explore import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,8 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
         targets.extend(paths)
         if TargetKind.FULL_SIZE in checks.enabled:
             targets.extend(_full_size(checks, paths))
+        if TargetKind.EXPLORE in checks.enabled:
+            targets.extend(explored(config, one) for one in outside(neighbourhood)[:1])
     else:
         skipped.append(NEIGHBOURHOOD)
     return Plan(tuple(targets), tuple(skipped))
@@ -179,6 +182,18 @@ def _full_size(checks: ChecksConfig, paths: tuple[Target, ...]) -> Iterator[Targ
             full_size=True,
             reuse_connection=False,
         )
+
+
+def explored(config: Config, neighbour: Neighbour) -> Target:
+    """Ask ``neighbour``, which is none of ours. There is one such target, whomever it asks."""
+    path = next(_paths(config, (neighbour,)))
+    return replace(
+        path,
+        key=TargetKind.EXPLORE.value,
+        type=TargetKind.EXPLORE.value,
+        kind=TargetKind.EXPLORE,
+        reuse_connection=False,
+    )
 
 
 def _addresses(neighbour: Neighbour, families: IpFamilies) -> Iterator[tuple[str, str]]:

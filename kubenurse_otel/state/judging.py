@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+    from kubenurse_otel.diagnosis.explored import Wanted
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.diagnosis.view import View
     from kubenurse_otel.model import CheckResult, Neighbourhood, Target
@@ -96,6 +97,10 @@ class Judging:
     def sizes_wanted(self) -> tuple[Target, ...]:
         """Return full-size targets to check at once; to be asked about once a second."""
         return self._diagnosis.sizes_wanted(self._clock())
+
+    def explore_first(self) -> Wanted:
+        """Return whom to explore before all others; to be asked about once an interval."""
+        return self._diagnosis.explore_first(self._clock())
 
     def missed(self, ticks: int) -> None:
         self._diagnosis.missed(ticks, self._clock())

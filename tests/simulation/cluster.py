@@ -18,8 +18,9 @@ from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target, TargetKind
+from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.schedule import Place, choose_phase
-from kubenurse_otel.plan.targets import plan
+from kubenurse_otel.plan.targets import explored, plan
 from kubenurse_otel.probe import agent_headers
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
@@ -52,11 +53,13 @@ class Agent:
     node: str
     cluster: Cluster
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
+    config: Config = field(default_factory=Config)
     targets: dict[str, Target] = field(default_factory=dict)
     paths: list[Target] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     looked_at: float = 0.0
+    explore: Explore = field(init=False)
     is_hasty: bool = False
     hasty_checks: int = 0
     turn: int = 0
@@ -67,6 +70,7 @@ class Agent:
         clock = self.cluster.clock
         self.known = KnownAgents(lambda: self.neighbourhood)
         self.neighbourhood = Neighbourhood(own_node_name=self.node)
+        self.explore = Explore(self.node)
         self.judging = Judging(
             lambda node: Diagnosis(
                 node=node, interval_seconds=INTERVAL, timeout_seconds=5.0, slow_seconds=1.0
@@ -162,6 +166,7 @@ class Cluster:
                 api_server_host="10.96.0.1",
             ),
         )
+        agent.config = config
         targets = {target.key: target for target in plan(config, agent.neighbourhood).targets}
         new = [key for key, one in targets.items() if agent.targets.get(key) != one]
         agent.targets = targets
@@ -219,12 +224,14 @@ class Cluster:
         self.after(target.interval_seconds, lambda: self._tick(agent, key, target))
 
     def _is_gone(self, agent: Agent, key: str, target: Target) -> bool:
-        return self.agents.get(agent.node) is not agent or agent.targets.get(key) != target
+        is_other = agent.targets.get(key) != target and target.kind is not TargetKind.EXPLORE
+        return self.agents.get(agent.node) is not agent or is_other
 
     def _check(
         self, agent: Agent, target: Target, done: Callable[[Agent, Target, Shown, float], None]
     ) -> None:
         network, started = self.network, self.now
+        target = self._asked(agent, target)
         if target.neighbour is not None:
             ask = network.full_size if target.full_size else network.path
             shown = ask(agent.node, target.neighbour.node_name)
@@ -235,6 +242,16 @@ class Cluster:
         if agent.node in network.starved and self.random.random() < 0.4:
             shown = WAYS_TO_FAIL["starved"]
         self.after(shown.seconds, lambda: done(agent, target, shown, started))
+
+    def _asked(self, agent: Agent, target: Target) -> Target:
+        """Whom ``target`` leads to now."""
+        if target.kind is not TargetKind.EXPLORE:
+            return target
+        first = agent.judging.explore_first()
+        neighbour = agent.explore.next(
+            agent.neighbourhood, again=first.again, witnesses=first.witnesses
+        )
+        return target if neighbour is None else explored(agent.config, neighbour)
 
     def _done(self, agent: Agent, target: Target, shown: Shown, started: float) -> None:
         agent.running.discard(target.key)

@@ -127,6 +127,21 @@ def _pair_cut(cluster: Cluster, *, both: bool) -> Truth:
     return Truth(named=(Named((Kind.PAIR,), _pair(one, other)),), touched=frozenset({one, other}))
 
 
+def _pair_nobody_checks(cluster: Cluster) -> Truth:
+    """Neither of both is a neighbour of the other."""
+    one = _one(cluster)
+    near = {each.node_name for each in cluster.agents[one].neighbourhood.chosen}
+    far = [
+        other
+        for other in cluster.present
+        if other not in near | {one}
+        and one not in {each.node_name for each in cluster.agents[other].neighbourhood.chosen}
+    ]
+    other = cluster.random.choice(far)
+    cluster.network.drops |= {(one, other), (other, one)}
+    return Truth(named=(Named((Kind.PAIR,), _pair(one, other)),), touched=frozenset({one, other}))
+
+
 def _mtu(*, into: bool) -> Callable[[Cluster], Truth]:
     def inject(cluster: Cluster) -> Truth:
         node = _one(cluster)
@@ -306,6 +321,9 @@ FAULTS: Final = (
     Fault(name="loss 1 % out", inject=_loss(0.01, Direction.OUT), seconds=300.0),
     Fault(name="loss 1 % in", inject=_loss(0.01, Direction.IN), seconds=300.0),
     Fault(name="loss of a pair", inject=_pair_loss, seconds=120.0),
+    Fault(
+        name="pair that nobody checks", inject=_pair_nobody_checks, least_nodes=24, seconds=240.0
+    ),
     Fault(name="MTU in", inject=_mtu(into=True), seconds=150.0),
     Fault(name="MTU out", inject=_mtu(into=False), seconds=150.0),
     Fault(name="MTU of a pair", inject=_mtu_of_pair, seconds=240.0),

@@ -17,7 +17,15 @@ from kubenurse_otel.diagnosis.rules import (
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
-from kubenurse_otel.diagnosis.words import alike, otherwise, path, seen, shared, well_elsewhere
+from kubenurse_otel.diagnosis.words import (
+    alike,
+    otherwise,
+    path,
+    seen,
+    shared,
+    sizes,
+    well_elsewhere,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +55,11 @@ def on_most_ways(case: Case) -> Iterator[Finding]:
     if not is_everybodys and max(said.run for said in vanish.values()) < RUN:
         return
     words = f"full-size segments vanish to or from {len(vanish)} of {len(case.paths)} neighbours"
-    evidence = (Evidence(words=words), *(path(case, node) for node in list(vanish)[:2]))
+    shown = list(vanish)[:2]
+    evidence = (
+        Evidence(words=words),
+        *(one for node in shown for one in (path(case, node), *sizes(case, node))),
+    )
     explains = frozenset(map(path_type, vanish)) | _connected(case)
     if is_everybodys:
         yield Finding(
@@ -147,5 +159,6 @@ def _vanish(targets: Mapping[str, Said]) -> dict[str, Said]:
 
 
 def _direction(case: Case, vanish: Mapping[str, Said]) -> Direction:
-    ways = Counter(case.facts.vanishing[one] for one in vanish if one in case.facts.vanishing)
+    known = case.facts.vanishing
+    ways = Counter(known[node].direction for node in vanish if node in known)
     return ways.most_common(1)[0][0] if ways else Direction.NONE

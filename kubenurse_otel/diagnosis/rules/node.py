@@ -18,7 +18,7 @@ from kubenurse_otel.diagnosis.rules import (
 from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
-from kubenurse_otel.diagnosis.words import alike, otherwise, path
+from kubenurse_otel.diagnosis.words import alike, otherwise, path, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,11 @@ def _named(case: Case, node: str, seen_by: tuple[View, ...], failing: list[View]
         direction=_direction(case, node, symptom, seen_by),
         cause=cause,
         confidence=confidence,
-        evidence=(path(case, node), *alike(one.node for one in failing if one is not case.mine)),
+        evidence=(
+            path(case, node),
+            *sizes(case, node),
+            *alike(one.node for one in failing if one is not case.mine),
+        ),
         against=against,
         second=f"{second} {node}",
         explains=frozenset({path_type(node)}),
@@ -154,7 +158,8 @@ def _direction(case: Case, node: str, symptom: Symptom, seen_by: tuple[View, ...
     Of large segments we know which way ours vanish: what leaves us comes in there.
     """
     if symptom is Symptom.FULL_SIZE:
-        return _OPPOSITE.get(case.facts.vanishing.get(node, Direction.NONE), Direction.NONE)
+        gone = case.facts.vanishing.get(node)
+        return Direction.NONE if gone is None else _OPPOSITE[gone.direction]
     half_open = sum(node in view.half_open for view in seen_by)
     arrives = symptom is Symptom.SILENT and half_open >= min(2, len(seen_by))
     return Direction.IN if arrives else Direction.NONE
@@ -167,6 +172,8 @@ def kernel_answers(case: Case) -> Iterator[Finding]:
     """Nobody contradicts, and its kernel took the connection: the way is good."""
     for node, said in case.bad.items():
         if said.symptom not in (Symptom.MUTE, Symptom.CUT) or said.run < RUN_ALONE:
+            continue
+        if node in case.facts.explored:  # which nobody else confirms
             continue
         seen_by = case.seen_by(node)
         if all(view.targets[node].symptom in HARD for view in seen_by):
@@ -187,7 +194,7 @@ def kernel_answers(case: Case) -> Iterator[Finding]:
 def unexplained(case: Case) -> Iterator[Finding]:
     """It does not answer me, and too few were heard to say why."""
     for node, said in case.bad.items():
-        if said.run < RUN_ALONE:
+        if said.run < RUN_ALONE or node in case.facts.explored:
             continue
         seen_by = case.seen_by(node)
         well = [view.node for view in seen_by if view.targets[node].symptom not in HARD]

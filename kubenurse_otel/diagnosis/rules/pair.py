@@ -9,7 +9,7 @@ from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED
 from kubenurse_otel.diagnosis.rules.node import WITNESSES
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
-from kubenurse_otel.diagnosis.words import alike, path, well_elsewhere
+from kubenurse_otel.diagnosis.words import alike, path, sizes, well_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,7 @@ def cut(case: Case) -> Iterator[Finding]:
             confidence=CONTRADICTED,
             evidence=(
                 path(case, node),
+                *sizes(case, node),
                 *well_elsewhere(view.node for view in seen_by if view not in failing),
                 *alike(view.node for view in failing if view is not case.mine),
             ),

@@ -8,12 +8,14 @@ import pytest
 from test_diagnosis import bad, diagnosis, good, path
 from views import ME, everybody, found, named, view
 
+from kubenurse_otel.diagnosis.case import Vanishing
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import Said
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind
 
+OUT, IN = Vanishing(Direction.OUT, 1448, 1500), Vanishing(Direction.IN, 1448, 1500)
 LOST = ErrorType.FULL_SIZE_LOST
 
 
@@ -144,12 +146,20 @@ def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str,
 
 @pytest.mark.parametrize(
     ("ours", "its"),
-    [({"n3": Direction.OUT}, "in"), ({"n3": Direction.IN}, "out"), ({}, "")],
+    [({"n3": OUT}, "in"), ({"n3": IN}, "out"), ({}, "")],
 )
-def test_a_node_to_which_full_segments_vanish(ours: dict[str, Direction], its: str) -> None:
+def test_a_node_to_which_full_segments_vanish(ours: dict[str, Vanishing], its: str) -> None:
     """What leaves us and does not arrive is its way in."""
     verdict = ("node_mtu", "n3", its, "full_size")
     assert of(5, {">n3": "f1"}, vanishing=ours) == [verdict]
+
+
+def test_the_evidence_has_tcps_word() -> None:
+    mine, *heard = everybody(5, {">n3": "f1"})
+    (verdict,) = found(mine, heard, vanishing={"n3": OUT})
+    assert [one.words for one in verdict.evidence][1] == (
+        "segments of 1448 bytes to n3 vanish, and the kernel of n1 holds 1500 for the path MTU"
+    )
 
 
 def test_not_before_all_were_checked_anew() -> None:
@@ -164,7 +174,7 @@ def test_a_pair_waits_until_others_have_had_their_minute() -> None:
 
 def test_on_most_of_our_ways_it_is_our_own() -> None:
     words = {f"{ME}>n{other}": "f2" for other in (2, 3, 4)}
-    ours = {f"n{other}": Direction.IN for other in (2, 3, 4)}
+    ours = dict.fromkeys(("n2", "n3", "n4"), IN)
     assert of(4, words, vanishing=ours) == [("node_mtu", ME, "in", "full_size")]
     assert of(4, dict.fromkeys(words, "f1"), vanishing=ours) == []  # others may see it, too
     alone = view(ME, {"n2": "f2", "n3": "f2"})
