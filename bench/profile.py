@@ -27,7 +27,7 @@ PARTS: Final = (
     ("OTLP", r"opentelemetry/exporter/|kubenurse_otel/telemetry/"),
     ("httpx and its instrumentation", r"/httpx/|httpx_adapter|opentelemetry/(instr|util)"),
     ("spans of a check", r"tracing/(spans|check_spans)\.py|opentelemetry/"),
-    ("TLS", r"/ssl\.py|probe/(trust|hello|certificate)|client_hello|sockets\.py:.*start_tls"),
+    ("TLS", r"/ssl\.py|probe/(trust|hello|certificate)|client_hello|sockets\.py:.*_tls"),
     (
         "figures of the stamps (phases)",
         r"probe/(phases|findings|agent_headers|directions|egress|repairs|round_trip|verdict)\.py",
