@@ -25,7 +25,10 @@ PARTS: Final = (
     ("recording: the store", r"telemetry/(meter|store|instruments)\.py"),
     ("spans to metrics (bridge)", r"tracing/(bridge|recording|export_form|sampling)\.py"),
     ("OTLP", r"opentelemetry/exporter/|kubenurse_otel/telemetry/"),
-    ("httpx and its instrumentation", r"/httpx/|httpx_adapter|opentelemetry/(instr|util)"),
+    (
+        "httpx and its instrumentation",
+        r"/httpx/|httpx_adapter|opentelemetry/(instrumentation|util)",
+    ),
     ("spans of a check", r"tracing/(spans|check_spans)\.py|opentelemetry/"),
     ("TLS", r"/ssl\.py|probe/(trust|hello|certificate)|client_hello|sockets\.py:.*_tls"),
     (
