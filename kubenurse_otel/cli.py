@@ -11,6 +11,7 @@ import io
 import json
 import os
 import select
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -148,6 +149,10 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     config = _load().config
     from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
     from kubenurse_otel.report import verdicts  # noqa: PLC0415 - see _run
+
+    # Ctrl-C ends it by the signal itself: else threads are waited for, in a look-up or a read.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def tell(summary: verdicts.Summary) -> None:
         if parsed.json:

@@ -28,6 +28,8 @@ EACH_SECONDS: Final = 2.0
 ALL_SECONDS: Final = 20.0
 MOST_BYTES: Final = 2 * 1024 * 1024
 """Of an answer, if it is not said: a list of 5,000 agents is half of it."""
+MOST_BYTES_IN_ALL: Final = 128 * 1024 * 1024
+"""Of all answers together; 5,000 agents that name eight culprits each say a sixth of it."""
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]").match
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]{1,9}) *\r\n", re.IGNORECASE).search
@@ -67,11 +69,25 @@ async def collect(
     each_seconds: float = EACH_SECONDS,
     all_seconds: float = ALL_SECONDS,
     at_once: int = AT_ONCE,
+    all_bytes: int = MOST_BYTES_IN_ALL,
 ) -> list[Collected]:
-    """Ask all of them, 64 at a time; answers in the order given. Raises nothing for the network."""
+    """Ask all of them, ``at_once`` at a time; answers in the order given. Raises nothing for the network.
+
+    Once ``all_bytes`` have come, nobody is asked any more and no answer is read.
+    """
+    left = all_bytes
     places = asyncio.Semaphore(at_once)
     loop = asyncio.get_running_loop()
     end = loop.time() + all_seconds
+
+    async def body(source: Source) -> bytes:
+        nonlocal left
+        if left >= 0:
+            content = await source.ask()
+            left -= len(content)
+        if left < 0:
+            raise NoAnswerError(f"not read: all answers together have more than {all_bytes} bytes")
+        return content
 
     async def one(source: Source) -> Collected:
         late = f"no answer within {each_seconds:g} s"
@@ -84,8 +100,8 @@ async def collect(
             async with asyncio.timeout_at(
                 min(end, asyncio.get_running_loop().time() + each_seconds)
             ):
-                body = await source.ask()
-            return Collected(source.name, source.read(json.loads(body)))
+                content = await body(source)
+            return Collected(source.name, source.read(json.loads(content)))
         except TimeoutError:
             return Collected(source.name, problem=late)
         except (ValueError, RecursionError):

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 
 def by_kubeconfig(paths: str) -> Access:
-    """``paths``: one file or several, as for kubectl. Raises what the loader raises."""
+    """``paths``: one file or several, as for kubectl. Raises what the loader raises.
+
+    Its ``proxy-url`` is obeyed: a tunnel, so that nobody on the way has our token.
+    """
     files.require(Path(one) for one in paths.split(os.pathsep) if one)
     configuration: Any = Configuration()
-    load_kube_config(config_file=paths, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.proxy = None  # Proxies are for extra checks and the ingress only.
+    configuration.proxy = None  # The environment's is for extra checks and the ingress only.
+    try:
+        load_kube_config(config_file=paths, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (AttributeError, TypeError):  # of YAML that is a word or a list
+        raise ValueError("it is no kubeconfig: kind Config, clusters, users, contexts") from None
     configuration.socket_options = SOCKET_OPTIONS
 
     def context() -> ssl.SSLContext:  # urllib3 adds the files of the kubeconfig

@@ -136,6 +136,7 @@ class Server:
                 history=history,
                 neighbourhood=neighbourhood,
                 node_name=node_name,
+                has_admin_port=bool(config.server.admin_port),
             )
             admin |= {
                 routes.VERDICTS: limited(documents.verdicts),

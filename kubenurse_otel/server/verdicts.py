@@ -45,12 +45,15 @@ class Documents:
         history: History,
         neighbourhood: Callable[[], Neighbourhood],
         node_name: Callable[[], str],
+        has_admin_port: bool = False,
     ) -> None:
+        """``has_admin_port``: documents are served there, by other agents as well."""
         self._judging = judging
         self._results = results
         self._history = history
         self._neighbourhood = neighbourhood
         self._node_name = node_name
+        self._has_admin_port = has_admin_port
         self._agents: tuple[Neighbourhood | None, msgspec.Raw] = (None, msgspec.Raw(b"[]"))
         self._verdicts = Kept(self._make_verdicts, version=lambda: judging.changes)
         self._view = Kept(self._make_view, version=self._version_of_view)
@@ -146,9 +149,17 @@ class Documents:
     def _list_agents(self, here: Neighbourhood) -> msgspec.Raw:
         """Return the encoded list, kept until discovery says something else."""
         if self._agents[0] is not here:
-            listed = [_agent(one) for one in here.agents[:MAX_AGENTS]]
+            listed = [self._agent(one) for one in here.agents[:MAX_AGENTS]]
             self._agents = (here, msgspec.Raw(msgspec.json.encode(listed)))
         return self._agents[1]
+
+    def _agent(self, one: Neighbour) -> dict[str, Any]:
+        """The port is that of its documents, where it is known.
+
+        A static list has that of checks, which serves them where no other does.
+        """
+        port = None if self._has_admin_port else one.port
+        return {"node": one.node_name, "pod": one.pod_name, "address": one.pod_ip, "port": port}
 
 
 def off(_: Request) -> Response:
@@ -201,7 +212,3 @@ def _badness(one: tuple[str, Said]) -> tuple[bool, bool, str]:
 
 def _said(said: Said) -> dict[str, Any]:
     return {"symptom": said.symptom.name.lower(), "run": said.run, "lossy": said.lossy}
-
-
-def _agent(one: Neighbour) -> dict[str, Any]:
-    return {"node": one.node_name, "pod": one.pod_name, "address": one.pod_ip, "port": one.port}

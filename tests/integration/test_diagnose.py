@@ -17,7 +17,7 @@ from agents import inherited
 from apiserver import stand_in
 from apiserver.objects import LABELS, pod
 from apiserver.stand_in import Handler, StandIn
-from servers import FaultServer, answer
+from servers import FaultServer, answer, http_proxy
 
 Serve = Callable[..., FaultServer]
 COMMAND = [sys.executable, "-m", "kubenurse_otel", "diagnose"]
@@ -254,7 +254,7 @@ def test_watch_says_what_changes(serve: Serve, tmp_path: Path) -> None:
             assert process.stdout is not None
             first, second = (json.loads(process.stdout.readline()) for _ in range(2))
             process.send_signal(signal.SIGINT)
-            assert 130 == process.wait(10)
+            assert -signal.SIGINT == process.wait(60)  # a shell says 130
         finally:
             process.kill()
     assert ([], "node-e") == (first["verdicts"], second["verdicts"][0]["culprit"])
@@ -390,6 +390,32 @@ def test_a_broken_kubeconfig_is_said_in_a_line(tmp_path: Path) -> None:
     done = diagnose(KUBECONFIG=str(file))
     assert (4, 1) == (done.returncode, done.stderr.count("\n"))
     assert f'in "{file}", line 1' in done.stderr
+
+
+@pytest.mark.parametrize("text", ["word", "- a list", "42"])
+def test_what_is_no_kubeconfig_is_said_in_a_line(tmp_path: Path, text: str) -> None:
+    """YAML it is, and nothing that a kubeconfig has."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    done = diagnose(KUBECONFIG=str(file))
+    assert (4, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "it is no kubeconfig: kind Config, clusters, users, contexts" in done.stderr
+    assert str(file) in done.stderr
+
+
+def test_a_proxy_of_the_kubeconfig_is_obeyed(
+    cluster: StandIn, kubeconfig: str, serve: Serve
+) -> None:
+    """As by kubectl: the API server is reached through it, in a tunnel."""
+    cluster.always["proxy pods"] = by_proxy
+    file, proxy = Path(kubeconfig), serve(http_proxy())
+    content = yaml.safe_load(file.read_text())
+    content["clusters"][0]["cluster"]["proxy-url"] = proxy.origin
+    file.write_text(yaml.safe_dump(content))
+    done = diagnose(KUBECONFIG=kubeconfig)
+    assert "said by 2 of 2: node-a, node-b" in done.stdout
+    asked = {tuple(request.line.split()[:2]) for request in proxy.requests}
+    assert {("CONNECT", f"127.0.0.1:{cluster.port}")} == asked
 
 
 def test_it_is_a_plugin_of_kubectl(serve: Serve) -> None:

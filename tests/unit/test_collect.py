@@ -54,6 +54,21 @@ async def test_64_are_asked_at_once_and_no_more() -> None:
     assert AT_ONCE + 3 == len(await all_of_them)
 
 
+async def test_all_answers_together_are_bounded() -> None:
+    """However many agents say as much as one may: who comes too late for it is named."""
+    asked = 0
+
+    async def say() -> bytes:
+        nonlocal asked
+        asked += 1
+        return b'"' + b"a" * 998 + b'"'
+
+    found = await collect.collect([source(say)] * 200, all_bytes=3_500)
+    problem = "not read: all answers together have more than 3500 bytes"
+    assert [one.problem for one in found] == [""] * 3 + [problem] * 197
+    assert asked <= AT_ONCE + 4
+
+
 async def test_who_does_not_answer_is_named_with_the_reason() -> None:
     """Each within its time, and all within theirs."""
 

@@ -17,13 +17,14 @@ from kubenurse_otel.state.results import Results
 REQUEST = Request(peer=Peer(address="", port=0, local_address="", local_port=0, secure=False))
 
 
-def documents(agent: Agent) -> Documents:
+def documents(agent: Agent, *, has_admin_port: bool = False) -> Documents:
     return Documents(
         agent.judging,
         results=Results(),
         history=History(),
         neighbourhood=lambda: agent.neighbourhood,
         node_name=lambda: "node-a",
+        has_admin_port=has_admin_port,
     )
 
 
@@ -85,6 +86,15 @@ def test_the_view_in_words_and_whom_we_know() -> None:
     assert {"node": DEAD, "pod": "kubenurse-node-b", "address": "10.0.0.2", "port": None} == found[
         "agents"
     ][0]
+
+
+def test_a_static_lists_port_is_that_of_checks() -> None:
+    """Which serves no documents where there is an admin port: the asked one's is others', too."""
+    agent = Agent()
+    one = Neighbour(pod_name="p", node_name="node-b", pod_ip="10.0.0.2", port=8081)
+    agent.neighbourhood = replace(agent.neighbourhood, agents=(one,))
+    assert view(documents(agent))["agents"][0]["port"] == 8081
+    assert view(documents(agent, has_admin_port=True))["agents"][0]["port"] is None
 
 
 def test_both_are_bounded() -> None:
