@@ -71,7 +71,7 @@ async def collect(
     at_once: int = AT_ONCE,
     all_bytes: int = MOST_BYTES_IN_ALL,
 ) -> list[Collected]:
-    """Ask all of them, ``at_once`` at a time; answers in the order given. Raises nothing for the network.
+    """Ask all of them, ``at_once`` together; answers in the order given. No network error is raised.
 
     Once ``all_bytes`` have come, nobody is asked any more and no answer is read.
     """

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from probing import Prober, block_event_loop_during
 from servers import FaultServer, answer
+from servers.dns import NameServer
+from servers.dns import answer as dns_answer
 from servers.nameserver import (
     BOTH,
     NXDOMAIN,
@@ -28,7 +30,8 @@ from servers.nameserver import (
     name_server,
 )
 
-from kubenurse_otel.model import Url
+from kubenurse_otel.config.urls import parse_dns, parse_tcp
+from kubenurse_otel.model import DnsQuery, Url
 from kubenurse_otel.probe.dns.resolver import OwnResolver, SystemFiles
 
 if TYPE_CHECKING:
@@ -54,8 +57,13 @@ table inet faults {
     tcp dport 9004 reject with icmpx admin-prohibited
     tcp dport 9005 drop
     tcp dport 9006 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
+    tcp dport 9024 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
     tcp dport 9007 tcp flags & psh == psh numgen inc mod 1000000 0 drop
     tcp dport 9008 tcp flags & psh == psh drop
+    udp dport 9020 drop
+    udp dport 9021 reject with icmpx port-unreachable
+    udp dport 9022 reject with icmpx admin-prohibited
+    udp dport 9023 numgen inc mod 1000000 0 drop
     ip protocol tcp tcp dport 9010 reject with icmp net-unreachable
     ip protocol tcp tcp dport 9011 reject with icmp prot-unreachable
     tcp dport 9009 tcp flags & (syn | psh) == 0 meta length > 1400 numgen inc mod 1000000 < 2 drop
@@ -158,6 +166,30 @@ async def network_checks(prober: Prober) -> dict[str, dict[str, Any]]:
     return results
 
 
+async def kind_checks(prober: Prober) -> dict[str, dict[str, Any]]:
+    """The same walls, asked by TCP alone and by DNS."""
+    results: dict[str, dict[str, Any]] = {}
+    for case, port in (("dropped", 9005), ("reset", 9001), ("host", 9003), ("port", 9002)):
+        url = parse_tcp(f"tcp://127.0.0.1:{port}")
+        results[f"tcp_{case}"] = told(await prober.check(url, timeout_seconds=0.8))
+    with FaultServer(answer(), port=9024):
+        results["tcp_lost_syn"] = told(await prober.check(parse_tcp("tcp://127.0.0.1:9024")))
+    query = DnsQuery(name="good.test", record_type="A")
+    with NameServer(lambda asked: [dns_answer(asked, "10.0.0.1")], port=9023):
+        for case, where, seconds in (
+            ("dropped", "127.0.0.1:9020", 0.8),
+            ("rejected", "127.0.0.1:9021", 5.0),
+            ("rejected_ipv6", "[::1]:9021", 5.0),
+            ("admin", "127.0.0.1:9022", 5.0),
+            ("no_route", "10.98.0.1:53", 5.0),
+            ("lost", "127.0.0.1:9023", 10.0),
+        ):
+            url, _, _ = parse_dns(f"dns://{where}/good.test")
+            checked = await prober.check(url, query=query, timeout_seconds=seconds)
+            results[f"dns_{case}"] = told(checked)
+    return results
+
+
 async def local_port_checks(prober: Prober) -> dict[str, dict[str, Any]]:
     """Two local ports and both taken; then no IPv6 address to connect from."""
     results: dict[str, dict[str, Any]] = {}
@@ -209,6 +241,7 @@ async def main() -> None:
             async with Prober(resolve=own_resolver()) as other:
                 own = await dns_checks(other, server.port)
             network = await network_checks(prober)
+            network |= await kind_checks(prober)
             network |= await zone_checks()
             network |= await segment_checks(prober)
             network |= await local_port_checks(prober)

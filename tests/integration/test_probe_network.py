@@ -41,6 +41,41 @@ def test_no_way_there(network: dict[str, Any], case: str, error_type: str) -> No
     assert told["events"] == ["connect_start"]
 
 
+@pytest.mark.parametrize(
+    ("case", "error_type", "phase"),
+    [
+        ("tcp_dropped", "connect_timeout", "connect"),
+        ("tcp_reset", "connection_refused", "connect"),
+        ("tcp_port", "connection_refused", "connect"),
+        ("tcp_host", "host_unreachable", "connect"),
+        ("dns_dropped", "response_timeout", "request"),
+        ("dns_rejected", "connection_refused", "connect"),
+        ("dns_rejected_ipv6", "connection_refused", "connect"),
+        ("dns_admin", "host_unreachable", "connect"),
+        ("dns_no_route", "network_unreachable", "connect"),
+    ],
+)
+def test_no_way_there_for_tcp_and_dns(
+    network: dict[str, Any], case: str, error_type: str, phase: str
+) -> None:
+    """A connection that asks nothing and a query of DNS meet the same walls, in the same words."""
+    told = network[case]
+
+    assert (told["error_type"], told["phase"]) == (error_type, phase)
+
+
+def test_what_got_lost_is_loss_for_tcp_and_dns(network: dict[str, Any]) -> None:
+    """A SYN, and a query: sent again after a second, which is in the figure and told apart."""
+    syn, query = network["tcp_lost_syn"], network["dns_lost"]
+
+    assert syn["error_type"] is None
+    assert syn["loss"] >= 0.9
+    assert syn["connect"] >= syn["loss"]
+    assert query["error_type"] is None
+    assert query["loss"] >= 0.9
+    assert query["request"] >= query["loss"]
+
+
 def test_without_a_free_local_port_nobody_else_is_blamed(network: dict[str, Any]) -> None:
     """It is told apart from a missing address, for which the kernel has the same word."""
     told = network["no_port"]
