@@ -74,6 +74,23 @@ def test_check_as_json_is_an_object_a_line(serve: Serve) -> None:
     assert second["error_type"] == "http_status"
 
 
+def test_check_takes_every_kind_with_its_options(serve: Serve, closed_port: int) -> None:
+    """As KUBENURSE_EXTRA_CHECKS has them; what a URL says itself wins over --expect."""
+    server = serve(answer(302))
+    done = command(
+        "check",
+        "--expect=200",
+        f"tcp://127.0.0.1:{server.port}",
+        f"{server.origin}/;expect=3xx;method=HEAD",
+        f"dns://127.0.0.1:{closed_port}/a.test;timeout=2s",
+    )
+    assert done.returncode == 1
+    assert f"tcp://127.0.0.1:{server.port} connected in " in done.stdout
+    assert f"{server.origin}/ 302 in " in done.stdout
+    assert "connection_refused" in done.stdout
+    assert [request.line for request in server.requests] == ["HEAD / HTTP/1.1"]
+
+
 def test_check_takes_the_status_that_is_expected(serve: Serve) -> None:
     """A redirect may be what a front door should answer."""
     server = serve(answer(302))

@@ -12,6 +12,7 @@ from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import (
     Auth,
     CheckResult,
+    DnsQuery,
     Failure,
     Measurement,
     Outcome,
@@ -54,6 +55,14 @@ def failed(error: ErrorType, **measured: object) -> CheckResult:
 def test_every_error_has_a_symptom_or_says_nothing_of_its_target(error: ErrorType) -> None:
     """A new error type has to be put on one side or the other."""
     assert (symptom(failed(error), slow_seconds=1.0) is None) is (error in NO_TESTIMONY)
+
+
+def test_a_dns_server_that_is_checked_does_not_stall() -> None:
+    """By UDP there is no connection: it is silent, and no look-up of ours has failed."""
+    result = failed(ErrorType.RESPONSE_TIMEOUT)
+    query = DnsQuery(name="a.test", record_type="A")
+    asked = replace(result, target=replace(result.target, query=query))
+    assert symptom(asked, slow_seconds=1.0) is Symptom.SILENT
 
 
 @pytest.mark.parametrize("error", [ErrorType.RESPONSE_TIMEOUT, ErrorType.TLS_HANDSHAKE_TIMEOUT])

@@ -40,6 +40,25 @@ def test_a_good_check_is_drawn_step_after_step() -> None:
     ]
 
 
+def test_a_check_without_http_says_what_came_of_it() -> None:
+    """The word in the status' place, the addresses, and a query that was sent again."""
+    queried = Measurement(
+        split=Split(request=0.002, own_delay=0.0),
+        answer="NOERROR",
+        addresses=("10.0.0.1", "10.0.0.2"),
+        dns_tries=2,
+        peer_address="10.96.0.10",
+        peer_port=53,
+    )
+    drawn = lines(result(queried))
+    assert "NOERROR in 2.00 ms at 10.96.0.10:53" in drawn[0]
+    assert "  answered 10.0.0.1, 10.0.0.2" in drawn
+    assert "  the query was sent 2 times" in drawn
+
+    connected = Measurement(split=Split(connect=0.003, own_delay=0.0), answer="connected")
+    assert "connected in 3.00 ms" in lines(result(connected))[0]
+
+
 def test_a_failed_check_shows_where_and_why() -> None:
     """The steps before the failure are drawn, the failing one is marked, the sentence is told."""
     measured = Measurement(split=Split(dns=0.001, connect=0.001, loss=0.0), peer_address="::1")
