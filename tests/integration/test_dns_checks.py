@@ -30,7 +30,7 @@ def behave(asked: Asked) -> Iterable[bytes]:
     if first == "silent":
         return []
     if first == "garbage":
-        return [answer(asked)[:-3]]
+        return [answer(asked, "10.0.0.1")[:-3]]
     if first == "long" and asked.transport == "udp":
         return [answer(asked, truncated=True)]
     code = {"none": NXDOMAIN, "broken": SERVFAIL, "strange": NOTAUTH}.get(first, 0)
@@ -196,3 +196,13 @@ async def test_a_name_of_the_server_that_is_not_found() -> None:
     failure = checked.probe.failure
     assert failure is not None
     assert (failure.error_type, failure.phase) == (ErrorType.HOST_NOT_FOUND, Phase.DNS)
+
+
+async def test_what_is_no_dns_message(prober: Prober) -> None:
+    """An answer whose records cannot be read has DNS's sentence, and not HTTP's."""
+    with NameServer(behave) as server:
+        checked = await ask(prober, f"dns://127.0.0.1:{server.port}/garbage.test")
+    failure = checked.probe.failure
+    assert failure is not None
+    assert (failure.error_type, failure.phase) == (ErrorType.MALFORMED_RESPONSE, Phase.REQUEST)
+    assert "no sound DNS message" in failure.message
