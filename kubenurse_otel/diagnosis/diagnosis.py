@@ -19,9 +19,9 @@ from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
 from kubenurse_otel.diagnosis.order import diagnose
 from kubenurse_otel.diagnosis.runs import Runs
-from kubenurse_otel.diagnosis.sizes import STALLS, Sizes
+from kubenurse_otel.diagnosis.sizes import Sizes
 from kubenurse_otel.diagnosis.slow import RoundTrips
-from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, Symptom, symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, STALLS, Symptom, symptom
 from kubenurse_otel.diagnosis.verdict import Cause
 from kubenurse_otel.diagnosis.view import MOST_RUN, SHARED, Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType

@@ -1,8 +1,9 @@
 """Full-size checks: which way large segments vanish, and whom to check again at once.
 
 A neighbour is checked so once a minute, and a black hole would be named after minutes. So it is
-checked at once where a check of it stalls, where a neighbour says that large segments to it vanish,
-where they vanish to another neighbour of ours; and each interval while they do.
+checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where a
+neighbour says that large segments to it vanish, where they vanish to another neighbour of ours; and
+each interval while they do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import Vanishing
-from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.symptoms import STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.model import TargetKind
 
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.runs import Run
     from kubenurse_otel.model import CheckResult, Target
 
-STALLS: Final = frozenset({Symptom.STALLED, Symptom.MUTE})
-"""What a small check shows where its TLS is large."""
 HEARSAY_INTERVALS: Final = 3.0
-"""Between two checks for a neighbour's word: it may be of the neighbour's own way for long."""
+"""Between two checks for a neighbour's word, or for what is beyond: it may be so for long."""
 NEVER: Final = float("-inf")
 
 
@@ -90,6 +89,13 @@ class Sizes:
             if target.neighbour is not None and (run := by_key.get(target.key)) is not None:
                 of_node.setdefault(target.neighbour.node_name, []).append(run)
         vanish = [run.since for run in by_key.values() if run.symptom is Symptom.FULL_SIZE]
+        beyond = [
+            by_key[target.key].since
+            for target in all_targets
+            if target.neighbour is None
+            and target.key in by_key
+            and by_key[target.key].symptom in STALLS
+        ]
         found = []
         for target in all_targets:
             if target.kind is not TargetKind.FULL_SIZE or target.neighbour is None:
@@ -97,10 +103,12 @@ class Sizes:
             last, node = self._checked_at.get(target.key, NEVER), target.neighbour.node_name
             own = by_key.get(target.key)
             stalled = [run.since for run in of_node.get(node, ()) if run.symptom in STALLS]
+            is_due_again = now - last >= HEARSAY_INTERVALS * self._interval
             if now - last >= self._interval and (
                 (own is not None and own.symptom is Symptom.FULL_SIZE)
                 or any(last < since for since in (*stalled, *vanish))
-                or (node in accused and now - last >= HEARSAY_INTERVALS * self._interval)
+                or (is_due_again and any(last < since for since in beyond))
+                or (is_due_again and node in accused)
             ):
                 found.append(target)
         return tuple(found)

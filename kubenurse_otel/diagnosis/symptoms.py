@@ -70,6 +70,9 @@ SOFT: Final = frozenset({Symptom.CERTIFICATE, Symptom.BROKEN, Symptom.TOKEN, Sym
 DEAD: Final = frozenset({Symptom.SILENT, Symptom.STALLED, Symptom.DNS_SILENT})
 """Nothing comes back, as where our own node is cut off."""
 
+STALLS: Final = frozenset({Symptom.STALLED, Symptom.MUTE})
+"""Connected, and no answer: so is TLS where large segments vanish, for its hello is one."""
+
 KEPT_SHARE: Final = 0.5
 """Of the time-out, in our own node's network: what we sent did not leave it."""
 

@@ -13,6 +13,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import agents
 from agents import environment, inherited, running, wait_for, write_neighbours
 
 PORT = 18080
@@ -25,13 +26,14 @@ table inet faults {
 }
 """
 QUICK = {
-    "KUBENURSE_CHECK_INTERVAL": "1s",
+    "KUBENURSE_CHECK_INTERVAL": "3s",
     "KUBENURSE_CHECK_TIMEOUT": "2s",
     "KUBENURSE_CHECK_INTERVAL_FULL_SIZE": "20s",
 }
 
 
 def main() -> None:
+    agents.START_SECONDS = 120.0  # four at once, and the machine may be busy
     intervals = QUICK if "as it is" not in sys.argv[1:] else {"KUBENURSE_CHECK_INTERVAL": "5s"}
     nodes = {f"node-{number}": f"127.0.1.{number}" for number in (1, 2, 3, 4)}
     with ExitStack() as stack:
@@ -43,41 +45,43 @@ def main() -> None:
             environment(address, node, PORT, KUBENURSE_NEIGHBOURS_FILE=str(file), **intervals)
             for node, address in nodes.items()
         ]
-        agents = stack.enter_context(running(environs, folder))
-        first = agents[0]
+        first = stack.enter_context(running(environs, folder))[0]
 
         def checks() -> float:
             name = 'kubenurse_httpclient_requests_total{type="full_size",code="200"'
             return sum(v for series, v in first.metrics().items() if series.startswith(name))
 
-        wait_for(lambda: checks() >= 3, seconds=100, what="a full-size check of each")
+        wait_for(lambda: checks() >= 3, seconds=200, what="a full-size check of each")
         subprocess.run(["nft", "-f", "-"], input=HOLE.encode(), check=True)
 
         def verdicts() -> list[dict[str, object]]:
             found: list[dict[str, object]] = first.document("/api/v1/verdicts").json()["verdicts"]
-            # A busy machine starves agents, and they say so.
-            return [one for one in found if one["state"] == "raised" and one["kind"] != "prober"]
+            # A busy machine starves agents, and they are named for that.
+            return [one for one in found if one["state"] == "raised" and one["kind"] == "node_mtu"]
 
-        wait_for(verdicts, seconds=150, what="a verdict")
-        diagnosed = subprocess.run(
-            [sys.executable, "-m", "kubenurse_otel", "diagnose", f"http://127.0.1.1:{PORT}"],
-            capture_output=True,
-            text=True,
-            env=inherited(),
-            check=False,
-        )
+        (verdict,) = wait_for(verdicts, seconds=240, what="a verdict")
+
+        def diagnosed() -> str:
+            """A machine that is busy lets a verdict go for a moment."""
+            done = subprocess.run(
+                [sys.executable, "-m", "kubenurse_otel", "diagnose", f"http://127.0.1.1:{PORT}"],
+                capture_output=True,
+                text=True,
+                env=inherited(),
+                check=False,
+            )
+            return done.stdout if "no full-size ones" in done.stdout else ""
+
+        says = wait_for(diagnosed, seconds=200, what="a diagnosis of it")
         alive = first.alive()
         dropped = subprocess.run(
             ["nft", "list", "ruleset"], capture_output=True, text=True, check=True
         ).stdout
         found = {
-            "verdicts": verdicts(),
-            "last_check_result": {
-                key: alive["last_check_result"].get(key) for key in ("full_size", "path_node-3")
-            },
+            "verdict": verdict,
             "target": alive["details"]["targets"]["full_size_node-3"],
             "log": [line for line in first.log().splitlines() if "WARNING" in line],
-            "diagnose": {"code": diagnosed.returncode, "says": diagnosed.stdout},
+            "diagnose": says,
             "errors": {
                 series: value
                 for series, value in first.metrics().items()
@@ -91,7 +95,7 @@ def main() -> None:
             "dropped": "counter packets 0 " not in dropped,
         }
         subprocess.run(["nft", "flush", "ruleset"], check=True)
-        wait_for(lambda: not verdicts(), seconds=100, what="the verdict's end")
+        wait_for(lambda: not verdicts(), seconds=200, what="the verdict's end")
         found["cleared"] = [line for line in first.log().splitlines() if "cleared" in line]
     json.dump(found, sys.stdout, indent=1)
 

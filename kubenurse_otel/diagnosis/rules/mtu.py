@@ -14,7 +14,7 @@ from kubenurse_otel.diagnosis.rules import (
     SUSPICION,
     agreed,
 )
-from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.symptoms import HARD, STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import (
@@ -60,7 +60,9 @@ def on_most_ways(case: Case) -> Iterator[Finding]:
         Evidence(words=words),
         *(one for node in shown for one in (path(case, node), *sizes(case, node))),
     )
-    explains = frozenset(map(path_type, vanish)) | _connected(case)
+    # What is beyond stalls for it, where its TLS is large.
+    stalled = {TYPES[letter] for letter, said in case.mine.shared.items() if said.symptom in STALLS}
+    explains = frozenset(map(path_type, vanish)) | stalled | _connected(case)
     if is_everybodys:
         yield Finding(
             kind=Kind.NODE_MTU,

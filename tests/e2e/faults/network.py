@@ -109,7 +109,9 @@ def mtu_black_hole(cluster: Cluster, node: str) -> Iterator[None]:
 
 
 def proof_mtu_black_hole(scene: Scene) -> None:
-    """TLS shows it, for a certificate is large; checks of neighbours are small and see nothing."""
+    """TLS shows it, for a certificate is large; checks of neighbours are small and see nothing,
+    but those of full size.
+    """
     node = scene.node
     for kind in ("api_server_direct", "api_server_dns", "me_ingress"):
         scene.counts(
@@ -129,7 +131,14 @@ def proof_mtu_black_hole(scene: Scene) -> None:
     assert [span.status for span in trace.named("TLS client handshake")] == ["ERROR"], trace
     scene.alerts("KubenurseNodeServicesUnreachable", node=node)
     elsewhere.no_failure(scene, 'type=~"path_.+", ', what="of checks of neighbours")
-    elsewhere.no_failure(scene, f'node!="{node}", ', what="of checks from other nodes")
+    scene.counts(
+        'kubenurse_check_failures_total{type="full_size", error_type="full_size_lost"}',
+        what="kubenurse_check_failures_total type=full_size error_type=full_size_lost",
+        at_least=1,
+        within=120,
+    )
+    others = f'node!="{node}", type!="full_size", '
+    elsewhere.no_failure(scene, others, what="of small checks from other nodes")
     elsewhere.no_loss(scene, f'type="path_{node}"', what=f"towards {node}")
 
 

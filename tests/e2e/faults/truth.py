@@ -55,7 +55,7 @@ _NO_FAULT: Final = "no fault of the network or of what it carries"
 TRUTHS: Final = {
     "node-link-down": _node("node"),
     "node-link-flaps": _node("node", "node_loss", seconds=90),
-    "mtu-black-hole": _node("node_mtu", seconds=60),
+    "mtu-black-hole": _node("node_mtu", seconds=120),
     "delay-to-node": _nobody("a node is slow against an hour of its own past, which nobody has"),
     "delay-from-node": _nobody("a node is slow against an hour of its own past, which nobody has"),
     "bufferbloat": _node("node_loss", "node_slow", must=False),

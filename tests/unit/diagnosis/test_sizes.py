@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import bad, diagnosis, good, path
+from test_diagnosis import bad, common, diagnosis, good, path
 from views import ME, everybody, found, named, view
 
 from kubenurse_otel.diagnosis.case import Vanishing
@@ -113,6 +113,19 @@ def test_a_stall_is_checked_once(error: ErrorType) -> None:
     assert one.sizes_wanted(40.0) == ()
 
 
+def test_what_stalls_beyond_has_all_neighbours_checked_once() -> None:
+    """Its TLS is large: an API server that hangs may be one to which large segments vanish."""
+    beyond = common(TargetKind.API_SERVER_DIRECT)
+    one = diagnosis(beyond, *all_of("n2", "n3"))
+    one.note(good(full("n2")), 0.0)
+    one.note(bad(beyond, ErrorType.TLS_HANDSHAKE_TIMEOUT), 20.0)
+    assert keys(one.sizes_wanted(20.0)) == ["full_size_n2", "full_size_n3"]
+    for node in ("n2", "n3"):
+        one.note(good(full(node)), 21.0)
+    one.note(bad(beyond, ErrorType.TLS_HANDSHAKE_TIMEOUT), 25.0)
+    assert one.sizes_wanted(79.0) == ()
+
+
 def test_once_segments_vanish_all_others_are_checked_and_it_each_interval() -> None:
     one = diagnosis(*all_of("n2", "n3"))
     one.note(good(full("n3")), 0.0)
@@ -179,6 +192,12 @@ def test_on_most_of_our_ways_it_is_our_own() -> None:
     assert of(4, dict.fromkeys(words, "f1"), vanishing=ours) == []  # others may see it, too
     alone = view(ME, {"n2": "f2", "n3": "f2"})
     assert named(found(alone, [])) == [("node_mtu", f"{ME}?", "", "full_size")]
+
+
+def test_our_own_mtu_is_why_tls_stalls_beyond() -> None:
+    mine = view(ME, dict.fromkeys(("n2", "n3", "n4"), "f2"), "D:m9 N:l9 S:o9")
+    others = [view("n2", {"n3": "o9", "n4": "o9", ME: "f1"}, "D:o9 N:o9 S:o9")]
+    assert named(found(mine, others)) == [("node_mtu", ME, "", "full_size")]
 
 
 def test_on_everybodys_ways_it_is_the_network() -> None:
