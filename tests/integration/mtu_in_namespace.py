@@ -42,7 +42,14 @@ def main() -> None:
         file = folder / "neighbours.json"
         write_neighbours(file, nodes)
         environs = [
-            environment(address, node, PORT, KUBENURSE_NEIGHBOURS_FILE=str(file), **intervals)
+            environment(
+                address,
+                node,
+                PORT,
+                KUBENURSE_NEIGHBOURS_FILE=str(file),
+                KUBENURSE_CHECK_FULL_SIZE="true",
+                **intervals,
+            )
             for node, address in nodes.items()
         ]
         first = stack.enter_context(running(environs, folder))[0]
