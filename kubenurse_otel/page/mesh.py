@@ -183,8 +183,7 @@ def _matrix(
         viewBox=f"0 0 {width} {height}",
         width=width,
         height=height,
-        role="img",
-        aria_label=f"{len(ways)} ways that are amiss; the table below says the same in words",
+        aria_hidden="true",  # the table below says the same, and has the same links
     )[
         _rectangle("field", left, top, side, side),
         (
@@ -229,8 +228,7 @@ def _whole_nodes(nodes: Sequence[str], ways: Sequence[Way], silent: set[str]) ->
         viewBox=f"0 0 {side:g} {height:g}",
         width=f"{side:g}",
         height=f"{height:g}",
-        role="img",
-        aria_label=f"{len(worst)} nodes with ways that are amiss; the table below names them",
+        aria_hidden="true",  # the table below says the same, and has the same links
     )[
         _rectangle("field", 0, 0, side, height),
         _runs_of_nodes(nodes, columns, cell, worst, silent)
