@@ -12,7 +12,7 @@ KUBERNETES ?=
 HELM ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format reference bench simulation test-apiserver chart dashboards collector image e2e cluster faults board hostile package lock audit clean
+.PHONY: help demo test lint format reference bench simulation test-apiserver chart dashboards collector image e2e cluster faults board hostile package page lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ collector: $(VENV)/.dev ## a real OpenTelemetry collector, Prometheus and Jaeger
 	@$(BIN)/python tests/system_programs.py $@
 	$(BIN)/python -m pytest tests/collector $(ARGS)
 
+page: $(VENV)/.dev ## the page in Debian's Chromium: KUBENURSE_PAGE_PICTURES=FOLDER keeps pictures
+	@$(BIN)/python tests/system_programs.py $@
+	$(INSTALL) $(LOCKED) requirements-page.lock
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
 image: $(VENV)/.dev ## build the image and run it restricted (root, buildah, runc, debootstrap)
 	KUBENURSE_TEST_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
@@ -84,6 +89,7 @@ lock: $(VENV)/.dev ## dependencies with hashes, of the image, the demo, the test
 	$(COMPILE) $(ARGS) --output-file requirements.lock
 	$(COMPILE) $(ARGS) --group build --extra demo --constraint requirements.lock --output-file requirements-demo.lock
 	$(COMPILE) $(ARGS) --group build --extra demo --extra dev --extra dashboards --constraint requirements-demo.lock --output-file requirements-dev.lock
+	$(COMPILE) $(ARGS) --group build --extra page --constraint requirements-dev.lock --output-file requirements-page.lock
 	@sed -i '1i # With hashes: made from pyproject.toml by `make lock`; do not edit.' requirements*.lock
 
 audit: $(VENV)/.dev ## what is known against the locked packages (PyPI's advisories; one that cannot be asked fails)

@@ -21,12 +21,14 @@ ENSUREPIP: Final = "ensurepip"
 """Python's own, without which it makes no virtual environment; Debian has it in another package."""
 
 PACKAGES: Final = {
+    "chromium": "chromium",
     "curl": "curl",
     "dnsmasq": "dnsmasq-base",
     ENSUREPIP: f"python{sys.version_info[0]}.{sys.version_info[1]}-venv",
     "etcd": "etcd-server",
     "ip": "iproute2",
     "nft": "nftables",
+    "npm": "npm",
     "openssl": "openssl",
 }
 """Each with Debian's package of it."""
@@ -38,10 +40,11 @@ NEEDED: Final = {
     "chart": ("etcd",),
     "dashboards": ("ip", "nft"),
     "collector": ("curl", "ip"),
+    "page": ("chromium", "npm"),
 }
 """By make's target; ``venv`` is what every target begins with."""
 
-SKIPPING: Final = frozenset({"test", "chart"})
+SKIPPING: Final = frozenset({"test", "chart", "page"})
 """Targets whose tests are skipped where a program is not there; of the others none can run."""
 
 PATH: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

@@ -20,6 +20,7 @@ LOCKS = {
     "requirements.lock": (),
     "requirements-demo.lock": ("demo",),
     "requirements-dev.lock": ("demo", "dev", "dashboards"),
+    "requirements-page.lock": ("page",),
 }
 """Each with the extras that are in it."""
 
