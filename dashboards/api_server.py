@@ -15,6 +15,7 @@ from dashboards.queries import (
     quantile,
     rate,
     series,
+    share,
     where,
 )
 from dashboards.variables import frame
@@ -165,6 +166,52 @@ def build() -> Dashboard:
                         "{{type}} {{family}}",
                     )
                 ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Name servers",
+                "Mean time of a query, by the server that answered it (KUBENURSE_RESOLVER=own).",
+                [Query(mean("kubenurse_dns_query_seconds", "server"), "{{server}}")],
+                unit=SECONDS,
+            )
+        )
+        .with_panel(
+            time_series(
+                "What name servers answer",
+                "Queries by server and outcome; silent is a lost query or a dead server.",
+                [
+                    Query(
+                        f"sum by (server, outcome) ({rate('kubenurse_dns_queries_total')})",
+                        "{{server}} {{outcome}}",
+                    )
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Ports that name servers never answer",
+                "Share of the check dns' source ports: one silent replica of a Service is a part.",
+                [
+                    Query(
+                        share(
+                            rate("kubenurse_dns_ports_total", 'state="silent"'),
+                            rate("kubenurse_dns_ports_total"),
+                            "server",
+                        ),
+                        "{{server}}",
+                    )
+                ],
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            time_series(
+                "Detours of the search path",
+                "Names that were asked for before the right one; a dot at the end spares them.",
+                [Query(f"sum by (type) ({rate('kubenurse_dns_detours_total')})", "{{type}}")],
                 unit=PER_SECOND,
             )
         )

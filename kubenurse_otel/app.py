@@ -22,8 +22,9 @@ from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
-from kubenurse_otel.config import Config, DiscoverySource
+from kubenurse_otel.config import Config, DiscoverySource, ResolverKind
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
+from kubenurse_otel.diagnosis.dns import Ports
 from kubenurse_otel.diagnosis.explored import Wanted
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
@@ -32,9 +33,10 @@ from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.first_checks import FirstChecks
 from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
-from kubenurse_otel.plan.targets import Plan, explored, plan
+from kubenurse_otel.plan.targets import Plan, explored, name_servers_question, plan
 from kubenurse_otel.probe import verdict
-from kubenurse_otel.probe.dns.resolver import resolver_of
+from kubenurse_otel.probe.dns import health
+from kubenurse_otel.probe.dns.resolver import own_resolver
 from kubenurse_otel.probe.full_size import SizeComparer
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
@@ -48,6 +50,7 @@ from kubenurse_otel.state.known_agents import KnownAgents
 from kubenurse_otel.state.results import Results
 from kubenurse_otel.telemetry.gauges import state_gauges
 from kubenurse_otel.telemetry.providers import Telemetry
+from kubenurse_otel.tracing import dns_check
 from kubenurse_otel.tracing.bridge import Bridge
 from kubenurse_otel.tracing.check import Checker, no_explanation
 from kubenurse_otel.tracing.check_spans import CheckTracerProvider
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Setting
     from kubenurse_otel.discovery import Discovery
     from kubenurse_otel.discovery.events import Events
+    from kubenurse_otel.probe.dns.message import Question
+    from kubenurse_otel.probe.dns.reply import Reply
 
 _log = logging.getLogger(__name__)
 
@@ -133,10 +138,16 @@ class App:
 
         # A check: one Target -> one exchange -> one CheckResult.
         self._trust = TrustStore(config.trust)
-        self._prober = Prober(trust=self._trust, resolve=resolver_of(config.checks))
+        self._names = own_resolver(config.checks)
+        by_us = config.checks.resolver is ResolverKind.OWN
+        self._prober = Prober(trust=self._trust, resolve=self._names if by_us else None)
+        self._tracer = tracing.get_tracer(
+            "kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL
+        )
+        self._traced = traced
         self._checker = Checker(
             InstrumentedProber(SizeComparer(self._prober), tracing, sub_spans=traced),
-            tracing.get_tracer("kubenurse_otel.check", __version__, schema_url=semconv.SCHEMA_URL),
+            self._tracer,
             explanation=no_explanation if self._judging is None else self._judging.explanation,
         )
 
@@ -218,6 +229,8 @@ class App:
                 beside.append(group.create_task(self._at_once.run()))
                 if self._config.checks.haste_per_second:
                     beside.append(group.create_task(self._haste.run()))
+            if (question := name_servers_question(self._config.checks)) is not None:
+                beside.append(group.create_task(self._watch_name_servers(question)))
             checking = group.create_task(self._schedule.run())
             group.create_task(self._stop_when_told(discovering, checking, beside))
         _log.info("gone")
@@ -350,6 +363,22 @@ class App:
             unhandled.caught(Part.CHECK, error, about=target.key)
             return
         self._diagnose(lambda judging: judging.note_hasty(replace(result, target=target)))
+
+    async def _watch_name_servers(self, question: Question) -> None:
+        checks = self._config.checks
+        await health.watch(
+            self._names.servers,
+            question,
+            interval_seconds=checks.interval_seconds,
+            timeout_seconds=checks.timeout_seconds,
+            on_checked=self._name_servers_checked,
+        )
+
+    def _name_servers_checked(self, replies: tuple[Reply, ...]) -> None:
+        dns_check.tell(self._tracer, replies, sub_spans=self._traced)
+        states = Counter(health.port(one) for one in replies)
+        ports = Ports(len(replies), states[health.Port.SILENT], states[health.Port.HALF])
+        self._diagnose(lambda judging: judging.probed_name_servers(ports))
 
     def _wants_haste(self) -> bool:
         wanted = False

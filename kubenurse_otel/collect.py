@@ -71,7 +71,7 @@ async def collect(
     at_once: int = AT_ONCE,
     all_bytes: int = MOST_BYTES_IN_ALL,
 ) -> list[Collected]:
-    """Ask all of them, ``at_once`` together; answers in the order given. No network error is raised.
+    """Ask all of them, ``at_once`` together; answers in the order given. Raises no network error.
 
     Once ``all_bytes`` have come, nobody is asked any more and no answer is read.
     """

@@ -24,14 +24,15 @@ SPAN_CONNECTION_SETUP: Final = "HTTP connection_setup"
 """INTERNAL, under the CLIENT span GET, only when a connection is made: DNS, connect, TLS."""
 SPAN_DNS_LOOKUP: Final = "DNS lookup"
 """INTERNAL, under the setup, only when the host is a name."""
+SPAN_DNS_QUERY: Final = "DNS query"
+"""INTERNAL, under the look-up, one for each question to a name server (KUBENURSE_RESOLVER=own).
+CLIENT, of a dns:// check: from the first query to the answer."""
 SPAN_SOCKET_CONNECT: Final = "socket connect"
 """INTERNAL, under the setup, one for each address that was tried."""
 SPAN_TLS_HANDSHAKE: Final = "TLS client handshake"
 """INTERNAL, under the setup, https only."""
 SPAN_TCP: Final = "TCP connect"
 """CLIENT, of a tcp:// check: look-up, connect and TLS are below it, without an HTTP setup."""
-SPAN_DNS_QUERY: Final = "DNS query"
-"""CLIENT, of a dns:// check: from the first query to the answer."""
 SPAN_SERVER: Final = "GET /alwayshappy"
 """SERVER: our answer to an agent that sent a traceparent, from its arrival to our write."""
 
@@ -133,9 +134,11 @@ NETWORK_TRANSPORT: Final = "network.transport"
 NETWORK_PROTOCOL_VERSION: Final = "network.protocol.version"
 """CLIENT, SERVER: 1.1 or 1.0."""
 SERVER_ADDRESS: Final = "server.address"
-"""CLIENT, setup, TLS: the URL's host. SERVER: the Host header's, cut; our address without one."""
+"""CLIENT, setup, TLS: the URL's host. SERVER: the Host header's, cut; our address without one.
+DNS query: the name server's."""
 SERVER_PORT: Final = "server.port"
-"""CLIENT, setup: the URL's port. SERVER: the Host header's, absent where that names none."""
+"""CLIENT, setup: the URL's port. SERVER: the Host header's, absent where that names none.
+DNS query: the name server's."""
 URL_SCHEME: Final = "url.scheme"
 """SERVER: http or https."""
 URL_FULL: Final = "url.full"
@@ -191,12 +194,8 @@ CODE: Final = "kubenurse.code"
 round_trip_error without an answer."""
 METHOD: Final = "kubenurse.method"
 """Root: GET or HEAD; tcp, dns of checks that speak no HTTP."""
-DNS_RECORD_TYPE: Final = "kubenurse.dns.record_type"
-"""DNS query: A or AAAA."""
 DNS_RCODE: Final = "kubenurse.dns.rcode"
 """DNS query: the answer's code, such as NOERROR; absent without an answer."""
-DNS_TRIES: Final = "kubenurse.dns.tries"
-"""DNS query: how often it was sent until it was answered."""
 FAILURE_ERROR_TYPE: Final = "kubenurse.error.type"
 """Root, CLIENT: error.type in our own words, which nothing overwrites."""
 FAILURE_PHASE: Final = "kubenurse.error.phase"
@@ -279,6 +278,30 @@ DURATION: Final = "kubenurse.duration"
 """CLIENT, seconds: dns + connect + tls + request; absent without a whole answer."""
 PHASE_DNS: Final = "kubenurse.phase.dns"
 """CLIENT, seconds: the look-up."""
+DNS_SERVERS: Final = "kubenurse.dns.servers"
+"""CLIENT: the name server of each query of the look-up; absent where our resolver did not ask."""
+DNS_OUTCOMES: Final = "kubenurse.dns.outcomes"
+"""CLIENT: of each of these queries what came of it, in the words of kubenurse.dns.outcome."""
+DNS_SECONDS: Final = "kubenurse.dns.seconds"
+"""CLIENT, seconds: of each of these queries, from when it left to its answer or its end."""
+DNS_PORTS: Final = "kubenurse.dns.ports"
+"""Root of the check dns: of each source port sound, half (the second try was answered) or silent.
+Its queries stand in kubenurse.dns.servers, .outcomes and .seconds, as on CLIENT."""
+DNS_DETOURS: Final = "kubenurse.dns.detours"
+"""CLIENT: names of the search path that were asked for before the last one; absent where 0."""
+DNS_OUTCOME: Final = "kubenurse.dns.outcome"
+"""DNS query: noerror, nodata, nxdomain, servfail, refused or other; silent, unreachable or
+malformed without an answer."""
+DNS_QUESTION_TYPE: Final = "kubenurse.dns.question.type"
+"""DNS query: A or AAAA."""
+DNS_PLACE: Final = "kubenurse.dns.place"
+"""DNS query: the name's place among those that the search path has asked for, from 0."""
+DNS_TRIES: Final = "kubenurse.dns.tries"
+"""DNS query: how often it was sent."""
+DNS_BYTES: Final = "kubenurse.dns.response.size"
+"""DNS query, bytes: of the answer; absent without one."""
+DNS_IGNORED: Final = "kubenurse.dns.ignored"
+"""DNS query: datagrams that came meanwhile and were no answer to us; absent where 0."""
 PHASE_CONNECT: Final = "kubenurse.phase.connect"
 """CLIENT, seconds: TCP's handshake."""
 PHASE_TLS: Final = "kubenurse.phase.tls"
@@ -556,6 +579,37 @@ ADDRESS_FAILURES_COUNT: Final = Metric(
     ("type", "family"),
     "Addresses of a name that did not connect, also where the check then succeeded on another.",
 )
+DNS_QUERY_DURATION: Final = Metric(
+    "kubenurse_dns_query_seconds",
+    MetricKind.HISTOGRAM,
+    "s",
+    ("server",),
+    "Time of each query that a name server answered, by the kernel's stamps.",
+    MetricFamily.OWN,
+    OWN_BOUNDS,
+)
+DNS_QUERIES: Final = Metric(
+    "kubenurse_dns_queries_total",
+    MetricKind.COUNTER,
+    "{query}",
+    ("server", "outcome"),
+    "Queries to name servers by what came of them; silent: the query or its answer was lost.",
+)
+DNS_PORTS_COUNT: Final = Metric(
+    "kubenurse_dns_ports_total",
+    MetricKind.COUNTER,
+    "{port}",
+    ("server", "state"),
+    "Source ports from which the check dns asked: sound, half (only its second try was answered), "
+    "silent. One silent replica behind a Service is a share of silent ports.",
+)
+DNS_DETOURS_COUNT: Final = Metric(
+    "kubenurse_dns_detours_total",
+    MetricKind.COUNTER,
+    "{name}",
+    ("type",),
+    "Names of the search path that were asked for before the one that a look-up ended with.",
+)
 MISSED_CHECKS: Final = Metric(
     "kubenurse_missed_checks_total",
     MetricKind.COUNTER,
@@ -786,6 +840,10 @@ METRICS: Final = (
     RETRANSMITS,
     CHECK_FAILURES,
     ADDRESS_FAILURES_COUNT,
+    DNS_QUERY_DURATION,
+    DNS_QUERIES,
+    DNS_PORTS_COUNT,
+    DNS_DETOURS_COUNT,
     MISSED_CHECKS,
     CHECKS_TIMED,
     INTERCEPTED_CHECKS,

@@ -203,6 +203,14 @@ class ChecksConfig:
         hidden=hidden_checks,
     )
     enabled: frozenset[TargetKind] = filled_by(*_SWITCHES.values(), make=_enabled)
+    name_servers: bool = variable(
+        "KUBENURSE_CHECK_DNS",
+        BOOLEAN,
+        "true",
+        "Whether each name server of resolv.conf is asked for the API server's name, from four "
+        "ports (docs/dns.md). Only where api_server_dns is checked.",
+        example="false",
+    )
     interval_seconds: float = variable(
         "KUBENURSE_CHECK_INTERVAL",
         duration("10ms"),

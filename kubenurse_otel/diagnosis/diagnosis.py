@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from kubenurse_otel.diagnosis.case import Facts, Finding
+    from kubenurse_otel.diagnosis.dns import Ports
     from kubenurse_otel.diagnosis.runs import Run
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.model import CheckResult, Target
@@ -183,6 +184,11 @@ class Diagnosis:
             self._doubt.own_timeout(now)
         if result.measurement is not None and result.measurement.split.own_delay is not None:
             self._doubt.checked(result.measurement.split.own_delay, now)
+
+    def probed_name_servers(self, ports: Ports, now: float) -> None:
+        """Take in a check of the name servers, but for what a cut left behind."""
+        if not self._is_after_cut(now):
+            self._look_ups.probed(ports, now)
 
     def missed(self, ticks: int, now: float) -> None:
         """Take in ``ticks`` of the schedule that went by because of this process."""

@@ -30,6 +30,23 @@ LATER_FOR_A_NAME: Final = 2
 
 _KEY: Final = "dns"
 
+MOST_PROBES: Final = 3
+LEAST_PORTS: Final = 12
+"""Of these probes, before a share of them says anything."""
+SILENT_SHARE: Final = 0.9
+HALF_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What one check of the name servers found: source ports in all, those that were never
+    answered, and those that were at their second try alone.
+    """
+
+    asked: int
+    silent: int
+    half: int
+
 
 @dataclass(frozen=True, slots=True)
 class _LookUp:
@@ -48,6 +65,7 @@ class LookUps:
     def __init__(self, *, interval_seconds: float) -> None:
         self._interval = interval_seconds
         self._latest: deque[_LookUp] = deque(maxlen=MOST_LOOK_UPS)
+        self._probes: deque[tuple[float, Ports]] = deque(maxlen=MOST_PROBES)
         self._runs = Runs()
         self._is_of_a_name = False
 
@@ -58,7 +76,13 @@ class LookUps:
     def reset(self) -> None:
         """Forget what was looked up: it was a consequence."""
         self._latest.clear()
+        self._probes.clear()
         self._runs.clear()
+
+    def probed(self, ports: Ports, now: float) -> None:
+        """Take in a check of the name servers."""
+        self._probes.append((now, ports))
+        self._runs.note(_KEY, self._symptom(now), now, interval_seconds=self._interval)
 
     def note(self, key: str, symptom: Symptom, *, began: float, now: float) -> None:
         """Take in a look-up that ``began`` then; ``symptom`` is OK or one of DNS."""
@@ -73,6 +97,32 @@ class LookUps:
         return Said(run.symptom, max(1, run.length - LATER_FOR_A_NAME * self._is_of_a_name))
 
     def _symptom(self, now: float) -> Symptom:
+        """Which ports are answered tells a replica and lost packets better than look-ups do."""
+        seen, of_ports = self._of_look_ups(now), self._of_ports(now)
+        if of_ports is None:
+            return seen
+        is_of_servers = seen in (Symptom.DNS_PART, Symptom.DNS_LOSSY)
+        return of_ports if of_ports is not Symptom.OK or is_of_servers else seen
+
+    def _of_ports(self, now: float) -> Symptom | None:
+        """None: too few were asked lately."""
+        lately = [
+            ports
+            for at, ports in self._probes
+            if 0 <= now - at <= WINDOW_INTERVALS * self._interval
+        ]
+        asked = sum(one.asked for one in lately)
+        if asked < LEAST_PORTS or len(lately) < MOST_PROBES:
+            return None
+        silent = sum(one.silent for one in lately) / asked
+        half = sum(one.half for one in lately) / asked
+        if silent >= SILENT_SHARE:
+            return Symptom.DNS_SILENT
+        if silent >= LEAST_SHARE and silent > half:
+            return Symptom.DNS_PART
+        return Symptom.DNS_LOSSY if half >= HALF_SHARE else Symptom.OK
+
+    def _of_look_ups(self, now: float) -> Symptom:
         window = sorted(
             (one for one in self._latest if self._is_within(WINDOW_INTERVALS, one, now)),
             key=lambda one: one.began,

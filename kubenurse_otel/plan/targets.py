@@ -25,6 +25,8 @@ from kubenurse_otel.model import (
     is_dns_subdomain,
 )
 from kubenurse_otel.plan.explore import outside
+from kubenurse_otel.probe.dns.message import Question, RecordType
+from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,16 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
     else:
         skipped.append(NEIGHBOURHOOD)
     return Plan(tuple(targets), tuple(skipped))
+
+
+def name_servers_question(checks: ChecksConfig) -> Question | None:
+    """Return what name servers are asked for: the API server's name, absolute. None: nothing."""
+    name = checks.api_server_dns.rstrip(".")
+    is_asked = checks.name_servers and TargetKind.API_SERVER_DNS in checks.enabled
+    # One without a dot is none of a cluster's DNS: localhost, or a name of /etc/hosts.
+    if not is_asked or "." not in name or not is_dns_subdomain(name) or is_address(name):
+        return None
+    return Question(f"{name}.", RecordType.A)
 
 
 def _api_server(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:

@@ -6,6 +6,7 @@ linux/net_tstamp.h, linux/errqueue.h, linux/tcp.h, Documentation/networking/time
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -196,14 +197,13 @@ def enable_timestamps(sock: socket.socket) -> bool:
     return _stamp(sock, _TCP_FLAGS)
 
 
-def enable_datagram_timestamps(sock: socket.socket) -> bool:
-    """Ask a UDP socket for send stamps, whose keys count datagrams from 0, and receive stamps."""
-    return _stamp(sock, _UDP_FLAGS)
-
-
-def enable_icmp_errors(sock: socket.socket) -> None:
-    """Let ICMP errors fail the next read of a UDP socket that is not connected, too."""
-    sock.setsockopt(*_RECVERR[socket.AddressFamily(sock.family)], 1)
+def prepare_datagrams(sock: socket.socket, family: socket.AddressFamily) -> None:
+    """Ask a UDP socket for send stamps, whose keys count datagrams from 0, for receive stamps, and
+    for ICMP errors though it is not connected. A kernel without stamps gives none (gVisor).
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _UDP_FLAGS)
+        sock.setsockopt(*_RECVERR[family], 1)
 
 
 _kept_flags: set[int] = set()

@@ -19,6 +19,7 @@ from kubenurse_otel.model import Failure, Measurement, Phase, Proxy, Target
 from kubenurse_otel.probe import egress, full_size, kernel, phases, sockets
 from kubenurse_otel.probe.certificate import not_after
 from kubenurse_otel.probe.dns.check import ask_server
+from kubenurse_otel.probe.dns.story import story
 from kubenurse_otel.probe.exchange import Exchange, Reply
 from kubenurse_otel.probe.findings import measurement
 from kubenurse_otel.probe.idle import IdleConnections
@@ -237,7 +238,7 @@ class _Run:
             elif self._target.query is not None and self.phase is Phase.REQUEST:
                 error = errors.ServerSilentError()
             else:
-                error = _unsent(marks) or error
+                error = _unsent(marks) or _unanswered(marks, self.phase) or error
         elapsed_ns = self._looked_up_ns or marks.ended.monotonic_ns - marks.started.monotonic_ns
         return errors.failure(
             error,
@@ -425,6 +426,13 @@ def _unsent(marks: Marks) -> TimeoutError | None:
     if keeper is egress.Unsent.FAR_END:
         return errors.WindowClosedError(f"{which} of what was to be sent has left")
     return errors.NotLeftError()
+
+
+def _unanswered(marks: Marks, phase: Phase) -> TimeoutError | None:
+    """What to say of a look-up of which our own resolver knows the queries."""
+    if phase is not Phase.DNS or not marks.dns_queries:
+        return None
+    return errors.NameServersSilentError(story(marks.dns_queries))
 
 
 def _proxy_headers(proxy: Proxy) -> Headers:

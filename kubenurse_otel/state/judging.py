@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+    from kubenurse_otel.diagnosis.dns import Ports
     from kubenurse_otel.diagnosis.explored import Wanted
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.diagnosis.view import View
@@ -89,6 +90,11 @@ class Judging:
     def note_hasty(self, result: CheckResult) -> None:
         """Take in a check that was made beside the schedule: it tells of lost segments alone."""
         self._diagnosis.note(result, self._clock(), is_hasty=True)
+
+    def probed_name_servers(self, ports: Ports) -> None:
+        self._diagnosis.probed_name_servers(ports, self._clock())
+        if ports.silent or ports.half:
+            self._amiss = True
 
     def wants_haste(self) -> bool:
         """Whether such checks would tell sooner; to be asked about once a second."""

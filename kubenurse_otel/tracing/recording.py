@@ -19,7 +19,7 @@ from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Event
@@ -139,6 +139,7 @@ ROWS: Final = (
         labels={"family": semconv.ADDRESS_FAILURES},
         take=Take.EACH,
     ),
+    Row(_CLIENT, semconv.DNS_DETOURS, semconv.DNS_DETOURS_COUNT),
     Row(
         _CLIENT,
         semconv.TIMING_SOURCE,
@@ -151,6 +152,7 @@ ROWS: Final = (
 """Every observation of a check but the events' offsets: the allow-list of what becomes a label."""
 
 
+NOT_ANSWERED: Final = frozenset({"silent", "unreachable", "malformed"})
 _HOLDS: Final = {When.ALWAYS: 0, When.KERNEL: 1, When.NETWORK: 2}
 
 
@@ -223,8 +225,28 @@ def record(
         and not client.get(semconv.INTERCEPTED)
         and root.get(semconv.FAILURE_ERROR_TYPE) != ErrorType.WRONG_PEER
     )
-    holds = (True, kernel, network)
     rows, of_event = _plan(str(root[semconv.TYPE]))
+    found = _rows(rows, root, client, (True, kernel, network))
+    for asked in (client, root):  # the check dns has no CLIENT span
+        if semconv.DNS_SERVERS in asked:
+            found += _queries(asked)
+    seen: set[str] = set()
+    for event in events:
+        name = event.name
+        offset = (event.attributes or {}).get(semconv.OFFSET)
+        if isinstance(offset, int | float) and name in of_event and name not in seen:
+            seen.add(name)
+            found.append((semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, offset, of_event[name]))
+    recorder.observe(found, context)
+
+
+def _rows(
+    rows: Iterable[_Planned],
+    root: Mapping[str, AnyValue],
+    client: Mapping[str, AnyValue],
+    holds: tuple[bool, ...],
+) -> list[Observation]:
+    """What the table makes of the spans' attributes."""
     found: list[Observation] = []
     for row in rows:
         attributes = root if row.of_root else client
@@ -241,11 +263,23 @@ def record(
             found += row.for_each(value, label_values)
         elif isinstance(value, int | float) and (take is Take.VALUE or value > 0):
             found.append((row.metric, value, label_values))
-    seen: set[str] = set()
-    for event in events:
-        name = event.name
-        offset = (event.attributes or {}).get(semconv.OFFSET)
-        if isinstance(offset, int | float) and name in of_event and name not in seen:
-            seen.add(name)
-            found.append((semconv.HTTPCLIENT_TRACE_REQUEST_DURATION, offset, of_event[name]))
-    recorder.observe(found, context)
+    return found
+
+
+def _queries(asked: Mapping[str, AnyValue]) -> Iterator[Observation]:
+    """What name servers did: lists of one length, an element a query."""
+    servers, outcomes, seconds, ports = (
+        found if isinstance(found := asked.get(name), Sequence) else ()
+        for name in (
+            semconv.DNS_SERVERS,
+            semconv.DNS_OUTCOMES,
+            semconv.DNS_SECONDS,
+            semconv.DNS_PORTS,
+        )
+    )
+    for server, state in zip(servers, ports, strict=False):
+        yield semconv.DNS_PORTS_COUNT, 1, (str(server), str(state))
+    for server, outcome, taken in zip(servers, outcomes, seconds, strict=False):
+        yield semconv.DNS_QUERIES, 1, (str(server), str(outcome))
+        if outcome not in NOT_ANSWERED and isinstance(taken, int | float):
+            yield semconv.DNS_QUERY_DURATION, taken, (str(server),)

@@ -13,12 +13,15 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from kubenurse_otel import errors, semconv
 from kubenurse_otel.model import Failure, Phase
+from kubenurse_otel.probe.dns.reply import Ending
 from kubenurse_otel.text import bracketed
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.util.types import AttributeValue
 
     from kubenurse_otel.model import Measurement
+    from kubenurse_otel.probe.dns.reply import Reply
     from kubenurse_otel.probe.marks import Attempt, Marks
     from kubenurse_otel.probe.phases import Step
     from kubenurse_otel.probe.prober import Probed
@@ -32,6 +35,8 @@ def describe(span: trace.Span, tracer: trace.Tracer | None, probed: Probed) -> N
         return
     target, marks, timeline = probed.target, probed.marks, probed.timeline
     span.set_attributes(attributes(target.type, probed.measurement))
+    if marks.dns_queries:
+        span.set_attributes(dns_attributes(marks.dns_queries))
     if target.url.host.startswith("xn--"):  # see httpx_adapter.request_url
         span.set_attributes(
             {
@@ -99,6 +104,17 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def dns_attributes(queries: tuple[Reply, ...]) -> Attributes:
+    """What was asked of name servers: three lists of one length, which metrics are made of."""
+    found: Attributes = {
+        semconv.DNS_SERVERS: [one.server.text for one in queries],
+        semconv.DNS_OUTCOMES: [one.outcome for one in queries],
+        semconv.DNS_SECONDS: [one.seconds for one in queries],
+    }
+    detours = queries[-1].place
+    return found | {semconv.DNS_DETOURS: detours} if detours else found
+
+
 def failure_attributes(failure: Failure) -> Attributes:
     """Ours, beside error.type: the instrumentation overwrites that one with a class name."""
     return {
@@ -107,6 +123,36 @@ def failure_attributes(failure: Failure) -> Attributes:
         semconv.FAILURE_EVENT: failure.event,
         semconv.FAILURE_MESSAGE: failure.message,
     }
+
+
+def tell_query(tracer: trace.Tracer, query: Reply, context: Context, offset_ns: int) -> None:
+    """Make the span of one question to a name server; ``offset_ns``: monotonic to Unix time."""
+    attributes: dict[str, AttributeValue] = {
+        semconv.DNS_QUESTION_NAME: query.question.name,
+        semconv.DNS_QUESTION_TYPE: query.question.type.name,
+        semconv.DNS_PLACE: query.place,
+        semconv.DNS_OUTCOME: query.outcome,
+        semconv.DNS_TRIES: query.tries,
+        semconv.SERVER_ADDRESS: query.server.address,
+        semconv.SERVER_PORT: query.server.port,
+        semconv.NETWORK_TRANSPORT: query.transport.value,
+    }
+    if query.addresses:
+        attributes[semconv.DNS_ANSWERS] = query.addresses
+    if query.received_bytes:
+        attributes[semconv.DNS_BYTES] = query.received_bytes
+    if query.ignored.total:
+        attributes[semconv.DNS_IGNORED] = query.ignored.total
+    span = tracer.start_span(
+        semconv.SPAN_DNS_QUERY,
+        context=context,
+        kind=SpanKind.INTERNAL,
+        attributes=attributes,
+        start_time=query.started_ns + offset_ns,
+    )
+    if query.ending is not Ending.ANSWERED:
+        _fail(span, query.outcome, f"{query.server.text}: {query.outcome}")
+    span.end(query.ended_ns + offset_ns)
 
 
 class _Setup:
@@ -157,6 +203,9 @@ class _Setup:
         )
         if self._marks.dns_ended_ns is not None and self._marks.attempts:
             span.set_attribute(semconv.DNS_ANSWERS, [a.address for a in self._marks.attempts])
+        context = trace.set_span_in_context(span)
+        for query in self._marks.dns_queries:
+            tell_query(self._tracer, query, context, self._marks.started.offset_ns)
         self._end(span, self._marks.dns_started_ns, self._timeline.dns, Phase.DNS)
 
     def _attempt(self, attempt: Attempt) -> None:

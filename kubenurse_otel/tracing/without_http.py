@@ -59,5 +59,5 @@ def _attributes(target: Target) -> dict[str, str | int]:
     }
     if target.query is not None:
         attributes[semconv.DNS_QUESTION_NAME] = target.query.name
-        attributes[semconv.DNS_RECORD_TYPE] = target.query.record_type
+        attributes[semconv.DNS_QUESTION_TYPE] = target.query.record_type
     return attributes

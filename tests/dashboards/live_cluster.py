@@ -20,7 +20,10 @@ from typing import Any
 
 from agents import environment, launch
 from servers.behaviours import answer
+from servers.dns import Asked, NameServer
+from servers.dns import answer as dns_answer
 from servers.fault_server import FaultServer
+from servers.nameserver import ADDRESS
 from stores import KINDS, PORT, Store, stopped
 
 from kubenurse_otel.demo.cluster import Cluster
@@ -44,7 +47,16 @@ table inet faults {
 
 
 TWO_ADDRESSES = "two-addresses"
-HOSTS = f"127.0.0.1 localhost\n::1 localhost\n::1 {TWO_ADDRESSES}\n127.0.0.1 {TWO_ADDRESSES}\n"
+HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
+SEARCH = "search nothing.test\n"
+FILES = {"hosts": HOSTS, "nsswitch.conf": "hosts: files dns\n"}
+
+
+def names(asked: Asked) -> list[bytes]:
+    """Nothing in the search path; every other name has both loopback addresses."""
+    if "nothing" in asked.name:
+        return [dns_answer(asked, rcode=3)]
+    return [dns_answer(asked, "127.0.0.1", "::1")]
 
 
 def evaluate(expressions: Iterable[str], found: dict[str, Any], store: Store) -> None:
@@ -64,9 +76,13 @@ def evaluate(expressions: Iterable[str], found: dict[str, Any], store: Store) ->
 def main() -> None:
     wanted = json.loads(Path(sys.argv[1]).read_text())
     folder, kind = Path(sys.argv[2]), KINDS[sys.argv[3]]
-    (folder / "hosts").write_text(HOSTS)
-    subprocess.run(["mount", "--bind", str(folder / "hosts"), "/etc/hosts"], check=True)
-    with kind.started(folder) as stores:
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+        if Path("/etc", name).exists():
+            subprocess.run(["mount", "--bind", str(folder / name), f"/etc/{name}"], check=True)
+    with Path("/etc/resolv.conf").open("a") as resolv_conf:
+        resolv_conf.write(SEARCH)
+    with NameServer(names, ADDRESS, 53), kind.started(folder) as stores:
         found = asyncio.run(watch(wanted["alternatives"], wanted["pictures"], folder, stores))
     sys.stdout.write(json.dumps(found))
 

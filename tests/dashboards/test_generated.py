@@ -19,6 +19,7 @@ from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import FallbackReason, NodeState, Phase, TargetKind, TimingSource
+from kubenurse_otel.probe.dns.health import Port
 from kubenurse_otel.semconv import MetricKind
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -46,7 +47,7 @@ VALUES: dict[str, set[str]] = {
     "phase": {phase.value for phase in Phase},
     "error_type": {error.value for error in ErrorType},
     "node_state": {state.value for state in NodeState},
-    "state": {"known", "chosen", "fresh", "stale"},
+    "state": {"known", "chosen", "fresh", "stale"} | {state.value for state in Port},
     "kind": {kind.value for kind in Kind} | {"dns.*", "pair.*"},
     "cause": {cause.value for cause in Cause},
     "signal": {"traces", "metrics"},

@@ -107,7 +107,7 @@ async def test_a_query_is_a_span_without_http(prober: Prober) -> None:
         semconv.NETWORK_PEER_ADDRESS: "127.0.0.1",
         semconv.NETWORK_PEER_PORT: server.port,
         semconv.DNS_QUESTION_NAME: "good.test",
-        semconv.DNS_RECORD_TYPE: "A",
+        semconv.DNS_QUESTION_TYPE: "A",
         semconv.DNS_RCODE: "NOERROR",
         semconv.DNS_TRIES: 1,
         semconv.DNS_ANSWERS: ("10.0.0.1", "10.0.0.2"),

@@ -95,22 +95,37 @@ def fits(asked: Asked, *addresses: str) -> bytes:
     return answer(asked, truncated=True) if short else whole
 
 
+def bound(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP, on one port; 0 is one that is free for both."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    host, _, zone = address.partition("%")
+    more = (0, int(zone)) if zone else ()
+    for left in reversed(range(50)):
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        tcp = socket.socket(family, socket.SOCK_STREAM)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            udp.bind((host, port, *more))
+            tcp.bind((host, udp.getsockname()[1], *more))
+            tcp.listen(16)
+        except OSError:
+            udp.close()
+            tcp.close()
+            if port or not left:
+                raise
+        else:
+            return udp, tcp
+    raise AssertionError
+
+
 class NameServer:
     """Serves in a thread of its own from ``with`` to its end."""
 
     def __init__(self, behaviour: Behaviour, address: str = "127.0.0.1", port: int = 0) -> None:
         self.behaviour = behaviour
         self.asked: list[Asked] = []
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        host, _, zone = address.partition("%")
-        where = (host, port, 0, int(zone)) if zone else (host, port)
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.bind(where)
+        self._udp, self._tcp = bound(address, port)
         self.address, self.port = address, self._udp.getsockname()[1]
-        self._tcp = socket.socket(family, socket.SOCK_STREAM)
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._tcp.bind((where[0], self.port, *where[2:]))
-        self._tcp.listen(16)
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._serve)
 

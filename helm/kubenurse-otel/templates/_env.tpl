@@ -58,7 +58,7 @@
 {{- /* Values whose key is the variable's name. Null or empty leaves the agent's own default. */}}
 {{- range $key := list
   "insecure" "extra_ca" "allow_unschedulable" "neighbour_limit"
-  "check_api_server_direct" "check_api_server_dns" "check_me_ingress" "check_me_service" "check_neighbourhood" "check_full_size" "check_explore"
+  "check_api_server_direct" "check_api_server_dns" "check_me_ingress" "check_me_service" "check_neighbourhood" "check_dns" "check_full_size" "check_explore"
   "check_interval" "check_interval_api_server" "check_interval_me_ingress" "check_interval_me_service"
   "check_interval_neighbourhood" "check_interval_extra" "check_interval_full_size" "check_timeout" "reuse_connections" "ip_families" "resolver" "use_proxy"
   "slow_threshold" "diagnosis" "haste" "page" "trace_url" "query_url" "grafana_url" "leaving_taints" "unready_when_cordoned" "shutdown_duration"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.errors import without_frames
@@ -84,30 +83,36 @@ def reply(
     tries: int = 1,
     ignored: Ignored = NOTHING_IGNORED,
     error: OSError | None = None,
+    place: int = 0,
 ) -> Reply:
     """Make a Reply of an answer; of none, one that ends now, as ``ending`` says."""
-    unanswered = Reply(
+    if answered is None or answered.addresses is None:
+        return Reply(
+            server=server,
+            question=question,
+            ending=ending if answered is None else Ending.MALFORMED,
+            started_ns=started_ns,
+            ended_ns=time.monotonic_ns() if answered is None else answered.ended_ns,
+            transport=transport,
+            tries=tries,
+            received_bytes=0 if answered is None else answered.size,
+            ignored=ignored,
+            error=error,
+            place=place,
+        )
+    return Reply(
         server=server,
         question=question,
-        ending=ending,
-        started_ns=started_ns,
-        ended_ns=time.monotonic_ns(),
-        transport=transport,
-        tries=tries,
-        ignored=ignored,
-        error=error,
-    )
-    if answered is None:
-        return unanswered
-    is_sound = answered.addresses is not None
-    return replace(
-        unanswered,
-        ending=Ending.ANSWERED if is_sound else Ending.MALFORMED,
+        ending=Ending.ANSWERED,
         started_ns=answered.started_ns,
         ended_ns=answered.ended_ns,
-        rcode=answered.head.rcode if is_sound else None,
+        transport=transport,
+        tries=tries,
+        rcode=answered.head.rcode,
         answers=answered.head.answers,
-        addresses=answered.addresses or (),
+        addresses=answered.addresses,
         received_bytes=answered.size,
         is_kernel_timed=answered.is_kernel_timed,
+        ignored=ignored,
+        place=place,
     )

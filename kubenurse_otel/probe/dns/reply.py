@@ -6,12 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.probe.dns.message import Rcode
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.message import Question
 
 PORT: Final = 53
+
+
+_WORDS: Final[dict[int, str]] = {
+    Rcode.NXDOMAIN: "nxdomain",
+    Rcode.SERVFAIL: "servfail",
+    Rcode.REFUSED: "refused",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,15 @@ class Reply:
     """Of UNREACHABLE."""
     place: int = 0
     """Of a look-up's names, in the order in which the search path has them asked for, from 0."""
+
+    @property
+    def outcome(self) -> str:
+        """In one word of a closed vocabulary: what a metric counts."""
+        if self.ending is not Ending.ANSWERED:
+            return self.ending.value
+        if self.rcode == Rcode.NOERROR:
+            return "noerror" if self.addresses else "nodata"
+        return _WORDS.get(self.rcode or 0, "other")
 
     @property
     def seconds(self) -> float:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import ChecksConfig
     from kubenurse_otel.probe.dns.hosts import Hosts
     from kubenurse_otel.probe.dns.interfaces import OwnAddress
-    from kubenurse_otel.probe.dns.reply import Reply
+    from kubenurse_otel.probe.dns.reply import Reply, Server
     from kubenurse_otel.probe.dns.resolv_conf import ResolvConf
 
 _log = logging.getLogger(__name__)
@@ -75,8 +75,10 @@ class _System:
 
 def resolver_of(checks: ChecksConfig) -> Resolve:
     """Return the one that the configuration asks for."""
-    if checks.resolver is ResolverKind.SYSTEM:
-        return ThreadResolver()
+    return ThreadResolver() if checks.resolver is ResolverKind.SYSTEM else own_resolver(checks)
+
+
+def own_resolver(checks: ChecksConfig) -> OwnResolver:
     return OwnResolver(
         host_name=socket.gethostname(),
         local_domain=checks.local_domain,
@@ -109,6 +111,10 @@ class OwnResolver:
         self._files = files.Reread(
             (*every, self._paths.gai_conf), self._read, report=self._report, every_seconds=0.0
         )
+
+    def servers(self) -> tuple[Server, ...]:
+        """Return the name servers of resolv.conf as it is now. Raises OSError."""
+        return self._files.get().conf.servers
 
     async def __call__(self, host: str, *, deadline: float) -> Answer:
         started_ns = time.monotonic_ns()

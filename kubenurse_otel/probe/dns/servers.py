@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.errors import without_frames
@@ -68,6 +68,8 @@ class LookUp:
     turn: Turn
     replies: list[Reply] = field(default_factory=list)
     waited_ns: int = 0
+    ended_ns: int = 0
+    """When the last query was over."""
     place: int = 0
     """Of the name in the search path, for the replies."""
     single_request: bool = False
@@ -258,7 +260,7 @@ class _Round:
             ending = Ending.MALFORMED
         self._got_somewhere = not isinstance(error, ConnectionRefusedError)
         for question in self._questions:
-            self._note(
+            look_up.replies.append(
                 reply(
                     found.get(question),
                     server=server,
@@ -267,9 +269,11 @@ class _Round:
                     started_ns=started_ns,
                     transport=Transport.TCP,
                     error=error,
+                    place=look_up.place,
                 )
             )
-        look_up.waited_ns += time.monotonic_ns() - started_ns
+        look_up.ended_ns = time.monotonic_ns()
+        look_up.waited_ns += look_up.ended_ns - started_ns
         if found:
             self._last_rcode = found[
                 next(one for one in self._questions if one in found)
@@ -282,9 +286,6 @@ class _Round:
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _note(self, one: Reply) -> None:
-        self._look_up.replies.append(replace(one, place=self._look_up.place))
-
     def _tell(self, answered: Answered, server: Server, conversation: Conversation) -> None:
         told = reply(
             answered,
@@ -294,14 +295,16 @@ class _Round:
             started_ns=answered.started_ns,
             transport=Transport.UDP,
             ignored=conversation.ignored,
+            place=self._look_up.place,
         )
-        self._wait_for(told)
         self._note(told)
 
-    def _wait_for(self, told: Reply) -> None:
+    def _note(self, told: Reply) -> None:
         """Count the time that it took, and that no query beside it has taken already."""
-        before_ns = max((one.ended_ns for one in self._look_up.replies), default=0)
-        self._look_up.waited_ns += max(0, told.ended_ns - max(told.started_ns, before_ns))
+        look_up = self._look_up
+        look_up.waited_ns += max(0, told.ended_ns - max(told.started_ns, look_up.ended_ns))
+        look_up.ended_ns = max(look_up.ended_ns, told.ended_ns)
+        look_up.replies.append(told)
 
     def _tell_silence(self, server: Server, tried: _Try, waited_seconds: float) -> None:
         """What is beyond the time-out is our own delay."""
@@ -349,8 +352,8 @@ class _Round:
             started_ns=started_ns,
             ended_ns=min(ended_ns, time.monotonic_ns()),
             error=error,
+            place=self._look_up.place,
         )
-        self._wait_for(told)
         self._note(told)
 
 

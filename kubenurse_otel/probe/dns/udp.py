@@ -7,6 +7,7 @@ Owns what is an answer to us. Does not know names, tries or time-outs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.probe import addresses, kernel
 from kubenurse_otel.probe.dns import message
-from kubenurse_otel.probe.dns.reply import Ignored
+from kubenurse_otel.probe.dns.reply import NOTHING_IGNORED, Ignored
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.message import Head, Question
@@ -64,8 +65,7 @@ class Conversation:
         family = addresses.family(server.address)
         self._from = (socket.inet_ntop(family, socket.inet_pton(family, self._to[0])), self._to[1])
         self._sock = socket.socket(family, _TYPE)
-        kernel.enable_datagram_timestamps(self._sock)
-        kernel.enable_icmp_errors(self._sock)
+        kernel.prepare_datagrams(self._sock, family)
         self._offset_ns = kernel.read_clocks().offset_ns
         self._waiting: dict[int, Sent] = {}
         self._answered: set[int] = set()
@@ -75,7 +75,7 @@ class Conversation:
 
     @property
     def ignored(self) -> Ignored:
-        return Ignored(**self._ignored)
+        return Ignored(**self._ignored) if self._ignored else NOTHING_IGNORED
 
     def send(self, question: Question) -> Sent:
         """Raises OSError (no route, or an ICMP error of a query before), or BadNameError."""
@@ -86,8 +86,6 @@ class Conversation:
         self._sock.sendto(query, self._to)
         sent = self._waiting[ident] = Sent(question, wire.lower(), self._sends, started_ns)
         self._sends += 1
-        # Its stamp is there already on most devices, and else wakes us up for nothing.
-        self._drain()
         return sent
 
     async def answer(self, deadline: float) -> Answered | None:
@@ -104,10 +102,10 @@ class Conversation:
                 if not await readable(self._sock, deadline):
                     return None
                 continue
-            sent = self._answered_by(data, sender[:2])
-            if isinstance(sent, Sent):
-                return self._answer(sent, data, at_ns)
-            self._ignored[sent] += 1
+            found = self._answered_by(data, sender[:2])
+            if not isinstance(found, str):
+                return self._answer(*found, data, at_ns)
+            self._ignored[found] += 1
             if self._ignored.total() > MOST_IGNORED:
                 raise message.MalformedMessageError("no end of what is no answer")
             await asyncio.sleep(0)  # others have their turn
@@ -117,8 +115,8 @@ class Conversation:
     def close(self) -> None:
         self._sock.close()
 
-    def _answered_by(self, data: bytes, sender: tuple[str, int]) -> Sent | str:
-        """Return what it answers, or which kind of Ignored it is."""
+    def _answered_by(self, data: bytes, sender: tuple[str, int]) -> tuple[Sent, Head] | str:
+        """Return what it answers and how it begins, or which kind of Ignored it is."""
         if sender != self._from:
             return "other_address"
         try:
@@ -132,11 +130,10 @@ class Conversation:
             return "other_question"
         del self._waiting[head.ident]
         self._answered.add(head.ident)
-        return sent
+        return sent, head
 
-    def _answer(self, sent: Sent, data: bytes, at_ns: int | None) -> Answered:
+    def _answer(self, sent: Sent, head: Head, data: bytes, at_ns: int | None) -> Answered:
         user_ns = time.monotonic_ns()
-        head = message.read_head(data)
         found: tuple[str, ...] | None
         try:
             found = message.read_addresses(data, head)
@@ -147,6 +144,9 @@ class Conversation:
 
     def _times(self, sent: Sent, at_ns: int | None, user_ns: int) -> tuple[int, int, bool]:
         """(when it left, when its answer came, whether the kernel says so)."""
+        if sent.key not in self._left_ns:
+            with contextlib.suppress(OSError):  # which the next read meets
+                self._drain()
         left_ns = self._left_ns.get(sent.key)
         if at_ns is not None and left_ns is not None:
             left_ns, at_ns = left_ns - self._offset_ns, at_ns - self._offset_ns

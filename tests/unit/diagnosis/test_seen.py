@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_symptoms import TARGET
 
-from kubenurse_otel.diagnosis.dns import LookUps
+from kubenurse_otel.diagnosis.dns import LookUps, Ports
 from kubenurse_otel.diagnosis.doubt import Doubt
 from kubenurse_otel.diagnosis.loss import ALARM, Losses, lost_segments
 from kubenurse_otel.diagnosis.runs import Runs
@@ -84,6 +84,52 @@ def test_dns_that_is_well_again_is_well_at_once() -> None:
     assert said is not None
     assert said.symptom is Symptom.OK
     assert dns(now=12) is None
+
+
+def ports(silent: int, half: int, *, look_ups: str = "o", probes: int = 3) -> Said | None:
+    """So many of 4 ports in each of the last checks of the name servers, beside look-ups."""
+    seen = LookUps(interval_seconds=5.0)
+    for number in range(probes):
+        now = 5.0 * number
+        for at, letter in enumerate(look_ups):
+            seen.note(f"name-{at}", Symptom(letter), began=now + at, now=now + at)
+        seen.probed(Ports(4, silent, half), now + 3)
+    return seen.said(5.0 * probes)
+
+
+@pytest.mark.parametrize(
+    ("silent", "half", "expected"),
+    [
+        (0, 0, Symptom.OK),
+        (4, 0, Symptom.DNS_SILENT),
+        (2, 0, Symptom.DNS_PART),
+        (1, 0, Symptom.DNS_PART),
+        (0, 1, Symptom.DNS_LOSSY),
+        (1, 2, Symptom.DNS_LOSSY),
+    ],
+)
+def test_ports_tell_a_dead_server_from_a_replica_and_from_loss(
+    silent: int, half: int, expected: Symptom
+) -> None:
+    said = ports(silent, half)
+    assert said is not None
+    assert said.symptom is expected
+
+
+@pytest.mark.parametrize(
+    ("look_ups", "expected"),
+    [("e", Symptom.DNS_FAILING), ("n", Symptom.DNS_UNKNOWN), ("od", Symptom.OK)],
+)
+def test_where_every_port_is_answered_look_ups_tell_of_names_alone(
+    look_ups: str, expected: Symptom
+) -> None:
+    said = ports(0, 0, look_ups=look_ups)
+    assert said is not None
+    assert said.symptom is expected
+
+
+def test_one_check_of_the_name_servers_says_nothing_yet() -> None:
+    assert ports(2, 0, probes=1) == Said(Symptom.OK, 1)
 
 
 # --- loss ---------------------------------------------------------------------------------------

@@ -20,7 +20,10 @@ from opentelemetry import trace
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Measurement, Phase, Split, TimingSource
+from kubenurse_otel.probe.dns.message import Question, Rcode, RecordType
+from kubenurse_otel.probe.dns.reply import Ending, Reply, Server
 from kubenurse_otel.semconv import MetricKind
+from kubenurse_otel.tracing import dns_check
 from kubenurse_otel.tracing.bridge import Bridge
 from kubenurse_otel.tracing.recording import ROWS, Take, record
 
@@ -212,6 +215,7 @@ async def test_network_figures_need_the_kernel_and_the_target_itself(
         semconv.ERRORS.name,
         semconv.CHECK_FAILURES.name,
         semconv.ADDRESS_FAILURES_COUNT.name,
+        semconv.DNS_DETOURS_COUNT.name,
     }
     if not figures.intercepted:
         unconcerned.add(semconv.INTERCEPTED_CHECKS.name)
@@ -289,3 +293,56 @@ def test_a_figure_of_the_wrong_type_is_left_out(recorder: MeterRecorder) -> None
 
     assert recorder.points(semconv.HTTPCLIENT_REQUEST_DURATION) == {}
     assert recorder.points(semconv.ADDRESS_FAILURES_COUNT) == {}
+
+
+def test_every_query_is_counted_by_its_server(recorder: MeterRecorder) -> None:
+    """What was answered has a time; what was lost has none."""
+    client = {
+        semconv.DNS_SERVERS: ("10.96.0.10", "10.96.0.10", "10.96.0.11"),
+        semconv.DNS_OUTCOMES: ("nxdomain", "noerror", "silent"),
+        semconv.DNS_SECONDS: (0.25, 0.5, 5.0),
+        semconv.DNS_DETOURS: 1,
+    }
+
+    record(recorder, {semconv.TYPE: "me_service"}, client, (), None)
+
+    assert recorder.points(semconv.DNS_QUERIES) == {
+        ("10.96.0.10", "nxdomain"): 1,
+        ("10.96.0.10", "noerror"): 1,
+        ("10.96.0.11", "silent"): 1,
+    }
+    assert recorder.points(semconv.DNS_QUERY_DURATION) == {("10.96.0.10",): (2, 0.75)}
+    assert recorder.points(semconv.DNS_DETOURS_COUNT) == {("me_service",): 1}
+
+
+def test_a_check_of_name_servers_is_its_queries_and_ports_alone(recorder: MeterRecorder) -> None:
+    """It is none of kubenurse's requests."""
+
+    def reply(ending: Ending, tries: int) -> Reply:
+        return Reply(
+            server=Server("10.96.0.10"),
+            question=Question("kubernetes.default.svc.cluster.local.", RecordType.A),
+            ending=ending,
+            started_ns=1_000_000_000,
+            ended_ns=1_250_000_000,
+            tries=tries,
+            rcode=Rcode.NXDOMAIN if ending is Ending.ANSWERED else None,
+        )
+
+    replies = (
+        reply(Ending.ANSWERED, 1),
+        reply(Ending.ANSWERED, 2),
+        reply(Ending.SILENT, 2),
+        reply(Ending.UNREACHABLE, 1),
+    )
+    tracer_provider = provider(Bridge(recorder))
+    dns_check.tell(tracer_provider.get_tracer("tests"), replies, sub_spans=True)
+
+    assert recorder.points(semconv.DNS_PORTS_COUNT) == {
+        ("10.96.0.10", "sound"): 1,
+        ("10.96.0.10", "half"): 1,
+        ("10.96.0.10", "silent"): 2,
+    }
+    assert recorder.points(semconv.DNS_QUERY_DURATION) == {("10.96.0.10",): (2, 0.5)}
+    assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {}
+    assert recorder.points(semconv.ERRORS) == {}
