@@ -105,7 +105,7 @@ class LookUps:
         return of_ports if of_ports is not Symptom.OK or is_of_servers else seen
 
     def _of_ports(self, now: float) -> Symptom | None:
-        """None: too few were asked lately."""
+        """None: too few were asked lately, or what came of them has no name; OK: all are sound."""
         lately = [
             ports
             for at, ports in self._probes
@@ -120,7 +120,9 @@ class LookUps:
             return Symptom.DNS_SILENT
         if silent >= LEAST_SHARE and silent > half:
             return Symptom.DNS_PART
-        return Symptom.DNS_LOSSY if half >= HALF_SHARE else Symptom.OK
+        if half >= HALF_SHARE:
+            return Symptom.DNS_LOSSY
+        return None if silent or half else Symptom.OK
 
     def _of_look_ups(self, now: float) -> Symptom:
         window = sorted(

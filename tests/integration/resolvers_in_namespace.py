@@ -129,6 +129,12 @@ CASES: dict[str, Case] = {
     "search_formerr": in_search(FORMERR),
     "search_notimp": in_search(NOTIMP),
     "search_silent": in_search(silent),
+    "nxdomain_then_silent": Case(
+        "web.a", CLUSTER, (lambda asked: (NXDOMAIN if "one" in asked.name else silent)(asked),)
+    ),
+    "servfail_then_silent": Case(
+        "web.a", CLUSTER, (lambda asked: (SERVFAIL if "one" in asked.name else silent)(asked),)
+    ),
     "all_nodata": everywhere(nodata),
     "all_servfail": everywhere(SERVFAIL),
     "all_refused": everywhere(REFUSED),
@@ -309,7 +315,7 @@ async def ours(case: Case) -> dict[str, Any]:
     except LookUpError as failed:
         silent = isinstance(failed.error, TimeoutError)
         number = socket.EAI_AGAIN if silent else getattr(failed.error, "errno", None)
-        return {"result": number, "told": str(failed.error)}
+        return {"result": number, "told": str(failed.error), "silent": silent}
     except DeadlineExceededError:
         return {"result": "deadline"}
     ignored = [one.ignored.total for one in answered.queries]

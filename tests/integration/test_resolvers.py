@@ -109,6 +109,21 @@ def test_a_look_up_that_failed_says_which_server_did_what(
     assert words in resolvers[name]["ours"]["told"]
 
 
+@pytest.mark.parametrize(
+    ("name", "is_silent"),
+    [
+        ("timeout", True),
+        ("nxdomain_then_silent", True),
+        ("servfail_then_silent", False),
+        ("all_refused", False),
+        ("nobody", False),
+    ],
+)
+def test_silence_is_told_from_a_failure(resolvers: Found, name: str, is_silent: bool) -> None:
+    """For glibc both are EAI_AGAIN; a name that another domain lacks is neither."""
+    assert resolvers[name]["ours"]["silent"] is is_silent
+
+
 @pytest.mark.parametrize("name", ["other_id", "other_question", "other_address", "twice"])
 def test_what_is_no_answer_is_counted(resolvers: Found, name: str) -> None:
     """It changes nothing, and the query tells it."""

@@ -51,6 +51,8 @@ _ERRORS: Final = {
     Outcome.TRY_AGAIN: (socket.EAI_AGAIN, "Temporary failure in name resolution"),
 }
 """As getaddrinfo has it, and gai_strerror."""
+_FAILURES: Final = frozenset({"servfail", "refused", "other", "unreachable", "malformed"})
+"""Beside one of these outcomes silence is not what a look-up failed of."""
 _MOST_BYTES: Final = 256 * 1024
 _ADDRESSES_SECONDS: Final = 1.0
 """For how long this host's own addresses are believed."""
@@ -220,6 +222,7 @@ def _literal(name: str) -> tuple[str, ...]:
 def _error(outcome: Outcome, queries: tuple[Reply, ...]) -> OSError:
     number, text = _ERRORS[outcome]
     told = story(queries)
-    if outcome is Outcome.TRY_AGAIN and all(one.ending is Ending.SILENT for one in queries):
+    came = {one.outcome for one in queries}
+    if outcome is Outcome.TRY_AGAIN and Ending.SILENT in came and not came & _FAILURES:
         return NameServersSilentError(told)
     return NameServersError(number, f"{text}: {told}" if told else text)

@@ -128,6 +128,18 @@ def test_where_every_port_is_answered_look_ups_tell_of_names_alone(
     assert said.symptom is expected
 
 
+def test_a_few_ports_that_are_lost_leave_the_word_to_look_ups() -> None:
+    seen = LookUps(interval_seconds=5.0)
+    for number, half in enumerate((1, 1, 0)):
+        now = 5.0 * number
+        for at, letter in enumerate("odooo"):
+            seen.note(f"name-{at}", Symptom(letter), began=now + at / 2, now=now + at / 2)
+        seen.probed(Ports(4, 0, half), now + 3)
+    said = seen.said(15.0)
+    assert said is not None
+    assert said.symptom in (Symptom.DNS_PART, Symptom.DNS_LOSSY)
+
+
 def test_one_check_of_the_name_servers_says_nothing_yet() -> None:
     assert ports(2, 0, probes=1) == Said(Symptom.OK, 1)
 
