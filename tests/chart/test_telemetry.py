@@ -16,7 +16,7 @@ from . import helm
 from .values import CHART
 
 COLLECTOR = {"endpoint": "otlp.example.com:4317"}
-COLLECTOR = binaries.collector_target()
+OTELCOL = binaries.collector_target()
 MONITORS = {"service": "ServiceMonitor", "pod": "PodMonitor"}
 
 
@@ -483,7 +483,7 @@ def test_egress_knows_the_port_of_an_ipv6_address(endpoint: str) -> None:
     assert 80 not in ports
 
 
-@pytest.mark.skipif(not COLLECTOR.exists(), reason="no collector was built (tests/collector does)")
+@pytest.mark.skipif(not OTELCOL.exists(), reason="no collector was built (tests/collector does)")
 @pytest.mark.parametrize(
     ("monitor", "host_ip"), [("annotations", "192.0.2.1"), ("service", "fd00::5")]
 )
@@ -509,7 +509,7 @@ def test_real_collector_takes_the_configuration(
     config = tmp_path / "config.yaml"
     values = {"collector": given, "monitor": monitor}
     config.write_text(yaml.safe_dump(collector_config(values)))
-    command = [str(COLLECTOR), "validate", f"--config={config}"]
+    command = [str(OTELCOL), "validate", f"--config={config}"]
     done = subprocess.run(
         command,
         env={"OTLP_HEADER_0": "secret", "HOST_IP": host_ip},
