@@ -17,6 +17,12 @@ def with_zone(address: str, scope: int) -> str:
     return f"{address}%{scope}" if scope else address
 
 
+def zone_number(zone: str) -> int:
+    """Return a zone that is written as an interface's number (32 bits); 0 is none."""
+    number = int(zone) if zone.isascii() and zone.isdecimal() and len(zone) <= 10 else 0
+    return number if number < 1 << 32 else 0
+
+
 def socket_address(address: str, port: int) -> SocketAddress:
     """What connect(2) takes; Python drops a zone that stands in the address."""
     host, _, scope = address.partition("%")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from kubenurse_otel.probe.addresses import with_zone
+from kubenurse_otel.probe.addresses import with_zone, zone_number
 
 Hosts = dict[str, tuple[str, ...]]
 """Names in lower case -> addresses in the file's order."""
@@ -33,6 +33,6 @@ def _address(text: str) -> str | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         written = socket.inet_ntop(family, socket.inet_pton(family, address))
-        return with_zone(written, int(zone) if zone.isdecimal() else 0)
+        return with_zone(written, zone_number(zone))
     except (OSError, ValueError):
         return None

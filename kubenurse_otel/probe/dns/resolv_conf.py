@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, fields
 from typing import Final
 
-from kubenurse_otel.probe.addresses import with_zone
+from kubenurse_otel.probe.addresses import with_zone, zone_number
 from kubenurse_otel.probe.dns.reply import Server
 
 MOST_SERVERS: Final = 3
@@ -88,7 +88,7 @@ def parse(
 def _server(text: str) -> Server | None:
     try:
         return Server(socket.inet_ntoa(socket.inet_aton(text)))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL byte
         pass
     address, _, zone = text.partition("%")
     try:
@@ -101,7 +101,7 @@ def _server(text: str) -> Server | None:
 def _scope(zone: str) -> int:
     """The interface's number; 0 where there is no such one, as glibc has it."""
     try:
-        return int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+        return zone_number(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
     except (OSError, ValueError):
         return 0
 

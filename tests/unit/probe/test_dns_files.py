@@ -61,6 +61,14 @@ def test_at_most_three_servers_and_an_interfaces_zone() -> None:
     assert read.servers == (Server(f"fe80::1%{zone}"), Server("::1"), Server("10.0.0.1"))
 
 
+@pytest.mark.parametrize("zone", ["4294967296", "99999999999999", "x", "\u0663", ""])
+def test_a_zone_that_is_no_interfaces_number_is_none(zone: str) -> None:
+    """What a socket would not take; a NUL byte is no address either."""
+    read = resolv_conf.parse(f"nameserver fe80::1%{zone}\nnameserver \0\n", host_name="")
+    assert read.servers == (Server("fe80::1"),)
+    assert hosts.parse(f"fe80::1%{zone} web\n") == {"web": ("fe80::1",)}
+
+
 @given(st.text(max_size=200), st.text(max_size=80), st.text(max_size=80))
 def test_any_text_is_read(text: str, environment: str, host_name: str) -> None:
     """Nonsense is passed over, and nothing is raised."""
