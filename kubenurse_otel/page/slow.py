@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import htpy as h
 
+from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.page import words
 from kubenurse_otel.report.seen import PATH
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import htpy as h
 
+from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.page import words
 from kubenurse_otel.state.history import STEP_SECONDS, STEPS, WHOSE, Step
 

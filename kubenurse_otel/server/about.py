@@ -5,10 +5,10 @@ Owns which figures; they are the metrics' own (gauges.py, the store), read when 
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
+from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.report.waterfall import duration
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import time
 from array import array
 from dataclasses import dataclass
 from enum import IntEnum
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.model import Outcome
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 
 import dns.exception
@@ -80,7 +81,8 @@ def test_an_answer_is_read_as_dnspython_wrote_it(
     assert (head.ident, head.rcode) == (7, rcode)
     assert head.answers == len(aliases) + len(addresses)
     assert head.question == message.question_bytes(Question(name, type_)).lower()
-    assert message.read_addresses(wire, head) == tuple(addresses)
+    found = message.read_addresses(wire, head)  # inet_ntop and Python write ::ffff:0:0 differently
+    assert [*map(ipaddress.ip_address, found)] == [*map(ipaddress.ip_address, addresses)]
 
 
 def answer_of(*records: bytes, answers: int | None = None) -> bytes:
