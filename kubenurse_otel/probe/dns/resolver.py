@@ -1,7 +1,8 @@
 """A resolver of our own behind ``Resolve``: files and DNS as glibc, every query told.
 
 Owns the files of the system, read again when they change, and what a look-up ends in. Where this
-host's files ask for more than hosts and DNS, ``system`` is asked, and that is said once.
+host's files ask for more than hosts and DNS, or cannot be read, ``system`` is asked, and that is
+said once.
 """
 
 from __future__ import annotations
@@ -120,9 +121,13 @@ class OwnResolver:
 
     async def __call__(self, host: str, *, deadline: float) -> Answer:
         started_ns = time.monotonic_ns()
-        system = self._files.get()
-        if system.others:
-            self._say(system.others)
+        try:
+            system = self._files.get()
+            others = system.others
+        except OSError as error:  # none of them was ever read: glibc reads longer ones
+            others = f"{error.filename} {error.strerror}"
+        if others:
+            self._say(others)
             return await self._ask_system(host, deadline=deadline)
         try:
             name = host.encode("idna").decode("ascii")

@@ -53,6 +53,16 @@ def test_without_a_file_there_is_a_server_and_the_hosts_domain() -> None:
     assert (read.servers, read.search) == ((Server("127.0.0.1"),), ("example.com",))
 
 
+@pytest.mark.parametrize(
+    "text", ["10.0.0.\0", "\0", "fe80::1%\0", "\ufffd", "300.0.0.1", "ns.example.com"]
+)
+def test_what_is_no_address_is_no_server(text: str) -> None:
+    """A crash of kubelet's node leaves files full of NULs."""
+    lines = f"nameserver {text}\nnameserver 10.0.0.1\n"
+    read = resolv_conf.parse(lines, host_name="")
+    assert read.servers[-1:] == (Server("10.0.0.1"),)
+
+
 def test_at_most_three_servers_and_an_interfaces_zone() -> None:
     """MAXNS; the zone is its number."""
     lines = ["fe80::1%lo", "::1", "10.0.0.1", "10.0.0.2"]
@@ -158,6 +168,24 @@ async def test_other_sources_are_the_systems_and_said_once(
         assert [await look_up(resolve, "web") for _ in range(2)] == [("web",)] * 2
     (said,) = caplog.messages
     assert "mdns4" in said
+
+
+@pytest.mark.parametrize("file", SystemFiles.__slots__)
+@pytest.mark.parametrize("size", [300_000, 5_000_000])
+async def test_a_file_that_is_too_long_for_us_is_the_systems(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, size: int
+) -> None:
+    """As a hosts file of an ad blocker is: the C library reads it."""
+
+    async def system(host: str, *, deadline: float) -> Answer:
+        return Answer((host,), 1, 2)
+
+    paths = system_files(tmp_path, **{file: "#" * size})
+    resolve = OwnResolver(paths=paths, system=system)
+    with caplog.at_level(logging.WARNING):
+        assert [await look_up(resolve, "web") for _ in range(2)] == [("web",)] * 2
+    (said,) = caplog.messages
+    assert f"{getattr(paths, file)} is longer than" in said
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
