@@ -206,20 +206,12 @@ def prepare_datagrams(sock: socket.socket, family: socket.AddressFamily) -> None
         sock.setsockopt(*_RECVERR[family], 1)
 
 
-_kept_flags: set[int] = set()
-"""What this kernel was asked for once, and did not forget."""
-
-
 def _stamp(sock: socket.socket, flags: int) -> bool:
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
-        if flags not in _kept_flags:
-            if sock.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING) != flags:
-                return False
-            _kept_flags.add(flags)
+        return sock.getsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING) == flags
     except OSError:
         return False
-    return True
 
 
 def keep_receive_timestamps_on() -> socket.socket | None:
