@@ -69,7 +69,7 @@ AGENT = Agent(2, 18080)
 
 
 def test_an_agent_gets_a_pods_variables_and_the_users_telemetry() -> None:
-    """OTEL_* is passed on; what would point the agent to a real cluster is not."""
+    """OTEL_* and extra checks are passed on; what would point to a real cluster is not."""
     environ = agent_environment(
         AGENT,
         Path("/tmp/x"),
@@ -89,7 +89,8 @@ def test_an_agent_gets_a_pods_variables_and_the_users_telemetry() -> None:
     assert environ["KUBERNETES_SERVICE_HOST"] == "127.0.0.1"
     assert environ["KUBENURSE_LISTEN_ADDRESS"] == "127.0.1.2"
     assert environ["KUBENURSE_NODE_NAME"] == "node-2"
-    assert not {"KUBENURSE_EXTRA_CHECKS", "KUBECONFIG"} & environ.keys()
+    assert environ["KUBENURSE_EXTRA_CHECKS"] == "a:http://example.com/"
+    assert "KUBECONFIG" not in environ
 
 
 @pytest.mark.parametrize(
