@@ -28,10 +28,12 @@ FLAPPING: Final = "flapping"
 def headline(sight: Sight, summary: Summary) -> tuple[str, str]:
     """Return (kind of sign, sentence): the page's first words."""
     if summary.named:
-        first = summary.named[0].verdict
-        if len(summary.named) == 1:
-            return "bad", first.headline
-        return "bad", f"{len(summary.named)} things are wrong, the first: {first.sentence}"
+        named, starved = _apart(summary.named)
+        first = named[0].verdict.headline if named else _of_starved(starved)
+        things = len(named) + bool(starved)
+        if things == 1:
+            return "bad", first
+        return "bad", f"{things} things are wrong, the first: {first[:1].lower()}{first[1:]}"
     failing = sum(one.bad for one in sight.seen)
     if summary.suspected:
         return "warn", f"Something may be wrong: {summary.suspected[0].verdict.sentence}"
@@ -79,15 +81,16 @@ def _apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
 def _starved(starved: Sequence[Named]) -> h.Element:
     nodes = [one.verdict.culprit for one in starved]
     return h.article(".card.is-bad")[
-        h.h3[
-            words.mark("bad"),
-            f"{len(nodes)} agents get too little CPU: what they measure is not to be believed",
-        ],
+        h.h3[words.mark("bad"), _of_starved(starved)],
         h.dl[
             _pair("on nodes", verdicts.names(nodes)),
             _pair("what to do", out(links.runbook(Kind.PROBER), "the runbook")),
         ],
     ]
+
+
+def _of_starved(starved: Sequence[Named]) -> str:
+    return f"{len(starved)} agents get too little CPU: what they measure is not to be believed"
 
 
 def off(frame: Frame) -> h.Node:

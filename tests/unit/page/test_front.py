@@ -101,9 +101,14 @@ def test_agents_that_lack_cpu_are_one_verdict_where_they_are_many() -> None:
         for node in ("node-1", "node-2", "node-3")
     ]  # fmt: skip
     sight = pages.cluster(3, seen=(pages.agent("node-1", verdicts=(*starved, pages.DOWN)),))
-    cards = list(pages.section(pages.tree(shown(sight)), "verdicts").iter("article"))
+    root = pages.tree(shown(sight))
+    assert pages.words(next(root.iter("h1"))).startswith("✗2 things are wrong, the first: ")
+    cards = list(pages.section(root, "verdicts").iter("article"))
     assert len(cards) == 2
     assert "3 agents get too little CPU" in pages.words(cards[1])
+    alone = pages.cluster(3, seen=(pages.agent("node-1", verdicts=tuple(starved)),))
+    words = pages.words(next(pages.tree(shown(alone)).iter("h1")))
+    assert words.startswith("✗3 agents get too little CPU")
 
 
 def test_each_kind_of_verdict_leads_to_the_runbook_of_its_alert() -> None:
