@@ -28,12 +28,7 @@ FLAPPING: Final = "flapping"
 def headline(sight: Sight, summary: Summary) -> tuple[str, str]:
     """Return (kind of sign, sentence): the page's first words."""
     if summary.named:
-        named, starved = _apart(summary.named)
-        first = named[0].verdict.headline if named else _of_starved(starved)
-        things = len(named) + bool(starved)
-        if things == 1:
-            return "bad", first
-        return "bad", f"{things} things are wrong, the first: {first[:1].lower()}{first[1:]}"
+        return "bad", _what_is_wrong(summary.named)
     failing = sum(one.bad for one in sight.seen)
     if summary.suspected:
         return "warn", f"Something may be wrong: {summary.suspected[0].verdict.sentence}"
@@ -42,6 +37,16 @@ def headline(sight: Sight, summary: Summary) -> tuple[str, str]:
     if not sight.seen or len(summary.new) == len(summary.heard):
         return "dim", "Not checked enough yet to say"
     return "good", "All is well"
+
+
+def _what_is_wrong(every: Sequence[Named]) -> str:
+    named, starved = _apart(every)
+    if not named:
+        return _of_starved(starved)
+    first, things = named[0].verdict, len(named) + bool(starved)
+    if things == 1:
+        return first.headline
+    return f"{things} things are wrong, the first: {first.sentence}"
 
 
 def section(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
