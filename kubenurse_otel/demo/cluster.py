@@ -31,6 +31,8 @@ FIRST_ADDRESS: Final = "127.0.1.1"
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 8.0
 POLL_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1
+"""Between two checks of a target, but of those that are now and then (full size)."""
 _PASSED_ON: Final = (
     "KUBENURSE_EXTRA_CHECKS",
     "KUBENURSE_TRACE_RATIO",
@@ -108,7 +110,7 @@ def agent_environment(
         "KUBENURSE_PORT": str(agent.port),
         "KUBENURSE_INGRESS_URL": f"https://localhost:{ports['ingress']}",
         "KUBENURSE_SERVICE_URL": f"http://127.0.1.1:{agent.port}",
-        "KUBENURSE_CHECK_INTERVAL": "1s",
+        "KUBENURSE_CHECK_INTERVAL": f"{CHECK_SECONDS}s",
         "KUBENURSE_CHECK_TIMEOUT": "2s",
         "KUBENURSE_SLOW_THRESHOLD": "200ms",
         "KUBENURSE_ALIVE_STATUS": "200",

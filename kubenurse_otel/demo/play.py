@@ -13,6 +13,7 @@ from rich.console import Console
 from kubenurse_otel.config import take_environment
 from kubenurse_otel.demo import view
 from kubenurse_otel.demo.cluster import (
+    CHECK_SECONDS,
     FIRST_ADDRESS,
     START_SECONDS,
     Cluster,
@@ -79,13 +80,13 @@ def _cancel_when_told() -> None:
 
 
 async def _until_up(cluster: Cluster) -> None:
-    """Wait until every agent has checked every target once."""
+    """Wait until every agent has checked once what it checks each interval."""
     try:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 cluster.check_alive()
                 alive = await cluster.poll()
-                seen = view.rows(alive)
+                seen = [row for row in view.rows(alive) if row.interval_seconds <= CHECK_SECONDS]
                 if seen and all(alive.values()) and all(row.outcome for row in seen):
                     return
                 await asyncio.sleep(LOOK_SECONDS)

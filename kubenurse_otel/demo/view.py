@@ -41,6 +41,7 @@ class Row:
     type: str
     outcome: str
     """ok, failed, or empty before the first check."""
+    interval_seconds: float = 0.0
     error_type: str = ""
     total: float | None = None
     dns: float | None = None
@@ -125,6 +126,7 @@ def _row(node: str, key: str, about: Mapping[str, Any]) -> Row:
         target=key,
         type=about.get("type", key),
         outcome=about.get("outcome") or "",
+        interval_seconds=about.get("interval_seconds", 0.0),
         error_type=about.get("error_type", ""),
         total=about.get("duration_seconds"),
         dns=phases.get("dns"),
