@@ -403,7 +403,8 @@ class App:
     def _missed(self, target: Target, count: int, ours: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
         if ours:  # the others are a silent target's
-            self._diagnose(lambda judging: judging.missed(ours))
+            stood_seconds = ours * target.interval_seconds
+            self._diagnose(lambda judging: judging.missed(stood_seconds))
 
     def _lagged(self, seconds: float) -> None:
         def feed(judging: Judging) -> None:

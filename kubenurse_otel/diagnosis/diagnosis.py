@@ -190,9 +190,9 @@ class Diagnosis:
         if not self._is_after_cut(now):
             self._look_ups.probed(ports, now)
 
-    def missed(self, ticks: int, now: float) -> None:
-        """Take in ``ticks`` of the schedule that went by because of this process."""
-        self._doubt.missed(ticks, now)
+    def missed(self, seconds: float, now: float) -> None:
+        """Take in for how long a target was not checked because of this process."""
+        self._doubt.missed(seconds, now)
 
     def lagged(self, seconds: float, now: float) -> None:
         """Take in how late the event loop ran a timer."""

@@ -47,9 +47,14 @@ class Doubt:
     def own_timeout(self, now: float) -> None:
         self._raise(OWN_TIMEOUT, now)
 
-    def missed(self, ticks: int, now: float) -> None:
-        """Take in ``ticks`` of the schedule that went by because of ourselves."""
-        self._raise(MISSED_TICK * ticks, now)
+    def missed(self, seconds: float, now: float) -> None:
+        """Take in for how long a target was not checked because of ourselves.
+
+        In intervals of path checks: of an extra check every 100 ms any pause takes several ticks.
+        """
+        ticks = int(seconds / self._interval)
+        if ticks:
+            self._raise(MISSED_TICK * ticks, now)
 
     def lagged(self, seconds: float, now: float) -> None:
         """Take in how late the event loop ran a timer."""

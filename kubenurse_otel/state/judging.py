@@ -108,8 +108,8 @@ class Judging:
         """Return whom to explore before all others; to be asked about once an interval."""
         return self._diagnosis.explore_first(self._clock())
 
-    def missed(self, ticks: int) -> None:
-        self._diagnosis.missed(ticks, self._clock())
+    def missed(self, seconds: float) -> None:
+        self._diagnosis.missed(seconds, self._clock())
         self._amiss = True
 
     def lagged(self, seconds: float) -> None:

@@ -276,12 +276,22 @@ def test_a_way_that_stays_long_for_an_hour_is_as_usual() -> None:
 def test_doubt_rises_with_what_we_did_late_and_falls_with_each_clean_interval() -> None:
     doubt = Doubt(interval_seconds=5.0, timeout_seconds=5.0)
     doubt.own_timeout(0.0)
-    doubt.missed(1, 1.0)
+    doubt.missed(5.0, 1.0)
     doubt.lagged(1.0, 2.0)  # a fifth of a time-out: not yet
     assert [doubt.level(at) for at in (2.0, 5.9, 6.0, 11.0, 16.0, 30.0)] == [3, 3, 2, 1, 0, 0]
     for _ in range(9):
         doubt.lagged(2.0, 40.0)
     assert doubt.level(40.0) == 7
+
+
+def test_a_short_pause_is_no_doubt_however_many_ticks_it_took() -> None:
+    """An extra check may be made every 100 ms: half a second without CPU is five of its ticks."""
+    doubt = Doubt(interval_seconds=5.0, timeout_seconds=5.0)
+    for ticks in (5, 1, 49):
+        doubt.missed(ticks * 0.1, 1.0)
+    assert doubt.level(1.0) == 0
+    doubt.missed(3 * 5.0, 2.0)
+    assert doubt.level(2.0) == 3
 
 
 def test_half_of_the_latest_checks_late_is_a_sick_prober() -> None:
