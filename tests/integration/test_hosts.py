@@ -18,7 +18,7 @@ from kubenurse_otel.config import Config, ConfigError, TrustConfig, load
 from kubenurse_otel.config.urls import PROXY
 from kubenurse_otel.discovery.static import FileError, parse
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import Neighbourhood, Target
+from kubenurse_otel.model import Neighbourhood, Target, TargetKind
 from kubenurse_otel.plan.targets import plan
 from kubenurse_otel.probe import prober
 from kubenurse_otel.probe.resolve import Answer, LookUpError
@@ -112,9 +112,11 @@ async def test_an_address_of_the_neighbours_file_can_be_asked(address: str) -> N
         return
     neighbours = parse(text)
     targets = plan(Config(), Neighbourhood(chosen=neighbours)).targets
-    (path,) = (target for target in targets if target.neighbour is not None)
-    assert is_address(path.url.host)
-    assert is_address(request_url(path.url).host)
+    asked = [target for target in targets if target.neighbour is not None]
+    assert {target.kind for target in asked} == {TargetKind.PATH, TargetKind.FULL_SIZE}
+    for target in asked:
+        assert is_address(target.url.host)
+        assert is_address(request_url(target.url).host)
 
 
 @pytest.mark.parametrize("name", [f"{XN}.localhost", "XN--LS8H.localhost", "xn--.localhost"])
