@@ -101,8 +101,9 @@ async def test_an_agent_that_dies_is_told_and_the_rest_is_cleaned_up(folder: Pat
     async with Cluster(port=free_port(), environ=ENVIRON) as cluster:
         await _until_up(cluster)
         rows = view.rows(await cluster.poll())
-        assert len(rows) == 5 * 8
-        assert {row.outcome for row in rows} == {"ok"}
+        often = [row for row in rows if row.type != "full_size"]
+        assert (len(often), len(rows)) == (5 * 8, 5 * (8 + 4))
+        assert {row.outcome for row in often} == {"ok"}
         processes = children(os.getpid())
         victim = cluster._processes["node-3"]
         victim.kill()
