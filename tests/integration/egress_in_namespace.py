@@ -88,8 +88,8 @@ class FillingTrust(TrustStore):
         super().__init__(config)
         self._datagrams = datagrams
 
-    def context(self, trust: Trust) -> ssl.SSLContext:
-        context = super().context(trust)
+    def context(self, trust: Trust, *, speaks_http: bool = True) -> ssl.SSLContext:
+        context = super().context(trust, speaks_http=speaks_http)
         fill(self._datagrams)
         return context
 
