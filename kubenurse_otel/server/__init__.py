@@ -19,7 +19,7 @@ from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
 from kubenurse_otel.server.others import Others
-from kubenurse_otel.server.pages import Facts, NotByIngress, Pages, not_found
+from kubenurse_otel.server.pages import Facts, ForBrowsers, NotByIngress, Pages, not_found
 from kubenurse_otel.server.target import OneTarget
 from kubenurse_otel.server.tls import Certificate
 from kubenurse_otel.server.wire import Wire
@@ -165,7 +165,8 @@ class Server:
             views = {path: limited(one) for path, one in self._pages.handlers().items()}
             views[routes.TARGET] = limited(target)
             admin |= {path: NotByIngress(one, not_found, host) for path, one in views.items()}
-            admin[routes.ROOT] = NotByIngress(limited(self._pages.front), routes.redirect, host)
+            root = ForBrowsers(limited(self._pages.front), routes.redirect)
+            admin[routes.ROOT] = NotByIngress(root, routes.redirect, host)
         apart = self._config.admin_port is not None
         self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})
         self._admin_routes = routes.Routes(admin)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import __version__
 from kubenurse_otel.report import checked, document, seen
-from kubenurse_otel.server import routes
 from kubenurse_otel.server.message import Response, text
 from kubenurse_otel.server.target import OF
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.page.frame import Frame
     from kubenurse_otel.page.pair import Direction
     from kubenurse_otel.report.checked import Checked
+    from kubenurse_otel.server import routes
     from kubenurse_otel.server.message import Request
     from kubenurse_otel.server.others import Others
     from kubenurse_otel.server.target import OneTarget
@@ -113,9 +113,7 @@ class Pages:
         return {b"/target": self._target, b"/pair": self._pair, b"/agent": self._agent}
 
     def front(self, request: Request) -> Response:
-        """/: the page for a browser, kubenurse's redirect for others."""
-        if not accepts_html(request.header(b"accept") or ""):
-            return routes.redirect(request)
+        """/, where HTML is asked for."""
         return self._show(View(FRONT, is_still=_is_still(request)))
 
     def quiet(self) -> bool:
@@ -268,6 +266,18 @@ class Pages:
 
 
 _NOT_CHECKED: Final = "it does not check that one"
+
+
+class ForBrowsers:
+    """A handler for who asks for HTML; others get what there is ``instead``."""
+
+    def __init__(self, handler: routes.Handler, instead: routes.Handler) -> None:
+        self._handler = handler
+        self._instead = instead
+
+    def __call__(self, request: Request) -> Response:
+        asks = accepts_html(request.header(b"accept") or "")
+        return (self._handler if asks else self._instead)(request)
 
 
 class NotByIngress:
