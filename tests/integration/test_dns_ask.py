@@ -123,7 +123,8 @@ async def test_silence_lasts_to_the_deadline() -> None:
     """And is no error."""
     with NameServer(lambda _: []) as server:
         reply = await asked_of(server, seconds=0.5, try_seconds=0.2)
-    assert (reply.ending, reply.rcode, reply.tries) == (Ending.SILENT, None, 3)
+    assert (reply.ending, reply.rcode) == (Ending.SILENT, None)
+    assert 1 <= reply.tries <= 3  # a busy machine has time for fewer
     assert reply.seconds >= 0.5
 
 
