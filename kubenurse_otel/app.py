@@ -33,7 +33,14 @@ from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.first_checks import FirstChecks
 from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
-from kubenurse_otel.plan.targets import Plan, explored, name_servers_question, plan
+from kubenurse_otel.plan.targets import (
+    Plan,
+    explored,
+    explored_key,
+    keys_told,
+    name_servers_question,
+    plan,
+)
 from kubenurse_otel.probe import verdict
 from kubenurse_otel.probe.dns import health
 from kubenurse_otel.probe.dns.resolver import own_resolver
@@ -294,6 +301,7 @@ class App:
 
     def _replan(self) -> None:
         wanted = plan(self._config, self._neighbourhood)
+        self._outcomes.retain(keys_told(wanted, self._neighbourhood))
         if wanted == self._plan:
             return
         self._plan = wanted
@@ -301,7 +309,6 @@ class App:
         self._trust.load(wanted.targets)
         self._results.set_targets(wanted.targets, wanted.skipped)
         self._history.retain(keys)
-        self._outcomes.retain(keys)
         self._bridge.retain(keys)
         self._prober.retain(wanted.targets)
         self._diagnose(lambda judging: judging.retain(wanted.targets))
@@ -461,8 +468,8 @@ class App:
 def _by_node(result: CheckResult) -> CheckResult:
     """For people: the target of all that are explored, with the name of the one that was."""
     neighbour = result.target.neighbour
-    node = "" if neighbour is None else neighbour.node_name
-    return replace(result, target=replace(result.target, key=f"{result.target.key}_{node}"))
+    key = explored_key("" if neighbour is None else neighbour.node_name)
+    return replace(result, target=replace(result.target, key=key))
 
 
 def _judging(

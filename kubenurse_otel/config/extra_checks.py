@@ -172,7 +172,7 @@ def _http(text: str) -> ExtraCheck:
         text = found[1]
         texts.append(found[2])
     options = _Options(texts)
-    url = options.parse(parse_url, text, "an http, https, tcp or dns URL")
+    url = options.parse(_http_url, text, "an http, https, tcp or dns URL")
     expect = options.take("expect", STATUSES)
     method = options.take("method", METHOD) or "GET"
     interval, timeout = _schedule(options)
@@ -185,6 +185,12 @@ def _http(text: str) -> ExtraCheck:
         interval_seconds=interval,
         timeout_seconds=timeout,
     )
+
+
+def _http_url(text: str) -> Url:
+    if not text.lower().startswith(("http://", "https://")):
+        raise InvalidTextError("that begins with http://, https://, tcp:// or dns://")
+    return parse_url(text)
 
 
 def _tcp(text: str) -> ExtraCheck:

@@ -208,6 +208,19 @@ def explored(config: Config, neighbour: Neighbour) -> Target:
     )
 
 
+def explored_key(node: str) -> str:
+    """Return what people are told of ``node``, when it is the one that was explored."""
+    return f"{TargetKind.EXPLORE}_{node}"
+
+
+def keys_told(planned: Plan, neighbourhood: Neighbourhood) -> frozenset[str]:
+    """Return the keys of all that people may be told of: targets, and nodes to explore."""
+    keys = frozenset(target.key for target in planned.targets)
+    if TargetKind.EXPLORE not in keys:
+        return keys
+    return keys | {explored_key(one.node_name) for one in outside(neighbourhood)}
+
+
 def _addresses(neighbour: Neighbour, families: IpFamilies) -> Iterator[tuple[str, str]]:
     """Yield (key suffix, address): the first address plain, then one for each other family."""
     yield "", neighbour.pod_ip

@@ -121,7 +121,7 @@ def test_a_check_that_gets_no_answer_fails_with_a_sentence(closed_port: int) -> 
         (("check", "http://127.0.0.1:0"), "one with a port from 1 to 65535"),
         (("check", "http://\U0001f4a9.la"), "one of printable ASCII"),
         (("check", "http://h:+80"), "one with a port from 1 to 65535"),
-        (("check", "x.example:80"), "one that begins with http:// or https://"),
+        (("check", "x.example:80"), "one that begins with http://, https://, tcp:// or dns://"),
         (("check", "http://1.2.3"), "one with a host name or an IP address"),
         (("check", "http://user:hunter2@x"), "without user and password"),
         (("check", "http://x\x1b[2J"), "\\x1b[2J"),

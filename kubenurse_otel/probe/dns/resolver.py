@@ -54,6 +54,8 @@ _ERRORS: Final = {
 """As getaddrinfo has it, and gai_strerror."""
 _FAILURES: Final = frozenset({"servfail", "refused", "other", "unreachable", "malformed"})
 """Beside one of these outcomes silence is not what a look-up failed of."""
+MOST_SEARCHED: Final = 32
+"""Domains of a search path, as many as Kubernetes gives a pod: a query of each is held and told."""
 _MOST_BYTES: Final = 256 * 1024
 _ADDRESSES_SECONDS: Final = 1.0
 """For how long this host's own addresses are believed."""
@@ -185,16 +187,16 @@ class OwnResolver:
 
     def _read(self) -> _System:
         text = {name: _text(getattr(self._paths, name)) for name in SystemFiles.__slots__}
-        return _System(
-            resolv_conf.parse(
-                text["resolv_conf"],
-                host_name=self._host_name,
-                local_domain=self._local_domain,
-                res_options=self._res_options,
-            ),
-            hosts.parse(text["hosts"]),
-            other_sources(text["nsswitch"], text["gai_conf"]),
+        conf = resolv_conf.parse(
+            text["resolv_conf"],
+            host_name=self._host_name,
+            local_domain=self._local_domain,
+            res_options=self._res_options,
         )
+        others = other_sources(text["nsswitch"], text["gai_conf"])
+        if len(conf.search) > MOST_SEARCHED:
+            others = f"{self._paths.resolv_conf} searches {len(conf.search)} domains"
+        return _System(conf, hosts.parse(text["hosts"]), others)
 
     def _report(self, error: OSError | ValueError) -> None:
         _log.warning("the resolver's files cannot be read, what they said before holds: %s", error)

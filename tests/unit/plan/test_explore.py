@@ -13,7 +13,7 @@ from kubenurse_otel.config import Config, IdentityConfig
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, TargetKind
 from kubenurse_otel.plan.explore import Explore, outside
-from kubenurse_otel.plan.targets import explored, plan
+from kubenurse_otel.plan.targets import explored, keys_told, plan
 
 NAMES = st.integers(0, 60).map(lambda number: f"node-{number}")
 
@@ -123,3 +123,16 @@ def test_every_pair_is_seen_within_a_round(nodes: int) -> None:
         seen |= {(own, one.node_name) for one in chosen}
         seen |= {(own, name) for name in asked(explore, here, nodes - 11)}
     assert len(seen) == nodes * (nodes - 1)
+
+
+def test_people_are_told_of_nodes_that_are_there() -> None:
+    """A node that is explored stays told when the plan changes; one that left does not."""
+    config = Config(identity=IdentityConfig(node_name="own"))
+    here = around({"node-1", "node-2", "node-3"}, {"node-1"})
+    told = keys_told(plan(config, here), here)
+    assert {"explore", "explore_node-2", "explore_node-3", "path_node-1"} <= told
+    assert "explore_node-1" not in told
+    gone = around({"node-1", "node-2"}, {"node-1"})
+    assert "explore_node-3" not in keys_told(plan(config, gone), gone)
+    near = around({"node-1"}, {"node-1"})
+    assert not [key for key in keys_told(plan(config, near), near) if key.startswith("explore")]

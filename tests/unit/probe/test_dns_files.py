@@ -188,6 +188,22 @@ async def test_a_file_that_is_too_long_for_us_is_the_systems(
     assert f"{getattr(paths, file)} is longer than" in said
 
 
+async def test_a_search_path_without_end_is_the_systems(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kubernetes gives a pod 32 domains at most; each is a query that is held and told."""
+
+    async def system(host: str, *, deadline: float) -> Answer:
+        return Answer((host,), 1, 2)
+
+    domains = " ".join(f"d{number}.example" for number in range(33))
+    paths = system_files(tmp_path, resolv_conf=f"search {domains}\n", hosts="127.1.0.1 web\n")
+    with caplog.at_level(logging.WARNING):
+        assert await look_up(OwnResolver(paths=paths, system=system), "web") == ("web",)
+    (said,) = caplog.messages
+    assert f"{paths.resolv_conf} searches 33 domains" in said
+
+
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 async def test_a_name_that_is_none_ends_as_getaddrinfo_ends_it(tmp_path: Path, host: str) -> None:
     """A UnicodeError of the IDNA codec, in a LookUpError."""
