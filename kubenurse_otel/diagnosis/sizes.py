@@ -3,7 +3,7 @@
 A neighbour is checked so once a minute, and a black hole would be named after minutes. So it is
 checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where a
 neighbour says that large segments to it vanish, where they vanish to another neighbour of ours; and
-each interval while they do.
+each interval while it is bad and the small checks of it are good: it may have healed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.diagnosis.case import Vanishing
 from kubenurse_otel.diagnosis.symptoms import STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
-from kubenurse_otel.model import TargetKind
+from kubenurse_otel.model import Outcome, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -34,8 +34,10 @@ class Sizes:
         self._interval = interval_seconds
         self._checked_at: dict[str, float] = {}
         self._vanishing: dict[str, Vanishing] = {}
+        self._bad: set[str] = set()
 
     def retain(self, keys: Collection[str]) -> None:
+        self._bad &= set(keys)
         for kept in (self._checked_at, self._vanishing):
             for key in kept.keys() - set(keys):
                 del kept[key]
@@ -44,6 +46,10 @@ class Sizes:
         """Take in a full-size check, whatever came of it."""
         key, measurement = result.target.key, result.measurement
         self._checked_at[key] = now
+        if result.outcome is Outcome.OK:
+            self._bad.discard(key)
+        else:
+            self._bad.add(key)
         if seen is Symptom.OK:
             self._vanishing.pop(key, None)
         elif seen is Symptom.FULL_SIZE and measurement is not None:
@@ -101,11 +107,12 @@ class Sizes:
             if target.kind is not TargetKind.FULL_SIZE or target.neighbour is None:
                 continue
             last, node = self._checked_at.get(target.key, NEVER), target.neighbour.node_name
-            own = by_key.get(target.key)
+            small = [run for run in of_node.get(node, ()) if run.key != target.key]
             stalled = [run.since for run in of_node.get(node, ()) if run.symptom in STALLS]
+            is_well = all(run.symptom is Symptom.OK for run in small)
             is_due_again = now - last >= HEARSAY_INTERVALS * self._interval
             if now - last >= self._interval and (
-                (own is not None and own.symptom is Symptom.FULL_SIZE)
+                (target.key in self._bad and is_well)
                 or any(last < since for since in (*stalled, *vanish))
                 or (is_due_again and any(last < since for since in beyond))
                 or (is_due_again and node in accused)

@@ -150,7 +150,8 @@ def _wait_until_well(scene: Scene) -> None:
     for expression, expected in (
         ("count(kubenurse_build_info)", agents),
         (
-            "count(sum by (instance, type) (kubenurse_httpclient_requests_total) >= 3)",
+            'count(sum by (instance, type) (kubenurse_httpclient_requests_total{type!="full_size"})'
+            " >= 3)",
             agents * (4 + agents - 1),
         ),
         ("count(min_over_time(kubenurse_check_success[15s]) == 0) or vector(0)", 0),

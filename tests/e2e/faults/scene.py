@@ -75,7 +75,8 @@ class Scene:
         )
         # Those that just started have their series: API server (2), Service, ingress, neighbours.
         self.prometheus.until(
-            "count(sum by (instance, type) (kubenurse_httpclient_requests_total) >= 5)",
+            'count(sum by (instance, type) (kubenurse_httpclient_requests_total{type!="full_size"})'
+            " >= 5)",
             lambda found: [one.value for one in found] == [agents * (4 + agents - 1)],
             seconds=seconds,
             what=f"every one of {agents} agents has checked everything five times",

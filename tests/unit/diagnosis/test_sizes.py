@@ -138,6 +138,17 @@ def test_once_segments_vanish_all_others_are_checked_and_it_each_interval() -> N
     assert one.sizes_wanted(70.0) == ()
 
 
+def test_what_failed_is_checked_each_interval_until_it_is_good() -> None:
+    """A node that was down for a moment is not called bad for a minute after it is up."""
+    one = diagnosis(*all_of("n2"))
+    one.note(bad(full("n2"), ErrorType.CONNECT_TIMEOUT), 10.0)
+    one.note(good(path("n2")), 12.0)
+    assert one.sizes_wanted(14.0) == ()
+    assert keys(one.sizes_wanted(15.0)) == ["full_size_n2"]
+    one.note(good(full("n2")), 15.0)
+    assert one.sizes_wanted(30.0) == ()
+
+
 def test_a_neighbours_word_is_looked_into() -> None:
     """Now and then, for it may be the neighbour's own way; and only of whom we check ourselves."""
     one = diagnosis(*all_of("n2", "n3"))
