@@ -30,6 +30,8 @@ VALUES: dict[str, Any] = {
     "trace_ratio": 0.2,
     "otel": {"endpoint": "http://10.90.0.2:4318", "metricsExporter": "prometheus"},
 }
+STARVED = "gets too little CPU"
+"""What an agent says of itself where its machine is busy."""
 CHECKS = {"api_server_direct", "api_server_dns", "me_ingress", "me_service"}
 """Of every agent; a path check for each of the other nodes comes on top."""
 
@@ -121,10 +123,14 @@ def test_helm_test_passes(installed: Cluster) -> None:
 
 
 def test_no_unexpected_log_line(installed: Cluster) -> None:
-    """Agents that join a cluster with nothing wrong say nothing above INFO."""
+    """Agents that join a cluster with nothing wrong say nothing above INFO, but for their own CPU:
+    where a few cores carry all clusters of the tests, that is true.
+    """
     for node, log in agent_logs(installed).items():
         assert "starts on node" in log
-        unexpected = [line for line in log.splitlines() if " INFO " not in line]
+        unexpected = [
+            line for line in log.splitlines() if " INFO " not in line and STARVED not in line
+        ]
         assert not unexpected, (node, unexpected)
 
 
@@ -222,8 +228,8 @@ def test_upgrade_counts_no_error(installed: Cluster) -> None:
     failed = prometheus.query(f"max_over_time(kubenurse_errors_total[{since}]) > 0")
     assert [] == failed
     for log in agent_logs(installed).values():
-        levels = {json.loads(line)["severity"] for line in log.splitlines()}
-        assert {"INFO"} == levels, log
+        lines = [line for line in log.splitlines() if STARVED not in line]
+        assert {"INFO"} == {json.loads(line)["severity"] for line in lines}, log
 
 
 def test_sidecar_scrape_and_push_deliver(installed: Cluster) -> None:
