@@ -242,6 +242,24 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
+                "Verdicts as Kubernetes Events",
+                "Events a second that agents wrote, and that they could not write"
+                " (events.enabled; their log says why).",
+                [
+                    Query(
+                        or_zero(f"sum({rate('kubenurse_kubernetes_events_total', outcome)})"),
+                        name,
+                    )
+                    for name, outcome in (
+                        ("written", 'outcome="written"'),
+                        ("not written", 'outcome="failed"'),
+                    )
+                ],
+                unit=PER_SECOND,
+            )
+        )
+        .with_panel(
+            time_series(
                 "Spans dropped, items rejected, log lines lost, series beyond a limit",
                 "Spans worth keeping that were not exported, by reason; spans and points that a "
                 "collector rejected; log lines that nobody read in time; label sets too many.",
