@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Any
 
+from kubenurse_otel.text import is_address
+
 Address = tuple[socket.AddressFamily, Any]
 """The family and what `socket.connect` takes."""
 
@@ -21,6 +23,7 @@ class LookUp:
     def __init__(self, host: str, port: int) -> None:
         # As bytes: a str goes through Python's IDNA, which refuses names that DNS takes.
         self._host = host.encode("ascii")
+        self._is_address = is_address(host.partition("%")[0])
         self._port = port
         self._running: _Run | None = None
 
@@ -29,6 +32,8 @@ class LookUp:
 
         ``deadline`` is of time.monotonic. Raises OSError (TimeoutError past it).
         """
+        if self._is_address:  # asks nobody, and so it never waits
+            return _found(self._host, self._port)
         run = self._running
         if run is None or run.done.is_set():
             run = self._running = _Run(self._host, self._port)
@@ -51,9 +56,13 @@ class _Run:
 
     def _look_up(self, host: bytes, port: int) -> None:
         try:
-            infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            self.found = [(family, address) for family, _type, _proto, _name, address in infos]
+            self.found = _found(host, port)
         except OSError as error:
             self.error = error.args  # not the error: its frames would hold it in a ring
         finally:
             self.done.set()
+
+
+def _found(host: bytes, port: int) -> list[Address]:
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _type, _proto, _name, address in infos]

@@ -23,6 +23,12 @@ def test_a_name_or_an_address_has_addresses(host: str) -> None:
     assert (socket.AF_INET, ("127.0.0.1", 4318)) in found
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%lo"])
+def test_an_address_is_had_at_once(host: str) -> None:
+    """It asks nobody: a busy machine may not start a thread before the deadline."""
+    assert LookUp(host, 4318).addresses(time.monotonic() - 1.0)
+
+
 @pytest.mark.parametrize(
     "host", ["name.invalid", "xn--ls8h.invalid", "a..b", "x" * 70 + ".invalid"]
 )
