@@ -195,7 +195,7 @@ def test_deltas_of_forgotten_and_idle_series_cost_nothing(start: START) -> None:
         telemetry = start(
             otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
             temporality=Temporality.DELTA,
-            series_ttl_seconds=0.05,
+            series_ttl_seconds=1.0,
         )
         telemetry.retain(frozenset(str(number) for number in range(200)))
         for number in range(300):
@@ -222,7 +222,7 @@ def test_a_series_that_came_back_has_a_later_start(start: START) -> None:
     with otlp_receiver.http_receiver() as received:
         telemetry = start(
             otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
-            series_ttl_seconds=0.05,
+            series_ttl_seconds=1.0,
         )
         telemetry.instruments.add(MISSED, 9, {"type": "gone"})
         push(telemetry)
