@@ -24,6 +24,7 @@ from kubenurse_otel.diagnosis.verdict import State
 from kubenurse_otel.diagnosis.writers import turn
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.pods import pods_path
+from kubenurse_otel.discovery.refusals import Refusals
 from kubenurse_otel.discovery.schema import Struct, decode
 from kubenurse_otel.unhandled import Part
 
@@ -42,6 +43,8 @@ TURN_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 10.0
 """After an API server that did not answer: a verdict on it may stand for 15 s after it does."""
 FORBIDDEN_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 60.0
+"""How long it is asked again after ``AGAIN_SECONDS`` before (discovery/refusals.py)."""
 LOOK_SECONDS: Final = 1.0
 ASK_SECONDS: Final = 5.0
 MOST_BYTES: Final = 256 * 1024
@@ -128,6 +131,9 @@ class Events:
         self._due: dict[tuple[str, ...], _Due] = {}
         self._agents: _About | None = None
         self._said: set[str] = set()
+        self._refusals = Refusals(
+            soon=AGAIN_SECONDS, later=FORBIDDEN_SECONDS, patience=PATIENCE_SECONDS
+        )
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self.counts = {one.value: 0 for one in Outcome}
 
@@ -193,12 +199,13 @@ class Events:
             written = not is_late and self._create(event, verdict, window)
         except ApiError as error:
             self.counts[Outcome.FAILED] += 1
-            self._say(str(error))
             if error.problem is Problem.UNAUTHORIZED:
                 self._server.renew()
-            is_lacking = error.problem is Problem.FORBIDDEN
-            due.at = time.monotonic() + (FORBIDDEN_SECONDS if is_lacking else AGAIN_SECONDS)
+            due.at = time.monotonic() + self._refusals.wait_after(error.problem)
+            if error.problem is not Problem.FORBIDDEN or self._refusals.is_lasting:
+                self._say(str(error))
             return
+        self._refusals.wait_after(None)
         self._said.clear()
         self.counts[Outcome.WRITTEN if written else Outcome.ALREADY_WRITTEN] += 1
         due.at, due.window = time.monotonic() + WINDOW_SECONDS, window - is_late

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import msgspec
 
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
+from kubenurse_otel.discovery.refusals import Refusals
 from kubenurse_otel.errors import without_frames
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class ObjectCache(Generic[View]):
         self._unread: set[str] = set()
         """Whose last read failed: they are due until one succeeds."""
         self._blocked_until = 0.0
+        self._refusals = Refusals(
+            soon=timings.node_cache, later=timings.forbidden, patience=timings.patience
+        )
         self.problem: ApiError | None = None
         """Why the last read failed, None when it did not."""
 
@@ -120,10 +124,9 @@ class ObjectCache(Generic[View]):
             self.problem = without_frames(error)
             self._unread.add(name)
             # Not one time-out a name: ask for none while the server does not answer.
-            forbidden = error.problem is Problem.FORBIDDEN
-            pause = self._timings.forbidden if forbidden else self._timings.node_cache
-            self._blocked_until = time.monotonic() + pause
+            self._blocked_until = time.monotonic() + self._refusals.wait_after(error.problem)
             return
+        self._refusals.wait_after(None)
         self.problem = None
         self._unread.discard(name)
         self._entries[name] = _Entry(view, time.monotonic())

@@ -46,6 +46,8 @@ class Timings:
     not_ready_cache: float = 30.0
     forbidden: float = 300.0
     """When a read that our role does not allow is tried again."""
+    patience: float = 60.0
+    """How long it is tried again after ``node_cache`` before (discovery/refusals.py)."""
 
     def start_jitter(self, nodes: int) -> float:
         """Return what to spread a first list over: 0 up to 50 nodes, all of it from 500 on."""

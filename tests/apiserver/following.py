@@ -33,6 +33,7 @@ QUICK = Timings(
     leaving_cache=0.3,
     not_ready_cache=0.2,
     forbidden=0.2,
+    patience=0.0,
 )
 
 

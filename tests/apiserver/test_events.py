@@ -186,6 +186,27 @@ def test_a_dead_api_server_is_counted_and_once_it_answers_it_is_written(
     assert [one["involvedObject"]["name"] for one in written(server)] == ["c"]
 
 
+def test_a_right_that_comes_late_is_asked_for_again_soon(
+    server: RealApiServer,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An API server that has just started has not read its roles yet: nobody's mistake."""
+    monkeypatch.setattr("kubenurse_otel.discovery.events.AGAIN_SECONDS", 0.5)
+    binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    taken = server.must("GET", f"{binding}/kubenurse-events")
+    server.delete(f"{binding}/kubenurse-events")
+    with caplog.at_level(logging.WARNING), agent(config, raised(Kind.NODE, "b")) as events:
+        try:
+            wait_until(lambda: events.counts["failed"] >= 1, seconds=WAIT_SECONDS)
+        finally:
+            metadata = {"name": "kubenurse-events", "namespace": "default"}
+            server.must("POST", binding, taken | {"metadata": metadata})
+        wait_until(lambda: events.counts["written"] == 1, seconds=WAIT_SECONDS)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_a_right_that_is_missing_is_said_once(
     server: RealApiServer,
     config: Config,
@@ -193,7 +214,9 @@ def test_a_right_that_is_missing_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("kubenurse_otel.discovery.events.AGAIN_SECONDS", 0.2)
     monkeypatch.setattr("kubenurse_otel.discovery.events.FORBIDDEN_SECONDS", 0.2)
+    monkeypatch.setattr("kubenurse_otel.discovery.events.PATIENCE_SECONDS", 0.1)
     account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
     server.must("POST", account, {"metadata": {"name": "without"}})
     (tmp_path / "token").write_text(server.token(NAMESPACE, "without"))

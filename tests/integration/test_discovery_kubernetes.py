@@ -473,6 +473,18 @@ async def test_nodes_forbidden(cluster: StandIn, config: Config) -> None:
         await seen.until_state("ok")
 
 
+async def test_nodes_forbidden_by_an_api_server_that_has_just_started(
+    cluster: StandIn, config: Config
+) -> None:
+    """It has not read its roles yet: what it allows a moment later is not missed for minutes."""
+    cluster.always["get nodes"] = lambda request: request.refuse(403)
+    timings = replace(QUICK, forbidden=300.0, patience=60.0)
+    async with following(config, timings=timings) as seen:
+        await seen.until_state("forbids us to get nodes (403)")
+        cluster.always.clear()
+        await seen.until_state("ok")
+
+
 async def test_rotated_token(cluster: StandIn, config: Config) -> None:
     """A token that is no longer accepted is read again from its file."""
     async with following(config) as seen:
