@@ -81,11 +81,6 @@ class Collection:
         self._done = threading.Event()
         self._broken_gauges: set[str] = set()
 
-    @property
-    def due(self) -> bool:
-        """Whether `refresh` has something to do; costs a microsecond."""
-        return self._pieces is not None or self._next_work(self._clock()) is not None
-
     def refresh(self, budget_seconds: float = BUDGET_SECONDS) -> bool:
         """Do pending work, piece by piece, for about ``budget_seconds``; True if more is pending.
 

@@ -207,11 +207,6 @@ class Telemetry:
         """Let all series expire but those of these ``type`` values, which have a target now."""
         self._store.retain(types)
 
-    @property
-    def due(self) -> bool:
-        """Whether `refresh` has work."""
-        return self._collection.due
-
     def refresh(self) -> bool:
         """Do about two milliseconds of pending work in a quiet moment; True if more is pending."""
         return self._collection.refresh()
