@@ -222,46 +222,6 @@ ABANDONED: Final = "kubenurse.abandoned"
 """socket connect: true where another address was faster; no error."""
 OFFSET: Final = "kubenurse.offset"
 """On an event: seconds since the request's start where our process takes no time."""
-
-
-class Kept(StrEnum):
-    """The values of ``kubenurse.kept``; of several that fit, the first."""
-
-    RATIO = "ratio"
-    """By the trace id alone (KUBENURSE_TRACE_RATIO): these are an unbiased sample."""
-    FAILED = "failed"
-    SLOW = "slow"
-    LOSS = "loss"
-    OWN_DELAY = "own_delay"
-    CHANGED = "changed"
-    """The first good check of a target, or the first after bad ones."""
-    FOLLOW_UP = "follow_up"
-    """One of the three checks after a target went bad."""
-    CALLER = "caller"
-    """SERVER spans: whoever asked sampled the trace."""
-
-
-class Refusal(StrEnum):
-    """Why our server did not take something: the ``reason`` of kubenurse_http_refused_total."""
-
-    TRACEPARENT = "traceparent"
-    """It is none, or too long: the request is answered and no trace continued."""
-    TRACESTATE = "tracestate"
-    """It is none, or too long: the trace is continued without it."""
-    REQUEST = "request"
-    """No request of ours, or no TLS: 4xx or 501, and the connection ends."""
-    RATE = "rate"
-    """/metrics, /alive or /api/v1 asked for too often: 429."""
-    CONNECTIONS = "connections"
-    """More than a client's share, or all there may be: one of them is closed."""
-    BYTES = "bytes"
-    """More held for a client than its share, or for all than there may be: one is closed."""
-    HANDSHAKES = "handshakes"
-    """More TLS handshakes under way than a client's share, or all there may be: one is closed."""
-    SLOW = "slow"
-    """A request or a reader of an answer that did not get on: the connection is closed."""
-
-
 VERDICT_KIND: Final = "kubenurse.verdict.kind"
 """Root of a failed check that a verdict explains: what is at fault (node, pair, dns, ...)."""
 VERDICT_CULPRIT: Final = "kubenurse.verdict.culprit"
@@ -369,6 +329,24 @@ SERVER_WAIT: Final = "kubenurse.server.wait"
 SERVER_APP: Final = "kubenurse.server.app"
 """SERVER, seconds: from our read to our write."""
 
+
+class Kept(StrEnum):
+    """The values of ``kubenurse.kept``; of several that fit, the first."""
+
+    RATIO = "ratio"
+    """By the trace id alone (KUBENURSE_TRACE_RATIO): these are an unbiased sample."""
+    FAILED = "failed"
+    SLOW = "slow"
+    LOSS = "loss"
+    OWN_DELAY = "own_delay"
+    CHANGED = "changed"
+    """The first good check of a target, or the first after bad ones."""
+    FOLLOW_UP = "follow_up"
+    """One of the three checks after a target went bad."""
+    CALLER = "caller"
+    """SERVER spans: whoever asked sampled the trace."""
+
+
 # --- metrics ------------------------------------------------------------------------------------
 
 
@@ -389,6 +367,27 @@ class MetricFamily(StrEnum):
     OWN = "own"
     PROCESS = "process"
     """Always there."""
+
+
+class Refusal(StrEnum):
+    """Why our server did not take something: the ``reason`` of kubenurse_http_refused_total."""
+
+    TRACEPARENT = "traceparent"
+    """It is none, or too long: the request is answered and no trace continued."""
+    TRACESTATE = "tracestate"
+    """It is none, or too long: the trace is continued without it."""
+    REQUEST = "request"
+    """No request of ours, or no TLS: 4xx or 501, and the connection ends."""
+    RATE = "rate"
+    """/metrics, /alive or /api/v1 asked for too often: 429."""
+    CONNECTIONS = "connections"
+    """More than a client's share, or all there may be: one of them is closed."""
+    BYTES = "bytes"
+    """More held for a client than its share, or for all than there may be: one is closed."""
+    HANDSHAKES = "handshakes"
+    """More TLS handshakes under way than a client's share, or all there may be: one is closed."""
+    SLOW = "slow"
+    """A request or a reader of an answer that did not get on: the connection is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,8 +502,7 @@ CHECK_PHASE_DURATION: Final = Metric(
     "s",
     ("type", "phase"),
     "Time of each step of a check (dns, connect, tls, request), by the kernel's stamps.",
-    MetricFamily.OWN,
-    OWN_BOUNDS,
+    bounds=OWN_BOUNDS,
 )
 NETWORK_ROUND_TRIP_TIME: Final = Metric(
     "kubenurse_network_round_trip_seconds",
@@ -512,8 +510,7 @@ NETWORK_ROUND_TRIP_TIME: Final = Metric(
     "s",
     ("type",),
     "Round trip to the first TCP end, acknowledged by its kernel: no application is in it.",
-    MetricFamily.OWN,
-    OWN_BOUNDS,
+    bounds=OWN_BOUNDS,
 )
 FAR_END_DURATION: Final = Metric(
     "kubenurse_far_end_duration_seconds",
@@ -521,8 +518,7 @@ FAR_END_DURATION: Final = Metric(
     "s",
     ("type",),
     "Time the far end took to answer, without egress, loss and network round trip.",
-    MetricFamily.OWN,
-    OWN_BOUNDS,
+    bounds=OWN_BOUNDS,
 )
 EGRESS_DELAY: Final = Metric(
     "kubenurse_egress_delay_seconds",
@@ -530,8 +526,7 @@ EGRESS_DELAY: Final = Metric(
     "s",
     ("type",),
     "Time in which queues and rules of this node kept what a check sent; part of its phases.",
-    MetricFamily.OWN,
-    OWN_DELAY_BOUNDS,
+    bounds=OWN_DELAY_BOUNDS,
 )
 LOSS_DELAY: Final = Metric(
     "kubenurse_loss_delay_seconds",
@@ -539,8 +534,7 @@ LOSS_DELAY: Final = Metric(
     "s",
     ("type", "direction"),
     "Time lost to retransmissions in one check; only checks that lost some are observed.",
-    MetricFamily.OWN,
-    LOSS_BOUNDS,
+    bounds=LOSS_BOUNDS,
 )
 LOSSY_CHECKS: Final = Metric(
     "kubenurse_lossy_checks_total",
@@ -555,8 +549,7 @@ OWN_DELAY_TIME: Final = Metric(
     "s",
     ("type",),
     "Time in which a check waited for this agent itself; part of no other figure.",
-    MetricFamily.OWN,
-    OWN_DELAY_BOUNDS,
+    bounds=OWN_DELAY_BOUNDS,
 )
 RETRANSMITS: Final = Metric(
     "kubenurse_tcp_retransmits_total",
@@ -585,8 +578,7 @@ DNS_QUERY_DURATION: Final = Metric(
     "s",
     ("server",),
     "Time of each query that a name server answered, by the kernel's stamps.",
-    MetricFamily.OWN,
-    OWN_BOUNDS,
+    bounds=OWN_BOUNDS,
 )
 DNS_QUERIES: Final = Metric(
     "kubenurse_dns_queries_total",
@@ -672,8 +664,7 @@ EVENT_LOOP_LAG: Final = Metric(
     "s",
     (),
     "How late this agent's event loop ran a timer.",
-    MetricFamily.OWN,
-    OWN_DELAY_BOUNDS,
+    bounds=OWN_DELAY_BOUNDS,
 )
 CPU_THROTTLED: Final = Metric(
     "kubenurse_cpu_throttled_seconds_total",
@@ -716,7 +707,6 @@ BUILD_INFO: Final = Metric(
     "",
     ("version", "python_version"),
     "1, with what is running.",
-    MetricFamily.OWN,
 )
 TELEMETRY_EXPORTS: Final = Metric(
     "kubenurse_telemetry_exports_total",
@@ -822,55 +812,5 @@ PROCESS_START_TIME: Final = Metric(
     MetricFamily.PROCESS,
 )
 
-METRICS: Final = (
-    HTTPCLIENT_REQUEST_DURATION,
-    HTTPCLIENT_TRACE_REQUEST_DURATION,
-    HTTPCLIENT_REQUESTS,
-    ERRORS,
-    INCOMING_CHECKS,
-    CHECK_SUCCESS,
-    CHECK_INFO,
-    CHECK_PHASE_DURATION,
-    NETWORK_ROUND_TRIP_TIME,
-    FAR_END_DURATION,
-    EGRESS_DELAY,
-    LOSS_DELAY,
-    LOSSY_CHECKS,
-    OWN_DELAY_TIME,
-    RETRANSMITS,
-    CHECK_FAILURES,
-    ADDRESS_FAILURES_COUNT,
-    DNS_QUERY_DURATION,
-    DNS_QUERIES,
-    DNS_PORTS_COUNT,
-    DNS_DETOURS_COUNT,
-    MISSED_CHECKS,
-    CHECKS_TIMED,
-    INTERCEPTED_CHECKS,
-    CERTIFICATE_EXPIRY_TIME,
-    VERDICT,
-    SUSPICIONS,
-    DOUBT,
-    VIEWS,
-    EVENT_LOOP_LAG,
-    CPU_THROTTLED,
-    NODE_CPU_PRESSURE,
-    DISCOVERY_AGE,
-    NEIGHBOURS,
-    READY,
-    BUILD_INFO,
-    TELEMETRY_EXPORTS,
-    TELEMETRY_REJECTED_ITEMS,
-    SPANS_DROPPED,
-    SERIES_OVERFLOWED,
-    INVALID_ORIGINS,
-    INVALID_VIEWS,
-    KUBERNETES_EVENTS,
-    HTTP_REFUSED,
-    LOG_LINES_DROPPED,
-    UNHANDLED_EXCEPTIONS,
-    PROCESS_CPU,
-    PROCESS_RSS,
-    PROCESS_OPEN_FDS,
-    PROCESS_START_TIME,
-)
+METRICS: Final = tuple(each for each in globals().values() if isinstance(each, Metric))
+"""All of the above, in their order."""
