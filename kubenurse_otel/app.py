@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from kubenurse_otel import __version__, log_writer, semconv, unhandled
+from kubenurse_otel import __version__, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource, ResolverKind
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.diagnosis.dns import Ports
@@ -47,6 +44,7 @@ from kubenurse_otel.probe.dns.resolver import own_resolver
 from kubenurse_otel.probe.full_size import SizeComparer
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.process import ending
 from kubenurse_otel.process.garbage import Garbage
 from kubenurse_otel.process.loop_lag import LoopLag
 from kubenurse_otel.server import Server
@@ -77,6 +75,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
+
 FLUSH_SECONDS: Final = 2.5
 """What the last export may take at shutdown, whatever is dead."""
 OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
@@ -85,7 +85,6 @@ SWITCH_SECONDS: Final = 0.0005
 DISCOVER_AGAIN_SECONDS: Final = 5.0
 NOT_QUIET_SECONDS: Final = 2.0
 """A judgement waits so long for a quiet moment; an agent with many neighbours may have none."""
-LAST_WORD_SECONDS: Final = 0.2
 GONE_SECONDS: Final = 3.8
 """After answering has ended, the process is gone after this, whatever hangs."""
 
@@ -167,11 +166,13 @@ class App:
         )
         self._haste = Haste(
             self._check_hastily,
-            wanted=self._wants_haste,
+            wanted=lambda: self._ask(Judging.wants_haste, otherwise=False),
             per_second=config.checks.haste_per_second,
         )
         self._explore = Explore(f"{config.identity.node_name}/{config.identity.pod_name}")
-        self._at_once = AtOnce(self._check, wanted=self._wanted_at_once)
+        self._at_once = AtOnce(
+            self._check, wanted=lambda: self._ask(Judging.sizes_wanted, otherwise=())
+        )
         self._discovery = _discovery(config, self)
         self._first_checks = FirstChecks(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
@@ -215,7 +216,7 @@ class App:
         A bug in one check, answer, round of discovery or export ends that one (unhandled.py); one
         in what holds them together ends the agent.
         """
-        self._handle_signals()
+        ending.stop_on_signals(self._stopping)
         # A thread that encodes or decodes must not hold the interpreter for 5 ms of a check.
         sys.setswitchinterval(SWITCH_SECONDS)
         await self._server.start()
@@ -227,7 +228,7 @@ class App:
         self._garbage.start()
         if self._events is not None:
             self._events.start()
-        asyncio.get_running_loop().set_exception_handler(_bug_in_a_callback)
+        asyncio.get_running_loop().set_exception_handler(ending.bug_in_a_callback)
         self._lag.start()
         async with asyncio.TaskGroup() as group:
             discovering = group.create_task(self._discover())
@@ -274,7 +275,7 @@ class App:
     ) -> None:
         await self._stopping.wait()
         answering = self._config.server.shutdown_seconds
-        _exit_after(answering + GONE_SECONDS)
+        ending.exit_after(answering + GONE_SECONDS)
         _log.info("told to stop: no more checks, answering for %.0f s", answering)
         self._schedule.stop()
         for task in beside:
@@ -348,13 +349,7 @@ class App:
 
     def _next_explored(self, target: Target) -> Target:
         """Whom to ask in the place of ``target``, which stands for all that are no neighbours."""
-        first = Wanted()
-
-        def ask(judging: Judging) -> None:
-            nonlocal first
-            first = judging.explore_first()
-
-        self._diagnose(ask)
+        first = self._ask(Judging.explore_first, otherwise=Wanted())
         neighbour = self._explore.next(
             self._neighbourhood, again=first.again, witnesses=first.witnesses
         )
@@ -387,26 +382,6 @@ class App:
         ports = Ports(len(replies), states[health.Port.SILENT], states[health.Port.HALF])
         self._diagnose(lambda judging: judging.probed_name_servers(ports))
 
-    def _wants_haste(self) -> bool:
-        wanted = False
-
-        def ask(judging: Judging) -> None:
-            nonlocal wanted
-            wanted = judging.wants_haste()
-
-        self._diagnose(ask)
-        return wanted
-
-    def _wanted_at_once(self) -> tuple[Target, ...]:
-        wanted: tuple[Target, ...] = ()
-
-        def ask(judging: Judging) -> None:
-            nonlocal wanted
-            wanted = judging.sizes_wanted()
-
-        self._diagnose(ask)
-        return wanted
-
     def _missed(self, target: Target, count: int, ours: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})
         if ours:  # the others are a silent target's
@@ -414,22 +389,24 @@ class App:
             self._diagnose(lambda judging: judging.missed(stood_seconds))
 
     def _lagged(self, seconds: float) -> None:
-        def feed(judging: Judging) -> None:
-            judging.lagged(seconds)
-            # Where nothing is checked any more, there is no quiet moment either.
-            judging.judge(late_seconds=NOT_QUIET_SECONDS)
-
-        self._diagnose(feed)
+        self._diagnose(lambda judging: judging.lagged(seconds))
+        # Where nothing is checked any more, there is no quiet moment either.
+        self._diagnose(lambda judging: judging.judge(late_seconds=NOT_QUIET_SECONDS))
         self._haste.look()
         self._at_once.look()
 
     def _diagnose(self, step: Callable[[Judging], None]) -> None:
+        self._ask(step, otherwise=None)
+
+    def _ask(self, question: Callable[[Judging], Answer], *, otherwise: Answer) -> Answer:
+        """What the diagnosis answers; ``otherwise`` where there is none, or a bug in it."""
         if self._judging is None:
-            return
+            return otherwise
         try:
-            step(self._judging)
+            return question(self._judging)
         except Exception as error:  # noqa: BLE001 - the edge of one step: the last judgement stays
             unhandled.caught(Part.DIAGNOSIS, error, about="the verdicts")
+            return otherwise
 
     def _tell(self, judgement: Judgement) -> None:
         tell_verdicts(judgement)
@@ -451,18 +428,6 @@ class App:
         if reason is None:
             self._first_checks.said_ready()
         return reason
-
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-
-    def _signalled(self, number: signal.Signals) -> None:
-        if self._stopping.is_set():
-            _log.warning("told to stop again: gone at once")
-            log_writer.flush(LAST_WORD_SECONDS)
-            os._exit(128 + number)
-        self._stopping.set()
 
 
 def _by_node(result: CheckResult) -> CheckResult:
@@ -502,15 +467,6 @@ def _events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Event
     return Events(config, neighbourhood)
 
 
-def _bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What asyncio meets where nobody awaits: a callback's exception, or a forgotten task's."""
-    error = context.get("exception")
-    if isinstance(error, Exception):
-        unhandled.caught(Part.EVENT_LOOP, error, about=str(context.get("message")))
-    else:
-        loop.default_exception_handler(context)
-
-
 def _discovery(config: Config, app: App) -> Discovery:
     """Import only the one that is used: the Kubernetes client is half of the agent's memory."""
     if config.discovery.source is DiscoverySource.STATIC:
@@ -522,10 +478,3 @@ def _discovery(config: Config, app: App) -> Discovery:
     )
 
     return KubernetesDiscovery(config, on_change=app.neighbourhood_changed)
-
-
-def _exit_after(seconds: float) -> None:
-    """Whatever hangs then, a thread of a library included, is left behind."""
-    timer = threading.Timer(seconds, os._exit, (0,))
-    timer.daemon = True
-    timer.start()

@@ -13,10 +13,10 @@ from bridge_doubles import checker, provider, target
 from waiting import until
 
 from kubenurse_otel import unhandled
-from kubenurse_otel.app import _bug_in_a_callback
 from kubenurse_otel.discovery.informer import Informer, ListWatch
 from kubenurse_otel.discovery.timings import Timings
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.process.ending import bug_in_a_callback
 from kubenurse_otel.unhandled import MAX_REMEMBERED, SAY_AGAIN_SECONDS, Part, Unhandled
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def test_a_bug_in_a_callback_of_the_loop_is_counted(
 ) -> None:
     """Where nobody awaits; what has no exception is asyncio's to say."""
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_bug_in_a_callback)
+    loop.set_exception_handler(bug_in_a_callback)
     counted = unhandled.counts()[Part.EVENT_LOOP]
     loop.call_soon({}.__getitem__, "unforeseen")
     await asyncio.sleep(0)
