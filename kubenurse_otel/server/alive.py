@@ -16,14 +16,14 @@ from kubenurse_otel.model import Outcome
 from kubenurse_otel.report import document
 from kubenurse_otel.ring import node_hash
 from kubenurse_otel.server.kept import Kept
-from kubenurse_otel.server.message import Response
+from kubenurse_otel.server.message import indented, json
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kubenurse_otel.model import CheckResult, Neighbour, Neighbourhood
-    from kubenurse_otel.server.message import Request
+    from kubenurse_otel.server.message import Request, Response
     from kubenurse_otel.state.results import Results
 
 MAX_NEIGHBOURS: Final = 1_000
@@ -85,21 +85,13 @@ class Alive:
             "remote_addr": host_port(request.peer.address, request.peer.port),
         }
         status, facts = self._kept.get()
-        return Response(
-            status=status,
-            headers=(
-                (b"Content-Type", b"application/json"),
-                (b"X-Content-Type-Options", b"nosniff"),  # it echoes what the caller sent
-            ),
-            body=_formatted(asked)[: -len(_CLOSES)] + b",\n",
-            tail=facts,
-        )
+        return json(indented(asked)[: -len(_CLOSES)] + b",\n", tail=facts, status=status)
 
     def _facts(self) -> tuple[int, bytes]:
         """Return the status, and of the document what is the same for all who ask, with its end."""
         facts = {"last_check_result": self._last_check_result(), "details": self._details()}
         status = 200 if self._results.all_good() else self._bad_status
-        return status, _formatted(facts)[len(_OPENS) :] + b"\n"
+        return status, indented(facts)[len(_OPENS) :] + b"\n"
 
     def _version(self) -> object:
         neighbourhood = self._neighbourhood()
@@ -158,10 +150,6 @@ class Alive:
                 for past in self._results.recent_failures[-MAX_RECENT_FAILURES:]
             ],
         }
-
-
-def _formatted(document: dict[str, Any]) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
 def _echo(request: Request) -> dict[str, list[str]]:

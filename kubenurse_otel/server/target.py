@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kubenurse_otel.report import document
-from kubenurse_otel.server.message import Response, text
+from kubenurse_otel.server.message import json, text
 from kubenurse_otel.state.history import STEP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubenurse_otel.server.message import Request
+    from kubenurse_otel.server.message import Request, Response
     from kubenurse_otel.state.history import History
     from kubenurse_otel.state.results import Results
 
@@ -36,13 +36,7 @@ class OneTarget:
         found = self.document(request.query.get(OF, ""))
         if found is None:
             return text(404, "no such target: /alive lists them, and ?of= names one by its key")
-        return Response(
-            headers=(
-                (b"Content-Type", b"application/json"),
-                (b"X-Content-Type-Options", b"nosniff"),
-            ),
-            body=msgspec.json.encode(found) + b"\n",
-        )
+        return json(msgspec.json.encode(found) + b"\n")
 
     def document(self, key: str) -> dict[str, Any] | None:
         """None where there is no such target."""

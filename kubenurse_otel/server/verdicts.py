@@ -17,7 +17,7 @@ from kubenurse_otel.model import Outcome
 from kubenurse_otel.report.document import moment
 from kubenurse_otel.report.seen import MOST_SLOWER, MOST_WAYS
 from kubenurse_otel.server.kept import Kept
-from kubenurse_otel.server.message import Response, text
+from kubenurse_otel.server.message import Response, indented, json, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,9 @@ class Documents:
         self._node_name = node_name
         self._has_admin_port = has_admin_port
         self._agents: tuple[Neighbourhood | None, msgspec.Raw] = (None, msgspec.Raw(b"[]"))
-        self._verdicts = Kept(self._make_verdicts, version=lambda: judging.changes)
+        self._verdicts = Kept(
+            lambda: indented(self._verdicts_document()) + b"\n", version=lambda: judging.changes
+        )
         self._view = Kept(self._make_view, version=self._version_of_view)
         self._report = Kept(
             lambda: msgspec.json.encode(self.report_document()) + b"\n",
@@ -64,15 +66,15 @@ class Documents:
 
     def verdicts(self, _: Request) -> Response:
         """/api/v1/verdicts."""
-        return _response(self._verdicts.get())
+        return json(tail=self._verdicts.get())
 
     def view(self, _: Request) -> Response:
         """/api/v1/view."""
-        return _response(self._view.get())
+        return json(tail=self._view.get())
 
     def report(self, _: Request) -> Response:
         """/api/v1/report."""
-        return _response(self._report.get())
+        return json(tail=self._report.get())
 
     def report_document(self) -> dict[str, Any]:
         """Return what the page of any agent asks of each: small while all is well."""
@@ -104,9 +106,6 @@ class Documents:
                 if one.key in self._results.targets
             ],
         }
-
-    def _make_verdicts(self) -> bytes:
-        return _encoded(self._verdicts_document())
 
     def _verdicts_document(self) -> dict[str, Any]:
         judging = self._judging
@@ -144,7 +143,7 @@ class Documents:
             }
         document["agents"] = self._list_agents(here)
         document["agents_known"] = len(here.agents)
-        return _encoded(document)
+        return indented(document) + b"\n"
 
     def _list_agents(self, here: Neighbourhood) -> msgspec.Raw:
         """Return the encoded list, kept until discovery says something else."""
@@ -165,20 +164,6 @@ class Documents:
 def off(_: Request) -> Response:
     """What is answered where there is no diagnosis."""
     return text(404, "not served: KUBENURSE_DIAGNOSIS is false")
-
-
-def _response(body: bytes) -> Response:
-    return Response(
-        headers=(
-            (b"Content-Type", b"application/json"),
-            (b"X-Content-Type-Options", b"nosniff"),
-        ),
-        tail=body,
-    )
-
-
-def _encoded(document: dict[str, Any]) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def _verdict(verdict: Verdict, later: float) -> dict[str, Any]:
