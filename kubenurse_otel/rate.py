@@ -1,4 +1,4 @@
-"""How often somebody may: a bucket of tokens an address."""
+"""How often something may be done: a bucket of tokens for each who asks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Rate:
         self._clock = clock
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allows(self, address: str) -> bool:
+    def allows(self, address: str = "") -> bool:
+        """Without an address: of all together."""
         now = self._clock()
         tokens, at = self._tokens.pop(address, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at) * self._per_second)

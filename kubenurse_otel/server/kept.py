@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kubenurse_otel.rate import Rate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAKE_PER_SECOND: Final = 1.0
+PER_SECOND: Final = 1.0
 BURST: Final = 5.0
 """So many may be made in a row: who looks now and then sees what is."""
 
@@ -30,19 +32,13 @@ class Kept(Generic[Document]):
     ) -> None:
         self._make = make
         self._version = version
-        self._clock = clock
+        self._rate = Rate(per_second=PER_SECOND, burst=BURST, clock=clock)
         self._made: tuple[object, Document] | None = None
-        self._tokens = BURST
-        self._at = clock()
 
     def get(self) -> Document:
         version = self._version()
         if self._made is not None and self._made[0] == version:
             return self._made[1]
-        now = self._clock()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * MAKE_PER_SECOND)
-        self._at = now
-        if self._made is None or self._tokens >= 1:
-            self._tokens -= 1
+        if self._rate.allows() or self._made is None:
             self._made = (version, self._make())
         return self._made[1]
