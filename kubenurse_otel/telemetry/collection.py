@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.telemetry.exposition import CONTENT_TYPES, Exposition, Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from kubenurse_otel.process.figures import GaugeSources
     from kubenurse_otel.semconv import Metric
@@ -36,6 +36,8 @@ _LEAD_SECONDS: Final = 0.8
 _SHORTEST_PERIOD_SECONDS: Final = 2.0
 _LONGEST_PERIOD_SECONDS: Final = 300.0
 _GZIP_LEVEL: Final = 1
+_GZIP_WBITS: Final = zlib.MAX_WBITS | 16
+"""zlib.h: with gzip's header."""
 _GZIP_PIECE_BYTES: Final = 65_536
 
 
@@ -139,9 +141,7 @@ class Collection:
         body, version = self._exposition.body(form), self._store.version
         if gzip:
             yield
-            for _ in (compressing := _Gzip(body)):
-                yield
-            body = compressing.result
+            body = yield from _compressed(body)
         self._keep(form, body, gzip=gzip, made_at=made_at, version=version)
 
     def render(self, accept: str, *, gzip: bool = False) -> Rendered:
@@ -164,9 +164,7 @@ class Collection:
             self._read_gauges()
             body = self._exposition.body(form)
             if gzip:
-                for _ in (compressing := _Gzip(body)):
-                    pass
-                body = compressing.result
+                body = zlib.compress(body, _GZIP_LEVEL, _GZIP_WBITS)
             return self._keep(form, body, gzip=gzip, made_at=now, version=self._store.version)
 
     def _keep(
@@ -240,17 +238,11 @@ class Collection:
             _log.exception("the source of gauge %s failed (said once a metric)", metric.name)
 
 
-class _Gzip:
-    """Compresses a body, 64 KiB each time it is advanced; ``result`` is whole at the end."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.result = b""
-
-    def __iter__(self) -> Iterator[None]:
-        compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-        parts: list[bytes] = []
-        for start in range(0, len(self._body), _GZIP_PIECE_BYTES):
-            parts.append(compressor.compress(self._body[start : start + _GZIP_PIECE_BYTES]))
-            yield
-        self.result = b"".join((*parts, compressor.flush()))
+def _compressed(body: bytes) -> Generator[None, None, bytes]:
+    """Compress 64 KiB each time it is advanced; return all."""
+    compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS)
+    parts: list[bytes] = []
+    for start in range(0, len(body), _GZIP_PIECE_BYTES):
+        parts.append(compressor.compress(body[start : start + _GZIP_PIECE_BYTES]))
+        yield
+    return b"".join((*parts, compressor.flush()))
