@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kubenurse_otel import __version__, log_writer, semconv, unhandled
@@ -15,14 +14,13 @@ from kubenurse_otel.model import TargetKind
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable, Iterable, Mapping
 
     from kubenurse_otel.model import Neighbourhood, Target
-    from kubenurse_otel.semconv import Metric
+    from kubenurse_otel.process.figures import GaugeSources, Readings
     from kubenurse_otel.state.incoming import Incoming
     from kubenurse_otel.state.judging import Judging
     from kubenurse_otel.state.results import Results
-
-Readings = Iterable[tuple[float, tuple[str, ...]]]
 
 
 def state_gauges(
@@ -36,7 +34,7 @@ def state_gauges(
     judging: Judging | None,
     event_counts: Mapping[str, int] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Mapping[Metric, Callable[[], Readings]]:
+) -> GaugeSources:
     """One source a gauge: (value, label values in the metric's order)."""
 
     def check_success() -> Readings:
@@ -99,7 +97,7 @@ def state_gauges(
     }
 
 
-def _verdicts(judging: Judging) -> Mapping[Metric, Callable[[], Readings]]:
+def _verdicts(judging: Judging) -> GaugeSources:
     return {
         semconv.VERDICT: judging.shown,
         semconv.SUSPICIONS: lambda: [(len(judging.suspicions), ())],

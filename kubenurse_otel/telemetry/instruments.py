@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kubenurse_otel.semconv import Observation
 
 SCOPE_NAME: Final = "kubenurse_otel"
-HTTPCLIENT_PREFIX: Final = "kubenurse_httpclient_"
 
 # Without a context an instrument of the API takes the current span.
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
@@ -40,13 +39,12 @@ def chosen_metrics(config: Config) -> tuple[Metric, ...]:
 
 
 def bounds_of(metric: Metric, config: Config) -> tuple[float, ...]:
-    """Upper bounds in seconds; whole numbers as ints, so that they print as le="1"."""
-    bounds = metric.bounds
-    if metric.kind is MetricKind.HISTOGRAM and metric.name.startswith(HTTPCLIENT_PREFIX):
-        if config.telemetry.victoriametrics_histogram:
-            return vmrange.BOUNDS
-        bounds = config.telemetry.histogram_buckets or bounds
-    return tuple(int(bound) if bound == int(bound) else bound for bound in bounds)
+    """Upper bounds in seconds; those of kubenurse's own histograms are the user's to choose."""
+    if metric.kind is not MetricKind.HISTOGRAM or metric.family is not MetricFamily.KUBENURSE:
+        return metric.bounds
+    if config.telemetry.victoriametrics_histogram:
+        return vmrange.BOUNDS
+    return config.telemetry.histogram_buckets or metric.bounds
 
 
 @runtime_checkable
