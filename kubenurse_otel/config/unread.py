@@ -168,9 +168,10 @@ def report_unread(
             continue
         if is_service_link(name, text.strip()):
             note = "set by Kubernetes for a Service"
-        elif row := _row(name):
+        elif row := next((row for row in UNREAD if fnmatchcase(name, row.name)), None):
             note = row.help
-            _report(reader, row, name, text.strip())
+            if row.use is Use.REFUSED and text.strip().lower() not in row.harmless:
+                reader.warn(f"{name}: overridden. {row.help}")
         else:
             note = "not known"
             nearest = difflib.get_close_matches(name, BY_NAME, n=1)
@@ -179,12 +180,3 @@ def report_unread(
         reader.settings[name] = Setting(
             name=printable(name, 100), value="***", source=Source.IGNORED, note=note
         )
-
-
-def _row(name: str) -> Unread | None:
-    return next((row for row in UNREAD if fnmatchcase(name, row.name)), None)
-
-
-def _report(reader: Reader, row: Unread, name: str, text: str) -> None:
-    if row.use is Use.REFUSED and text.lower() not in row.harmless:
-        reader.warn(f"{name}: overridden. {row.help}")

@@ -56,12 +56,8 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
-def _otel_boolean(text: str) -> bool:
-    return _boolean(text.lower())
-
-
 BOOLEAN: Final = Parser(_boolean, "true or false")
-OTEL_BOOLEAN: Final = Parser(_otel_boolean, "true or false")
+OTEL_BOOLEAN: Final = Parser(lambda text: _boolean(text.lower()), "true or false")
 """Case-insensitive (OpenTelemetry's environment variable specification, "Boolean")."""
 
 
@@ -241,11 +237,7 @@ def _host(text: str) -> str:
 HOST: Final = Parser(_host, "a host name or an IP address")
 
 
-def _path(text: str) -> Path:
-    return Path(text)
-
-
-PATH: Final = Parser(_path, "the path of a file")
+PATH: Final = Parser(Path, "the path of a file")
 
 
 def comma_list(text: str) -> tuple[str, ...]:
