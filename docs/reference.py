@@ -20,6 +20,8 @@ from kubenurse_otel import semconv
 from kubenurse_otel.config.settings import BY_NAME, LANDS
 from kubenurse_otel.config.unread import UNREAD, Use
 from kubenurse_otel.config.variable import Origin, Variable
+from kubenurse_otel.diagnosis.verdict import Cause, Kind
+from kubenurse_otel.discovery.events import Outcome
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import (
     FallbackReason,
@@ -29,7 +31,10 @@ from kubenurse_otel.model import (
     TargetKind,
     TimingSource,
 )
+from kubenurse_otel.probe.dns.health import Port
 from kubenurse_otel.semconv import Kept, Metric, MetricFamily, MetricKind
+from kubenurse_otel.telemetry.answers import Result
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -64,6 +69,13 @@ def metrics() -> str:
         directions=_words(LossDirection),
         node_states=_words(NodeState),
         sources=_words(TimingSource),
+        dns_ports=_words(Port),
+        kinds_of_verdicts=_words(Kind),
+        causes=_words(Cause),
+        refusals=_words(semconv.Refusal),
+        results=_words(Result),
+        event_outcomes=_words(Outcome),
+        parts=_words(Part),
         unregistered=semconv.STATUS_UNREGISTERED,
         reasons=_words(reason.value or "none" for reason in FallbackReason),
     )
@@ -298,8 +310,9 @@ built-in types.
 
 {used}
 
-A signal's own variable (`..._TRACES_...`, `..._METRICS_...`) wins over the common one. The common
-endpoint is a base: `/v1/traces` and `/v1/metrics` are appended; a signal's own is used as it is.
+A signal's own variable (`..._TRACES_...`, `..._METRICS_...`, `..._LOGS_...`) wins over the common
+one. With `http/protobuf` the common endpoint is a base: `/v1/traces`, `/v1/metrics` and `/v1/logs`
+are appended; a signal's own is used as it is.
 
 ## OpenTelemetry: refused
 
@@ -350,14 +363,35 @@ have the number), of a tcp check `connected`, of a dns check the answer's code (
 `RCODE9` and the like where it has no name), or `round_trip_error` without an answer |
 | `method` | `GET`, `HEAD`; `tcp`, `dns` of checks that speak no HTTP |
 | `family` | `ipv4`, `ipv6` |
-| `state` | `known`, `chosen` |
-| `signal`, `result` | `traces`, `metrics`; `success`, `failure` |
 | `error_type` | {error_types} |
 | `phase` | {phases} |
 | `direction` of loss | {directions}, seen from this agent ([lost packets](loss.md)) |
+| `source_node`, `source_zone`, `target_node`, `target_zone` \
+| names of nodes and zones, as Kubernetes has them |
 | `node_state` | {node_states} |
 | `source` of timed checks | {sources} |
 | `reason` of timed checks | {reasons} |
+| `server` | a name server's address, with its port where that is not 53 |
+| `outcome` of DNS queries | `noerror`, `nodata`, `nxdomain`, `servfail`, `refused` or `other`; \
+`silent`, `unreachable` or `malformed` without an answer |
+| `state` of DNS ports | {dns_ports} |
+| `kind` | {kinds_of_verdicts} |
+| `culprit` | a node, a zone, two of either (`a\\|b`), `cluster`, `agents`, or a check's type |
+| `cause` | {causes} |
+| `direction` of verdicts | `in`, `out`, seen from the culprit; empty where it is both or does \
+not matter |
+| `state` of views | `fresh`, `stale` |
+| `state` of neighbours | `known`, `chosen` |
+| `reason` of not ready | `node_leaving`, `shutting_down`; empty while it is ready |
+| `reason` of what the server refused | {refusals} |
+| `reason` of dropped spans | `rate_limited`, `span_limit`, `evicted`, `late` before they were \
+queued; `queue_full`, `export_failed`, `shutdown` after |
+| `signal` | `traces`, `metrics`, `logs` |
+| `result` | {results} |
+| `metric` | a metric's name |
+| `outcome` of Kubernetes Events | {event_outcomes} |
+| `part` | {parts} |
+| `version`, `python_version` | of the agent, of Python |
 """
 
 _TRACES: Final = """\

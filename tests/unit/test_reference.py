@@ -66,6 +66,9 @@ def test_every_metric_and_every_name_is_in_the_reference() -> None:
     """Metrics with their labels; spans, events, attributes and headers, each with a meaning."""
     metrics, traces = reference.metrics(), reference.traces()
     assert [m.name for m in semconv.METRICS if f"| `{m.name}` |" not in metrics] == []
+    rows = re.findall(r"^\| (.+?) \|", metrics.partition("## Labels")[2], re.MULTILINE)
+    explained = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert {label for metric in semconv.METRICS for label in metric.labels} == explained
     public = {
         value
         for name, value in vars(semconv).items()
