@@ -59,6 +59,9 @@ class ErrorType(StrEnum):
     OTHER = "_OTHER"
 
 
+# --- exceptions, where Python has none ------------------------------------------------------------
+
+
 class CheckError(Exception):
     """A way to fail that Python has no exception for.
 
@@ -125,6 +128,9 @@ class NameServersSilentError(TimeoutError):
 
 class OwnTimeoutError(CheckError):
     """Time was up, and most of it had gone by in our own process."""
+
+
+# --- exception -> error.type ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +286,8 @@ RULES: Final = (
 )
 """The first that fits, counts."""
 
+# --- error.type -> a sentence ---------------------------------------------------------------------
+
 SENTENCES: Final = {
     ErrorType.HOST_NOT_FOUND: "DNS knows no address for {target}{detail}: look at the name, at "
     "the Service behind it and at the search path in resolv.conf",
@@ -407,6 +415,9 @@ _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
 
+# --- error or answer -> Failure -------------------------------------------------------------------
+
+
 def failure(
     error: BaseException,
     phase: Phase,
@@ -454,35 +465,22 @@ def status_failure(status_code: int, *, target: str, with_token: bool = False) -
     sentence = SENTENCES[error_type]
     if status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:  # RFC 9110 section 15.5.8
         sentence = _PROXY_WANTS_CREDENTIALS
-    return Failure(
-        error_type=error_type,
-        phase=Phase.STATUS,
-        event=semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code),
-        message=sentence.format(target=target, detail=detail),
-    )
+    event = semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code)
+    return _not_expected(error_type, sentence.format(target=target, detail=detail), event)
 
 
 def unexpected_answer_failure(*, target: str, told: str, wanted: str) -> Failure:
     """Say that a DNS server's answer is not the expected one."""
     detail = f"{told[:_MAX_DETAIL_CHARACTERS]} (expected {wanted[:_MAX_DETAIL_CHARACTERS]})"
-    return Failure(
-        error_type=ErrorType.UNEXPECTED_ANSWER,
-        phase=Phase.STATUS,
-        event=semconv.EVENT_ROUND_TRIP_ERROR,
-        message=SENTENCES[ErrorType.UNEXPECTED_ANSWER].format(target=target, detail=detail),
-    )
+    sentence = SENTENCES[ErrorType.UNEXPECTED_ANSWER]
+    return _not_expected(ErrorType.UNEXPECTED_ANSWER, sentence.format(target=target, detail=detail))
 
 
 def wrong_peer_failure(*, expected: str, answered: str, target: str) -> Failure:
     """Say that another node's agent answered. ``expected`` and ``answered`` are node names."""
-    return Failure(
-        error_type=ErrorType.WRONG_PEER,
-        phase=Phase.STATUS,
-        event=semconv.EVENT_ROUND_TRIP_ERROR,
-        message=SENTENCES[ErrorType.WRONG_PEER].format(
-            target=target, detail=f"expected node {expected}, answered node {answered}"
-        ),
-    )
+    detail = f"expected node {expected}, answered node {answered}"
+    sentence = SENTENCES[ErrorType.WRONG_PEER]
+    return _not_expected(ErrorType.WRONG_PEER, sentence.format(target=target, detail=detail))
 
 
 def full_size_failure(
@@ -546,6 +544,13 @@ def code(error: BaseException) -> int | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return getattr(error, "verify_code", None)
     return error.errno if isinstance(error, OSError) else None
+
+
+def _not_expected(
+    error_type: ErrorType, message: str, event: str = semconv.EVENT_ROUND_TRIP_ERROR
+) -> Failure:
+    """The answer was whole, and is not the expected one."""
+    return Failure(error_type=error_type, phase=Phase.STATUS, event=event, message=message)
 
 
 def _event(phase: Phase, *, writing: bool) -> str:

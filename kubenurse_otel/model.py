@@ -14,6 +14,8 @@ from typing import Self, TypeAlias
 
 from kubenurse_otel.text import bracketed, host_port
 
+# --- words ----------------------------------------------------------------------------------------
+
 
 class TargetKind(StrEnum):
     """Which of kubenurse's checks a target belongs to."""
@@ -106,6 +108,8 @@ class FallbackReason(StrEnum):
     """The kernel's stamps contradict each other or our own marks."""
 
 
+# --- who: neighbours ------------------------------------------------------------------------------
+
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -154,6 +158,8 @@ class Neighbourhood:
     own_node_leaving: bool = False
     listed_at: float | None = None
 
+
+# --- what to check, and how: targets --------------------------------------------------------------
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 TCP = "tcp"
@@ -296,6 +302,9 @@ class Target:
 
     def expects(self, status_code: int) -> bool:
         return any(lowest <= status_code <= highest for lowest, highest in self.expect)
+
+
+# --- what came of it: results ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
