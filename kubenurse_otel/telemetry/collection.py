@@ -6,23 +6,21 @@ format; who calls `refresh`, and when, is the app's.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import unhandled
 from kubenurse_otel.telemetry.exposition import CONTENT_TYPES, Exposition, Rendered
+from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from kubenurse_otel.process.figures import GaugeSources
-    from kubenurse_otel.semconv import Metric
     from kubenurse_otel.telemetry.store import Store
-
-_log = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 1.0
 """A body this young is served as it is."""
@@ -81,7 +79,6 @@ class Collection:
         self._prepared_for = 0.0
         self._wanted = threading.Event()
         self._done = threading.Event()
-        self._broken_gauges: set[str] = set()
 
     def refresh(self, budget_seconds: float = BUDGET_SECONDS) -> bool:
         """Do pending work, piece by piece, for about ``budget_seconds``; True if more is pending.
@@ -224,18 +221,13 @@ class Collection:
             try:
                 readings = list(source())
                 self._store.set_gauge(metric, readings, now_ns=now_ns)
-            except Exception:  # noqa: BLE001 - one broken source must not take the others away
+            except Exception as error:  # noqa: BLE001 - the edge of one gauge: the others stay
                 if not elsewhere:
                     self._store.set_gauge(metric, (), now_ns=now_ns)
-                    self._report_broken(metric)
+                    unhandled.caught(Part.EXPORT, error, about=metric.name)
         if self._wanted.is_set():
             self._wanted.clear()
             self._done.set()
-
-    def _report_broken(self, metric: Metric) -> None:
-        if metric.name not in self._broken_gauges:
-            self._broken_gauges.add(metric.name)
-            _log.exception("the source of gauge %s failed (said once a metric)", metric.name)
 
 
 def _compressed(body: bytes) -> Generator[None, None, bytes]:

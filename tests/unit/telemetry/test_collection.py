@@ -13,9 +13,10 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 
-from kubenurse_otel import semconv
+from kubenurse_otel import semconv, unhandled
 from kubenurse_otel.telemetry import store as store_module
 from kubenurse_otel.telemetry.providers import Telemetry
+from kubenurse_otel.unhandled import Part
 
 START = Callable[..., Telemetry]
 MISSED = semconv.MISSED_CHECKS
@@ -102,10 +103,12 @@ def test_gauges_are_replaced_whole(start: START, clock: Any) -> None:
     assert lines(telemetry, name + "{") == [f'{name}{{type="path_b"}} 1']
 
 
-def test_a_broken_gauge_source_is_said_once_and_harms_no_other(
+@pytest.mark.makes_bugs
+def test_a_broken_gauge_source_is_counted_and_harms_no_other(
     start: START, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The scrape goes on without the broken gauge."""
+    """The scrape goes on without the broken gauge; it is said once an hour."""
+    before = unhandled.counts()[Part.EXPORT]
     telemetry = start(
         gauges={semconv.NEIGHBOURS: lambda: 1 / 0, semconv.READY: lambda: [(1, ("",))]}
     )
@@ -113,7 +116,8 @@ def test_a_broken_gauge_source_is_said_once_and_harms_no_other(
         clock.now += 15
         assert lines(telemetry, "kubenurse_neighbours") == []
         assert len(lines(telemetry, "kubenurse_ready{")) == 1
-    assert caplog.text.count("the source of gauge kubenurse_neighbours failed") == 1
+    assert unhandled.counts()[Part.EXPORT] >= before + 3
+    assert caplog.text.count("a bug ended one export (kubenurse_neighbours)") == 1
 
 
 def test_beyond_its_limit_a_metric_overflows_loudly(
@@ -373,6 +377,7 @@ def test_a_busy_loop_does_not_stop_the_push(start: START, caplog: pytest.LogCapt
     assert families[semconv.NEIGHBOURS.name].series
     assert families[semconv.READY.name].series
     assert not caplog.text
+    in_loop = True  # as the fixture ends it
 
 
 def test_a_reading_with_too_few_labels_is_an_error(start: START) -> None:
