@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubenurse_otel.rate import Rate
+    from kubenurse_otel.telemetry.exposition import Rendered
 
 Handler = Callable[[Request], Response]
 ALWAYSHAPPY: Final = b"/alwayshappy"
@@ -27,17 +28,6 @@ VIEW: Final = b"/api/v1/view"
 REPORT: Final = b"/api/v1/report"
 TARGET: Final = b"/api/v1/target"
 ROOT: Final = b"/"
-
-
-class Rendered(Protocol):
-    """What telemetry's render returns."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def content_type(self) -> str: ...
-    @property
-    def content_encoding(self) -> str: ...
 
 
 class Render(Protocol):
