@@ -1,7 +1,8 @@
-"""docs/configuration.md, docs/metrics.md and docs/traces.md, made from the tables in the code.
+"""docs/configuration.md, metrics.md, traces.md and modules.md, made from the code.
 
 ``python -m docs.reference --write`` writes them, ``--check`` fails where one is stale.
-Owns the pages' prose and layout; every name, default and meaning comes from config and semconv.
+Owns the pages' prose and layout; every name, default and meaning comes from config and semconv,
+what a module is from its docstring.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import kubenurse_otel
 from kubenurse_otel import semconv
 from kubenurse_otel.config.settings import BY_NAME, LANDS
 from kubenurse_otel.config.unread import UNREAD, Use
@@ -103,10 +105,26 @@ def traces() -> str:
     )
 
 
+def modules() -> str:
+    """docs/modules.md."""
+    package = Path(kubenurse_otel.__file__).parent
+    rooms: dict[str, list[Path]] = {}
+    for file in sorted(package.rglob("*.py")):
+        rooms.setdefault(file.relative_to(package).parent.as_posix(), []).append(file)
+    page = [_MADE + _MODULES]
+    for room in sorted(rooms, key=_FLOW.index):
+        name = "kubenurse_otel" if room == "." else room
+        about = _first_sentence(rooms[room][0])
+        rows = [(f"`{file.name}`", _first_sentence(file)) for file in rooms[room][1:]]
+        page.append(f"## {name}/\n\n{about}\n\n{_table(('module', 'what it is'), rows)}\n")
+    return "\n".join(page)
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "metrics.md": metrics,
     "traces.md": traces,
+    "modules.md": modules,
 }
 
 
@@ -251,6 +269,22 @@ def _names(names: Iterable[_Name]) -> str:
     return _table(("name", "meaning"), rows)
 
 
+# --- modules, by their docstrings ---------------------------------------------------------------
+
+_FLOW: Final = (
+    *(".", "config", "discovery", "plan", "probe", "probe/dns", "tracing", "telemetry", "server"),
+    *("state", "diagnosis", "diagnosis/rules", "report", "page", "process", "tls", "commands"),
+    "demo",
+)
+"""The rooms in the order of the data; those beside it at the end."""
+
+
+def _first_sentence(module: Path) -> str:
+    """The docstring's first paragraph."""
+    text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split()).replace("``", "`")
+
+
 # --- the pages' prose ---------------------------------------------------------------------------
 
 _CONFIGURATION: Final = """\
@@ -323,6 +357,13 @@ These would break what the agent promises. They are overridden, and the log says
 ## OpenTelemetry: ignored
 
 {ignored}
+"""
+
+_MODULES: Final = """\
+# Modules
+
+Each in its own words: the first lines of its docstring, of which the rest says what the module owns
+and what not. How the rooms work together is in [architecture](architecture.md).
 """
 
 _METRICS: Final = """\

@@ -1,4 +1,4 @@
-"""Who our neighbours are."""
+"""Where neighbours come from, which of them are checked, and when a node is leaving."""
 
 from __future__ import annotations
 

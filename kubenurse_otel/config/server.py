@@ -1,4 +1,4 @@
-"""Our own listeners."""
+"""Where we listen, with which certificate, and what we answer."""
 
 from __future__ import annotations
 

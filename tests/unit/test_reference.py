@@ -92,6 +92,15 @@ def test_the_code_uses_every_name_that_is_documented() -> None:
     assert not documented - used
 
 
+def test_every_module_is_told_in_a_sentence() -> None:
+    """Where a thing is can be read off one page."""
+    page = reference.modules()
+    package = Path(semconv.__file__).parent
+    files = [file for file in package.rglob("*.py") if file.name != "__init__.py"]
+    told = re.findall(r"^\| `(\w+\.py)` \| \S.*[.:?] \|$", page, re.MULTILINE)
+    assert sorted(file.name for file in files) == sorted(told)
+
+
 def test_checking_and_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--check fails and names what is stale or missing; --write mends it."""
     docs = ["--docs", str(tmp_path)]
