@@ -35,5 +35,7 @@ def printable(text: str, limit: int) -> str:
 
     A text that was cut ends in "...". ``limit`` counts characters of the result.
     """
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: max(0, limit - 3)] + "..."[:limit]

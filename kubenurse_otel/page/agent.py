@@ -9,6 +9,7 @@ import htpy as h
 
 from kubenurse_otel.page import frame as framing
 from kubenurse_otel.page import words
+from kubenurse_otel.page.table import columns, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,6 @@ def _figures(group: Group) -> h.Node:
 
 
 def _settings(settings: Sequence[Setting]) -> h.Element:
-    names = ("variable", "value", "from", "note")
     chosen = sum(one.source != "default" for one in settings)
     return framing.section(
         "configuration",
@@ -72,26 +72,12 @@ def _settings(settings: Sequence[Setting]) -> h.Element:
             f"{words.plural(len(settings), 'variable')}, {chosen} of them not by default. "
             "What may be a secret is masked."
         ],
-        h.div(".wide")[
-            h.table(".rows")[
-                h.caption["What the environment comes to, as `kubenurse-otel config` prints it"],
-                h.thead[h.tr[(h.th(scope="col")[name] for name in names)]],
-                h.tbody[
-                    (
-                        h.tr[
-                            h.th(scope="row")[h.code[one.name]],
-                            (
-                                h.td(data_name=name)[cell]
-                                for name, cell in zip(
-                                    names[1:],
-                                    (one.value or "-", str(one.source), one.note),
-                                    strict=True,
-                                )
-                            ),
-                        ]
-                        for one in sorted(settings, key=lambda one: one.source == "default")
-                    )
-                ],
-            ]
-        ],
+        table(
+            "What the environment comes to, as `kubenurse-otel config` prints it",
+            columns("variable", "value", "from", "note"),
+            (
+                (words.flat(h.code[one.name]), one.value or "-", str(one.source), one.note)
+                for one in sorted(settings, key=lambda one: one.source == "default")
+            ),
+        ),
     )

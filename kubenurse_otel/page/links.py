@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
 from kubenurse_otel.config.page import QUERY, TRACE_ID
 from kubenurse_otel.diagnosis.verdict import Kind
@@ -38,15 +38,15 @@ AGENT: Final = "agent"
 
 
 def target(key: str, *, as_json: bool = False) -> str:
-    return f"{'api/v1/target' if as_json else 'target'}?{_fields(of=key)}"
+    return f"{'api/v1/target' if as_json else 'target'}?of={_field(key)}"
 
 
 def pair(source: str, other: str) -> str:
-    return f"pair?{_fields(**{'from': source, 'to': other})}"
+    return f"pair?from={_field(source)}&to={_field(other)}"
 
 
-def _fields(**fields: str) -> str:
-    return urlencode(fields, errors="replace")
+def _field(value: str) -> str:
+    return quote_plus(value, errors="replace")
 
 
 def trace(config: PageConfig, trace_id: str) -> str:

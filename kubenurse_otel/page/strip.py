@@ -9,6 +9,7 @@ import htpy as h
 
 from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.page import words
+from kubenurse_otel.report import slower
 from kubenurse_otel.state.history import STEP_SECONDS, STEPS, WHOSE, Step
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _medians(strip: Strip) -> str:
     for name in WHOSE:
         known = [one for one in strip.parts[name] if one is not None]
         if known:
-            told.append(f"{words.PARTS[name]} {words.duration(median(known))}")
+            told.append(f"{slower.WHOSE[name]} {words.duration(median(known))}")
     return ", ".join(told) or "nothing was measured"
 
 

@@ -74,7 +74,7 @@ def _steps(one: Checked, bars: list[_Bar]) -> h.Node:
                         h.th(scope="row")[f"{'- ' * bar.depth}{bar.label}"],
                         h.td(".bar")[_drawn(bar.style, bar.start, bar.start + bar.seconds, end)],
                         h.td(".n")[words.duration(bar.seconds)],
-                        h.td(".bar")[bar.really and _drawn("own", *bar.really, really_end)],
+                        h.td(".bar")[bar.really and _drawn(bar.style, *bar.really, really_end)],
                     ]
                     for bar in bars
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 import htpy as h
@@ -10,13 +11,6 @@ from markupsafe import Markup
 
 from kubenurse_otel.report.waterfall import duration
 
-PARTS: Final = {
-    "loss": "lost packets",
-    "network": "the network",
-    "far_end": "the far end",
-    "own_delay": "the agent itself",
-}
-"""Whose time it is, by its name in documents."""
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
@@ -28,7 +22,6 @@ _MARKS: Final = {
 }
 
 __all__ = [
-    "PARTS",
     "ago",
     "clock",
     "duration",
@@ -82,13 +75,14 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def mark(kind: str) -> h.Element:
+@cache
+def mark(kind: str) -> Markup:
     """A sign beside a word that says the same: good, bad, warn or dim."""
     sign, style = _MARKS[kind]
-    return h.span(class_=f"mark {style}", aria_hidden="true")[sign]
+    return flat(h.span(class_=f"mark {style}", aria_hidden="true")[sign])
 
 
-def outcome(of: str) -> h.Fragment:
+def outcome(of: str) -> Markup:
     """A check's outcome, in a sign and a word."""
     kind, word = {"ok": ("good", "good"), "failed": ("bad", "failed")}.get(of, ("dim", "not yet"))
-    return h.fragment[mark(kind), word]
+    return mark(kind) + word

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 600
 _MOST: Final = 1e9
-_PHASES: Final = (
-    *("dns", "connect", "tls", "request", "receive", "egress", "egress_queue", "request_egress"),
-    *("loss", "loss_out", "loss_in", "request_loss", "network_round_trip", "far_end"),
-    *("far_end_wait", "far_end_app", "own_delay"),
+_EVENTS: Final = frozenset(EVENTS)
+_PHASES: Final = frozenset(
+    (
+        *("dns", "connect", "tls", "request", "receive", "egress", "egress_queue"),
+        *("request_egress", "loss", "loss_out", "loss_in", "request_loss", "network_round_trip"),
+        *("far_end", "far_end_wait", "far_end_app", "own_delay"),
+    )
 )
-_FACTS: Final = (
-    *("checked_at", "since", "error_type", "phase", "event", "message", "trace_id", "peer"),
-    *("loss_direction", "timing_source", "timing_fallback_reason", "round_trip_source"),
-    *("status_code", "answering_node", "intercepted", "retransmits", "dsacks", "lost", "rtt"),
-    *("min_rtt", "pmtu", "synack_retransmits", "certificate_expiry", "connection_reused"),
-    *("consecutive_failures", "interval_seconds"),
+_FACTS: Final = frozenset(
+    (
+        *("checked_at", "since", "error_type", "phase", "event", "message", "trace_id", "peer"),
+        *("loss_direction", "timing_source", "timing_fallback_reason", "round_trip_source"),
+        *("status_code", "answering_node", "intercepted", "retransmits", "dsacks", "lost", "rtt"),
+        *("min_rtt", "pmtu", "synack_retransmits", "certificate_expiry", "connection_reused"),
+        *("consecutive_failures", "interval_seconds"),
+    )
 )
 
 
@@ -85,8 +90,8 @@ def read(document: object) -> Checked | None:
         outcome=outcome if outcome in ("ok", "failed") else "",
         duration=_number(document.get("duration_seconds")),
         phases=_numbers(document.get("phases"), _PHASES),
-        offsets=_numbers(document.get("offsets"), EVENTS),
-        real_offsets=_numbers(document.get("real_offsets"), EVENTS),
+        offsets=_numbers(document.get("offsets"), _EVENTS),
+        real_offsets=_numbers(document.get("real_offsets"), _EVENTS),
         facts=_facts(document),
         strip=_strip(document.get("last_30_minutes")),
     )
@@ -94,8 +99,8 @@ def read(document: object) -> Checked | None:
 
 def _facts(document: Mapping[str, Any]) -> Mapping[str, str | float]:
     found: dict[str, str | float] = {}
-    for name in _FACTS:
-        value = document.get(name)
+    for name in _FACTS & document.keys():
+        value = document[name]
         number = _number(value)
         if isinstance(value, str):
             found[name] = _text(value)
@@ -123,9 +128,9 @@ def _series(told: object) -> tuple[float | None, ...]:
     return tuple(_number(one) for one in told)
 
 
-def _numbers(told: object, names: tuple[str, ...]) -> Mapping[str, float]:
+def _numbers(told: object, names: frozenset[str]) -> Mapping[str, float]:
     listed = told if isinstance(told, dict) else {}
-    found = {name: _number(listed.get(name)) for name in names}
+    found = {name: _number(listed[name]) for name in names & listed.keys()}
     return MappingProxyType({name: one for name, one in found.items() if one is not None})
 
 

@@ -12,8 +12,9 @@ import yaml
 
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
-from kubenurse_otel.page import front, links, mesh, slow, verdicts
+from kubenurse_otel.page import front, links, verdicts
 from kubenurse_otel.page.front import Now
+from kubenurse_otel.report import slower, ways
 from kubenurse_otel.report.seen import Sight, Way
 from kubenurse_otel.report.verdicts import Told
 from kubenurse_otel.server.pages import MOST_CHECKS
@@ -136,7 +137,8 @@ def test_two_things_slow_at_once_are_two_rows() -> None:
         pages.agent(node, slower=(pages.slower(node, "path_node-5", "network", 0.02),))
         for node in ("node-4", "node-6")
     ]
-    found = slow.rows(pages.cluster(6, seen=(*loud, *quiet)))
+    found, left = slower.rows(pages.cluster(6, seen=(*loud, *quiet)), 9)
+    assert not left
     assert [(row.what, row.whose, len(row.sources)) for row in found] == [
         ("the ingress", "far_end", 3),
         ("node node-5", "network", 2),
@@ -149,10 +151,11 @@ def test_two_things_slow_at_once_are_two_rows() -> None:
 
 def test_what_one_node_sees_of_all_is_that_node() -> None:
     """Its own network or process is a row, and not every node that it asks."""
-    ways = tuple(pages.slower("node-1", f"path_node-{n}", "network", 0.05) for n in range(2, 6))
+    all_ = tuple(pages.slower("node-1", f"path_node-{n}", "network", 0.05) for n in range(2, 6))
     own = tuple(pages.slower("node-1", f"path_node-{n}", "own_delay", 0.2) for n in range(2, 4))
     other = pages.agent("node-2", slower=(pages.slower("node-2", "path_node-1", "network", 0.05),))
-    found = slow.rows(pages.cluster(6, seen=(pages.agent("node-1", slower=ways + own), other)))
+    sight = pages.cluster(6, seen=(pages.agent("node-1", slower=all_ + own), other))
+    found, _ = slower.rows(sight, 9)
     assert {(row.what, row.whose, row.targets) for row in found} == {
         ("what node node-1 asks", "network", 4),
         ("what node node-1 asks", "own_delay", 2),
@@ -177,13 +180,13 @@ def test_the_mesh_draws_only_what_is_amiss() -> None:
 
 def test_what_a_way_shows_has_a_form_of_its_own() -> None:
     """Colour is never alone: a square, a full circle, an empty circle, and words."""
-    ways = (
+    found = (
         Way("node-1", "node-2", Symptom.SILENT, 3),
         Way("node-1", "node-3", Symptom.SLOW, 3),
         Way("node-3", "node-2", Symptom.OK, 3, lossy=True),
     )
-    assert [mesh.kind(way) for way in ways] == ["hard", "soft", "lossy"]
-    assert [mesh.shown(way) for way in ways] == ["no answer", "slow", "loses packets"]
+    assert [ways.kind(way) for way in found] == ["hard", "soft", "lossy"]
+    assert [ways.shown(way) for way in found] == ["no answer", "slow", "loses packets"]
 
 
 def test_from_two_thousand_nodes_on_whole_nodes_are_drawn() -> None:
@@ -201,7 +204,7 @@ def disaster(count: int) -> Sight:
         sight,
         seen=tuple(
             replace(
-                pages.agent(one.node, verdicts=(pages.DOWN,), bad=8),
+                pages.agent(one.node, verdicts=(pages.DOWN,), good=4, bad=14, ways=10),
                 bad_ways=tuple(
                     Way(one.node, f"node-{(index + back) % count + 1}", Symptom.SILENT, 9)
                     for back in range(1, 11)
