@@ -43,22 +43,35 @@ class Frame:
 
 def document(frame: Frame, title: str, main: h.Node) -> bytes:
     """Return a view's bytes. ``main`` begins with its h1."""
-    refresh = frame.refresh_seconds
-    made = h.html(lang="en")[
-        h.head[
-            h.meta(charset="utf-8"),
-            h.meta(name="viewport", content="width=device-width, initial-scale=1"),
-            refresh is not None and h.meta(http_equiv="refresh", content=str(refresh)),
-            h.title[f"{title} - {frame.node or 'kubenurse-otel'}"],
-            h.link(rel="icon", href="data:,"),
-            h.style[Markup(CSS)],  # noqa: S704 - our own constant
-        ],
-        h.body[
+    return _document(
+        f"{title} - {frame.node or 'kubenurse-otel'}",
+        [
             h.a(".skip", href="#main")["Skip to the content"],
             h.header[_whose(frame), _navigation(frame)],
             h.main("#main", tabindex="-1")[words.flat(h.fragment[main])],
             _footer(frame),
         ],
+        frame.refresh_seconds,
+    )
+
+
+def bare(title: str, main: h.Node, *, refresh_seconds: int | None) -> bytes:
+    """Return a document that is the same for everybody, at any time."""
+    return _document(f"{title} - kubenurse-otel", h.main[main], refresh_seconds)
+
+
+def _document(title: str, body: h.Node, refresh_seconds: int | None) -> bytes:
+    made = h.html(lang="en")[
+        h.head[
+            h.meta(charset="utf-8"),
+            h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+            refresh_seconds is not None
+            and h.meta(http_equiv="refresh", content=str(refresh_seconds)),
+            h.title[title],
+            h.link(rel="icon", href="data:,"),
+            h.style[Markup(CSS)],  # noqa: S704 - our own constant
+        ],
+        h.body[body],
     ]
     return str(made).encode("utf-8", "replace")
 

@@ -19,7 +19,14 @@ from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
 from kubenurse_otel.server.others import Others
-from kubenurse_otel.server.pages import Facts, ForBrowsers, NotByIngress, Pages, not_found
+from kubenurse_otel.server.pages import (
+    Facts,
+    ForBrowsers,
+    NotByIngress,
+    Pages,
+    not_found,
+    too_often,
+)
 from kubenurse_otel.server.target import OneTarget
 from kubenurse_otel.server.tls import Certificate
 from kubenurse_otel.server.wire import Wire
@@ -92,9 +99,11 @@ class Server:
         self._on_crowd = on_crowd
         self._connection_limit = connection_limit
 
-        def limited(handler: routes.Handler) -> routes.Handler:
+        def limited(
+            handler: routes.Handler, refused: routes.Handler = routes.too_often
+        ) -> routes.Handler:
             rate = Rate(per_second=LARGE_PER_SECOND, burst=LARGE_BURST)
-            return routes.Limited(handler, rate, refusals)
+            return routes.Limited(handler, rate, refusals, refused)
 
         def node_name() -> str:
             return config.identity.node_name or neighbourhood().own_node_name
@@ -159,13 +168,13 @@ class Server:
                     config, results=results, neighbourhood=neighbourhood, figures=figures
                 ).groups,
             )
-            self._pages = Pages(config, facts)
+            self._pages = Pages(config, facts, refusals=refusals)
             ingress = config.checks.ingress_url
             host = ingress.host if ingress is not None else ""
-            views = {path: limited(one) for path, one in self._pages.handlers().items()}
+            views = {path: limited(one, too_often) for path, one in self._pages.handlers().items()}
             views[routes.TARGET] = limited(target)
             admin |= {path: NotByIngress(one, not_found, host) for path, one in views.items()}
-            root = ForBrowsers(limited(self._pages.front), routes.redirect)
+            root = ForBrowsers(limited(self._pages.front, too_often), routes.redirect)
             admin[routes.ROOT] = NotByIngress(root, routes.redirect, host)
         apart = self._config.admin_port is not None
         self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})

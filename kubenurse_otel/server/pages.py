@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import __version__
+from kubenurse_otel.rate import Rate
 from kubenurse_otel.report import checked, document, seen
+from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.server import routes
 from kubenurse_otel.server.message import Response, text
 from kubenurse_otel.server.target import OF
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Mapping, Sequence
 
     from kubenurse_otel.config import Config, Setting
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from kubenurse_otel.page.frame import Frame
     from kubenurse_otel.page.pair import Direction
     from kubenurse_otel.report.checked import Checked
-    from kubenurse_otel.server import routes
     from kubenurse_otel.server.message import Request
     from kubenurse_otel.server.others import Others
     from kubenurse_otel.server.target import OneTarget
@@ -46,14 +49,20 @@ AGAIN_SECONDS: Final = 2.0
 WATCHED_SECONDS: Final = 12.0
 """Asked for so lately it is watched: two refreshs and a bit."""
 MOST_KEPT: Final = 16
-MADE_PER_SECOND: Final = 4.0
-MADE_BURST: Final = 12.0
-"""Views that are made on demand, of all clients together."""
+ONE_PER_SECOND: Final = 4.0
+ONE_BURST: Final = 12.0
+"""How many targets and pairs are made on demand for one client."""
+ALL_PER_SECOND: Final = 12.0
+ALL_BURST: Final = 36.0
+"""And for all of them together: one leaves most of it to the others."""
 MOST_CHECKS: Final = 25
 """Targets of the first view's table, what is bad first."""
 MOST_TEXT: Final = 300
 """Characters of a query's field: a target's key, a node's name."""
 _STILL: Final = "still"
+_FOR_ALL: Final = (FRONT, "agent")
+"""Documents that all clients share. They are few, and made anew by their age alone: nobody who asks
+for other things keeps them from anybody."""
 _HTML: Final = ("text/html", "application/xhtml+xml")
 
 
@@ -97,6 +106,7 @@ class Pages:
         config: Config,
         facts: Facts,
         *,
+        refusals: Counter[Refusal],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -105,8 +115,9 @@ class Pages:
         self._clock = clock
         self._wall_clock = wall_clock
         self._made: OrderedDict[View, _Made] = OrderedDict()
-        self._tokens = MADE_BURST
-        self._tokens_at = clock()
+        self._refusals = refusals
+        self._of_one = Rate(per_second=ONE_PER_SECOND, burst=ONE_BURST, clock=clock)
+        self._of_all = Rate(per_second=ALL_PER_SECOND, burst=ALL_BURST, clock=clock)
 
     def handlers(self) -> Mapping[bytes, routes.Handler]:
         """Those of all views but the first, by path."""
@@ -114,7 +125,7 @@ class Pages:
 
     def front(self, request: Request) -> Response:
         """/, where HTML is asked for."""
-        return self._show(View(FRONT, is_still=_is_still(request)))
+        return self._show(request, View(FRONT, is_still=_is_still(request)))
 
     def quiet(self) -> bool:
         """Make one watched view anew, if one is old; whether there is another."""
@@ -128,32 +139,31 @@ class Pages:
         return len(old) > 1
 
     def _target(self, request: Request) -> Response:
-        return self._show(View("target", _fields(request, OF), _is_still(request)))
+        return self._show(request, View("target", _fields(request, OF), _is_still(request)))
 
     def _pair(self, request: Request) -> Response:
-        return self._show(View("pair", _fields(request, "from", "to"), _is_still(request)))
+        view = View("pair", _fields(request, "from", "to"), _is_still(request))
+        return self._show(request, view)
 
     def _agent(self, request: Request) -> Response:
-        return self._show(View("agent", is_still=_is_still(request)))
+        return self._show(request, View("agent", is_still=_is_still(request)))
 
-    def _show(self, view: View) -> Response:
+    def _show(self, request: Request, view: View) -> Response:
         now = self._clock()
         made = self._made.get(view)
         if made is None or now - made.at >= (KEPT_SECONDS if made.is_whole else YOUNG_SECONDS):
-            if not self._may_make(now):
-                return text(429, "asked too often: a second is soon enough", (b"Retry-After", b"1"))
-            made = self._make(view, asked_at=now)
+            if self._may_make(view, request.peer.address):
+                made = self._make(view, asked_at=now)
+            elif made is None:
+                self._refusals[Refusal.RATE] += 1
+                return too_often(request)
         made.asked_at = now
         return Response(status=made.status, headers=_headers(), tail=made.body)
 
-    def _may_make(self, now: float) -> bool:
-        earned = (now - self._tokens_at) * MADE_PER_SECOND
-        self._tokens = min(MADE_BURST, self._tokens + earned)
-        self._tokens_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+    def _may_make(self, view: View, client: str) -> bool:
+        if view.name in _FOR_ALL:
+            return True
+        return self._of_one.allows(client) and self._of_all.allows("")
 
     # --- making ---------------------------------------------------------------------------------
 
@@ -171,7 +181,7 @@ class Pages:
         self._made[view] = made
         self._made.move_to_end(view)
         if len(self._made) > MOST_KEPT:
-            self._made.popitem(last=False)
+            del self._made[next(one for one in self._made if one.name not in _FOR_ALL)]
         return made
 
     def _make_front(self, view: View) -> tuple[int, bytes, bool]:
@@ -302,6 +312,16 @@ class NotByIngress:
         for name in (b"x-forwarded-host", b"x-original-host", b"forwarded"):
             said += _hosts(request.header(name) or "")
         return any(host.rstrip(".").lower() == self._host for host in said)
+
+
+def too_often(request: Request) -> Response:
+    """429, as a page for a browser, which comes again by itself."""
+    if not accepts_html(request.header(b"accept") or ""):
+        return routes.too_often(request)
+    from kubenurse_otel.page import busy  # noqa: PLC0415 - htpy: see above
+
+    body = busy.view(is_still=_is_still(request))
+    return Response(status=429, headers=(*_headers(), routes.RETRY_AFTER), tail=body)
 
 
 def not_found(_: Request) -> Response:

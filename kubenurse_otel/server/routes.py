@@ -28,6 +28,7 @@ VIEW: Final = b"/api/v1/view"
 REPORT: Final = b"/api/v1/report"
 TARGET: Final = b"/api/v1/target"
 ROOT: Final = b"/"
+RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 
 class Render(Protocol):
@@ -53,22 +54,31 @@ class Routes:
         return handler(request) if handler is not None else text(404, "not found")
 
 
+def too_often(_: Request) -> Response:
+    """429 (RFC 6585, 4); the connection is read again a second later."""
+    return text(429, "asked too often: a second is soon enough", RETRY_AFTER)
+
+
 class Limited:
-    """A handler of large documents, for who does not ask too often; others get 429.
+    """A handler of large documents, for who does not ask too often; others get ``refused``."""
 
-    (RFC 6585, 4; their connection is read again a second later.)
-    """
-
-    def __init__(self, handler: Handler, rate: Rate, refusals: Counter[Refusal]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        rate: Rate,
+        refusals: Counter[Refusal],
+        refused: Handler = too_often,
+    ) -> None:
         self._handler = handler
         self._rate = rate
         self._refusals = refusals
+        self._refused = refused
 
     def __call__(self, request: Request) -> Response:
         if self._rate.allows(request.peer.address):
             return self._handler(request)
         self._refusals[Refusal.RATE] += 1
-        return text(429, "asked too often: a second is soon enough", (b"Retry-After", b"1"))
+        return self._refused(request)
 
 
 class Ready:

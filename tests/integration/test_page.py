@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.trace import NoOpTracer
-from running_server import LOOPBACK, Answer, Surroundings, ask
+from running_server import LOOPBACK, Answer, Surroundings, ask, client, get
 from waiting import until
 
 from kubenurse_otel.config import Config, IdentityConfig, PageConfig, ServerConfig
+from kubenurse_otel.config.load import load
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis
 from kubenurse_otel.model import (
@@ -30,7 +31,10 @@ from kubenurse_otel.model import (
     TargetKind,
 )
 from kubenurse_otel.page.style import POLICY
+from kubenurse_otel.rate import Rate
+from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import Server
+from kubenurse_otel.server.pages import FRONT, MOST_KEPT, View
 from kubenurse_otel.state.history import History
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
@@ -213,12 +217,18 @@ async def test_a_target_as_json_has_its_last_half_hour() -> None:
 
 
 async def test_the_page_can_be_switched_off() -> None:
-    """KUBENURSE_PAGE=false: / is kubenurse's, and no view is there."""
-    agent = Agent("node-a", page=False)
+    """KUBENURSE_PAGE=false: / is kubenurse's for browsers, too, and no view is there."""
+    settings = load({"KUBENURSE_PAGE": "false", "KUBENURSE_NODE_NAME": "node-a"})
+    assert not settings.config.page.enabled
+    agent = Agent("node-a", page=settings.config.page.enabled)
     async with running(agent):
-        assert (await agent.get("/", BROWSER)).status == 301
-        for path in ("/target", "/pair", "/agent", "/api/v1/target"):
-            assert (await agent.get(path, BROWSER)).status == 404
+        for lines in ([], [BROWSER]):
+            answer = await agent.get("/", *lines)
+            assert (answer.status, answer.headers["location"]) == (301, "/alive")
+            for path in ("/target?of=a", "/pair?from=a&to=b", "/agent", "/api/v1/target?of=a"):
+                assert (await agent.get(path, *lines)).status == 404
+        assert (await agent.get("/api/v1/report", BROWSER)).status == 200  # for others' pages
+        assert not agent.server.quiet()
 
 
 async def test_the_page_is_on_the_admin_port_where_there_is_one() -> None:
@@ -341,19 +351,70 @@ async def test_without_diagnosis_others_are_not_asked() -> None:
         assert not agent.server._others._tasks
 
 
-async def test_who_asks_for_many_views_has_to_wait() -> None:
-    """Views that are made on demand have a rate, whoever asks; those that are there are shown."""
+async def test_a_greedy_client_keeps_the_page_from_nobody() -> None:
+    """Who asks for many pairs waits; the first view is for all, and another client has a share."""
     agent = Agent("node-a")
+    pages = agent.server._pages
+    assert pages is not None
+    pages._of_one = Rate(per_second=0.0, burst=2.0)
+    pages._of_all = Rate(per_second=0.0, burst=3.0)
+
+    async def status(path: str, source: str) -> int:
+        async with client(agent.server.ports.port, source=source) as asking:
+            asking.send(get(path, BROWSER))
+            return (await asking.answer()).status
+
     async with running(agent):
+        greedy, other, third = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+        asked = [await status(f"/pair?from=a&to={n}", greedy) for n in range(4)]
+        assert asked == [200, 200, 429, 429]
+        assert await status("/pair?from=a&to=4", other) == 200
+        assert await status("/pair?from=a&to=5", third) == 429  # the last of all was taken
+        assert [await status(path, third) for path in ("/", "/agent", "/?still=1")] == [200] * 3
+        for made in pages._made.values():
+            made.at -= 60.0
+        assert await status("/pair?from=a&to=4", third) == 200  # an old one, rather than none
+        assert agent.around.refusals == {Refusal.RATE: 3}
+
+
+async def test_what_is_for_all_is_kept_whatever_else_is_asked_for() -> None:
+    """Many targets of one client do not push the first view out."""
+    agent = Agent("node-a")
+    pages = agent.server._pages
+    assert pages is not None
+    pages._of_one = pages._of_all = Rate(per_second=0.0, burst=100.0)
+    async with running(agent):
+        await agent.shown("/")
+        await agent.shown("/agent")
+        for number in range(MOST_KEPT + 4):
+            await agent.get(f"/target?of={number}", BROWSER)
+        assert len(pages._made) == MOST_KEPT
+        assert {View(FRONT), View("agent")} <= pages._made.keys()
+
+
+async def test_a_browser_that_asks_too_often_gets_a_page_that_comes_again() -> None:
+    """A small document with Retry-After, the same for all; others get a line of text."""
+    agent = Agent("node-a")
+    async with running(agent), client(agent.server.ports.port) as eager:
         await agent.shown()
+        refused = None
+        while refused is None or refused.status != 429:
+            eager.send(get("/", BROWSER))
+            refused = await eager.answer()
+        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["content-type"] == "text/html; charset=utf-8"
+        assert refused.headers["content-security-policy"] == POLICY
+        assert b'<meta http-equiv="refresh" content="2">' in refused.body
+        assert b"node-a" not in refused.body
+        assert len(refused.body) < 8 * 1024
         pages = agent.server._pages
         assert pages is not None
-        now = pages._clock()
-        pages._tokens, pages._clock = 1.0, lambda: now
-        pages._tokens_at = pages._clock()
-        assert (await agent.get("/pair?from=a&to=1", BROWSER)).status == 200
-        refused = await agent.get("/pair?from=a&to=2", BROWSER)
-        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        pages._of_one = Rate(per_second=0.0, burst=0.0)
+        still = await agent.get("/pair?from=a&to=b&still=1", BROWSER)
+        assert (still.status, b"refresh" in still.body) == (429, False)
+        plain = await agent.get("/pair?from=a&to=b", "Accept: application/json")
+        assert plain.headers["content-type"].startswith("text/plain")
+        assert (plain.status, plain.headers["retry-after"]) == (429, "1")
 
 
 async def test_what_is_watched_is_made_in_quiet_moments() -> None:
@@ -370,6 +431,6 @@ async def test_what_is_watched_is_made_in_quiet_moments() -> None:
         made.at -= 3.0
         agent.checks(path_to("node-new"))
         assert not agent.server.quiet()
-        tokens = pages._tokens
+        (made,) = pages._made.values()
         assert "path_node-new" in await agent.shown()
-        assert pages._tokens == tokens
+        assert list(pages._made.values()) == [made]
