@@ -91,7 +91,7 @@ class Facts:
     vanishing: Mapping[str, Vanishing] = field(default_factory=lambda: MappingProxyType({}))
     """Peers on whose way large segments vanish."""
     sizes_are_settled: bool = True
-    """Each full-size check was made anew since the first of them showed that segments vanish."""
+    """Each full-size check was made anew since the first sign that large segments vanish."""
     slow_factor: float = 0.0
     """How many times as long as usual the round trips to most peers are."""
     detour_seconds: float = 0.0

@@ -237,11 +237,12 @@ class Diagnosis:
         if self._is_after_cut(now):
             return ()
         accused = {
-            node
+            end
             for one in self._heard.values()
             if 0 <= now - one.at <= self._fresh
             for node, said in one.view.targets.items()
             if said.symptom is Symptom.FULL_SIZE
+            for end in (node, one.view.node)
         }
         runs = self._runs.current(now)
         return self._sizes.wanted(self._targets.values(), runs, accused=accused, now=now)
@@ -351,10 +352,7 @@ class Diagnosis:
             run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
             explored=frozenset(run.key for run in failing) - self._peers,
             vanishing=self._sizes.vanishing(self._targets),
-            sizes_are_settled=self._sizes.are_settled(
-                (key for key, one in self._targets.items() if one.kind is TargetKind.FULL_SIZE),
-                runs,
-            ),
+            sizes_are_settled=self._sizes.are_settled(self._targets, runs),
             loss=self._losses.alarming(before=now - self._fresh),
             is_settled=self._is_settled(runs),
             accused_lately=frozenset(self._lately(self._accused_at, now)),

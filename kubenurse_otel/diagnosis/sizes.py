@@ -1,9 +1,9 @@
 """Full-size checks: which way large segments vanish, and whom to check again at once.
 
 A neighbour is checked so once a minute, and a black hole would be named after minutes. So it is
-checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where a
-neighbour says that large segments to it vanish, where they vanish to another neighbour of ours; and
-each interval while it is bad and the small checks of it are good: it may have healed.
+checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where it
+says that large segments vanish or is said to lose them, where they vanish to another neighbour of
+ours; and each interval while it is bad and the small checks of it are good: it may have healed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import CheckResult, Target
 
 HEARSAY_INTERVALS: Final = 3.0
-"""Between two checks for a neighbour's word, or for what is beyond: it may be so for long."""
+"""Between two checks for a neighbour's word: it may be so for long."""
 NEVER: Final = float("-inf")
 
 
@@ -70,10 +70,22 @@ class Sizes:
             }
         )
 
-    def are_settled(self, keys: Iterable[str], runs: Iterable[Run]) -> bool:
-        """Whether each of ``keys`` was checked since segments began to vanish on the first way."""
-        vanish = [run.since for run in runs if run.symptom is Symptom.FULL_SIZE]
-        return not vanish or all(self._checked_at.get(key, NEVER) >= min(vanish) for key in keys)
+    def are_settled(self, targets: Mapping[str, Target], runs: Iterable[Run]) -> bool:
+        """Whether each full-size target was checked since the first sign that segments vanish.
+
+        A sign is that they do on one way, or that something beyond stalls: its TLS is large.
+        """
+        signs = [
+            run.since
+            for run in runs
+            if run.symptom is Symptom.FULL_SIZE
+            or (run.symptom in STALLS and targets[run.key].neighbour is None)
+        ]
+        return not signs or all(
+            self._checked_at.get(key, NEVER) >= min(signs)
+            for key, one in targets.items()
+            if one.kind is TargetKind.FULL_SIZE
+        )
 
     def wanted(
         self,
@@ -113,8 +125,7 @@ class Sizes:
             is_due_again = now - last >= HEARSAY_INTERVALS * self._interval
             if now - last >= self._interval and (
                 (target.key in self._bad and is_well)
-                or any(last < since for since in (*stalled, *vanish))
-                or (is_due_again and any(last < since for since in beyond))
+                or any(last < since for since in (*stalled, *vanish, *beyond))
                 or (is_due_again and node in accused)
             ):
                 found.append(target)

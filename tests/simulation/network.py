@@ -31,6 +31,8 @@ ENDPOINT_STAYS = 30.0
 """Seconds until a backend that does not answer is no endpoint any more."""
 
 BY_NAME = {TargetKind.API_SERVER_DNS, TargetKind.ME_INGRESS, TargetKind.ME_SERVICE}
+BY_TLS = {TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS, TargetKind.ME_INGRESS}
+"""A certificate is more than a segment; our hello is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ WAYS_TO_FAIL = {
     "silent": SILENT,
     "stalled": STALLED,
     "mute": Shown(ErrorType.RESPONSE_TIMEOUT, TIMEOUT),
+    "tls_mute": Shown(ErrorType.TLS_HANDSHAKE_TIMEOUT, TIMEOUT, Phase.TLS),
     "refused": Shown(ErrorType.CONNECTION_REFUSED, ROUND_TRIP, Phase.CONNECT),
     "cut": Shown(ErrorType.CONNECTION_RESET),
     "status": Shown(ErrorType.HTTP_STATUS, phase=Phase.STATUS, status=503),
@@ -147,6 +150,8 @@ class Network:
             return WAYS_TO_FAIL[way]
         if asker in self.services and kind is not TargetKind.ME_INGRESS:
             return SILENT
+        if kind in BY_TLS and self.small_only.intersection({("*", asker), ("*", "*")}):
+            return WAYS_TO_FAIL["tls_mute"]
         way = self.shared_from.get((asker, kind)) or self.shared.get(kind)
         return WAYS_TO_FAIL[way] if way else self._served(asker, kind, agents, now)
 

@@ -40,3 +40,10 @@ def test_the_culprit_is_named(size: int) -> None:
     assert [one for one in outcomes if one.healthy] == []
     missed = [(one.fault, one.seed, one.seconds, one.wrong) for one in outcomes if not one.is_right]
     assert len(missed) <= (1 - LEAST_RIGHT) * len(outcomes), missed
+
+
+@pytest.mark.parametrize("name", ["MTU in", "MTU of all"])
+def test_a_black_hole_is_not_called_what_stalls_for_it(name: str) -> None:
+    """TLS to the API server and to the ingress hangs at once, full-size checks a little later."""
+    (fault,) = (one for one in FAULTS if one.name == name)
+    assert trial.run(fault, 3, 0).wrong == ()

@@ -19,7 +19,6 @@ from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import (
     alike,
-    otherwise,
     path,
     seen,
     shared,
@@ -37,8 +36,6 @@ LEAST: Final = 2
 MOST: Final = 0.75
 RUN: Final = 2
 """In intervals of full-size checks: by then others have seen it too, where it is everybody's."""
-CONNECTED: Final = frozenset({Symptom.STALLED, Symptom.MUTE})
-"""The handshake of TCP, all of small packets, was good, and then nothing came."""
 FAR_ENDS: Final = ((Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS), (Shared.ME_INGRESS,))
 """Each a far end of its own, mostly by TLS: a certificate is full-size. Two names are one end."""
 LEAST_FAR_ENDS: Final = 2
@@ -46,44 +43,39 @@ RUN_OF_THE_LATEST: Final = 2
 
 
 def on_most_ways(case: Case) -> Iterator[Finding]:
-    """From here large segments vanish to most neighbours, so it is what these ways share."""
+    """From here large segments vanish to most neighbours, so it is what these ways share.
+
+    A suspicion until others must have seen it too, if it is theirs as well. What stalls beyond, for
+    its TLS is large, is that and nobody else's fault meanwhile.
+    """
     vanish = _vanish(case.paths)
-    if not is_of_most(case.paths) or not case.facts.sizes_are_settled:
+    if not is_of_most(case.paths):
         return
+    mine = case.mine.node
     suffer = [view.node for view in case.witnesses if is_of_most(view.targets)]
-    is_everybodys = len(suffer) >= max(1, MOST_AGREE * len(case.witnesses))
-    if not is_everybodys and max(said.run for said in vanish.values()) < RUN:
-        return
-    words = f"full-size segments vanish to or from {len(vanish)} of {len(case.paths)} neighbours"
-    shown = list(vanish)[:2]
-    evidence = (
-        Evidence(words=words),
-        *(one for node in shown for one in (path(case, node), *sizes(case, node))),
-    )
-    # What is beyond stalls for it, where its TLS is large.
-    stalled = {TYPES[letter] for letter, said in case.mine.shared.items() if said.symptom in STALLS}
-    explains = frozenset(map(path_type, vanish)) | stalled | _connected(case)
-    if is_everybodys:
-        yield Finding(
-            kind=Kind.NODE_MTU,
-            culprit=CLUSTER,
-            cause=Cause.FULL_SIZE,
-            confidence=agreed(len(suffer) + 1),
-            evidence=(*evidence, *alike(suffer)),
-            second=f"{Kind.NODE_MTU} {case.mine.node}",
-            explains=explains,
-        )
-        return
     well = [view.node for view in case.witnesses if view.node not in suffer]
+    is_everybodys = len(suffer) >= max(1, MOST_AGREE * len(case.witnesses))
+    is_late = max(said.run for said in vanish.values()) >= RUN
+    if not case.facts.sizes_are_settled or not (is_everybodys or is_late):
+        confidence = SUSPICION
+    elif is_everybodys:
+        confidence = agreed(len(suffer) + 1)
+    else:
+        confidence = SELF_ACCUSED if well else SUSPICION
+    words = f"full-size segments vanish to or from {len(vanish)} of {len(case.paths)} neighbours"
     yield Finding(
         kind=Kind.NODE_MTU,
-        culprit=case.mine.node,
-        direction=_direction(case, vanish),
+        culprit=CLUSTER if is_everybodys else mine,
+        direction=Direction.NONE if is_everybodys else _direction(case, vanish),
         cause=Cause.FULL_SIZE,
-        confidence=SELF_ACCUSED if well else SUSPICION,
-        evidence=(*evidence, *(Evidence(words=words) for words in otherwise(well))),
-        second=f"{Kind.NODE_MTU} {CLUSTER}",
-        explains=explains,
+        confidence=confidence,
+        evidence=(
+            Evidence(words=words),
+            *(one for node in list(vanish)[:2] for one in (path(case, node), *sizes(case, node))),
+            *(alike(suffer) if is_everybodys else well_elsewhere(well)),
+        ),
+        second=f"{Kind.NODE_MTU} {mine if is_everybodys else CLUSTER}",
+        explains=frozenset(map(path_type, vanish)) | _connected(case),
     )
 
 
@@ -125,7 +117,7 @@ def far_ends(case: Case) -> Iterator[Finding]:
 
 
 def _is_connected(said: Said | None) -> bool:
-    return said is not None and said.symptom in CONNECTED and said.run >= RUN_OF_THE_LATEST
+    return said is not None and said.symptom in STALLS and said.run >= RUN_OF_THE_LATEST
 
 
 def _is_mine(case: Case, letter: Shared) -> bool:
@@ -135,8 +127,8 @@ def _is_mine(case: Case, letter: Shared) -> bool:
 
 def _connected(case: Case) -> set[str]:
     """What else our MTU explains: nobody's small answers, but who connected and was mute."""
-    of_all = {TYPES[one] for one, said in case.mine.shared.items() if said.symptom in CONNECTED}
-    return of_all | {name for name, one in case.facts.extras.items() if one.symptom in CONNECTED}
+    of_all = {TYPES[one] for one, said in case.mine.shared.items() if said.symptom in STALLS}
+    return of_all | {name for name, one in case.facts.extras.items() if one.symptom in STALLS}
 
 
 def may_be_wider(case: Case) -> bool:

@@ -15,7 +15,7 @@ from kubenurse_otel.diagnosis.rules import (
     SUSPICION,
     agreed,
 )
-from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, Symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import alike, otherwise, seen, shared, well_elsewhere
@@ -52,6 +52,8 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         return
     if said.symptom in DEAD and kind is Kind.API_SERVER and not case.facts.is_settled:
         return
+    if said.symptom in STALLS and not case.facts.sizes_are_settled:
+        return  # its TLS may be too large for the way
     # A bad agent behind the ingress is reason enough for some bad answers.
     by_chance = kind is Kind.INGRESS and bool(case.hard)
     run_agreed = RUN_AGREED + by_chance

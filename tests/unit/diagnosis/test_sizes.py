@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import bad, common, diagnosis, good, path
+from test_diagnosis import AROUND, bad, common, diagnosis, good, path
 from views import ME, everybody, found, named, view
 
 from kubenurse_otel.diagnosis.case import Vanishing
 from kubenurse_otel.diagnosis.symptoms import Symptom
-from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.verdict import Direction, Kind
 from kubenurse_otel.diagnosis.view import Said
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind
@@ -150,14 +150,26 @@ def test_what_failed_is_checked_each_interval_until_it_is_good() -> None:
 
 
 def test_a_neighbours_word_is_looked_into() -> None:
-    """Now and then, for it may be the neighbour's own way; and only of whom we check ourselves."""
-    one = diagnosis(*all_of("n2", "n3"))
-    one.note(good(full("n3")), 0.0)
+    """At both ends of the way, now and then; and only of whom we check ourselves."""
+    one = diagnosis(*all_of("n2", "n3", "n4"))
+    for node, at in (("n2", 2.0), ("n3", 0.0), ("n4", 0.0)):
+        one.note(good(full(node)), at)
     one.hear(view("n2", {"n3": "f1", "n9": "f1"}), 5.0)
     assert one.sizes_wanted(14.0) == ()
     assert keys(one.sizes_wanted(15.0)) == ["full_size_n3"]
     one.note(good(full("n3")), 16.0)
+    assert keys(one.sizes_wanted(17.0)) == ["full_size_n2"]
+    one.note(good(full("n2")), 17.0)
     assert one.sizes_wanted(17.0) == ()
+
+
+def test_who_says_that_they_vanish_to_us_is_checked() -> None:
+    """Its whole node may be behind the black hole: the sooner we know, the sooner it is named."""
+    one = diagnosis(*all_of("n2", "n3"))
+    for node in ("n2", "n3"):
+        one.note(good(full(node)), 0.0)
+    one.hear(view("n2", {ME: "f1"}), 20.0)
+    assert keys(one.sizes_wanted(20.0)) == ["full_size_n2"]
 
 
 # --- whom the rules name ------------------------------------------------------------------------
@@ -200,7 +212,8 @@ def test_on_most_of_our_ways_it_is_our_own() -> None:
     words = {f"{ME}>n{other}": "f2" for other in (2, 3, 4)}
     ours = dict.fromkeys(("n2", "n3", "n4"), IN)
     assert of(4, words, vanishing=ours) == [("node_mtu", ME, "in", "full_size")]
-    assert of(4, dict.fromkeys(words, "f1"), vanishing=ours) == []  # others may see it, too
+    early = of(4, dict.fromkeys(words, "f1"), vanishing=ours)
+    assert early == [("node_mtu", f"{ME}?", "in", "full_size")]  # others may see it, too
     alone = view(ME, {"n2": "f2", "n3": "f2"})
     assert named(found(alone, [])) == [("node_mtu", f"{ME}?", "", "full_size")]
 
@@ -209,6 +222,34 @@ def test_our_own_mtu_is_why_tls_stalls_beyond() -> None:
     mine = view(ME, dict.fromkeys(("n2", "n3", "n4"), "f2"), "D:m9 N:l9 S:o9")
     others = [view("n2", {"n3": "o9", "n4": "o9", ME: "f1"}, "D:o9 N:o9 S:o9")]
     assert named(found(mine, others)) == [("node_mtu", ME, "", "full_size")]
+
+
+@pytest.mark.parametrize(("run", "settled"), [(1, True), (9, False)])
+def test_what_stalls_beyond_is_not_blamed_before_we_know(run: int, *, settled: bool) -> None:
+    """Neither while our own MTU is a suspicion, nor before full-size checks were made."""
+    vanish = view(ME, dict.fromkeys(("n2", "n3", "n4"), f"f{run}"), "D:m9 N:m9 I:l9 S:o9")
+    others = [view(node, {ME: "o9"}, "D:o9 N:o9 I:o9 S:o9") for node in ("n2", "n3", "n4")]
+    found_ = named(found(vanish, others, sizes_are_settled=settled))
+    assert found_ == [("node_mtu", f"{ME}?", "", "full_size")]
+    well = view(ME, dict.fromkeys(("n2", "n3", "n4"), "o9"), "D:m9 N:m9 I:o9 S:o9")
+    found_ = named(found(well, others, sizes_are_settled=settled))
+    assert found_ == [("api_server", ME, "", "mute")] * settled
+
+
+def test_a_stall_beyond_is_settled_by_full_size_checks_that_began_after_it() -> None:
+    beyond = common(TargetKind.API_SERVER_DIRECT)
+    one = diagnosis(beyond, *all_of("n2", "n3"))
+    one.hear(view("n2", {"n3": "o9"}, "D:m9"), 18.0)
+    for node in ("n2", "n3"):
+        one.note(good(path(node)), 0.0)
+        one.note(good(full(node)), 0.0)
+    for at in (8.0, 18.0):
+        one.note(bad(beyond, ErrorType.TLS_HANDSHAKE_TIMEOUT), at)
+    assert one.judge(AROUND, 18.0).verdicts == ()
+    for node in ("n2", "n3"):
+        one.note(good(full(node)), 19.0)
+    (verdict,) = one.judge(AROUND, 19.0).verdicts
+    assert (verdict.kind, verdict.culprit) == (Kind.API_SERVER, "cluster")
 
 
 def test_on_everybodys_ways_it_is_the_network() -> None:
