@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self, TypeAlias
 
+from kubenurse_otel.record import record
 from kubenurse_otel.text import bracketed, host_port
 
 # --- words ----------------------------------------------------------------------------------------
@@ -307,7 +308,7 @@ class Target:
 # --- what came of it: results ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a check is bad. Bounded: every field is from a closed set but ``message``."""
 
@@ -320,7 +321,7 @@ class Failure:
     """A sentence for people; holds no secret and no query string."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Split:
     """Where a check's time went, in seconds; None where the step did not happen.
 
@@ -358,6 +359,35 @@ class Split:
     far_end_app: float | None = None
     own_delay: float | None = None
 
+    def told(
+        self,
+        *,
+        loss_out: float | None,
+        loss_in: float | None,
+        far_end_wait: float | None,
+        far_end_app: float | None,
+    ) -> Self:
+        """Return the same with what only the far end can say."""
+        return type(self)(  # not dataclasses.replace, which takes ten times as long
+            dns=self.dns,
+            connect=self.connect,
+            tls=self.tls,
+            request=self.request,
+            receive=self.receive,
+            egress=self.egress,
+            egress_queue=self.egress_queue,
+            request_egress=self.request_egress,
+            loss=self.loss,
+            loss_out=loss_out,
+            loss_in=loss_in,
+            request_loss=self.request_loss,
+            network_round_trip=self.network_round_trip,
+            far_end=self.far_end,
+            far_end_wait=far_end_wait,
+            far_end_app=far_end_app,
+            own_delay=self.own_delay,
+        )
+
     @property
     def loss_direction(self) -> LossDirection | None:
         """Which way what was lost was going; None where nothing was lost, as far as is known."""
@@ -375,7 +405,7 @@ class Split:
         return (self.dns or 0.0) + (self.connect or 0.0) + (self.tls or 0.0) + (self.request or 0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What was measured of one exchange, whether it succeeded or not."""
 
@@ -438,7 +468,7 @@ class Measurement:
         return self.answer if self.status_code is None else str(self.status_code)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """The outcome of one check of one target."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ _MAX_COUNT: Final = 100
 _MAX_PORT: Final = 65_535
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServerTiming:
     """Seconds; None where the answer does not say."""
 

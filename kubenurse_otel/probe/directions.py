@@ -39,11 +39,9 @@ def split_of(marks: Marks, timeline: Timeline, told: ServerTiming, *, ours: bool
     """
     split = timeline.split
     timing = told if ours else None
-    said: dict[str, float | None] = {}
-    if split.far_end is not None:
-        said = {"far_end_wait": told.wait, "far_end_app": told.app}
+    wait, app = (None, None) if split.far_end is None else (told.wait, told.app)
     if split.loss is None or timeline.source is not TimingSource.KERNEL:
-        return replace(split, **said)
+        return split.told(loss_out=None, loss_in=None, far_end_wait=wait, far_end_app=app)
     handshake = out = into = 0.0
     if timeline.connect is not None:
         handshake = repairs.handshake_lost_ns(marks, timeline.connect.duration_ns) / 1e9
@@ -54,12 +52,12 @@ def split_of(marks: Marks, timeline: Timeline, told: ServerTiming, *, ours: bool
     if repairs.unproven(marks):
         if late is None or marks.encrypted:  # under TLS it may have been the hello
             return replace(split, loss=None, request_loss=None, far_end=None)
-        return _with_late(replace(split, loss_out=out, loss_in=into, **said), late)
+        known = split.told(loss_out=out, loss_in=into, far_end_wait=wait, far_end_app=app)
+        return _with_late(known, late)
     stamped = round(split.loss - handshake, 9)  # whole nanoseconds: no rest of a sum is a loss
-    split = replace(split, loss_out=out + stamped, loss_in=into, **said)
-    if not late:
-        return split
-    return replace(_with_late(split, late), loss_in=into + late)
+    out, into = out + stamped, into + (late or 0.0)
+    split = split.told(loss_out=out, loss_in=into, far_end_wait=wait, far_end_app=app)
+    return _with_late(split, late) if late else split
 
 
 def _with_late(split: Split, late: float) -> Split:

@@ -8,18 +8,18 @@ of this is our process' time; a closed window of the peer's, which holds TCP bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.probe.kernel import STAMP_SCHEDULED, STAMP_SENT
 from kubenurse_otel.probe.marks import Sent
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.marks import Marks
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WayOut:
     """One send's way through this node, in ns."""
 

@@ -6,11 +6,11 @@ Does not open connections, keeps none, and leaves reading what came to answer.py
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.errors import ProxyRefusedError
 from kubenurse_otel.probe.answer import Answer
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.fields import Headers
@@ -22,7 +22,7 @@ _NO_WORD: Final = re.compile(rb"[^!-~\x80-\xff]").search
 _NO_VALUE: Final = re.compile(rb"[^\t -~\x80-\xff]").search
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reply:
     """A whole answer, without its body. Header names are lower case."""
 

@@ -10,8 +10,9 @@ import contextlib
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Any, Final, Self
+
+from kubenurse_otel.record import record
 
 SO_TIMESTAMPING: Final = 37
 _TX_SOFTWARE: Final = 1 << 1
@@ -61,7 +62,7 @@ _UINT: Final = struct.Struct("=I")
 _ULONG: Final = struct.Struct("=Q")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClockPair:
     """CLOCK_REALTIME and CLOCK_MONOTONIC read as one, in ns, and how far apart at worst."""
 
@@ -95,7 +96,7 @@ def read_clocks() -> ClockPair:
     return best
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stamp:
     """One transmit stamp: what happened (STAMP_*), to the byte with which key, when."""
 
@@ -105,7 +106,7 @@ class Stamp:
     realtime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TcpInfo:
     """The fields of struct tcp_info that a check reads, at one moment."""
 

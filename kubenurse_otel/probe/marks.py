@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from kubenurse_otel.record import record
+
 if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.reply import Reply
     from kubenurse_otel.probe.kernel import ClockPair, Stamp, TcpInfo
@@ -41,7 +43,7 @@ class Attempt:
         return self.ended_ns > 0 and self.error is None and not self.abandoned
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sent:
     """One send: when we called it, when it returned, the key of its last byte, and its bytes."""
 
@@ -52,7 +54,7 @@ class Sent:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Received:
     """One read: when we had it, and when the kernel did (realtime, None without a stamp)."""
 
@@ -61,7 +63,7 @@ class Received:
     kernel_realtime_ns: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Queried:
     """A DNS query that was answered. Times are CLOCK_MONOTONIC ns: when it was first to be sent,
     and when (of the try that was answered) it left and its answer came.

@@ -18,6 +18,7 @@ from kubenurse_otel.model import FallbackReason, Split, TimingSource
 from kubenurse_otel.probe import egress, repairs, round_trip
 from kubenurse_otel.probe.kernel import STAMP_ACKNOWLEDGED, STAMP_SCHEDULED, STAMP_SENT
 from kubenurse_otel.probe.marks import Attempt, Marks, Queried, Received, Sent, Stage
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ PLAUSIBLE_NS: Final = 100_000
 _NS: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """One step of connection setup on the real line (CLOCK_MONOTONIC, ns). It lasts as long as its
     figure, and not until we noticed its end.
@@ -39,7 +40,7 @@ class Step:
     duration_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Timeline:
     """Where the time of one exchange went, and who says so.
 

@@ -32,6 +32,7 @@ from kubenurse_otel.probe.resolve import (
     ThreadResolver,
 )
 from kubenurse_otel.probe.sockets import Connection
+from kubenurse_otel.record import record
 from kubenurse_otel.text import host_port, is_address
 from kubenurse_otel.tls.authorities import AuthoritiesError
 
@@ -53,7 +54,7 @@ _OWN_SHARE: Final = 0.5
 """A check whose time ran out is our own fault when we used up this share of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Probed:
     """All that came of one probe.
 
