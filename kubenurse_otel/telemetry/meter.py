@@ -7,8 +7,6 @@ exporter make of them (tests/unit/telemetry/test_meter.py, test_exposition.py).
 
 from __future__ import annotations
 
-import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import Counter, Histogram, NoOpMeter
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.semconv import Observation
     from kubenurse_otel.telemetry.store import Family, Store
-
-_log = logging.getLogger(__name__)
 
 
 class StoreMeter(NoOpMeter):
@@ -62,19 +58,13 @@ class StoreMeter(NoOpMeter):
         return StoreHistogram(self, family)
 
     def observe(self, observations: Iterable[Observation], context: Context | None) -> None:
-        """As the SDK: what is negative or not finite is refused with a log line."""
+        """Record all of it; an exemplar where ``context`` holds a sampled span."""
         trace: TraceIds | None = None
         if self._exemplars:
             span = get_current_span(context).get_span_context()
             if span.trace_flags.sampled:
                 trace = TraceIds(span.trace_id, span.span_id)
-        families, known = self._store.families, []
-        for metric, amount, label_values in observations:
-            if not 0 <= amount < math.inf:
-                _log.warning("%s: %r is refused", metric.name, amount)
-            elif (family := families.get(metric.name)) is not None:
-                known.append((family, label_values, amount))
-        self._store.observe(known, trace)
+        self._store.observe(observations, trace)
 
 
 class _Instrument:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from bisect import bisect_left
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import semconv
@@ -17,6 +18,8 @@ from kubenurse_otel.semconv import Metric, MetricKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from kubenurse_otel.semconv import Observation
 
 _log = logging.getLogger(__name__)
 
@@ -153,18 +156,24 @@ class Store:
         with self.lock:
             self._types = types
 
-    def observe(
-        self,
-        observations: Iterable[tuple[Family, tuple[str, ...], float]],
-        trace: TraceIds | None = None,
-    ) -> None:
+    def observe(self, observations: Iterable[Observation], trace: TraceIds | None = None) -> None:
         """Count each amount more, or put it into its bucket; ``trace`` makes it an exemplar.
 
-        A new series begins at the last collection: no point of before has a later time.
+        What is negative or not finite is refused with a log line, as the SDK does; a metric that is
+        none of the families is passed over. A new series begins at the last collection: no point
+        of before has a later time.
         """
+        families = self.families
         with self.lock:
             now = self._clock()
-            for family, label_values, amount in observations:
+            is_changed = False
+            for metric, amount, label_values in observations:
+                if not 0 <= amount < inf:
+                    _log.warning("%s: %r is refused", metric.name, amount)
+                    continue
+                family = families.get(metric.name)
+                if family is None:
+                    continue
                 series = family.series.get(label_values)
                 if series is None:
                     series = self._new_series(family, label_values)
@@ -176,8 +185,10 @@ class Store:
                     bucket = bisect_left(family.bounds, amount)
                     series.exemplars = {**series.exemplars, bucket: exemplar}
                 series.touched = now
-                series.chunks[TEXT] = series.chunks[OPENMETRICS] = None
-                self.version += 1
+                chunks = series.chunks
+                chunks[TEXT] = chunks[OPENMETRICS] = None
+                is_changed = True
+            self.version += is_changed
 
     def collected(self, now_ns: int) -> None:
         """What is recorded now belongs to the next collection."""
