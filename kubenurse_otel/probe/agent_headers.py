@@ -16,6 +16,7 @@ _NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NODE: Final = semconv.HEADER_NODE.lower().encode()
 _VIEW: Final = semconv.HEADER_VIEW.lower().encode()
 _SERVER_TIMING: Final = semconv.HEADER_SERVER_TIMING.lower().encode()
+_PAD: Final = semconv.HEADER_PAD.lower().encode()
 _PROXY_HEADERS: Final = (b"via", b"x-envoy-", b"x-forwarded-", b"x-proxy-", b"x-cache", b"l5d-")
 _PROXY_SERVERS: Final = (b"envoy", b"istio-envoy")
 _MILLISECONDS: Final = 1000.0
@@ -51,8 +52,7 @@ def view(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 def padding(headers: Sequence[tuple[bytes, bytes]]) -> int:
     """How many bytes the answer was padded with."""
-    wanted = semconv.HEADER_PAD.lower().encode()
-    return sum(len(value) for name, value in headers if name == wanted)
+    return sum([len(value) for name, value in headers if name == _PAD])
 
 
 def is_proxied(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -36,12 +36,12 @@ def measurement(
     # Through an ingress it tells of a connection that is not ours.
     ours = not intercepted and 0 < marks.local_port == timing.asker_port
     split = directions.split_of(marks, timeline, timing, ours=ours)
-    info = marks.info_at_end
+    info, since_ns = marks.info_at_end, marks.started.monotonic_ns
     return Measurement(
         split=split,
         offsets=timeline.offsets,
         real_offsets=tuple(
-            (at_ns - marks.started.monotonic_ns) / _NANOSECONDS for at_ns in timeline.event_times_ns
+            [(at_ns - since_ns) / _NANOSECONDS for at_ns in timeline.event_times_ns]
         ),
         timing_source=timeline.source,
         fallback_reason=timeline.reason,
@@ -64,7 +64,7 @@ def measurement(
         padding=marks.padding,
         answered_padding=agent_headers.padding(headers),
         synack_retransmits=timing.synack_retransmits,
-        address_failures=tuple(a.family for a in marks.attempts if _failed(a, marks)),
+        address_failures=tuple([a.family for a in marks.attempts if _failed(a, marks)]),
         certificate_expiry=marks.certificate_expiry,
         answering_node=node,
         view=agent_headers.view(headers) if node and _is_asked(target, node, reply) else "",

@@ -321,8 +321,9 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
         _without_request(marks, figures, line)
     else:
         # Not when send() returned: we may be held up in it for longer than the answer takes.
-        line.reach(semconv.EVENT_WROTE_REQUEST, times.given(request))
-        _request(marks, request, times, figures, line)
+        given = times.given(request)
+        line.reach(semconv.EVENT_WROTE_REQUEST, given)
+        _request(marks, request, given, times, figures, line)
     _unsent(marks, times, figures)
     return figures
 
@@ -422,8 +423,9 @@ def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
     return (s for s in reversed(marks.steps) if isinstance(s, Sent) and s.stage is stage)
 
 
-def _request(marks: Marks, request: Sent, times: _Times, figures: _Figures, line: _Line) -> None:
-    given = times.given(request)
+def _request(  # noqa: PLR0917 - of one exchange
+    marks: Marks, request: Sent, given: int, times: _Times, figures: _Figures, line: _Line
+) -> None:
     so_far = _interim(marks, given, times, line)
     if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
         figures.unanswered = _waited(marks, Stage.REQUEST, times, figures)

@@ -33,7 +33,7 @@ def unproven(marks: Marks) -> bool:
     (lwIP's timer is 250 ms) looks like one that our request never reached.
     """
     info = marks.info_at_end
-    return info is not None and not info.has_sack and _repeated(marks) > 0
+    return info is not None and _repeated(marks) > 0 and not info.has_sack
 
 
 def handshake_lost_ns(marks: Marks, taken_ns: int) -> int:
@@ -49,8 +49,11 @@ def unstamped(marks: Marks) -> tuple[int, int] | None:
     None where the stamps tell of each segment that was sent again. Of several sends that have
     more than a segment it is the one whose acknowledgement took longest.
     """
-    info, round_trip_ns = marks.info_at_end, least_ns(marks)
-    if info is None or round_trip_ns is None or needless(marks) or unproven(marks):
+    info, repeated = marks.info_at_end, _repeated(marks)
+    if info is None or repeated <= 0:
+        return None
+    round_trip_ns = least_ns(marks)
+    if round_trip_ns is None or needless(marks) or unproven(marks):
         return None
     sent: dict[int, list[int]] = {}
     acknowledged: dict[int, int] = {}
@@ -59,7 +62,7 @@ def unstamped(marks: Marks) -> tuple[int, int] | None:
             sent.setdefault(stamp.key, []).append(stamp.realtime_ns)
         elif stamp.what == STAMP_ACKNOWLEDGED:
             acknowledged.setdefault(stamp.key, stamp.realtime_ns)
-    if _repeated(marks) <= sum(len(times) - 1 for times in sent.values()):
+    if repeated <= sum(len(times) - 1 for times in sent.values()):
         return None
     long = [
         (acknowledged[step.key] - max(sent[step.key]), step.key)
