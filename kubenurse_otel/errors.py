@@ -102,6 +102,10 @@ class ServerSilentError(TimeoutError):
     """A DNS server that is checked did not answer."""
 
 
+class SilentByTcpError(ServerSilentError):
+    """By UDP it answered, with the bit that says: the whole by TCP. There it did not answer."""
+
+
 class NoLocalPortError(OSError):
     """EADDRNOTAVAIL though this node has an address to connect from: it lacks a free port."""
 
@@ -375,6 +379,8 @@ _STALLED: Final = {
 _OF_AN_ERROR: Final[dict[type[BaseException], str]] = {
     ServerSilentError: "{target} did not answer the query in time{detail}: look at the DNS server "
     "there, and at the way to it and back, small as the packets are",
+    SilentByTcpError: "{target} answers by UDP, truncated, and is silent by TCP{detail}: look at "
+    "firewalls and network policies that let UDP pass and not TCP, and at the DNS server there",
     NotDnsError: "{target} answered something that is no sound DNS message{detail}: look at what "
     "listens there",
     WindowClosedError: "{target} took the connection and keeps its window closed, {doing}{detail}: "

@@ -237,7 +237,8 @@ class _Run:
             if own_ns > _OWN_SHARE * self._target.timeout_seconds * 1e9:
                 error = errors.OwnTimeoutError(f"{own_ns / 1e9:.1f} s of its time went by in us")
             elif self._target.query is not None and self.phase is Phase.REQUEST:
-                error = errors.ServerSilentError()
+                cut = any(one.is_truncated for one in error.queries)
+                error = errors.SilentByTcpError() if cut else errors.ServerSilentError()
             else:
                 error = _unsent(marks) or _unanswered(marks, self.phase) or error
         elapsed_ns = self._looked_up_ns or marks.ended.monotonic_ns - marks.started.monotonic_ns

@@ -89,6 +89,8 @@ TWO = f"{ONE}nameserver {SECOND}\n"
 THREE = f"{TWO}nameserver {THIRD}\n"
 SEARCH = "search one.test two.test three.test\n"
 QUICK = "options timeout:1 attempts:2\n"
+ROTATE = "options rotate ndots:5 timeout:1 attempts:1\n"
+"""Each name is asked of the next server; the first one is anybody's, so `told` counts from it."""
 CLUSTER = f"{ONE}{SEARCH}options ndots:5 timeout:1\n"
 
 
@@ -177,9 +179,15 @@ CASES: dict[str, Case] = {
     "first_nxdomain": at_first(NXDOMAIN),
     "first_lame": at_first(lambda asked: [answer(asked, lame=True)]),
     "nobody": Case("web.test.", ONE + QUICK, (None,)),
+    "no_nameserver": Case("web.test.", QUICK, (None,)),
     "nobody_search": Case("web", ONE + SEARCH + QUICK, (None,)),
     "third": Case("web.test.", THREE + QUICK, (SERVFAIL, SERVFAIL, good)),
     "four_servers": Case("web.test.", THREE + "nameserver 127.0.0.56\n" + QUICK, (SERVFAIL,) * 3),
+    "rotate": Case("web.a", THREE + SEARCH + ROTATE, (NXDOMAIN,) * 3),
+    "rotate_servfail": Case("web.test.", THREE + ROTATE, (SERVFAIL,) * 3),
+    "rotate_silent": Case("web.test.", THREE + ROTATE, (silent,) * 3),
+    "rotate_two": Case("web.a", TWO + SEARCH + ROTATE, (NXDOMAIN,) * 2),
+    "rotate_one": Case("web.a", ONE + SEARCH + ROTATE, (NXDOMAIN,)),
     "single_request": Case("web.test.", ONE + "options single-request\n", (good,)),
     "single_request_reopen": Case("web.test.", ONE + "options single-request-reopen\n", (good,)),
     "use_vc": Case("web.test.", ONE + "options use-vc\n", (good,)),
@@ -246,13 +254,19 @@ CASES: dict[str, Case] = {
 }
 
 
-def told(asked: list[Asked]) -> list[list[Any]]:
+def told(asked: list[Asked], case: Case) -> list[list[Any]]:
     """Every query in order; its port as a number of its own, counted from 0."""
     ports: dict[tuple[str, int], int] = {}
     found: list[list[Any]] = []
+    names = NAMES_OF_SERVERS
+    if "rotate" in case.conf:
+        count = len(case.servers)
+        addresses = [FIRST, SECOND, THIRD][:count]
+        first = addresses.index(asked[0].server)
+        names = {addresses[(first + n) % count]: f"{n + 1}." for n in range(count)}
     for one in asked:
         port = ports.setdefault((one.transport, one.port), len(ports))
-        server = NAMES_OF_SERVERS.get(one.server, one.server)
+        server = names.get(one.server, one.server)
         found.append([server, one.transport, one.name, one.type, port, one.ad, one.edns])
     return found
 
@@ -292,7 +306,11 @@ def of_glibc(case: Case) -> dict[str, Any]:
         result = json.loads(done.stdout)
         if isinstance(result, list):
             result = list(dict.fromkeys(result))
-    return {"result": result, "queries": told(servers.asked), "seconds": time.monotonic() - started}
+    return {
+        "result": result,
+        "queries": told(servers.asked, case),
+        "seconds": time.monotonic() - started,
+    }
 
 
 def of_ours(case: Case) -> dict[str, Any]:
@@ -300,7 +318,7 @@ def of_ours(case: Case) -> dict[str, Any]:
         servers = Servers(stack, case)
         started = time.monotonic()
         result = asyncio.run(ours(case))
-    return {**result, "queries": told(servers.asked), "seconds": time.monotonic() - started}
+    return {**result, "queries": told(servers.asked, case), "seconds": time.monotonic() - started}
 
 
 async def ours(case: Case) -> dict[str, Any]:

@@ -177,6 +177,7 @@ async def test_tcp_without_an_answer_ends_too(
     with NameServer(short_by_udp(whole)) as server:
         reply = await asked_of(server, seconds=0.5 if ending is Ending.SILENT else 20.0)
     assert (reply.ending, reply.transport, reply.addresses) == (ending, Transport.TCP, ())
+    assert reply.is_truncated  # it answers by UDP
 
 
 async def test_a_name_that_is_none_is_said_before_anything_is_sent() -> None:

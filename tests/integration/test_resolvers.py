@@ -97,6 +97,10 @@ def test_a_long_answer_is_asked_for_once(resolvers: Found, name: str) -> None:
     [
         ("timeout", "127.0.0.53 did not answer 4 of 4 queries"),
         ("nobody", "127.0.0.53 is unreachable for"),
+        (
+            "no_nameserver",
+            "resolv.conf has no nameserver, so 127.0.0.1 is asked, which is unreachable for 4 of 4",
+        ),
         ("all_servfail", "127.0.0.53 said SERVFAIL to"),
         ("all_nxdomain", "127.0.0.53 said NXDOMAIN to 8 of 8 queries"),
         ("a_silent", "did not answer 3 of 4"),

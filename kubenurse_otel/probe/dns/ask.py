@@ -36,7 +36,7 @@ async def ask(
     be in no query, and nothing for what the network or the server does.
     """
     started_ns = time.monotonic_ns()
-    transport, tries, ignored = Transport.UDP, 0, NOTHING_IGNORED
+    transport, tries, ignored, is_truncated = Transport.UDP, 0, NOTHING_IGNORED, False
     ending: Ending = Ending.SILENT
     error: OSError | None = None
     answered: Answered | None = None
@@ -53,7 +53,7 @@ async def ask(
             finally:
                 ignored = conversation.ignored
         if answered is not None and answered.head.is_truncated:
-            transport, answered = Transport.TCP, None
+            transport, is_truncated, answered = Transport.TCP, True, None
             (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
     except OSError as raised:
         ending, error = Ending.UNREACHABLE, without_frames(raised)
@@ -68,6 +68,30 @@ async def ask(
         transport=transport,
         tries=max(1, tries),
         ignored=ignored,
+        is_truncated=is_truncated,
+        error=error,
+    )
+
+
+async def ask_by_tcp(server: Server, question: Question, *, deadline: float) -> Reply:
+    """Ask once, by TCP alone, until ``deadline`` (loop time). Raises as `ask` does."""
+    started_ns = time.monotonic_ns()
+    ending: Ending = Ending.SILENT
+    error: OSError | None = None
+    answered: Answered | None = None
+    try:
+        (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
+    except OSError as raised:
+        ending, error = Ending.UNREACHABLE, without_frames(raised)
+    except MalformedMessageError:
+        ending = Ending.MALFORMED
+    return reply(
+        answered,
+        server=server,
+        question=question,
+        ending=ending,
+        started_ns=started_ns,
+        transport=Transport.TCP,
         error=error,
     )
 
@@ -82,10 +106,14 @@ def reply(
     transport: Transport,
     tries: int = 1,
     ignored: Ignored = NOTHING_IGNORED,
+    is_truncated: bool = False,
     error: OSError | None = None,
     place: int = 0,
 ) -> Reply:
-    """Make a Reply of an answer; of none, one that ends now, as ``ending`` says."""
+    """Make a Reply of an answer; of none, one that ends now, as ``ending`` says.
+
+    ``is_truncated``: an answer before this one was; of this one its head tells.
+    """
     if answered is None or answered.addresses is None:
         return Reply(
             server=server,
@@ -97,6 +125,7 @@ def reply(
             tries=tries,
             received_bytes=0 if answered is None else answered.size,
             ignored=ignored,
+            is_truncated=is_truncated,
             error=error,
             place=place,
         )
@@ -113,6 +142,7 @@ def reply(
         addresses=answered.addresses,
         received_bytes=answered.size,
         is_kernel_timed=answered.is_kernel_timed,
+        is_truncated=is_truncated or answered.head.is_truncated,
         ignored=ignored,
         place=place,
     )

@@ -27,7 +27,7 @@ async def ask_server(address: str, port: int, query: DnsQuery, *, deadline: floa
     question = Question(query.name, RecordType[query.record_type])
     reply = await ask(Server(address, port), question, deadline=deadline)
     if reply.ending is Ending.SILENT:
-        raise DeadlineExceededError(asked_ns)
+        raise DeadlineExceededError(asked_ns, (reply,))
     if reply.ending is Ending.MALFORMED:
         raise NotDnsError
     if reply.error is not None:

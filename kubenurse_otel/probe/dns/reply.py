@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +28,8 @@ class Server:
 
     address: str
     port: int = PORT
+    is_default: bool = field(default=False, compare=False)
+    """resolv.conf names no server, and the C library asks this one then."""
 
     @property
     def text(self) -> str:
@@ -101,6 +103,8 @@ class Reply:
     """Records, by the answer's head."""
     addresses: tuple[str, ...] = ()
     """The question's own, in the answer's order."""
+    is_truncated: bool = False
+    """By UDP it was answered, and cut short: the whole is to be had by TCP alone."""
     received_bytes: int = 0
     is_kernel_timed: bool = False
     ignored: Ignored = NOTHING_IGNORED
@@ -114,6 +118,8 @@ class Reply:
         """In one word of a closed vocabulary: what a metric counts."""
         if self.ending is not Ending.ANSWERED:
             return self.ending.value
+        if self.is_truncated and self.transport is Transport.UDP:
+            return "truncated"
         if self.rcode == Rcode.NOERROR:
             return "noerror" if self.addresses else "nodata"
         return _WORDS.get(self.rcode or 0, "other")

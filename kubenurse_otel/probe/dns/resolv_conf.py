@@ -12,6 +12,7 @@ from kubenurse_otel.probe.dns.reply import Server
 
 MOST_SERVERS: Final = 3
 _MOST_NDOTS, _MOST_TIMEOUT, _MOST_ATTEMPTS = 15, 30, 5
+_DEFAULT: Final = Server("127.0.0.1", is_default=True)
 _BLANK: Final = " \t"
 _NUMBER: Final = re.compile(r"\s*([+-]?\d{1,9})")
 
@@ -79,7 +80,7 @@ def parse(
         domain = host_name.partition(".")[2]
         search = [domain] if domain else []
     return ResolvConf(
-        servers=tuple(servers[:MOST_SERVERS]) or (Server("127.0.0.1"),),
+        servers=tuple(servers[:MOST_SERVERS]) or (_DEFAULT,),
         search=tuple(one.removeprefix(".").removesuffix(".") for one in search),
         options=Options(**(options | _options(res_options.split()))),  # type: ignore[arg-type]
     )

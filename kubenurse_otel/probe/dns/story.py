@@ -5,27 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.probe.dns.message import Rcode
-from kubenurse_otel.probe.dns.reply import Ending
+from kubenurse_otel.probe.dns.reply import Ending, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kubenurse_otel.probe.dns.reply import Reply
+    from kubenurse_otel.probe.dns.reply import Reply, Server
 
 _WORDS: Final = {
-    Ending.SILENT: "did not answer",
-    Ending.UNREACHABLE: "is unreachable for",
-    Ending.MALFORMED: "answered nonsense to",
+    Ending.SILENT: ("did not answer", ""),
+    Ending.UNREACHABLE: ("is unreachable", " for"),
+    Ending.MALFORMED: ("answered nonsense", " to"),
 }
+"""Between the two it is said where it was TCP."""
 
 
 def story(queries: Sequence[Reply]) -> str:
     """``10.96.0.10 did not answer 2 of 4 queries, answered SERVFAIL to 2``, server by server."""
     servers = dict.fromkeys(one.server for one in queries)
     return "; ".join(
-        f"{server.text} " + _of_server([one for one in queries if one.server == server])
+        f"{_who(server)} " + _of_server([one for one in queries if one.server == server])
         for server in servers
     )
+
+
+def _who(server: Server) -> str:
+    if server.is_default:
+        return f"resolv.conf has no nameserver, so {server.text} is asked, which"
+    return server.text
 
 
 def _of_server(queries: Sequence[Reply]) -> str:
@@ -42,7 +49,10 @@ def _of_server(queries: Sequence[Reply]) -> str:
 
 def _did(one: Reply) -> str:
     if one.ending is not Ending.ANSWERED:
-        return _WORDS[one.ending]
+        by_tcp = " by TCP" if one.transport is Transport.TCP else ""
+        return by_tcp.join(_WORDS[one.ending])
+    if one.outcome == "truncated":
+        return "gave a truncated answer by UDP to"
     if one.rcode == Rcode.NOERROR:
         return "answered" if one.addresses else "knew no address for"
     known = one.rcode in set(Rcode)

@@ -51,6 +51,7 @@ def test_without_a_file_there_is_a_server_and_the_hosts_domain() -> None:
     """127.0.0.1, as glibc has it."""
     read = resolv_conf.parse("", host_name="node.example.com")
     assert (read.servers, read.search) == ((Server("127.0.0.1"),), ("example.com",))
+    assert read.servers[0].is_default
 
 
 @pytest.mark.parametrize(
