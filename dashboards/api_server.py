@@ -209,6 +209,26 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
+                "Servers of DNS that do not answer by their own address",
+                "Share of the queries to each endpoint of the DNS Service (the chart's dnsEndpoints).",
+                [
+                    Query(
+                        share(
+                            rate(
+                                "kubenurse_dns_endpoint_queries_total",
+                                'outcome=~"silent|unreachable|malformed"',
+                            ),
+                            rate("kubenurse_dns_endpoint_queries_total"),
+                            "server, transport",
+                        ),
+                        "{{server}} {{transport}}",
+                    )
+                ],
+                unit=RATIO,
+            )
+        )
+        .with_panel(
+            time_series(
                 "Detours of the search path",
                 "Names that were asked for before the right one; a dot at the end spares them.",
                 [Query(f"sum by (type) ({rate('kubenurse_dns_detours_total')})", "{{type}}")],

@@ -22,6 +22,7 @@ from kubenurse_otel import __version__, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource, ResolverKind
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.diagnosis.dns import Ports
+from kubenurse_otel.diagnosis.endpoints import OneAnswer
 from kubenurse_otel.diagnosis.explored import Wanted
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
@@ -32,6 +33,7 @@ from kubenurse_otel.plan.haste import Haste
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.targets import (
     Plan,
+    dns_endpoints,
     explored,
     explored_key,
     keys_told,
@@ -70,8 +72,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Setting
     from kubenurse_otel.discovery import Discovery
     from kubenurse_otel.discovery.events import Events
+    from kubenurse_otel.probe.dns.health import Health
     from kubenurse_otel.probe.dns.message import Question
-    from kubenurse_otel.probe.dns.reply import Reply
 
 _log = logging.getLogger(__name__)
 
@@ -371,16 +373,22 @@ class App:
         await health.watch(
             self._names.servers,
             question,
+            endpoints=lambda: dns_endpoints(self._neighbourhood),
             interval_seconds=checks.interval_seconds,
             timeout_seconds=checks.timeout_seconds,
             on_checked=self._name_servers_checked,
         )
 
-    def _name_servers_checked(self, replies: tuple[Reply, ...]) -> None:
-        dns_check.tell(self._tracer, replies, sub_spans=self._traced)
-        states = Counter(health.port(one) for one in replies)
-        ports = Ports(len(replies), states[health.Port.SILENT], states[health.Port.HALF])
-        self._diagnose(lambda judging: judging.probed_name_servers(ports))
+    def _name_servers_checked(self, checked: Health) -> None:
+        dns_check.tell(self._tracer, checked, sub_spans=self._traced)
+        states = Counter(health.port(one) for one in checked.ports)
+        ports = Ports(len(checked.ports), states[health.Port.SILENT], states[health.Port.HALF])
+        answers = tuple(
+            OneAnswer(one.endpoint, one.transport.value, one.is_answered)
+            for one in checked.endpoints
+        )
+        are_all = len({one.endpoint for one in answers}) == len(self._neighbourhood.dns_endpoints)
+        self._diagnose(lambda judging: judging.probed_name_servers(ports, answers, are_all=are_all))
 
     def _missed(self, target: Target, count: int, ours: int) -> None:
         self._telemetry.instruments.add(semconv.MISSED_CHECKS, count, {"type": target.type})

@@ -140,6 +140,23 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DnsEndpoint:
+    """A server behind the cluster's DNS Service, as an EndpointSlice has it."""
+
+    address: str
+    udp_port: int
+    tcp_port: int | None = None
+    """None where the Service has DNS by UDP alone."""
+    node_name: str = ""
+    """Empty where the slice does not tell."""
+
+    @property
+    def text(self) -> str:
+        """As people write it: "10.91.1.2 on node-2"."""
+        return f"{self.address} on {self.node_name}" if self.node_name else self.address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbourhood:
     """Everything discovery knows at one moment. Replaced whole, never changed.
 
@@ -158,6 +175,8 @@ class Neighbourhood:
     own_zone: str = ""
     own_node_leaving: bool = False
     listed_at: float | None = None
+    dns_endpoints: tuple[DnsEndpoint, ...] = ()
+    """Of the cluster's DNS, those that are ready; none where they are not read."""
 
 
 # --- what to check, and how: targets --------------------------------------------------------------
@@ -425,6 +444,10 @@ class Measurement:
     """dns: those of the answer."""
     dns_tries: int = 0
     """dns: how often the query was sent."""
+    look_up_queries: int = 0
+    """That our own resolver needed to find the name; 0 where nobody can tell."""
+    detour: float = 0.0
+    """Seconds of that look-up that went by with other names of the search path."""
     transport: str = "tcp"
     """tcp, or udp."""
     peer_address: str = ""

@@ -247,11 +247,18 @@ DNS_SECONDS: Final = "kubenurse.dns.seconds"
 DNS_PORTS: Final = "kubenurse.dns.ports"
 """Root of the check dns: of each source port sound, half (the second try was answered) or silent.
 Its queries stand in kubenurse.dns.servers, .outcomes and .seconds, as on CLIENT."""
+DNS_ENDPOINTS: Final = "kubenurse.dns.endpoints"
+"""Root of the check dns: the endpoints of the cluster's DNS that were asked by their own addresses,
+each by UDP and by TCP; absent where they are not known."""
+DNS_ENDPOINT_TRANSPORTS: Final = "kubenurse.dns.endpoint.transports"
+"""Root of the check dns: of each of these, udp or tcp."""
+DNS_ENDPOINT_OUTCOMES: Final = "kubenurse.dns.endpoint.outcomes"
+"""Root of the check dns: of each of these, what came of it (words of kubenurse.dns.outcome)."""
 DNS_DETOURS: Final = "kubenurse.dns.detours"
 """CLIENT: names of the search path that were asked for before the last one; absent where 0."""
 DNS_OUTCOME: Final = "kubenurse.dns.outcome"
-"""DNS query: noerror, nodata, nxdomain, servfail, refused or other; silent, unreachable or
-malformed without an answer."""
+"""DNS query: noerror, nodata, nxdomain, servfail, refused or other; truncated, where the whole is
+to be had by TCP; silent, unreachable or malformed without an answer."""
 DNS_QUESTION_TYPE: Final = "kubenurse.dns.question.type"
 """DNS query: A or AAAA."""
 DNS_PLACE: Final = "kubenurse.dns.place"
@@ -594,6 +601,14 @@ DNS_PORTS_COUNT: Final = Metric(
     ("server", "state"),
     "Source ports from which the check dns asked: sound, half (only its second try was answered), "
     "silent. One silent replica behind a Service is a share of silent ports.",
+)
+DNS_ENDPOINT_QUERIES: Final = Metric(
+    "kubenurse_dns_endpoint_queries_total",
+    MetricKind.COUNTER,
+    "{query}",
+    ("server", "transport", "outcome"),
+    "Queries of the check dns to the endpoints of the cluster's DNS, each by its own address, by "
+    "what came of them; at most eight endpoints an agent, and of one that is gone the series go.",
 )
 DNS_DETOURS_COUNT: Final = Metric(
     "kubenurse_dns_detours_total",

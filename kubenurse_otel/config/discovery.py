@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.lists import LABEL_SELECTOR, TAINTS
-from kubenurse_otel.config.values import BOOLEAN, PATH, integer, one_of, printable
+from kubenurse_otel.config.values import BOOLEAN, NAME, PATH, integer, one_of, printable
 from kubenurse_otel.config.variable import variable
 
 if TYPE_CHECKING:
@@ -83,6 +83,25 @@ class DiscoveryConfig:
         "optionally hostIP, port, zone; reread when it changes.",
         absent="required by KUBENURSE_DISCOVERY=static",
         example="/etc/kubenurse/neighbours.yaml",
+    )
+    dns_namespace: str = variable(
+        "KUBENURSE_DNS_NAMESPACE",
+        NAME,
+        None,
+        "The namespace of the cluster's DNS Service: each of its ready endpoints is asked by its "
+        "own address, by UDP and by TCP (docs/dns.md). Needs the right to get, list and watch "
+        "endpointslices there.",
+        otherwise="",
+        absent="they are not asked",
+        example="kube-system",
+    )
+    dns_selector: str = variable(
+        "KUBENURSE_DNS_SELECTOR",
+        LABEL_SELECTOR,
+        "k8s-app=kube-dns",
+        "A label selector: which EndpointSlices of that namespace are the DNS Service's. They have "
+        "the Service's own labels, and kubernetes.io/service-name.",
+        example="dns.operator.openshift.io/owning-dns=default",
     )
     kubeconfig: str = variable(
         "KUBECONFIG",

@@ -15,6 +15,7 @@ from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kubenurse_otel.diagnosis.endpoints import Figure
     from kubenurse_otel.diagnosis.verdict import Cause, Evidence, Kind
 
 CLUSTER: Final = "cluster"
@@ -50,6 +51,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     against: tuple[str, ...] = ()
     second: str = ""
+    named: str = ""
     explains: frozenset[str] = frozenset()
     is_last: bool = False
 
@@ -96,6 +98,8 @@ class Facts:
     """How many times as long as usual the round trips to most peers are."""
     detour_seconds: float = 0.0
     """How much sooner names would be found without the search path, in the median."""
+    dns_endpoints: tuple[Figure, ...] = ()
+    """Of the servers behind the cluster's DNS Service, who is silent first."""
     is_settled: bool = True
     """Each virtual IP has been heard of since the first of them fell silent."""
     accused_lately: frozenset[str] = frozenset()

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis import surroundings
 from kubenurse_otel.diagnosis.case import path_type
+from kubenurse_otel.diagnosis.detours import Detours
 from kubenurse_otel.diagnosis.dns import LookUps
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS, Doubt
+from kubenurse_otel.diagnosis.endpoints import Endpoints
 from kubenurse_otel.diagnosis.explored import Explored, Wanted
 from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.diagnosis.case import Facts, Finding
     from kubenurse_otel.diagnosis.dns import Ports
+    from kubenurse_otel.diagnosis.endpoints import OneAnswer
     from kubenurse_otel.diagnosis.runs import Run
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.model import CheckResult, Target
@@ -81,6 +84,8 @@ class Diagnosis:
         self._peers: frozenset[str] = frozenset()
         self._runs = Runs()
         self._look_ups = LookUps(interval_seconds=interval_seconds)
+        self._endpoints = Endpoints(interval_seconds=interval_seconds)
+        self._detours = Detours(interval_seconds=interval_seconds)
         self._losses = Losses()
         self._round_trips = RoundTrips()
         self._sizes = Sizes(interval_seconds=interval_seconds)
@@ -142,13 +147,8 @@ class Diagnosis:
             interval_seconds=target.interval_seconds,
             trace_id=result.trace_id if result.failure is not None else "",
         )
+        self._note_look_up(result, seen, now)
         measurement = result.measurement
-        if seen in DNS:
-            if not is_after_cut:
-                self._look_ups.note(target.key, seen, began=now - _seconds(result, seen), now=now)
-        elif measurement is not None and measurement.split.dns is not None:
-            began = now - _seconds(result, seen)
-            self._look_ups.note(target.key, Symptom.OK, began=began, now=now)
         if (
             target.neighbour is not None
             and result.failure is None
@@ -158,6 +158,17 @@ class Diagnosis:
         ):
             round_trip = measurement.split.network_round_trip
             self._round_trips.note(target.neighbour.node_name, round_trip)
+
+    def _note_look_up(self, result: CheckResult, seen: Symptom, now: float) -> None:
+        measurement, is_after_cut = result.measurement, self._is_after_cut(now)
+        key, began = result.target.key, now - _seconds(result, seen)
+        if seen in DNS:
+            if not is_after_cut:
+                self._look_ups.note(key, seen, began=began, now=now)
+        elif measurement is not None and measurement.split.dns is not None:
+            self._look_ups.note(key, Symptom.OK, began=began, now=now)
+            if not is_after_cut:
+                self._detours.note(measurement, now)
 
     def _note_size(self, result: CheckResult, now: float) -> None:
         """A full-size check tells of sizes alone: all else the small ones tell, and more often."""
@@ -185,10 +196,18 @@ class Diagnosis:
         if result.measurement is not None and result.measurement.split.own_delay is not None:
             self._doubt.checked(result.measurement.split.own_delay, now)
 
-    def probed_name_servers(self, ports: Ports, now: float) -> None:
-        """Take in a check of the name servers, but for what a cut left behind."""
+    def probed_name_servers(
+        self, ports: Ports, endpoints: Iterable[OneAnswer], now: float, *, are_all: bool = True
+    ) -> None:
+        """Take in a check of the name servers, but for what a cut left behind.
+
+        ``are_all``: each endpoint of the Service is among ``endpoints``. Of a share of them others
+        do not see the same, and it is evidence alone.
+        """
         if not self._is_after_cut(now):
-            self._look_ups.probed(ports, now)
+            self._endpoints.asked(endpoints, now)
+            is_silent = any(one.silent for one in self._endpoints.figures(now))
+            self._look_ups.probed(ports, now, has_silent_endpoint=is_silent and are_all)
 
     def missed(self, seconds: float, now: float) -> None:
         """Take in for how long a target was not checked because of this process."""
@@ -279,6 +298,8 @@ class Diagnosis:
             self._cut_off_at = now
             self._losses.reset()
             self._look_ups.reset()
+            self._endpoints.reset()
+            self._detours.reset()
         # Of a path's checks that which is bad first counts.
         latest_first = sorted(runs, key=lambda run: (run.symptom is not Symptom.OK, -run.since))
         began = {_type(self._targets[run.key]): run.since for run in latest_first}
@@ -358,6 +379,8 @@ class Diagnosis:
             accused_lately=frozenset(self._lately(self._accused_at, now)),
             doubted_lately=frozenset(self._lately(self._doubted_at, now)),
             slow_factor=self._round_trips.factor(),
+            detour_seconds=self._detours.seconds(now),
+            dns_endpoints=self._endpoints.figures(now),
             extras=MappingProxyType(extras),
             traces=MappingProxyType(traces),
         )

@@ -68,6 +68,7 @@ class LookUps:
         self._probes: deque[tuple[float, Ports]] = deque(maxlen=MOST_PROBES)
         self._runs = Runs()
         self._is_of_a_name = False
+        self._silent_endpoint_at = float("-inf")
 
     def retain(self, keys: Collection[str]) -> None:
         kept = (one for one in self._latest if one.key in keys)
@@ -78,10 +79,12 @@ class LookUps:
         self._latest.clear()
         self._probes.clear()
         self._runs.clear()
+        self._silent_endpoint_at = float("-inf")
 
-    def probed(self, ports: Ports, now: float) -> None:
-        """Take in a check of the name servers."""
+    def probed(self, ports: Ports, now: float, *, has_silent_endpoint: bool = False) -> None:
+        """Take in a check of the name servers, and whether one behind the Service is silent."""
         self._probes.append((now, ports))
+        self._silent_endpoint_at = now if has_silent_endpoint else float("-inf")
         self._runs.note(_KEY, self._symptom(now), now, interval_seconds=self._interval)
 
     def note(self, key: str, symptom: Symptom, *, began: float, now: float) -> None:
@@ -97,7 +100,15 @@ class LookUps:
         return Said(run.symptom, max(1, run.length - LATER_FOR_A_NAME * self._is_of_a_name))
 
     def _symptom(self, now: float) -> Symptom:
-        """Which ports are answered tells a replica and lost packets better than look-ups do."""
+        """Which ports are answered tells a replica and lost packets better than look-ups do, and
+        best of all a replica that is asked itself.
+        """
+        found = self._of_names_and_ports(now)
+        is_asked = 0 <= now - self._silent_endpoint_at <= LATELY_INTERVALS * self._interval
+        is_milder = found in (Symptom.OK, Symptom.DNS_LOSSY)
+        return Symptom.DNS_PART if is_asked and is_milder else found
+
+    def _of_names_and_ports(self, now: float) -> Symptom:
         seen, of_ports = self._of_look_ups(now), self._of_ports(now)
         if of_ports is None:
             return seen

@@ -180,5 +180,6 @@ def _verdict(finding: Finding, *, since: float, now: float, state: State) -> Ver
         evidence=finding.evidence[:MOST_EVIDENCE],
         against=finding.against[:MOST_EVIDENCE],
         second=finding.second,
+        named=finding.named,
         explains=finding.explains,
     )

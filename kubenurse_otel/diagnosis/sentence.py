@@ -85,7 +85,9 @@ _WAY: Final[Mapping[Direction, str]] = MappingProxyType(
 
 def sentence(verdict: Verdict) -> str:
     """Say it, without a full stop: "node worker-3 does not answer"."""
-    said = f"{_who(verdict.kind, verdict.culprit)} {_DOES[verdict.cause]}{_WAY[verdict.direction]}"
+    named = f" ({verdict.named})" if verdict.named else ""
+    who = _who(verdict.kind, verdict.culprit) + named
+    said = f"{who} {_DOES[verdict.cause]}{_WAY[verdict.direction]}"
     return f"{said}, for node {verdict.culprit} alone" if _is_of_one_seat(verdict) else said
 
 

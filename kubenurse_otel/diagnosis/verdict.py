@@ -94,8 +94,9 @@ class Verdict:
     ``culprit`` is a node's name (of two of them or of two zones "a|b", in order), a zone,
     "cluster", "agents", or the type of a check. ``direction`` is the culprit's own.
     ``confidence`` is 0 to 1; below 0.5 it is a suspicion. ``since`` and ``last_seen`` are Unix
-    seconds. ``second`` is the best other explanation (kind and culprit), or empty. ``explains``
-    are the types of the checks (``Target.type``) whose failures it explains.
+    seconds. ``second`` is the best other explanation (kind and culprit), or empty. ``named`` is
+    which of many it is, in words, where that is known and no culprit's name. ``explains`` are the
+    types of the checks (``Target.type``) whose failures it explains.
     """
 
     kind: Kind
@@ -109,4 +110,5 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
     against: tuple[str, ...] = ()
     second: str = ""
+    named: str = ""
     explains: frozenset[str] = frozenset()

@@ -93,6 +93,30 @@ def well_elsewhere(nodes: Iterable[str]) -> tuple[Evidence, ...]:
     return tuple(Evidence(words=words) for words in otherwise(nodes))
 
 
+def endpoints(case: Case) -> tuple[Evidence, ...]:
+    """What the servers behind DNS' Service answer by their own addresses, who is silent first."""
+    figures = case.facts.dns_endpoints
+    told = [
+        f"{one.endpoint.text} answers "
+        + " and ".join(f"{by.answered} of {by.asked} by {by.transport.upper()}" for by in one.by)
+        for one in figures[:MOST_NAMES]
+    ]
+    if len(figures) > MOST_NAMES:
+        told.append(f"{len(figures) - MOST_NAMES} more servers of DNS are asked")
+    return tuple(Evidence(words=words) for words in told)
+
+
+def silent_endpoints(case: Case) -> str:
+    """Name the first that is silent, and how many more are; empty where none is."""
+    silent = [one for one in case.facts.dns_endpoints if one.silent]
+    if not silent:
+        return ""
+    first = silent[0]
+    alone = f" by {first.silent[0].upper()}" if len(first.silent) < len(first.by) else ""
+    more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
+    return f"{first.endpoint.text}{alone}{more}"
+
+
 def _say(nodes: list[str]) -> str:
     return "says" if len(nodes) == 1 else "say"
 

@@ -60,6 +60,7 @@ class ListWatch(Generic[Item]):
     query: dict[str, str]
     decode: Callable[[bytes], tuple[str, Item]]
     """Raises msgspec.DecodeError."""
+    max_items: int = MAX_ITEMS
     short: ShortForm[Item] | None = None
     """How to list, again and again, what is too much to watch; None: watch however much it is."""
 
@@ -175,16 +176,17 @@ class Informer(Generic[Item]):
         except (msgspec.DecodeError, RecursionError) as error:
             raise self._not_understood("list", str(error)) from None
         with self._lock:
-            self._items = dict(itertools.islice(items.items(), MAX_ITEMS))
+            self._items = dict(itertools.islice(items.items(), self._list_watch.max_items))
         self._version = None
         self._note_size(len(items))
         self._heard()
 
     def _list(self) -> None:
         items: dict[str, Item] = {}
+        max_items = self._list_watch.max_items
 
         def take(content: bytes) -> None:
-            if len(items) < MAX_ITEMS:
+            if len(items) < max_items:
                 key, item = self._list_watch.decode(content)
                 items[key] = item
 
@@ -256,7 +258,7 @@ class Informer(Generic[Item]):
                 with self._lock:
                     if event.type == "DELETED":
                         self._items.pop(key, None)
-                    elif key in self._items or len(self._items) < MAX_ITEMS:
+                    elif key in self._items or len(self._items) < self._list_watch.max_items:
                         self._items[key] = item
         except (msgspec.DecodeError, RecursionError) as error:
             self._version = None

@@ -5,13 +5,15 @@ Runs in discovery's thread, one ``current`` at a time; blocks while the chosen a
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kubenurse_otel.discovery.api import ApiError, ApiServer
+from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.chooser import NODES_PATH, Chooser
+from kubenurse_otel.discovery.dns_endpoints import slices_of_dns, together
 from kubenurse_otel.discovery.informer import Informer, ListWatch, ShortForm, Snapshot
 from kubenurse_otel.discovery.nodes import NodeView, decode_node
 from kubenurse_otel.discovery.pod_table import ACCEPT, QUERY, decode_pod_table
@@ -25,12 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from kubenurse_otel.config import Config
+    from kubenurse_otel.discovery.dns_endpoints import Endpoints
     from kubenurse_otel.discovery.timings import Timings
+
+log = logging.getLogger(__name__)
 
 NO_NEIGHBOUR: Final = "no neighbour: no other node that stays has a started agent"
 SIZE_READ_SECONDS: Final = 5.0
 MAX_COUNT_BYTES: Final = 1024 * 1024
 _SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decode=decode_pod_table)
+_OF_THE_WAY: Final = frozenset(
+    {Problem.UNREACHABLE, Problem.UNAUTHORIZED, Problem.THROTTLED, Problem.GONE}
+)
+"""What is wrong with all that is asked, and said of the neighbours."""
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
@@ -66,17 +75,21 @@ class Neighbours:
         self._cordoned = self._node_informer("cordoned nodes", "spec.unschedulable=true")
         self._own_node: Informer[NodeView] | None = None
         self._own_node_seen = False
+        self._dns = self._dns_informer()
+        self._dns_said = ""
         self._first_listed_at: float | None = None
 
     def start(self) -> None:
         self._pods.start()
         if self._asks_nodes:
             self._cordoned.start()
+        if self._dns is not None:
+            self._dns.start()
 
     def join(self, seconds: float) -> None:
         """Wait for the threads, which end when ``stopping`` is set and the server is closed."""
         deadline = time.monotonic() + seconds
-        for informer in (self._pods, self._cordoned, self._own_node):
+        for informer in (self._pods, self._cordoned, self._own_node, self._dns):
             if informer is not None:
                 informer.join(max(0.0, deadline - time.monotonic()))
 
@@ -117,6 +130,7 @@ class Neighbours:
             own_zone=own_view.zone,
             own_node_leaving=bool(own_view.leaving),
             listed_at=pods.heard_at,
+            dns_endpoints=self._dns_endpoints(),
         ), choice.complete
 
     # --- our own node ---------------------------------------------------------------------------
@@ -153,6 +167,40 @@ class Neighbours:
             stopping=self._stopping,
             on_change=self._on_change,
         )
+
+    # --- the servers of DNS ---------------------------------------------------------------------
+
+    def _dns_informer(self) -> Informer[Endpoints] | None:
+        discovery = self._config.discovery
+        if not discovery.dns_namespace:
+            return None
+        return Informer(
+            self._server,
+            slices_of_dns(discovery.dns_namespace, discovery.dns_selector),
+            self._timings,
+            stopping=self._stopping,
+            on_change=self._on_change,
+        )
+
+    def _dns_endpoints(self) -> Endpoints:
+        """None while they cannot be read: who was one may be gone, and silent for that."""
+        if self._dns is None:
+            return ()
+        slices = self._dns.snapshot()
+        problem = ""
+        if slices.problem is not None:
+            problem = "" if slices.problem.problem in _OF_THE_WAY else str(slices.problem)
+        elif slices.heard_at is not None and not slices.items:
+            discovery = self._config.discovery
+            problem = (
+                f"namespace {discovery.dns_namespace} has no EndpointSlice with the labels "
+                f"{discovery.dns_selector}: is KUBENURSE_DNS_SELECTOR right?"
+            )
+        if problem and problem != self._dns_said:
+            log.warning("the servers of DNS are not asked by their own addresses: %s", problem)
+        if problem or slices.items:
+            self._dns_said = problem
+        return together(slices.items.values()) if slices.problem is None else ()
 
     # --- what is said ---------------------------------------------------------------------------
 

@@ -109,6 +109,31 @@ class Node(Struct):
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
 
+class EndpointConditions(Struct):
+    ready: bool | None = None
+    """None is to be read as true."""
+
+
+class Endpoint(Struct):
+    addresses: list[str] | None = None
+    """Of those of one endpoint clients use the first."""
+    conditions: EndpointConditions | None = None
+    node_name: str | None = None
+
+
+class SlicePort(Struct):
+    name: str = ""
+    protocol: str = "TCP"
+    port: int | None = None
+
+
+class EndpointSlice(Struct):
+    metadata: Metadata
+    address_type: str = ""
+    endpoints: list[Endpoint] | None = None
+    ports: list[SlicePort] | None = None
+
+
 class ListMetadata(Struct):
     resource_version: str = ""
     remaining_item_count: int | None = None

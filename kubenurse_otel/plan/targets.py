@@ -15,6 +15,7 @@ from kubenurse_otel.config import ChecksConfig, Config, ExtraCheck, IpFamilies, 
 from kubenurse_otel.model import (
     ONLY_200,
     Auth,
+    DnsEndpoint,
     Neighbour,
     Neighbourhood,
     Proxy,
@@ -26,6 +27,7 @@ from kubenurse_otel.model import (
 )
 from kubenurse_otel.plan.explore import outside
 from kubenurse_otel.probe.dns.message import Question, RecordType
+from kubenurse_otel.ring import node_hash
 from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ ALWAYS_HAPPY: Final = "/alwayshappy"
 PATH_PREFIX: Final = "path_"
 FULL_SIZE_PREFIX: Final = "full_size_"
 """Of the keys; the metrics' type is the kind alone, whatever the node."""
+MOST_DNS_ENDPOINTS: Final = 8
+"""That one agent asks by their own addresses, and has series of."""
 NEIGHBOURHOOD: Final = "neighbourhood"
 """What kubenurse calls the path checks together."""
 
@@ -89,6 +93,16 @@ def name_servers_question(checks: ChecksConfig) -> Question | None:
     if not is_asked or "." not in name or not is_dns_subdomain(name) or is_address(name):
         return None
     return Question(f"{name}.", RecordType.A)
+
+
+def dns_endpoints(neighbourhood: Neighbourhood) -> tuple[DnsEndpoint, ...]:
+    """Return those that we ask: all, or of many some, as each agent has them by hash."""
+    found = neighbourhood.dns_endpoints
+    if len(found) <= MOST_DNS_ENDPOINTS:
+        return found
+    own = neighbourhood.own_node_name
+    in_order = sorted(found, key=lambda one: node_hash(f"{own}/{one.address}"))
+    return tuple(in_order[:MOST_DNS_ENDPOINTS])
 
 
 def _api_server(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:

@@ -9,6 +9,7 @@ from kubenurse_otel.probe import agent_headers, directions
 from kubenurse_otel.probe.sockets import ATTEMPT_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from kubenurse_otel.probe.dns.reply import Reply as Query
     from kubenurse_otel.probe.exchange import Reply
     from kubenurse_otel.probe.marks import Attempt, Marks
     from kubenurse_otel.probe.phases import Timeline
@@ -50,6 +51,8 @@ def measurement(
         answer=_answer(target, marks),
         addresses=() if marks.queried is None else marks.queried.addresses,
         dns_tries=0 if marks.queried is None else marks.queried.tries,
+        look_up_queries=len(marks.dns_queries),
+        detour=_detour(marks.dns_queries) if marks.dns_ended_ns is not None else 0.0,
         transport=_transport(target, marks),
         peer_address=marks.peer[0],
         peer_port=marks.peer[1],
@@ -70,6 +73,17 @@ def measurement(
         view=agent_headers.view(headers) if node and _is_asked(target, node, reply) else "",
         intercepted=intercepted,
     )
+
+
+def _detour(queries: tuple[Query, ...]) -> float:
+    """Seconds that queries took for names before the one that was found, which is the last."""
+    total_ns = 0
+    for place in range(queries[-1].place if queries else 0):
+        asked = [one for one in queries if one.place == place]
+        if asked:  # a name that can be in no query has none
+            ended_ns = max(one.ended_ns for one in asked)
+            total_ns += max(0, ended_ns - min(one.started_ns for one in asked))
+    return total_ns / _NANOSECONDS
 
 
 def _answer(target: Target, marks: Marks) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.diagnosis.diagnosis import Diagnosis
     from kubenurse_otel.diagnosis.dns import Ports
+    from kubenurse_otel.diagnosis.endpoints import OneAnswer
     from kubenurse_otel.diagnosis.explored import Wanted
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.diagnosis.view import View
@@ -91,9 +92,12 @@ class Judging:
         """Take in a check that was made beside the schedule: it tells of lost segments alone."""
         self._diagnosis.note(result, self._clock(), is_hasty=True)
 
-    def probed_name_servers(self, ports: Ports) -> None:
-        self._diagnosis.probed_name_servers(ports, self._clock())
-        if ports.silent or ports.half:
+    def probed_name_servers(
+        self, ports: Ports, endpoints: tuple[OneAnswer, ...] = (), *, are_all: bool = True
+    ) -> None:
+        now = self._clock()
+        self._diagnosis.probed_name_servers(ports, endpoints, now, are_all=are_all)
+        if ports.silent or ports.half or not all(one.is_answered for one in endpoints):
             self._amiss = True
 
     def wants_haste(self) -> bool:

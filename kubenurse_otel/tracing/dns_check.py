@@ -11,19 +11,20 @@ from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
-from kubenurse_otel.probe.dns.health import Port, port
+from kubenurse_otel.probe.dns.health import Health, Port, port
 from kubenurse_otel.tracing.spans import dns_attributes, tell_query
 
 if TYPE_CHECKING:
-    from kubenurse_otel.probe.dns.reply import Reply
+    from opentelemetry.util.types import AttributeValue
 
 TYPE: Final = "dns"
 
 
-def tell(tracer: trace.Tracer, replies: tuple[Reply, ...], *, sub_spans: bool) -> None:
+def tell(tracer: trace.Tracer, checked: Health, *, sub_spans: bool) -> None:
     """Make the spans of a check that is over; of one that asked nobody, none."""
-    if not replies:
+    if not checked.ports:
         return
+    replies = (*checked.ports, *(one.reply for one in checked.endpoints))
     offset_ns = time.time_ns() - time.monotonic_ns()
     root = tracer.start_span(
         semconv.SPAN_CHECK_PREFIX + TYPE,
@@ -35,10 +36,23 @@ def tell(tracer: trace.Tracer, replies: tuple[Reply, ...], *, sub_spans: bool) -
     context = trace.set_span_in_context(root)
     for reply in replies if sub_spans else ():
         tell_query(tracer, reply, context, offset_ns)
-    ports = [port(one) for one in replies]
-    outcome = Outcome.FAILED if Port.SILENT in ports else Outcome.OK
+    ports = [port(one) for one in checked.ports]
+    is_bad = Port.SILENT in ports or any(not one.is_answered for one in checked.endpoints)
+    outcome = Outcome.FAILED if is_bad else Outcome.OK
     root.set_attributes(
-        dns_attributes(replies)
+        dns_attributes(checked.ports)
+        | _endpoints(checked)
         | {semconv.DNS_PORTS: [one.value for one in ports], semconv.OUTCOME: outcome.value}
     )
     root.end(max(one.ended_ns for one in replies) + offset_ns)
+
+
+def _endpoints(checked: Health) -> dict[str, AttributeValue]:
+    """Three lists of one length, which a metric is made of."""
+    if not checked.endpoints:
+        return {}
+    return {
+        semconv.DNS_ENDPOINTS: [one.endpoint.address for one in checked.endpoints],
+        semconv.DNS_ENDPOINT_TRANSPORTS: [one.transport.value for one in checked.endpoints],
+        semconv.DNS_ENDPOINT_OUTCOMES: [one.reply.outcome for one in checked.endpoints],
+    }

@@ -230,6 +230,8 @@ def record(
     for asked in (client, root):  # the check dns has no CLIENT span
         if semconv.DNS_SERVERS in asked:
             found += _queries(asked)
+    if semconv.DNS_ENDPOINTS in root:
+        found += _endpoint_queries(root)
     seen: set[str] = set()
     for event in events:
         name = event.name
@@ -266,16 +268,26 @@ def _rows(
     return found
 
 
+def _lists(asked: Mapping[str, AnyValue], *names: str) -> Iterator[Sequence[AnyValue]]:
+    for name in names:
+        found = asked.get(name)
+        yield found if isinstance(found, Sequence) else ()
+
+
+def _endpoint_queries(root: Mapping[str, AnyValue]) -> Iterator[Observation]:
+    names = semconv.DNS_ENDPOINTS, semconv.DNS_ENDPOINT_TRANSPORTS, semconv.DNS_ENDPOINT_OUTCOMES
+    for endpoint, transport, outcome in zip(*_lists(root, *names), strict=False):
+        yield semconv.DNS_ENDPOINT_QUERIES, 1, (str(endpoint), str(transport), str(outcome))
+
+
 def _queries(asked: Mapping[str, AnyValue]) -> Iterator[Observation]:
     """What name servers did: lists of one length, an element a query."""
-    servers, outcomes, seconds, ports = (
-        found if isinstance(found := asked.get(name), Sequence) else ()
-        for name in (
-            semconv.DNS_SERVERS,
-            semconv.DNS_OUTCOMES,
-            semconv.DNS_SECONDS,
-            semconv.DNS_PORTS,
-        )
+    servers, outcomes, seconds, ports = _lists(
+        asked,
+        semconv.DNS_SERVERS,
+        semconv.DNS_OUTCOMES,
+        semconv.DNS_SECONDS,
+        semconv.DNS_PORTS,
     )
     for server, state in zip(servers, ports, strict=False):
         yield semconv.DNS_PORTS_COUNT, 1, (str(server), str(state))

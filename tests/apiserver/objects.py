@@ -74,3 +74,37 @@ def node(
         },
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
     }
+
+
+def dns_slice(
+    *endpoints: tuple[str, str],
+    name: str = "kube-dns-x7x2f",
+    service: str = "kube-dns",
+    port: int = 53,
+    labels: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """An EndpointSlice of the cluster's DNS, as its controller makes it: (address, node) each."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": service}
+            | ({"k8s-app": "kube-dns"} if labels is None else labels),
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {
+                "addresses": [address],
+                "nodeName": node,
+                "conditions": {"ready": True, "serving": True, "terminating": False},
+            }
+            for address, node in endpoints
+        ],
+        "ports": [
+            {"name": "dns", "port": port, "protocol": "UDP"},
+            {"name": "dns-tcp", "port": port, "protocol": "TCP"},
+            {"name": "metrics", "port": 9153, "protocol": "TCP"},
+        ],
+    }

@@ -1,7 +1,8 @@
 """A stand-in for an API server: real TLS and HTTP on loopback, list and watch, and faults.
 
-Serves pods and nodes to the requests that discovery makes (selectors, resourceVersion, bookmarks,
-410) and whatever is put into ``faults``. Compared with the real one in tests/e2e.
+Serves pods, nodes and EndpointSlices to the requests that discovery makes (selectors,
+resourceVersion, bookmarks, 410) and whatever is put into ``faults``. Compared with the real one in
+tests/e2e.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 Fault = "Callable[[Handler], None]"
+RESOURCES = {"Pod": "pods", "EndpointSlice": "endpointslices", "Node": "nodes"}
+FIELDS = ("metadata", "spec", "status", "addressType", "endpoints", "ports")
 
 
 class StandIn:
@@ -41,7 +44,7 @@ class StandIn:
         self.tokens = {"good"}
         self.token_file.write_text("good")
         self.changed = threading.Condition()
-        self.objects: dict[str, dict[str, Object]] = {"pods": {}, "nodes": {}}
+        self.objects: dict[str, dict[str, Object]] = {one: {} for one in RESOURCES.values()}
         self.log: list[tuple[int, str, Object | None, Object | None]] = []
         self.version = 100
         self.oldest = 0
@@ -77,7 +80,7 @@ class StandIn:
 
     def put(self, *objects: Object) -> None:
         for one in objects:
-            resource = "pods" if one["kind"] == "Pod" else "nodes"
+            resource = RESOURCES[one["kind"]]
             name = one["metadata"]["name"]
             with self.changed:
                 old = self.objects[resource].get(name)
@@ -158,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
         parts = url.path.strip("/").split("/")
         name = None
-        resource = "pods" if "pods" in parts else "nodes"
+        resource = next((one for one in RESOURCES.values() if one in parts), "nodes")
         if parts[-1] != resource:
             name = parts[-1]
         verb = "watch" if "watch" in self.query else "get" if name else "list"
@@ -199,9 +202,9 @@ class Handler(BaseHTTPRequestHandler):
         if "limit" in self.query:
             metadata["remainingItemCount"] = max(0, len(items) - 1)
             items = items[:1]
-        kind = {"pods": "PodList", "nodes": "NodeList"}[resource]
+        kind = next(kind for kind, of in RESOURCES.items() if of == resource) + "List"
         # As the real one: no kind in an item, metadata first.
-        items = [{key: one[key] for key in ("metadata", "spec", "status")} for one in items]
+        items = [{key: one[key] for key in FIELDS if key in one} for one in items]
         self.answer({"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": items})
 
     def watch(self, resource: str) -> None:
@@ -248,9 +251,9 @@ class Handler(BaseHTTPRequestHandler):
                 return False
         fields = {
             "metadata.name": one["metadata"]["name"],
-            "status.phase": one["status"].get("phase", ""),
-            "status.podIP": one["status"].get("podIP", ""),
-            "spec.unschedulable": str(one["spec"].get("unschedulable", False)).lower(),
+            "status.phase": one.get("status", {}).get("phase", ""),
+            "status.podIP": one.get("status", {}).get("podIP", ""),
+            "spec.unschedulable": str(one.get("spec", {}).get("unschedulable", False)).lower(),
         }
         for requirement in filter(None, self.query.get("fieldSelector", "").split(",")):
             key, operator, value = requirement.partition("!=" if "!=" in requirement else "=")

@@ -35,6 +35,13 @@ KEYS: dict[str, dict[str, Any]] = {
     "KUBENURSE_ADMIN_PORT": {"ports": {"admin": 9090}},
     "KUBENURSE_CLUSTER_NAME": {"clusterName": "production-1"},
     "KUBENURSE_EVENTS": {"events": {"enabled": True}},
+    "KUBENURSE_DNS_NAMESPACE": {"dnsEndpoints": {"enabled": True}},
+    "KUBENURSE_DNS_SELECTOR": {
+        "dnsEndpoints": {
+            "enabled": True,
+            "selector": "dns.operator.openshift.io/owning-dns=default",
+        }
+    },
 }
 # From the pod itself, whatever the values say.
 FIXED = {

@@ -114,6 +114,31 @@ def test_events_are_created_and_nothing_else_is(namespace: str, wanted: set[str]
     assert [[subject]] * len(wanted) == [one["subjects"] for one in bindings]
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "openshift-dns"])
+def test_endpoints_of_dns_are_read_and_nothing_else_is(namespace: str) -> None:
+    """Only where they are asked for, and only in the namespace of the DNS Service."""
+    without = helm.render()
+    assert "KUBENURSE_DNS_NAMESPACE" not in helm.environment(without)
+    assert not [one for one in without if one["metadata"]["name"].endswith("-dns")]
+    given = {"enabled": True} | ({"namespace": namespace} if namespace != "kube-system" else {})
+    manifests = helm.render({"dnsEndpoints": given}, namespace="monitoring")
+    assert helm.environment(manifests)["KUBENURSE_DNS_NAMESPACE"] == namespace
+    found = [one for one in manifests if one["metadata"]["name"].endswith("-dns")]
+    assert [(one["kind"], one["metadata"]["namespace"]) for one in found] == [
+        ("Role", namespace),
+        ("RoleBinding", namespace),
+    ]
+    assert found[0]["rules"] == [
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices"],
+            "verbs": ["get", "list", "watch"],
+        }
+    ]
+    subject = {"kind": "ServiceAccount", "name": "kubenurse", "namespace": "monitoring"}
+    assert found[1]["subjects"] == [subject]
+
+
 @pytest.mark.parametrize(
     ("given", "account", "made"),
     [

@@ -194,6 +194,7 @@ class OnAStore:
             for place, queries in panel_queries().items()
             if not any(live["found"][query]["series"] for query in queries)
             and "kubenurse_dns_ports_total" not in queries[0]
+            and "kubenurse_dns_endpoint_queries_total" not in queries[0]
             and (counts_throttling or "cpu_throttled" not in queries[0])
         }
         assert not empty, json.dumps(empty, indent=1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 
 import pytest
 from servers.dns import Asked, NameServer, answer
 
-from kubenurse_otel.probe.dns.health import PORTS, Port, health, port, watch
+from kubenurse_otel.model import DnsEndpoint
+from kubenurse_otel.probe.dns.health import PORTS, Health, Port, health, port, watch
 from kubenurse_otel.probe.dns.message import Question, RecordType
-from kubenurse_otel.probe.dns.reply import Reply, Server
+from kubenurse_otel.probe.dns.reply import Server, Transport
 
 QUESTION = Question("kubernetes.default.svc.cluster.local.", RecordType.A)
 Behave = Callable[[Asked, list[Asked]], bool]
@@ -59,14 +61,14 @@ async def test_what_ports_tell(
         return [answer(asked, "10.96.0.1")] if is_answered else []
 
     with NameServer(answers) as server:
-        replies = await health(
+        checked = await health(
             [Server(server.address, server.port)],
             QUESTION,
             timeout_seconds=60.0,
             try_seconds=seconds[0],
             last_seconds=seconds[1],
         )
-    found = [port(one) for one in replies]
+    found = [port(one) for one in checked.ports]
     assert {state: found.count(state) for state in set(found)} == expected
     assert len({one.port for one in before}) == PORTS
 
@@ -78,14 +80,72 @@ async def test_each_server_has_its_replies() -> None:
         gone = Server("127.0.0.1", taken.getsockname()[1])
     with NameServer(lambda asked: [answer(asked, rcode=2)]) as server:
         here = Server(server.address, server.port)
-        replies = await health([gone, here], QUESTION, timeout_seconds=60.0, try_seconds=20.0)
+        checked = await health([gone, here], QUESTION, timeout_seconds=60.0, try_seconds=20.0)
+    replies = checked.ports
     assert [one.server for one in replies] == [gone] * PORTS + [here] * PORTS
     assert [port(one) for one in replies] == [Port.SILENT] * PORTS + [Port.SOUND] * PORTS
 
 
+def endpoint(server: NameServer, *, tcp: bool = True) -> DnsEndpoint:
+    return DnsEndpoint(
+        address=server.address, udp_port=server.port, tcp_port=server.port if tcp else None
+    )
+
+
+def by_udp_alone(asked: Asked) -> Iterable[bytes]:
+    return [answer(asked)] if asked.transport == "udp" else []
+
+
+def by_tcp_alone(asked: Asked) -> Iterable[bytes]:
+    return [answer(asked)] if asked.transport == "tcp" else []
+
+
+def cut_short(asked: Asked) -> Iterable[bytes]:
+    return [answer(asked, truncated=True)] if asked.transport == "udp" else []
+
+
+async def test_each_endpoint_is_asked_by_its_own_address_udp_and_tcp_apart() -> None:
+    """Who answers what, whatever the others do; a port where nobody listens is silent at once."""
+    with contextlib.ExitStack() as stack:
+        behaviours = [lambda asked: [answer(asked)], by_udp_alone, by_tcp_alone, cut_short]
+        servers = [stack.enter_context(NameServer(one)) for one in behaviours]
+        with NameServer(lambda _: []) as gone:
+            left = endpoint(gone)
+        asked = [endpoint(one) for one in servers]
+        checked = await health(
+            [],
+            QUESTION,
+            endpoints=[*asked, endpoint(servers[0], tcp=False), left],
+            timeout_seconds=60.0,
+            try_seconds=2.0,
+            last_seconds=2.0,
+        )
+    assert checked.ports == ()
+    told = [(one.endpoint.udp_port, one.transport, one.is_answered) for one in checked.endpoints]
+    udp, tcp = Transport.UDP, Transport.TCP
+    one, two, three, four = (server.port for server in servers)
+    assert told == [
+        (one, udp, True),
+        (one, tcp, True),
+        (two, udp, True),
+        (two, tcp, False),
+        (three, udp, False),
+        (three, tcp, True),
+        (four, udp, True),  # it answers, if not all of it
+        (four, tcp, False),
+        (one, udp, True),
+        (left.udp_port, udp, False),
+        (left.udp_port, tcp, False),
+    ]
+    assert {asked.transport for asked in servers[0].asked} == {"udp", "tcp"}
+    outcomes = [one.reply.outcome for one in checked.endpoints]
+    assert outcomes[2:4] == ["nodata", "silent"]
+    assert outcomes[-2:] == ["unreachable", "unreachable"]
+
+
 async def test_they_are_checked_once_an_interval_until_nobody_wants_it() -> None:
     """Also after a resolv.conf that could not be read."""
-    found: asyncio.Queue[tuple[Reply, ...]] = asyncio.Queue()
+    found: asyncio.Queue[Health] = asyncio.Queue()
     asked: list[int] = []
 
     def servers() -> list[Server]:
@@ -99,14 +159,16 @@ async def test_they_are_checked_once_an_interval_until_nobody_wants_it() -> None
             watch(
                 servers,
                 QUESTION,
+                endpoints=lambda: [endpoint(server)],
                 interval_seconds=0.05,
                 timeout_seconds=5.0,
                 on_checked=found.put_nowait,
             )
         )
         async with asyncio.timeout(20):
-            replies = [await found.get() for _ in range(2)]
+            checked = [await found.get() for _ in range(2)]
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
-    assert [len(one) for one in replies] == [PORTS, PORTS]
+    assert [len(one.ports) for one in checked] == [PORTS, PORTS]
+    assert [len(one.endpoints) for one in checked] == [2, 2]

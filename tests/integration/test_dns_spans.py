@@ -23,14 +23,15 @@ from kubenurse_otel.probe.dns.resolver import OwnResolver, SystemFiles
 class ResolverOfPort(OwnResolver):
     """As resolv.conf has no port: the files' options, and these servers."""
 
-    def __init__(self, directory: Path, *servers: Server) -> None:
+    def __init__(self, directory: Path, *servers: Server, timeout_seconds: int = 1) -> None:
         nothing = directory / "nothing"
         files = SystemFiles(resolv_conf=nothing, hosts=nothing, nsswitch=nothing, gai_conf=nothing)
         super().__init__(paths=files)
         self._servers = servers
+        self._timeout_seconds = timeout_seconds
 
     def _read(self) -> Any:
-        options = Options(ndots=5, timeout_seconds=1, attempts=1)
+        options = Options(ndots=5, timeout_seconds=self._timeout_seconds, attempts=1)
         conf = ResolvConf(servers=self._servers, search=("one.test",), options=options)
         return resolver._System(conf, {}, "")
 
@@ -69,6 +70,9 @@ async def test_each_query_is_a_span_below_the_look_up(
     assert one[semconv.NETWORK_TRANSPORT] == "udp"
     assert one[semconv.DNS_BYTES] > 12
     assert checked.attributes[semconv.DNS_DETOURS] == 1
+    assert checked.measured.look_up_queries == len(queries)
+    in_vain = [one for one in checked.probe.marks.dns_queries if one.place == 0]
+    assert checked.measured.detour >= max(one.seconds for one in in_vain) > 0
     assert set(checked.attributes[semconv.DNS_SERVERS]) == {server.text}
     assert len(checked.attributes[semconv.DNS_SECONDS]) == len(queries)
 
@@ -87,6 +91,24 @@ async def test_a_dead_server_is_named(tmp_path: Path) -> None:
     queries = checked.named(semconv.SPAN_DNS_QUERY)
     assert {span.status.status_code for span in queries} == {StatusCode.ERROR}
     assert {(span.attributes or {})["error.type"] for span in queries} == {"silent"}
+
+
+async def test_a_server_that_answers_by_udp_alone_is_not_called_silent(tmp_path: Path) -> None:
+    """A truncated answer is one: what is missing is TCP's."""
+    with NameServer(
+        lambda asked: [answer(asked, truncated=True)] if asked.transport == "udp" else []
+    ) as names:
+        server = Server(names.address, names.port)
+        patient = ResolverOfPort(tmp_path, server, timeout_seconds=4)
+        async with Prober(resolve=patient) as prober:
+            checked = await prober.check("http://web.test./", timeout_seconds=20.0)
+
+    failure = checked.probe.failure
+    assert failure is not None
+    assert failure.error_type == "dns_timeout"
+    told = f"{server.text} gave a truncated answer by UDP to 1 of 3, did not answer by TCP 2 of 3"
+    assert told in failure.message
+    assert list(checked.attributes[semconv.DNS_OUTCOMES]) == ["truncated", "silent", "silent"]
 
 
 @pytest.mark.parametrize("timeout_seconds", [0.4])

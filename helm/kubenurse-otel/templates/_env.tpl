@@ -47,6 +47,14 @@
 - name: KUBENURSE_EVENTS
   value: "true"
 {{- end }}
+{{- if include "kubenurse-otel.isTrue" .Values.dnsEndpoints.enabled }}
+- name: KUBENURSE_DNS_NAMESPACE
+  value: {{ .Values.dnsEndpoints.namespace | quote }}
+{{- with .Values.dnsEndpoints.selector }}
+- name: KUBENURSE_DNS_SELECTOR
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.clusterName }}
 - name: KUBENURSE_CLUSTER_NAME
   value: {{ . | quote }}

@@ -14,10 +14,17 @@ from kubenurse_otel.diagnosis.rules import (
     SUSPICION,
     agreed,
 )
-from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
-from kubenurse_otel.diagnosis.words import alike, otherwise, shared, well_elsewhere
+from kubenurse_otel.diagnosis.words import (
+    alike,
+    endpoints,
+    otherwise,
+    shared,
+    silent_endpoints,
+    well_elsewhere,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,27 +48,29 @@ def failing(case: Case) -> Iterator[Finding]:
     kind = KINDS.get(symptom, Kind.DNS)
     if said.run < (RUN if kind is Kind.DNS else RUN_OF_PART):
         return
+    if kind is Kind.DNS_REPLICA and _are_out_of_reach(case):
+        return
     votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
     # A look-up that happens to ask a sound replica is well: who sees one silent is alike, too.
     dead = case.votes(Shared.DNS, lambda symptom: symptom in DNS and symptom not in KINDS)
     alike_share = dead.share if kind is Kind.DNS else votes.share
-    evidence = shared(case, Shared.DNS)
+    evidence = shared(case, Shared.DNS), *endpoints(case)
     explains = frozenset(
         TYPES[letter] for letter, one in case.mine.shared.items() if one.symptom in DNS
     ) | {DNS_TYPE}
     if votes and alike_share >= MOST_AGREE:
         culprit, confidence = CLUSTER, agreed(len(votes.alike) + 1)
-        found = (evidence, *alike(votes.alike)), otherwise(votes.other)
+        found = (*evidence, *alike(votes.alike)), otherwise(votes.other)
     elif case.facts.nodes == 1:
         culprit, confidence = CLUSTER, ALONE
-        found = (evidence,), ("this is the only node",)
+        found = evidence, ("this is the only node",)
     elif votes.share <= FEW_AGREE and said.run >= (
         RUN_MINE if len(votes) > 1 and kind is Kind.DNS else RUN_MINE_LATE
     ):
         # One witness may not have met a silent replica yet.
         is_sure = len(votes) > (0 if kind is Kind.DNS else 1)
         culprit, confidence = case.mine.node, ONE_WITNESS if is_sure else SUSPICION
-        found = (evidence, *well_elsewhere(votes.other)), () if votes else ("nobody was heard",)
+        found = (*evidence, *well_elsewhere(votes.other)), () if votes else ("nobody was heard",)
     else:
         return
     yield Finding(
@@ -72,8 +81,16 @@ def failing(case: Case) -> Iterator[Finding]:
         evidence=found[0],
         against=found[1],
         second=f"{Kind.DNS_REPLICA if kind is Kind.DNS else Kind.DNS} {CLUSTER}",
+        named=silent_endpoints(case) if kind is Kind.DNS_REPLICA else "",
         explains=explains,
     )
+
+
+def _are_out_of_reach(case: Case) -> bool:
+    """Whether each server that is silent is on a node that is silent to us: a consequence."""
+    nodes = {one.endpoint.node_name for one in case.facts.dns_endpoints if one.silent}
+    targets = case.mine.targets
+    return bool(nodes) and all(one in targets and targets[one].symptom in DEAD for one in nodes)
 
 
 def _most_say_part(case: Case) -> bool:
@@ -83,12 +100,15 @@ def _most_say_part(case: Case) -> bool:
 
 
 def search_path(case: Case) -> Iterator[Finding]:
-    """Names are found late, for others are asked for before."""
+    """Names are found late, for others are asked for before.
+
+    The path is the pods', and so are the names: that one node has it alone is not to be seen here.
+    """
     seconds = case.facts.detour_seconds
     if seconds >= DETOUR_SECONDS:
         yield Finding(
             kind=Kind.SEARCH_PATH,
-            culprit=case.mine.node,
+            culprit=CLUSTER,
             cause=Cause.DETOUR,
             confidence=ONE_WITNESS,
             evidence=(

@@ -2,26 +2,29 @@
 
 A Service's NAT picks the replica by the source port, and stays with it: so one dead replica of
 several is a share of ports that never answer, packet loss is ports that answer at the second try,
-and a dead server is silence on all of them.
+and a dead server is silence on all of them. Where the Service's endpoints are known, each is asked
+by its own address as well, by UDP and by TCP: which replica it is, ports cannot tell.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
-from kubenurse_otel.probe.dns.ask import ask
-from kubenurse_otel.probe.dns.reply import Ending
+from kubenurse_otel.probe.dns.ask import ask, ask_by_tcp
+from kubenurse_otel.probe.dns.reply import Ending, Server, Transport
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from kubenurse_otel.model import DnsEndpoint
     from kubenurse_otel.probe.dns.message import Question
-    from kubenurse_otel.probe.dns.reply import Reply, Server
+    from kubenurse_otel.probe.dns.reply import Reply
 
 _log = logging.getLogger(__name__)
 
@@ -43,42 +46,91 @@ class Port(StrEnum):
 
 
 def port(reply: Reply) -> Port:
-    if reply.ending is not Ending.ANSWERED:
+    if reply.ending is not Ending.ANSWERED and not reply.is_truncated:
         return Port.SILENT
     return Port.HALF if reply.tries > 1 else Port.SOUND
+
+
+@dataclass(frozen=True, slots=True)
+class OfEndpoint:
+    """What came of asking ``endpoint`` by ``transport`` (``reply`` may have gone on by TCP)."""
+
+    endpoint: DnsEndpoint
+    transport: Transport
+    reply: Reply
+
+    @property
+    def is_answered(self) -> bool:
+        return port(self.reply) is not Port.SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``ports`` are a reply a source port, server by server."""
+
+    ports: tuple[Reply, ...]
+    endpoints: tuple[OfEndpoint, ...] = ()
 
 
 async def health(
     servers: Sequence[Server],
     question: Question,
     *,
+    endpoints: Sequence[DnsEndpoint] = (),
     timeout_seconds: float,
     try_seconds: float = TRY_SECONDS,
     last_seconds: float = LAST_SECONDS,
-) -> tuple[Reply, ...]:
-    """Ask all of them; a reply a port. Over in ``timeout_seconds``, and when the last try is.
+) -> Health:
+    """Ask all of them. Over in ``timeout_seconds``, and when the last try is.
 
     Raises BadNameError alone.
     """
     seconds = min(timeout_seconds, try_seconds + last_seconds)
     deadline = asyncio.get_running_loop().time() + seconds
-    replies = await asyncio.gather(
-        *(
-            ask(server, question, deadline=deadline, try_seconds=try_seconds, most_tries=TRIES)
-            for server in servers
-            for _ in range(PORTS)
+
+    async def by_udp(server: Server) -> Reply:
+        return await ask(
+            server, question, deadline=deadline, try_seconds=try_seconds, most_tries=TRIES
         )
+
+    asked = [server for server in servers for _ in range(PORTS)]
+    apart = list(_each_transport(endpoints))
+    replies = await asyncio.gather(
+        *(by_udp(server) for server in asked),
+        *(
+            by_udp(server)
+            if transport is Transport.UDP
+            else ask_by_tcp(server, question, deadline=deadline)
+            for _, transport, server in apart
+        ),
     )
-    return tuple(replies)
+    of_endpoints = zip(apart, replies[len(asked) :], strict=True)
+    return Health(
+        tuple(replies[: len(asked)]),
+        tuple(
+            OfEndpoint(endpoint, transport, reply)
+            for (endpoint, transport, _), reply in of_endpoints
+        ),
+    )
+
+
+def _each_transport(
+    endpoints: Sequence[DnsEndpoint],
+) -> Iterator[tuple[DnsEndpoint, Transport, Server]]:
+    for one in endpoints:
+        yield one, Transport.UDP, Server(one.address, one.udp_port)
+        if one.tcp_port is not None:
+            yield one, Transport.TCP, Server(one.address, one.tcp_port)
 
 
 async def watch(
     servers: Callable[[], Sequence[Server]],
     question: Question,
     *,
+    endpoints: Callable[[], Sequence[DnsEndpoint]],
     interval_seconds: float,
     timeout_seconds: float,
-    on_checked: Callable[[tuple[Reply, ...]], None],
+    on_checked: Callable[[Health], None],
 ) -> None:
     """Check them once an interval, until cancelled. The first time is an interval from now."""
     loop = asyncio.get_running_loop()
@@ -87,7 +139,10 @@ async def watch(
         due = max(due + interval_seconds, loop.time())
         await asyncio.sleep(due - loop.time())
         try:
-            on_checked(await health(servers(), question, timeout_seconds=timeout_seconds))
+            checked = await health(
+                servers(), question, endpoints=endpoints(), timeout_seconds=timeout_seconds
+            )
+            on_checked(checked)
         except OSError as error:
             _log.warning("resolv.conf cannot be read, no name server is checked: %s", error)
         except Exception as error:  # noqa: BLE001 - the edge of one check: a bug must not end others

@@ -287,7 +287,10 @@ def test_one_replica_that_is_silent_is_not_dns_that_is_silent() -> None:
 
 
 def test_names_that_are_found_late_are_the_search_path() -> None:
-    assert shared("Q:o9", "Q:o9", detour_seconds=0.08) == [("search_path", ME, "", "detour")]
+    """Each agent's pod has the path: no node is named for it."""
+    path = ("search_path", "cluster", "", "detour")
+    assert shared("Q:o9", "Q:o9", detour_seconds=0.08) == [path]
+    assert shared("Q:o9", "Q:o9", detour_seconds=0.04) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from test_symptoms import TARGET
 
+from kubenurse_otel.diagnosis.detours import Detours
 from kubenurse_otel.diagnosis.dns import LookUps, Ports
 from kubenurse_otel.diagnosis.doubt import Doubt
 from kubenurse_otel.diagnosis.loss import ALARM, Losses, lost_segments
@@ -142,6 +143,25 @@ def test_a_few_ports_that_are_lost_leave_the_word_to_look_ups() -> None:
 
 def test_one_check_of_the_name_servers_says_nothing_yet() -> None:
     assert ports(2, 0, probes=1) == Said(Symptom.OK, 1)
+
+
+def detours(*look_ups: tuple[int, float]) -> float:
+    """``look_ups`` are (queries, detour), one a second."""
+    seen = Detours(interval_seconds=5.0)
+    for at, (queries, detour) in enumerate(look_ups):
+        split = Split(dns=detour + 0.001)
+        seen.note(Measurement(split=split, look_up_queries=queries, detour=detour), float(at))
+    return seen.seconds(float(len(look_ups)))
+
+
+def test_the_search_path_costs_what_it_does_in_the_median() -> None:
+    """One look-up that lost a packet says nothing, nor do few, nor those that ask for one name."""
+    assert detours(*[(10, 0.3)] * 6) == pytest.approx(0.3)
+    assert detours(*[(10, 0.3)] * 5) == 0.0
+    assert detours(*[(10, 0.002)] * 5, (10, 5.0)) == pytest.approx(0.002)
+    assert detours(*[(3, 0.3)] * 6) == 0.0
+    assert detours(*[(0, 0.0)] * 6, *[(10, 0.3)] * 6) == pytest.approx(0.3)  # others' resolver
+    assert detours(*[(10, 0.3)] * 6, *[(2, 0.0)] * 40) == 0.0
 
 
 # --- loss ---------------------------------------------------------------------------------------

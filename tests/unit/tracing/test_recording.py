@@ -19,9 +19,17 @@ from bridge_doubles import (
 from opentelemetry import trace
 
 from kubenurse_otel import semconv
-from kubenurse_otel.model import FallbackReason, Measurement, Phase, Split, TimingSource
+from kubenurse_otel.model import (
+    DnsEndpoint,
+    FallbackReason,
+    Measurement,
+    Phase,
+    Split,
+    TimingSource,
+)
+from kubenurse_otel.probe.dns.health import Health, OfEndpoint
 from kubenurse_otel.probe.dns.message import Question, Rcode, RecordType
-from kubenurse_otel.probe.dns.reply import Ending, Reply, Server
+from kubenurse_otel.probe.dns.reply import Ending, Reply, Server, Transport
 from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.tracing import dns_check
 from kubenurse_otel.tracing.bridge import Bridge
@@ -336,13 +344,24 @@ def test_a_check_of_name_servers_is_its_queries_and_ports_alone(recorder: MeterR
         reply(Ending.UNREACHABLE, 1),
     )
     tracer_provider = provider(Bridge(recorder))
-    dns_check.tell(tracer_provider.get_tracer("tests"), replies, sub_spans=True)
+    server = DnsEndpoint(address="10.91.1.2", udp_port=53, tcp_port=53, node_name="node-1")
+    endpoints = (
+        OfEndpoint(server, Transport.UDP, reply(Ending.ANSWERED, 1)),
+        OfEndpoint(server, Transport.TCP, reply(Ending.SILENT, 1)),
+    )
+    checked = Health(replies, endpoints)
+    dns_check.tell(tracer_provider.get_tracer("tests"), checked, sub_spans=True)
 
     assert recorder.points(semconv.DNS_PORTS_COUNT) == {
         ("10.96.0.10", "sound"): 1,
         ("10.96.0.10", "half"): 1,
         ("10.96.0.10", "silent"): 2,
     }
+    assert recorder.points(semconv.DNS_ENDPOINT_QUERIES) == {
+        ("10.91.1.2", "udp", "nxdomain"): 1,
+        ("10.91.1.2", "tcp", "silent"): 1,
+    }
     assert recorder.points(semconv.DNS_QUERY_DURATION) == {("10.96.0.10",): (2, 0.5)}
+    assert sum(recorder.points(semconv.DNS_QUERIES).values()) == len(replies)
     assert recorder.points(semconv.HTTPCLIENT_REQUESTS) == {}
     assert recorder.points(semconv.ERRORS) == {}
