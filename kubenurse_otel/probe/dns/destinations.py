@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from functools import cmp_to_key
-from typing import TYPE_CHECKING, Final
+from functools import cmp_to_key, lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel.probe import addresses
 
@@ -31,31 +31,52 @@ _POLICY: Final = tuple(
     )
 )
 """glibc's labels and precedences (sysdeps/posix/getaddrinfo.c): RFC 3484's with its additions."""
+MOST_KNOWN: Final = 512
+"""Addresses that are read once: the same are found again and again."""
 _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14
+
+
+class _Address(NamedTuple):
+    """What the rules look at of an address, whichever it is."""
+
+    version: int
+    bits: int
+    scope: int
+    label: int
+    precedence: int
+    text: str
+    """Without a zone, as the kernel writes it."""
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _address(text: str) -> _Address:
+    ip = ipaddress.ip_address(text.partition("%")[0])
+    return _Address(ip.version, int(ip), _scope(ip), *_policy(ip), str(ip))
 
 
 class _Candidate:
     """One address, and where it would be sent from (None: nowhere)."""
 
-    __slots__ = ("address", "bits", "has_source", "is_deprecated", "label", "precedence", "scope",
+    __slots__ = ("address", "has_source", "is_deprecated", "label", "precedence", "scope",
                  "shared_bits", "source_label", "source_scope", "version")  # fmt: skip
 
     def __init__(self, address: str, source: str | None, own: dict[str, OwnAddress]) -> None:
         self.address = address
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        self.version = ip.version
-        self.scope, self.label, self.precedence = _scope(ip), *_policy(ip)
+        ip = _address(address)
+        self.version, self.scope = ip.version, ip.scope
+        self.label, self.precedence = ip.label, ip.precedence
         self.has_source = source is not None
         self.source_scope = self.source_label = self.shared_bits = 0
         self.is_deprecated = False
         if source is None:
             return
-        from_ip = ipaddress.ip_address(source.partition("%")[0])
-        ours = own.get(str(from_ip))
-        self.source_scope, self.source_label = _scope(from_ip), _policy(from_ip)[0]
+        from_ip = _address(source)
+        ours = own.get(from_ip.text)
+        self.source_scope, self.source_label = from_ip.scope, from_ip.label
         self.is_deprecated = ours is not None and ours.is_deprecated
         if ip.version == from_ip.version:
-            shared = ip.max_prefixlen - (int(ip) ^ int(from_ip)).bit_length()
+            length = 32 if ip.version == 4 else 128
+            shared = length - (ip.bits ^ from_ip.bits).bit_length()
             # Of IPv4 only within a network of ours: elsewhere the bits say nothing.
             prefix = ours.prefix_length if ours is not None else 32
             self.shared_bits = shared if ip.version == 6 or shared >= prefix else 0

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from kubenurse_otel.errors import CheckError
 
@@ -20,6 +20,9 @@ MOST_RECORDS: Final = 256
 """Of an answer are read; what comes after them is not. A bound: 64 KiB can hold 6,000."""
 EDNS_BYTES: Final = 1200
 """The answer that we take by UDP where EDNS is asked for, as glibc says it."""
+
+MOST_KNOWN: Final = 512
+"""Questions whose bytes are kept: the same names are asked for again and again."""
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 """id, flags, then how many questions, answers, authorities and additional records."""
@@ -65,16 +68,14 @@ class BadNameError(ValueError):
     """The name has a label that is empty or over 63 bytes, is over 255 in all, or not ASCII."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked for: ``name`` is whole, with or without the root's dot."""
 
     name: str
     type: RecordType
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Header and question of an answer. ``question`` is as it is sent, in lower case."""
 
     ident: int
@@ -98,6 +99,7 @@ class Head:
         return not (self.rcode or self.answers or self.additional or knows)
 
 
+@lru_cache(maxsize=MOST_KNOWN)
 def question_bytes(question: Question) -> bytes:
     """Name, type and class as they are sent. Raises BadNameError."""
     try:
@@ -147,6 +149,8 @@ def read_addresses(data: bytes, head: Head) -> tuple[str, ...]:
     CNAMEs count in the order in which they stand, as for glibc. Raises MalformedMessageError;
     at most MOST_RECORDS are looked at.
     """
+    if not head.answers:
+        return ()
     family, size = socket.AF_INET, 4
     wanted = int.from_bytes(head.question[-4:-2], "big")
     if wanted == RecordType.AAAA:

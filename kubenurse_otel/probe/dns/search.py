@@ -101,10 +101,12 @@ async def _ask(look_up: LookUp, name: str) -> Result:
 
 
 def _outcome(answers: Answers) -> Outcome:
-    heads = [one.head for one in answers.answers]
-    if not heads:
+    if not answers.answers:
         return Outcome.TRY_AGAIN
-    if any(head.rcode == Rcode.NOERROR and head.answers for head in heads):
-        return Outcome.FOUND
-    bad = next((head.rcode for head in heads if head.rcode), int(Rcode.NOERROR))
+    bad = 0
+    for one in answers.answers:
+        rcode = one.head.rcode
+        if not rcode and one.head.answers:
+            return Outcome.FOUND
+        bad = bad or rcode
     return _OF_RCODE.get(bad, Outcome.NO_RECOVERY)

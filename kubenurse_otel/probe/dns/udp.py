@@ -12,8 +12,8 @@ import os
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kubenurse_otel.probe import addresses, kernel
 from kubenurse_otel.probe.dns import message
@@ -27,12 +27,13 @@ MOST_IGNORED: Final = 64
 """Datagrams that are no answer to us; a server that sends more is given up."""
 PLAUSIBLE_NS: Final = 100_000
 """A stamp further than that outside of our own marks is none of this clock (it was set)."""
+MOST_KNOWN: Final = 64
+"""Servers whose addresses are read once."""
 _DATAGRAM_BYTES: Final = 65_535
 _TYPE: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """One query that left. ``key`` is its place among the socket's."""
 
     question: Question
@@ -42,8 +43,7 @@ class Sent:
     started_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The answer to ``sent``. Times as in Reply."""
 
     sent: Sent
@@ -61,9 +61,7 @@ class Conversation:
 
     def __init__(self, server: Server, *, edns: bool = False, trust_ad: bool = False) -> None:
         self._edns, self._trust_ad = edns, trust_ad
-        self._to = addresses.socket_address(server.address, server.port)
-        family = addresses.family(server.address)
-        self._from = (socket.inet_ntop(family, socket.inet_pton(family, self._to[0])), self._to[1])
+        family, self._to, self._from = _place(server)
         self._sock = socket.socket(family, _TYPE)
         kernel.prepare_datagrams(self._sock, family)
         self._offset_ns = kernel.read_clocks().offset_ns
@@ -161,6 +159,14 @@ class Conversation:
                 self._left_ns.setdefault(stamp.key, stamp.realtime_ns)
         if number:
             raise OSError(number, os.strerror(number))
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _place(server: Server) -> tuple[socket.AddressFamily, Any, tuple[str, int]]:
+    """Its family, where to send, and from where its answers come, as the kernel writes it."""
+    family = addresses.family(server.address)
+    to = addresses.socket_address(server.address, server.port)
+    return family, to, (socket.inet_ntop(family, socket.inet_pton(family, to[0])), server.port)
 
 
 async def readable(sock: socket.socket, deadline: float) -> bool:
