@@ -20,10 +20,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kubenurse_otel import __version__, semconv, unhandled
 from kubenurse_otel.config import Config, DiscoverySource, ResolverKind
-from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.diagnosis.dns import Ports
 from kubenurse_otel.diagnosis.endpoints import OneAnswer
 from kubenurse_otel.diagnosis.explored import Wanted
+from kubenurse_otel.discovery import make_discovery, make_events
 from kubenurse_otel.log import OutcomeLog, tell_verdicts
 from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
 from kubenurse_otel.plan.at_once import AtOnce
@@ -52,7 +52,7 @@ from kubenurse_otel.process.loop_lag import LoopLag
 from kubenurse_otel.server import Server
 from kubenurse_otel.state.history import History
 from kubenurse_otel.state.incoming import Incoming
-from kubenurse_otel.state.judging import Judging
+from kubenurse_otel.state.judging import Judging, make_judging
 from kubenurse_otel.state.known_agents import KnownAgents
 from kubenurse_otel.state.results import Results
 from kubenurse_otel.telemetry.gauges import state_gauges
@@ -70,8 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kubenurse_otel.config import Setting
-    from kubenurse_otel.discovery import Discovery
-    from kubenurse_otel.discovery.events import Events
+    from kubenurse_otel.diagnosis.diagnosis import Judgement
     from kubenurse_otel.probe.dns.health import Health
     from kubenurse_otel.probe.dns.message import Question
 
@@ -84,7 +83,9 @@ FLUSH_SECONDS: Final = 2.5
 OWN_SERVICE: Final = (TargetKind.ME_SERVICE, TargetKind.ME_INGRESS)
 """Checks that end at one of our own pods."""
 SWITCH_SECONDS: Final = 0.0005
+"""A thread that encodes or decodes holds the interpreter no longer: not for 5 ms of a check."""
 DISCOVER_AGAIN_SECONDS: Final = 5.0
+"""After a bug has ended discovery."""
 NOT_QUIET_SECONDS: Final = 2.0
 """A judgement waits so long for a quiet moment; an agent with many neighbours may have none."""
 GONE_SECONDS: Final = 3.8
@@ -111,8 +112,8 @@ class App:
         self._outcomes = OutcomeLog()
         self._garbage = Garbage()
 
-        self._judging = _judging(config, lambda: self._neighbourhood, tell=self._tell)
-        self._events = _events(config, lambda: self._neighbourhood)
+        self._judging = make_judging(config, lambda: self._neighbourhood, tell=self._tell)
+        self._events = make_events(config, lambda: self._neighbourhood)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.
         gauges = state_gauges(
@@ -175,7 +176,7 @@ class App:
         self._at_once = AtOnce(
             self._check, wanted=lambda: self._ask(Judging.sizes_wanted, otherwise=())
         )
-        self._discovery = _discovery(config, self)
+        self._discovery = make_discovery(config, on_change=self.neighbourhood_changed)
         self._first_checks = FirstChecks(self._set_schedule)
         self._lag = LoopLag(telemetry.instruments, on_lag=self._lagged)
 
@@ -219,7 +220,6 @@ class App:
         in what holds them together ends the agent.
         """
         ending.stop_on_signals(self._stopping)
-        # A thread that encodes or decodes must not hold the interpreter for 5 ms of a check.
         sys.setswitchinterval(SWITCH_SECONDS)
         await self._server.start()
         if self._config.discovery.source is DiscoverySource.KUBERNETES:
@@ -443,46 +443,3 @@ def _by_node(result: CheckResult) -> CheckResult:
     neighbour = result.target.neighbour
     key = explored_key("" if neighbour is None else neighbour.node_name)
     return replace(result, target=replace(result.target, key=key))
-
-
-def _judging(
-    config: Config,
-    neighbourhood: Callable[[], Neighbourhood],
-    *,
-    tell: Callable[[Judgement], None],
-) -> Judging | None:
-    checks = config.checks
-    if not checks.diagnosis:
-        return None
-    interval = checks.interval_seconds_by_kind.get(TargetKind.PATH, checks.interval_seconds)
-
-    def diagnosis(node: str) -> Diagnosis:
-        return Diagnosis(
-            node=node,
-            interval_seconds=interval,
-            timeout_seconds=checks.timeout_seconds,
-            slow_seconds=config.telemetry.slow_threshold_seconds,
-        )
-
-    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell)
-
-
-def _events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Events | None:
-    if not (config.checks.diagnosis and config.checks.events):
-        return None
-    from kubenurse_otel.discovery.events import Events  # noqa: PLC0415 - as of discovery, below
-
-    return Events(config, neighbourhood)
-
-
-def _discovery(config: Config, app: App) -> Discovery:
-    """Import only the one that is used: the Kubernetes client is half of the agent's memory."""
-    if config.discovery.source is DiscoverySource.STATIC:
-        from kubenurse_otel.discovery.static import StaticDiscovery  # noqa: PLC0415 - see above
-
-        return StaticDiscovery(config, on_change=app.neighbourhood_changed)
-    from kubenurse_otel.discovery.kubernetes import (  # noqa: PLC0415 - see above
-        KubernetesDiscovery,
-    )
-
-    return KubernetesDiscovery(config, on_change=app.neighbourhood_changed)

@@ -1,13 +1,23 @@
 """Who our neighbours are: from a real API server (kubernetes.py) or from a file (static.py).
 
 Owns the ring and the two sources; each replaces the whole Neighbourhood and never raises for what
-a cluster or a file does. Import the source that is used: `kubernetes` costs memory.
+a cluster or a file does. Only the one that is used is imported: the Kubernetes client is half of
+the agent's memory.
 """
 
-from dataclasses import replace
-from typing import Protocol
+from __future__ import annotations
 
-from kubenurse_otel.model import Neighbourhood
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from kubenurse_otel.config import DiscoverySource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubenurse_otel.config import Config
+    from kubenurse_otel.discovery.events import Events
+    from kubenurse_otel.model import Neighbourhood
 
 
 class Discovery(Protocol):
@@ -18,6 +28,28 @@ class Discovery(Protocol):
 
     def target_failed(self, node_name: str) -> None:
         """Hint that a check of this node failed."""
+
+
+def make_discovery(config: Config, *, on_change: Callable[[Neighbourhood], None]) -> Discovery:
+    """Of the source that is configured."""
+    if config.discovery.source is DiscoverySource.STATIC:
+        from kubenurse_otel.discovery.static import StaticDiscovery  # noqa: PLC0415 - see above
+
+        return StaticDiscovery(config, on_change=on_change)
+    from kubenurse_otel.discovery.kubernetes import (  # noqa: PLC0415 - see above
+        KubernetesDiscovery,
+    )
+
+    return KubernetesDiscovery(config, on_change=on_change)
+
+
+def make_events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Events | None:
+    """Whoever writes verdicts as Kubernetes Events; None where nobody is to."""
+    if not (config.checks.diagnosis and config.checks.events):
+        return None
+    from kubenurse_otel.discovery.events import Events  # noqa: PLC0415 - see above
+
+    return Events(config, neighbourhood)
 
 
 def is_old_news(before: Neighbourhood, after: Neighbourhood, *, within_seconds: float) -> bool:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.case import DNS_TYPE, path_type
-from kubenurse_otel.diagnosis.diagnosis import Judgement
+from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.diagnosis.verdict import State
-from kubenurse_otel.model import Outcome, Phase
+from kubenurse_otel.model import Outcome, Phase, TargetKind
 from kubenurse_otel.state.hearing import Hearing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+    from kubenurse_otel.config import Config
     from kubenurse_otel.diagnosis.dns import Ports
     from kubenurse_otel.diagnosis.endpoints import OneAnswer
     from kubenurse_otel.diagnosis.explored import Wanted
@@ -198,6 +198,29 @@ class Judging:
 
     def _in_state(self, *states: State) -> tuple[Verdict, ...]:
         return tuple(one for one in self.judgement.verdicts if one.state in states)
+
+
+def make_judging(
+    config: Config,
+    neighbourhood: Callable[[], Neighbourhood],
+    *,
+    tell: Callable[[Judgement], None],
+) -> Judging | None:
+    """None where there is no diagnosis."""
+    checks = config.checks
+    if not checks.diagnosis:
+        return None
+    interval = checks.interval_seconds_by_kind.get(TargetKind.PATH, checks.interval_seconds)
+
+    def diagnosis(node: str) -> Diagnosis:
+        return Diagnosis(
+            node=node,
+            interval_seconds=interval,
+            timeout_seconds=checks.timeout_seconds,
+            slow_seconds=config.telemetry.slow_threshold_seconds,
+        )
+
+    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell)
 
 
 def labels(verdict: Verdict) -> Labels:
