@@ -210,7 +210,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Servers of DNS that do not answer by their own address",
-                "Share of the queries to each endpoint of the DNS Service (the chart's dnsEndpoints).",
+                "Share of the queries to each endpoint of the DNS Service (chart: dnsEndpoints).",
                 [
                     Query(
                         share(
