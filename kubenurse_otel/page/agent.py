@@ -64,20 +64,24 @@ def _figures(group: Group) -> h.Node:
 
 
 def _settings(settings: Sequence[Setting]) -> h.Element:
-    chosen = sum(one.source != "default" for one in settings)
+    chosen = [one for one in settings if one.source != "default"]
+    others = [one for one in settings if one.source == "default"]
     return framing.section(
         "configuration",
         "Configuration",
-        h.p[
-            f"{words.plural(len(settings), 'variable')}, {chosen} of them not by default. "
-            "What may be a secret is masked."
+        h.p["As `kubenurse-otel config` prints it. What may be a secret is masked."],
+        _table("Variables that are set", chosen) if chosen else h.p["No variable is set."],
+        h.details[
+            h.summary[f"{words.plural(len(others), 'variable')} by default"],
+            _table("Variables that have their default, or follow from others", others),
         ],
-        table(
-            "What the environment comes to, as `kubenurse-otel config` prints it",
-            columns("variable", "value", "from", "note"),
-            (
-                (words.flat(h.code[one.name]), one.value or "-", str(one.source), one.note)
-                for one in sorted(settings, key=lambda one: one.source == "default")
-            ),
-        ),
     )
+
+
+def _table(caption: str, settings: Sequence[Setting]) -> h.Element:
+    head = columns("variable", "value", "from", "note")
+    lines = (
+        (words.flat(h.code[one.name]), one.value or "-", str(one.source), one.note)
+        for one in settings
+    )
+    return h.div(".settings")[table(caption, head, lines)]

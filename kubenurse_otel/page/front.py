@@ -9,6 +9,7 @@ import htpy as h
 
 from kubenurse_otel.page import checks, mesh, slow, verdicts, words
 from kubenurse_otel.page import frame as framing
+from kubenurse_otel.report import slower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,11 @@ def view(frame: Frame, now: Now) -> bytes:
         parts: h.Node = verdicts.off(frame)
     else:
         summary = sight.summary()
-        kind, said = verdicts.headline(sight, summary)
+        slow_now, left = slower.rows(sight, slow.MOST)
+        kind, said = verdicts.headline(sight, summary, slow=len(slow_now) + left)
         parts = [
             verdicts.section(frame, sight, summary),
-            slow.section(sight),
+            slow.section(slow_now, left),
             mesh.section(sight, interval_seconds=now.interval_seconds),
         ]
     return framing.document(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import htpy as h
 from markupsafe import Markup
 
-from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.view import MOST_RUN
 from kubenurse_otel.page import links, svg, words
 from kubenurse_otel.page.table import anchor, columns, table
@@ -34,6 +34,8 @@ MOST_ROWS: Final = 40
 MOST_NAMES: Final = 4
 MOST_NAMED: Final = 30
 """Up to so many nodes have room for their names."""
+_BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
+"""What answers, if late."""
 _SIZE: Final = 720.0
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
@@ -50,7 +52,7 @@ def section(sight: Sight, *, interval_seconds: float) -> h.Element:
     return h.section(aria_labelledby="mesh")[
         h.h2("#mesh")["Who cannot reach whom"],
         h.p[
-            words.mark("bad" if amiss else "good" if known else "dim"),
+            words.mark(_sign(amiss, known)),
             f"{words.plural(len(amiss), 'way is', 'ways are')} amiss of {known:,} that are checked,"
             f" {between}."
             if amiss
@@ -59,6 +61,12 @@ def section(sight: Sight, *, interval_seconds: float) -> h.Element:
         bool(amiss or sight.silent) and len(nodes) > 1 and _picture(sight, nodes, amiss),
         bool(amiss) and _table(ways.together(amiss), interval_seconds),
     ]
+
+
+def _sign(amiss: Sequence[Way], known: int) -> str:
+    if amiss:
+        return "warn" if {way.symptom for way in amiss} <= _BEARABLE else "bad"
+    return "good" if known else "dim"
 
 
 # --- in words -----------------------------------------------------------------------------------

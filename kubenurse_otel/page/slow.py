@@ -11,7 +11,8 @@ from kubenurse_otel.page.table import columns, table
 from kubenurse_otel.report import slower
 
 if TYPE_CHECKING:
-    from kubenurse_otel.report.seen import Sight
+    from collections.abc import Sequence
+
     from kubenurse_otel.report.slower import Row
 
 MOST: Final = 40
@@ -21,8 +22,8 @@ _HEAD: Final = columns(
 )
 
 
-def section(sight: Sight) -> h.Element:
-    found, left = slower.rows(sight, MOST)
+def section(found: Sequence[Row], left: int) -> h.Element:
+    """``left``: how many rows more there are."""
     return h.section(aria_labelledby="slow")[
         h.h2("#slow")["Slow now, and whose time"],
         table(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import htpy as h
 
-from kubenurse_otel.diagnosis.verdict import Cause, Kind
+from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.page import links, words
 from kubenurse_otel.page.frame import out
 from kubenurse_otel.report import verdicts
@@ -21,28 +21,31 @@ if TYPE_CHECKING:
 MOST: Final = 30
 """Verdicts that are written out; the others are counted."""
 MOST_TRACES: Final = 4
-TOGETHER: Final = 3
 FLAPPING: Final = "flapping"
 
 
-def headline(sight: Sight, summary: Summary) -> tuple[str, str]:
-    """Return (kind of sign, sentence): the page's first words."""
+def headline(sight: Sight, summary: Summary, *, slow: int) -> tuple[str, str]:
+    """Return (kind of sign, sentence): the page's first words. ``slow``: rows of what is."""
     if summary.named:
         return "bad", _what_is_wrong(summary.named)
     failing = sum(one.bad for one in sight.seen)
     if summary.suspected:
         return "warn", f"Something may be wrong: {summary.suspected[0].verdict.sentence}"
-    if failing or summary.silent:
-        return "warn", "Nobody is named, and yet: " + ", ".join(_amiss(failing, summary))
+    ways = sum(len(one.bad_ways) for one in sight.seen)
+    if failing or summary.silent or ways:
+        return "warn", "Nobody is named, and yet: " + ", ".join(_amiss(failing, ways, summary))
     if not sight.seen or len(summary.new) == len(summary.heard):
         return "dim", "Not checked enough yet to say"
+    if slow:
+        things = words.plural(slow, "thing takes", "things take")
+        return "good", f"Nothing is wrong; {things} longer than usual"
     return "good", "All is well"
 
 
 def _what_is_wrong(every: Sequence[Named]) -> str:
-    named, starved = _apart(every)
+    named, starved = verdicts.apart(every)
     if not named:
-        return _of_starved(starved)
+        return verdicts.starving(starved)
     first, things = named[0].verdict, len(named) + bool(starved)
     if things == 1:
         return first.headline
@@ -51,7 +54,7 @@ def _what_is_wrong(every: Sequence[Named]) -> str:
 
 def section(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
     """All verdicts, what was checked, and who did not answer."""
-    named, starved = _apart(summary.named)
+    named, starved = verdicts.apart(summary.named)
     return h.section(aria_labelledby="verdicts")[
         h.h2("#verdicts")["Who is at fault"],
         (words.flat(_verdict(frame, one, len(summary.heard), "is-bad")) for one in named[:MOST]),
@@ -71,31 +74,15 @@ def section(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
     ]
 
 
-def _apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
-    """Put agents that lack CPU into one, where they are many, as on a busy machine."""
-    starved = [
-        one
-        for one in named
-        if one.verdict.kind == Kind.PROBER and one.verdict.cause == Cause.STARVED
-    ]
-    if len(starved) < TOGETHER:
-        return list(named), []
-    return [one for one in named if one not in starved], starved
-
-
 def _starved(starved: Sequence[Named]) -> h.Element:
     nodes = [one.verdict.culprit for one in starved]
     return h.article(".card.is-bad")[
-        h.h3[words.mark("bad"), _of_starved(starved)],
+        h.h3[words.mark("bad"), verdicts.starving(starved)],
         h.dl[
             _pair("on nodes", verdicts.names(nodes)),
             _pair("what to do", out(links.runbook(Kind.PROBER), "the runbook")),
         ],
     ]
-
-
-def _of_starved(starved: Sequence[Named]) -> str:
-    return f"{len(starved)} agents get too little CPU: what they measure is not to be believed"
 
 
 def off(frame: Frame) -> h.Node:
@@ -110,8 +97,11 @@ def off(frame: Frame) -> h.Node:
     ]
 
 
-def _amiss(failing: int, summary: Summary) -> list[str]:
+def _amiss(failing: int, ways: int, summary: Summary) -> list[str]:
+    """What fails; only where nothing does, what is slow or loses packets."""
     found = [f"{words.plural(failing, 'check fails', 'checks fail')}"] if failing else []
+    if ways and not failing:
+        found.append(f"{words.plural(ways, 'way is', 'ways are')} slow or lossy")
     if summary.silent:
         found.append(
             words.plural(len(summary.silent), "agent does not answer", "agents do not answer")
@@ -136,7 +126,7 @@ def _verdict(frame: Frame, one: Named, heard: int, style: str) -> h.Element:
                 "against it",
                 h.ul[(h.li[text] for text in verdict.against)] if verdict.against else "nothing",
             ),
-            verdict.second and _pair("ruled out", verdict.second),
+            verdict.second and _pair("ruled out", verdicts.ruled_out(verdict)),
             bool(verdict.traces) and _pair("traces", _traces(frame, verdict.traces)),
             _pair("what to do", out(links.runbook(verdict.kind), "the runbook")),
             _pair("its metric", _metric(frame, one)),
@@ -202,6 +192,7 @@ def _what_was_checked(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
     if sight.unasked:
         asked += f"; {words.plural(sight.unasked, 'answer')} to come"
     is_well = bool(well) and not bad and not sight.silent
+    is_well = is_well and not any(one.bad_ways for one in sight.seen)
     return h.div(class_=f"card {'is-good' if is_well else ''}")[
         well and h.p[words.mark("good" if is_well else "dim"), well],
         h.p["; ".join(told), "."],

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ MOST_VERDICTS: Final = 64
 """Of one agent."""
 MOST_WORDS: Final = 8
 MOST_NAMES: Final = 8
+TOGETHER: Final = 3
+"""So many agents that lack CPU are one thing."""
+_LESSER: Final = frozenset({Cause.SLOW, Cause.STARVED})
 _LONGEST: Final = 300
 _WIDTH: Final = 100
 _INDENT: Final = "    "
@@ -102,7 +106,10 @@ def read(document: object, *, node: str = "") -> Report | None:
 
 
 def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> Summary:
-    """Put the same verdicts of several agents together; what most of them report comes first."""
+    """Put the same verdicts of several agents together; what most of them report comes first.
+
+    What is slow, or lacks CPU, comes after what does not work: on a busy machine much is slow.
+    """
     reports = sorted(reports, key=lambda report: report.node)
     named = _put_together((report.node, report.verdicts) for report in reports)
     standing = {_key(one.verdict) for one in named}
@@ -120,8 +127,11 @@ def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> 
 def lines(summary: Summary) -> list[str]:
     """Write it for people: what is at fault first, then what may be, then who did not answer."""
     written = []
-    for one in summary.named:
+    named, starved = apart(summary.named)
+    for one in named:
         written += [*_named(one, len(summary.heard)), ""]
+    if starved:
+        written += [f"{starving(starved)}.", *_wrapped(f"on nodes {_nodes(starved)}", _INDENT), ""]
     if summary.suspected:
         written += ["Suspected, and too few others confirm it:", ""]
         for one in summary.suspected:
@@ -137,6 +147,32 @@ def lines(summary: Summary) -> list[str]:
         if len(summary.silent) > len(shown):
             written.append(f"{_INDENT}and {len(summary.silent) - len(shown)} more")
     return written
+
+
+def apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
+    """Take out agents that lack CPU where they are many (a busy machine): they are one thing."""
+    starved = [
+        one
+        for one in named
+        if one.verdict.kind == Kind.PROBER and one.verdict.cause == Cause.STARVED
+    ]
+    if len(starved) < TOGETHER:
+        return list(named), []
+    return [one for one in named if one not in starved], starved
+
+
+def starving(starved: Sequence[Named]) -> str:
+    return f"{len(starved)} agents get too little CPU: what they measure is not to be believed"
+
+
+def _nodes(starved: Sequence[Named]) -> str:
+    return names([one.verdict.culprit for one in starved])
+
+
+def ruled_out(verdict: Told) -> str:
+    """The other explanation, for people: "pair loss node-1 and node-2"."""
+    kind, _, culprit = verdict.second.partition(" ")
+    return f"{kind.replace('_', ' ')} {culprit.replace('|', ' and ')}".rstrip()
 
 
 def all_is_well(summary: Summary) -> str:
@@ -190,7 +226,13 @@ def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ..
     found = [_as_one(same) for same in alike.values()]
     return tuple(
         sorted(
-            found, key=lambda one: (-len(one.reporters), -one.verdict.confidence, _key(one.verdict))
+            found,
+            key=lambda one: (
+                one.verdict.cause in _LESSER,
+                -len(one.reporters),
+                -one.verdict.confidence,
+                _key(one.verdict),
+            ),
         )
     )
 
@@ -232,7 +274,7 @@ def _named(one: Named, heard: int) -> list[str]:
     for label, texts in (
         ("seen", verdict.evidence),
         ("against", verdict.against),
-        ("ruled out", (verdict.second,) if verdict.second else ()),
+        ("ruled out", (ruled_out(verdict),) if verdict.second else ()),
         ("trace", verdict.traces[:2]),
     ):
         for text in texts:

@@ -24,7 +24,8 @@ sys.path.append(str(ROOT / "tests" / "unit" / "page"))
 import pages
 import test_front
 
-from kubenurse_otel.page import agent, front, pair, target
+from kubenurse_otel.config.load import load
+from kubenurse_otel.page import agent, busy, front, pair, target
 from kubenurse_otel.page.front import Now
 from kubenurse_otel.page.style import POLICY
 
@@ -44,35 +45,82 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def now(sight: Any) -> Now:
-    return Now(sight=sight, checks=pages.targets(5), known=5, interval_seconds=5.0)
+def now(sight: Any, checks: Any = None) -> Now:
+    listed = pages.targets(5) if checks is None else checks
+    return Now(sight=sight, checks=listed, known=len(listed), interval_seconds=5.0)
 
 
-def expired() -> Any:
+def expired() -> Now:
+    """As the demo's agents say it."""
     told = pages.Told(
         sentence="the ingress shows a certificate that is not to be trusted, or has expired",
         kind="certificate", culprit="ingress", cause="certificate", state="raised",
-        confidence=0.9, since="2027-01-15T07:59:30.000Z", traces=(pages.TRACE,),
-        evidence=("from node-1, me_ingress: its certificate is not accepted", "node-2 says so"),
+        confidence=0.9, since="2027-01-15T07:59:15.000Z", traces=(pages.TRACE,),
+        evidence=("from node-1, me_ingress: its certificate is not accepted, for 9 intervals",
+                  "node-2, node-3, node-4, node-5 say the same"),
+        second="ingress node-1",
     )  # fmt: skip
-    return pages.cluster(
-        5, seen=tuple(pages.agent(f"node-{n}", verdicts=(told,), bad=1) for n in range(1, 6))
+    failed = pages.target(
+        "me_ingress", outcome="failed", error_type="tls_certificate_expired", phases={},
+        message="the certificate of kubenurse.example.com has expired 1 day ago",
+        certificate_expiry="2027-01-14T08:00:00.000Z", duration_seconds=None,
+    )  # fmt: skip
+    sight = pages.cluster(
+        5,
+        seen=tuple(pages.agent(f"node-{n}", verdicts=(told,), good=7, bad=1) for n in range(1, 6)),
     )
+    return now(sight, [failed, *(pages.target(f"path_node-{n}") for n in range(2, 6))])
 
 
-def lossy() -> Any:
+def lossy() -> Now:
+    """As five agents say it, of which one loses 12 % of what it sends."""
     told = pages.Told(
         sentence="the network of node node-2 loses packets, of what it sends", kind="node_loss",
-        culprit="node-2", direction="out", cause="loss", state="raised", confidence=0.9,
-        since="2027-01-15T07:58:30.000Z", evidence=("from node-2: 31 segments of 604 were lost",),
+        culprit="node-2", direction="out", cause="loss", state="raised", confidence=0.8,
+        since="2027-01-15T07:58:30.000Z", traces=(pages.TRACE,), second="pair_loss node-1|node-2",
+        evidence=("segments are lost between node-1 and node-2",
+                  "node-2 says that it loses on the ways to most neighbours"),
     )  # fmt: skip
-    ways = tuple(
-        pages.Way("node-2", f"node-{n}", pages.Symptom.OK, 4, lossy=True) for n in (1, 3, 4, 5)
+    others = (1, 3, 4, 5)
+    seen = [
+        pages.agent(
+            f"node-{n}",
+            verdicts=(told,),
+            bad_ways=(pages.Way(f"node-{n}", "node-2", pages.Symptom.OK, 9, lossy=True),),
+            slower=(pages.slower(f"node-{n}", "path_node-2", "loss", 0.2),),
+        )
+        for n in others
+    ]
+    ways = tuple(pages.Way("node-2", f"node-{n}", pages.Symptom.OK, 9, lossy=True) for n in others)
+    slow = tuple(pages.slower("node-2", f"path_node-{n}", "loss", 0.2) for n in others)
+    seen.insert(1, pages.agent("node-2", verdicts=(told,), bad_ways=ways, slower=slow))
+    phases = {**pages.target().phases, "loss": 0.2, "request": 0.2011}
+    slowly = pages.target(retransmits=1, phases=phases, duration_seconds=0.2013)
+    checks = [slowly, *(pages.target(f"path_node-{n}") for n in range(3, 6))]
+    return now(pages.cluster(5, seen=tuple(seen)), checks)
+
+
+HOSTILE = "\u202e<script>alert(1)</script>'\"><img src=x onerror=alert(2)></style>" + "w" * 300
+
+
+def hostile() -> tuple[bytes, bytes, bytes]:
+    """Node, zone, pod, extra check, and what an agent says: the front, a target, a pair."""
+    told = pages.replace(pages.DOWN, sentence=HOSTILE, culprit=HOSTILE, evidence=(HOSTILE,))
+    way = pages.Way(HOSTILE, "node-1", pages.Symptom.SILENT, 3)
+    ill = pages.agent(HOSTILE, verdicts=(told,), bad=1, bad_ways=(way,),
+                      slower=(pages.slower(HOSTILE, HOSTILE, "network"),))  # fmt: skip
+    sight = pages.cluster(
+        2, seen=(ill,), zones={HOSTILE: HOSTILE, "node-1": "b"}, silent=(("node-1", HOSTILE),)
     )
-    slow = tuple(pages.slower("node-2", f"path_node-{n}", "loss", 0.2) for n in (1, 3, 4, 5))
-    seen = [pages.agent(f"node-{n}") for n in range(1, 6)]
-    seen[1] = pages.agent("node-2", verdicts=(told,), bad_ways=ways, slower=slow)
-    return pages.cluster(5, seen=tuple(seen))
+    extra = pages.target(HOSTILE, outcome="failed", message=HOSTILE, error_type=HOSTILE)
+    frame = pages.replace(STILL, node=HOSTILE, zone=HOSTILE, cluster=HOSTILE, pod=HOSTILE)
+    there = pair.Direction(HOSTILE, "node-1", HOSTILE, extra)
+    back = pair.Direction("node-1", HOSTILE, HOSTILE, problem=HOSTILE)
+    return (
+        front.view(frame, now(sight, [extra])),
+        target.view(frame, extra),
+        pair.view(frame, there, back),
+    )
 
 
 def dead(count: int) -> Any:
@@ -93,17 +141,28 @@ PAIR = (
 VIEWS = {
     "well": front.view(STILL, now(pages.cluster(5))),
     "dead-node": front.view(STILL, now(dead(6))),
-    "lossy-node": front.view(STILL, now(lossy())),
-    "expired-certificate": front.view(STILL, now(expired())),
+    "lossy-node": front.view(STILL, lossy()),
+    "expired-certificate": front.view(STILL, expired()),
     "1000-nodes": front.view(STILL, now(dead(1_000))),
     "disaster": front.view(STILL, now(test_front.disaster(1_000))),
     "target": target.view(STILL, pages.target()),
     "pair": pair.view(STILL, *PAIR),
     "agent": agent.view(
         STILL,
-        [agent.Group("discovery", "Who its neighbours are", [agent.Figure("state", "ok", "good")])],
-        [],
+        [
+            agent.Group(
+                "discovery",
+                "Who its neighbours are",
+                [
+                    agent.Figure("state", "ok", "good"),
+                    agent.Figure("neighbours", "10 are checked of 40; 40 are listed"),
+                ],
+            ),
+            agent.Group("exports", "Exports", [], nothing="Nothing is exported."),
+        ],
+        load({"KUBENURSE_NODE_NAME": "node-1", "HTTPS_PROXY": "http://a:b@proxy:3128"}).sources,
     ),
+    "busy": busy.view(is_still=True),
 }
 
 
@@ -213,3 +272,16 @@ def test_the_page_can_be_walked_by_keyboard(browser: Any) -> None:
             page.evaluate("window.seen.push(document.activeElement)")
         assert page.evaluate("new Set(window.seen).size") == reachable
         assert page.evaluate("window.seen.every(one => one.tagName === 'A')")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("number", range(3))
+def test_no_hostile_name_runs_or_widens_anything(browser: Any, number: int, width: int) -> None:
+    """Nothing is asked for, nothing said on the console, no dialog; and it fits on a phone."""
+    with opened(browser, hostile()[number], width=width) as page:
+        dialogs: list[str] = []
+        page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        assert page.evaluate("document.querySelectorAll('script, img').length") == 0
+        assert page.evaluate("document.querySelectorAll('style').length") == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert dialogs == []

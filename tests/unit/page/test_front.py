@@ -77,6 +77,19 @@ def test_a_verdict_has_its_evidence_since_against_and_links() -> None:
             "!Nobody is named, and yet: 1 agent does not answer",
         ),
         (
+            pages.cluster(
+                2,
+                seen=(pages.agent("node-1", bad_ways=(Way("node-1", "node-2", Symptom.SLOW, 1),)),),
+            ),
+            "!Nobody is named, and yet: 1 way is slow or lossy",
+        ),
+        (
+            pages.cluster(
+                2, seen=(pages.agent("node-1", slower=(pages.slower("node-1", "x", "network"),)),)
+            ),
+            "✓Nothing is wrong; 1 thing takes longer than usual",
+        ),
+        (
             pages.cluster(2, seen=(pages.agent("node-1", verdicts=(pages.DOWN, INGRESS)),)),
             "✗2 things are wrong, the first: ",
         ),
@@ -176,6 +189,27 @@ def test_the_mesh_draws_only_what_is_amiss() -> None:
     (row,) = pages.rows(part)
     assert row[0].startswith("10 nodes: node-1, node-10, node-11, node-2 and 6 more")
     assert row[1:] == ["node-4", "no answer", "more than 45 s"]
+
+
+@pytest.mark.parametrize(
+    ("symptom", "sign"), [(Symptom.SILENT, "✗"), (Symptom.SLOW, "!"), (Symptom.OK, "!")]
+)
+def test_a_way_that_is_slow_or_lossy_is_no_broken_one(symptom: Symptom, sign: str) -> None:
+    """The mesh's sentence begins with the sign of its worst way."""
+    lossy = symptom is Symptom.OK
+    slow_way = Way("node-1", "node-3", Symptom.SLOW, 2)
+    amiss = (slow_way, Way("node-1", "node-2", symptom, 2, lossy=lossy))
+    seen = (pages.agent("node-1", bad_ways=amiss),)
+    said = pages.words(pages.section(pages.tree(shown(pages.cluster(3, seen=seen))), "mesh"))
+    assert f"{sign}2 ways are amiss" in said
+
+
+def test_checks_that_are_left_out_may_be_bad_as_well() -> None:
+    """More are bad than the table has room for: it does not say that the others are good."""
+    listed = [pages.target(outcome="failed") for _ in range(MOST_CHECKS)]
+    now = Now(sight=pages.cluster(3), checks=listed, known=40, interval_seconds=5)
+    said = pages.words(pages.section(pages.tree(front.view(pages.FRAME, now)), "checks"))
+    assert "... and 15 more, none of them worse" in said
 
 
 def test_what_a_way_shows_has_a_form_of_its_own() -> None:

@@ -134,6 +134,16 @@ def test_a_view_is_refreshed_unless_it_stands_still() -> None:
     assert "Refresh it by itself" in pages.words(still)
 
 
+def test_what_is_set_is_seen_and_what_is_not_is_folded() -> None:
+    """133 variables are no reading matter: a browser unfolds the others without a script."""
+    root = pages.tree(VIEWS["agent"])
+    (folded,) = root.iter("details")
+    assert "1 variable by default" in pages.words(folded)
+    assert "KUBENURSE_PORT" in pages.words(folded)
+    assert "HTTPS_PROXY" not in pages.words(folded)
+    assert ["HTTPS_PROXY", "***@proxy:3128", "environment", "masked"] in pages.rows(root)
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

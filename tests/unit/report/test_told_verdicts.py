@@ -70,6 +70,40 @@ def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
     assert ["No answer from 1:", "    node-e: connection refused"] == verdicts.lines(summary)[-2:]
 
 
+def test_what_does_not_work_comes_before_what_is_slow() -> None:
+    """Though more agents name what is slow: on a busy machine that is everything."""
+    slow = told("node-z", kind="agent", cause="slow")
+    expired = told("ingress", kind="certificate", cause="certificate")
+    summary = merge([report("node-a", slow, expired), report("node-b", slow)])
+    assert ["certificate", "slow"] == [one.verdict.cause for one in summary.named]
+
+
+def test_many_agents_that_lack_cpu_are_one_thing() -> None:
+    """They are counted, as on the page, and two of them are written out."""
+    starved = [told(f"node-{n}", kind="prober", cause="starved") for n in range(3)]
+    assert [
+        "3 agents get too little CPU: what they measure is not to be believed.",
+        "    on nodes node-0, node-1, node-2",
+        "",
+    ] == verdicts.lines(merge([report("node-a", *starved)]))
+    assert 2 == verdicts.lines(merge([report("node-a", *starved[:2])])).count("")
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"),
+    [
+        ("node node-e", "node node-e"),
+        ("pair_loss node-1|node-2", "pair loss node-1 and node-2"),
+        ("dns", "dns"),
+        ("", ""),
+    ],
+)
+def test_what_was_ruled_out_is_said_for_people(second: str, shown: str) -> None:
+    """Not as the verdict's kind is spelled in metrics."""
+    (one,) = report("node-a", told(second=second)).verdicts
+    assert shown == verdicts.ruled_out(one)
+
+
 def test_a_suspicion_that_another_confirms_is_none() -> None:
     """One agent's doubt is answered by the other's verdict."""
     suspicious = report("node-a", suspicions=[told(confidence=0.4)])
