@@ -2,6 +2,9 @@
 
 Run in a namespace where port 53 is free. glibc is asked in a process of its own, which has nothing
 of a case before: its state of resolv.conf, of RES_OPTIONS and of servers that failed.
+
+With GLIBC_ROOT, a directory with another Debian (debootstrap --variant=minbase
+--include=python3-minimal), the C library that is asked is that one's.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ A, AAAA = "10.77.0.9", "fd77::9"
 Answers = Iterable[bytes | Elsewhere | Later]
 Behaviour = Callable[[Asked], Answers]
 
+ROOT = Path(os.environ.get("GLIBC_ROOT", "/"))
+PYTHON = ["chroot", str(ROOT), "python3"] if ROOT != Path("/") else [sys.executable]
 GLIBC = """
 import json, socket, sys
 try:
@@ -298,7 +303,7 @@ def of_glibc(case: Case) -> dict[str, Any]:
         servers = Servers(stack, case)
         started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-S", "-c", GLIBC, case.host],
+            [*PYTHON, "-S", "-c", GLIBC, case.host],
             env={**os.environ, **case.environment},
             capture_output=True,
             check=True,
@@ -356,6 +361,9 @@ def main() -> None:
     for name in ("hosts", "nsswitch.conf"):
         (directory / name).write_text("hosts: files dns\n" if "." in name else "")
         subprocess.run(["mount", "--bind", str(directory / name), f"/etc/{name}"], check=True)
+    for name in ("hosts", "nsswitch.conf", "resolv.conf") if ROOT != Path("/") else ():
+        (ROOT / "etc" / name).touch()
+        subprocess.run(["mount", "--bind", f"/etc/{name}", str(ROOT / "etc" / name)], check=True)
     found = {}
     with kernel.keep_receive_timestamps_on() or contextlib.nullcontext():
         for name in wanted["cases"] or CASES:
