@@ -69,7 +69,7 @@ def _settings(settings: Sequence[Setting]) -> h.Element:
     return framing.section(
         "configuration",
         "Configuration",
-        h.p["As `kubenurse-otel config` prints it. What may be a secret is masked."],
+        h.p["As ", h.code["kubenurse-otel config"], " prints it. What may be a secret is masked."],
         _table("Variables that are set", chosen) if chosen else h.p["No variable is set."],
         h.details[
             h.summary[f"{words.plural(len(others), 'variable')} by default"],

@@ -20,15 +20,17 @@ _HEAD: Final = columns("target", "last check", *_FIGURED, figures=_FIGURED)
 _FIGURES: Final = ("network_round_trip", "loss", "far_end", "own_delay")
 
 
-def section(frame: Frame, checks: Sequence[Checked], *, known: int) -> h.Element:
-    """``checks`` are some of the ``known``, what is bad first."""
+def section(
+    frame: Frame, checks: Sequence[Checked], *, known: int, interval_seconds: float
+) -> h.Element:
+    """``checks`` are some of the ``known``, what is bad first; most are made each interval."""
     left = known - len(checks)
     return h.section(aria_labelledby="checks")[
         h.h2("#checks")[f"Where the time went: checks of node {frame.node}"],
         table(
             "The last check of each target. A target's name leads to its waterfall.",
             _HEAD,
-            (_line(frame, one) for one in checks),
+            (_line(frame, one, interval_seconds) for one in checks),
         )
         if checks
         else h.p["Nothing is checked: no target is known yet."],
@@ -37,7 +39,7 @@ def section(frame: Frame, checks: Sequence[Checked], *, known: int) -> h.Element
     ]
 
 
-def _line(frame: Frame, one: Checked) -> tuple[str, ...]:
+def _line(frame: Frame, one: Checked, interval_seconds: float) -> tuple[str, ...]:
     error = one.text("error_type")
     outcome, checked_at = words.outcome(one.outcome), one.text("checked_at")
     return (
@@ -45,8 +47,14 @@ def _line(frame: Frame, one: Checked) -> tuple[str, ...]:
         outcome + f": {error}" if error else outcome,
         words.duration(one.duration),
         *(_figure(one.phases.get(name)) for name in _FIGURES),
-        words.ago(checked_at, frame.now) if checked_at else "",
+        words.ago(checked_at, frame.now) + _rarely(one, interval_seconds) if checked_at else "",
     )
+
+
+def _rarely(one: Checked, interval_seconds: float) -> str:
+    """What is checked now and then may be bad for a while after it is mended: say how long."""
+    own = one.number("interval_seconds") or 0.0
+    return f", each {words.lasting(own)}" if own > interval_seconds else ""
 
 
 def _figure(seconds: float | None) -> str:

@@ -47,5 +47,11 @@ def view(frame: Frame, now: Now) -> bytes:
     return framing.document(
         frame,
         said,
-        [h.h1[words.mark(kind), said], parts, checks.section(frame, now.checks, known=now.known)],
+        [
+            h.h1[words.mark(kind), said],
+            parts,
+            checks.section(
+                frame, now.checks, known=now.known, interval_seconds=now.interval_seconds
+            ),
+        ],
     )

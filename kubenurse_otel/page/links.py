@@ -64,8 +64,12 @@ def query(config: PageConfig, promql: str) -> str:
     )
 
 
-def dashboard(config: PageConfig, name: str) -> str:
-    return f"{config.grafana_url}/d/{DASHBOARDS}{name}" if config.grafana_url else ""
+def dashboard(config: PageConfig, name: str, **variables: str) -> str:
+    """``variables`` of the dashboard, which Grafana takes as ``var-NAME=value``."""
+    if not config.grafana_url:
+        return ""
+    chosen = "&".join(f"var-{one}={_field(value)}" for one, value in variables.items())
+    return f"{config.grafana_url}/d/{DASHBOARDS}{name}{'?' if chosen else ''}{chosen}"
 
 
 def runbook(kind: str) -> str:

@@ -39,7 +39,7 @@ _BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
 _SIZE: Final = 720.0
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
-_LEAST_MARK: Final = 4.0
+_LEAST_MARK: Final = 6.0
 _HEAD: Final = columns("from", "to", "what is seen", "for")
 
 

@@ -43,9 +43,8 @@ def _section(frame: Frame, one: Direction, number: int) -> h.Element:
     identity = f"way-{number}"
     return h.section(aria_labelledby=identity)[
         h.h2(id=identity)[
-            one.checked is not None and words.outcome(one.checked.outcome),
-            one.checked is not None and ": ",
-            f"from {one.source} to {one.target}",
+            f"From {one.source} to {one.target}",
+            one.checked is not None and [": ", words.outcome(one.checked.outcome)],
         ],
         _content(frame, one),
     ]

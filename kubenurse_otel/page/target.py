@@ -73,7 +73,7 @@ def _facts(frame: Frame, one: Checked) -> list[tuple[str, h.Node]]:
         facts.append(("trace", framing.out(links.trace(frame.config, trace_id), trace_id)))
     promql = f"kubenurse_check_success{{{links.matcher('type', one.type)}}}"
     facts.append(("its metric", framing.out(links.query(frame.config, promql), promql)))
-    dashboard = links.dashboard(frame.config, "target")
+    dashboard = links.dashboard(frame.config, "target", type=one.type, node=one.node)
     if dashboard:
         facts.append(("dashboard", framing.out(dashboard, "One target")))
     return facts

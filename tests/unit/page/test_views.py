@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import html5lib
@@ -26,6 +28,7 @@ from kubenurse_otel.report.verdicts import Told
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+GENERATED = Path(__file__).parents[3] / "dashboards" / "generated"
 SETTINGS = [
     Setting(name="KUBENURSE_PORT", value="8080", source=Source.DEFAULT),
     Setting(name="HTTPS_PROXY", value="***@proxy:3128", source=Source.ENVIRONMENT, note="masked"),
@@ -132,6 +135,23 @@ def test_a_view_is_refreshed_unless_it_stands_still() -> None:
     still = pages.tree(front.view(replace(pages.FRAME, refresh_seconds=None), WELL))
     assert not [one for one in still.iter("meta") if one.get("http-equiv")]
     assert "Refresh it by itself" in pages.words(still)
+
+
+def test_a_target_leads_to_its_dashboard() -> None:
+    """Grafana opens it with this target of this node; a name ends no field."""
+    (href,) = (
+        href
+        for href in pages.hrefs(
+            pages.tree(target.view(pages.FRAME, pages.target("a&b", type="a&b")))
+        )
+        if "/d/kubenurse-otel-target" in href
+    )
+    assert href == (
+        "https://grafana.example.com/d/kubenurse-otel-target?var-type=a%26b&var-node=node-1"
+    )
+    for name in ("target", "overview"):
+        generated = GENERATED / f"kubenurse-otel-{name}.json"
+        assert json.loads(generated.read_text())["uid"] == f"kubenurse-otel-{name}"
 
 
 def test_what_is_set_is_seen_and_what_is_not_is_folded() -> None:
