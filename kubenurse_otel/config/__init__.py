@@ -15,9 +15,9 @@ from kubenurse_otel.config.page import PageConfig
 from kubenurse_otel.config.reader import Setting, Source
 from kubenurse_otel.config.server import ServerConfig
 from kubenurse_otel.config.settings import Config, LogConfig, LogFormat
+from kubenurse_otel.config.span_limits import SpanLimitsConfig
 from kubenurse_otel.config.telemetry import (
     MetricsChoice,
-    SpanLimitsConfig,
     TelemetryConfig,
     Temporality,
 )

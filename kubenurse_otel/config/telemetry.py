@@ -1,4 +1,4 @@
-"""What is told to whom: metrics, traces, sampling, limits.
+"""What is told to whom: which signals leave, by which way, how often, and of which resource.
 
 OTEL_* after the OpenTelemetry specification 1.5x (sdk-environment-variables.md, resource/sdk.md)
 and opentelemetry-python 1.45's own; how they and ours act together is said here, too.
@@ -20,12 +20,13 @@ from kubenurse_otel.config.otlp import (
     OtlpConfig,
     read_otlp,
 )
+from kubenurse_otel.config.sampling import SAMPLER, SAMPLER_ARG, TRACE_RATIO, read_sampling
+from kubenurse_otel.config.span_limits import SpanLimitsConfig
 from kubenurse_otel.config.values import (
     BOOLEAN,
-    MAX_MILLISECONDS,
+    INT32_MAX,
     MILLISECONDS,
     OTEL_BOOLEAN,
-    RATIO,
     TIMEOUT,
     InvalidTextError,
     Parser,
@@ -52,66 +53,6 @@ class Temporality(StrEnum):
     CUMULATIVE = "cumulative"
     DELTA = "delta"
     LOW_MEMORY = "lowmemory"
-
-
-def _limit(name: str, default: str | None, what: str, absent: str = "") -> Variable[int]:
-    return Variable(
-        name,
-        integer(0, MAX_MILLISECONDS),
-        default,
-        f"Most {what}. Applied to exported spans only.",
-        absent=absent,
-        example="16",
-    )
-
-
-_ATTRIBUTE_COUNT: Final = _limit(
-    "OTEL_ATTRIBUTE_COUNT_LIMIT", "128", "attributes of a span or an event"
-)
-_ATTRIBUTE_LENGTH: Final = _limit(
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", None, "characters of an attribute's value", "no limit"
-)
-
-
-def _special(general: int | None, special: int | None) -> int | None:
-    """The limit of spans or events, else the general one (specification, "Attribute limits")."""
-    return general if special is None else special
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpanLimitsConfig:
-    """Applied to what is exported only, never to what metrics are made from."""
-
-    attribute_count: int | None = filled_by(
-        _ATTRIBUTE_COUNT,
-        _limit(
-            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", None, "attributes of a span", _ATTRIBUTE_COUNT.name
-        ),
-        make=_special,
-    )
-    attribute_value_length: int | None = filled_by(
-        _ATTRIBUTE_LENGTH,
-        _limit(
-            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-            None,
-            "characters of a span attribute's value",
-            _ATTRIBUTE_LENGTH.name,
-        ),
-        make=_special,
-    )
-    event_count: int | None = filled_by(
-        _limit("OTEL_SPAN_EVENT_COUNT_LIMIT", "128", "events of a span"), make=int
-    )
-    event_attribute_count: int | None = filled_by(
-        _ATTRIBUTE_COUNT,
-        _limit(
-            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
-            None,
-            "attributes of an event",
-            _ATTRIBUTE_COUNT.name,
-        ),
-        make=_special,
-    )
 
 
 # --- what fills more than one field, or acts on others ------------------------------------------
@@ -185,38 +126,6 @@ _LOGS_EXPORTER: Final = Variable(
     "to standard error in any case.",
     example="otlp",
 )
-_TRACE_RATIO: Final = Variable(
-    "KUBENURSE_TRACE_RATIO",
-    RATIO,
-    "0.01",
-    "Share of checks whose trace is kept with both ends, decided at the start. Wins over "
-    "OTEL_TRACES_SAMPLER.",
-    example="0.5",
-)
-_SAMPLER: Final = Variable(
-    "OTEL_TRACES_SAMPLER",
-    word(
-        "always_on",
-        "always_off",
-        "traceidratio",
-        "parentbased_always_on",
-        "parentbased_always_off",
-        "parentbased_traceidratio",
-    ),
-    None,
-    "always_on is KUBENURSE_TRACE_RATIO=1; always_off exports no trace at all; traceidratio is the "
-    "ratio in OTEL_TRACES_SAMPLER_ARG. A check has no parent, so parentbased_ changes nothing. "
-    "KUBENURSE_TRACE_RATIO wins. Metrics never depend on it.",
-    absent="KUBENURSE_TRACE_RATIO",
-    example="always_on",
-)
-_SAMPLER_ARG: Final = Variable(
-    "OTEL_TRACES_SAMPLER_ARG",
-    RATIO,
-    "1",
-    "The ratio; read only with OTEL_TRACES_SAMPLER=traceidratio or parentbased_traceidratio.",
-    example="0.25",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,9 +188,7 @@ class TelemetryConfig:
     console_metrics: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "console" in names)
     console_traces: bool = filled_by(_TRACES_EXPORTER, make=bool)
     console_logs: bool = filled_by(_LOGS_EXPORTER, make=lambda names: "console" in names)
-    trace_ratio: float = filled_by(
-        _TRACE_RATIO, _SAMPLER, _SAMPLER_ARG, make=lambda ratio, *_: ratio
-    )
+    trace_ratio: float = filled_by(TRACE_RATIO, SAMPLER, SAMPLER_ARG, make=lambda ratio, *_: ratio)
     trace_max_per_minute: int = variable(
         "KUBENURSE_TRACE_MAX_PER_MINUTE",
         integer(0, 1_000_000),
@@ -315,7 +222,7 @@ class TelemetryConfig:
     )
     bsp_queue_size: int = variable(
         "OTEL_BSP_MAX_QUEUE_SIZE",
-        integer(1, MAX_MILLISECONDS),
+        integer(1, INT32_MAX),
         "512",
         "Most spans that wait for their export (about 6 KB each). The specification's default is "
         "2048.",
@@ -323,7 +230,7 @@ class TelemetryConfig:
     )
     bsp_batch_size: int = variable(
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-        integer(1, MAX_MILLISECONDS),
+        integer(1, INT32_MAX),
         "64",
         "Spans in one export, at most the queue's size. The specification's default is 512.",
         example="128",
@@ -371,7 +278,7 @@ def read_telemetry(reader: Reader) -> TelemetryConfig:
         reader.disregard(Origin.OPENTELEMETRY, f"{_SDK_DISABLED.name} is true")
     metrics = reader.required(_METRICS_EXPORTER)
     logs = reader.required(_LOGS_EXPORTER)
-    ratio, exports_traces = _sampling(reader)
+    ratio, exports_traces = read_sampling(reader)
     otlp_traces, traces_endpoint = read_otlp(reader, "traces")
     otlp_metrics, metrics_endpoint = read_otlp(reader, "metrics")
     otlp_logs, logs_endpoint = read_otlp(reader, "logs")
@@ -415,27 +322,6 @@ def _trace_exporters(reader: Reader, *, with_endpoint: bool) -> frozenset[str]:
         f"{'an' if with_endpoint else 'no'} OTLP endpoint for traces is set",
     )
     return frozenset({"otlp"}) if with_endpoint else frozenset()
-
-
-def _sampling(reader: Reader) -> tuple[float, bool]:
-    """The ratio, and whether any trace may be exported (always_off: none, whatever happened)."""
-    ratio = reader.required(_TRACE_RATIO)
-    sampler = reader.optional(_SAMPLER)
-    kind = (sampler or "").removeprefix("parentbased_")
-    argument = 1.0
-    if kind == "traceidratio":
-        argument = reader.required(_SAMPLER_ARG)
-    else:  # Other samplers have arguments of another form.
-        reader.skip(_SAMPLER_ARG, f"read only with {_SAMPLER.name}=traceidratio")
-    if sampler is None:
-        return ratio, True
-    if reader.is_set(_TRACE_RATIO.name):
-        reader.without_effect(_SAMPLER.name, f"{_TRACE_RATIO.name} wins")
-        reader.without_effect(_SAMPLER_ARG.name, f"{_TRACE_RATIO.name} wins")
-        return ratio, True
-    ratio = {"always_on": 1.0, "always_off": 0.0}.get(kind, argument)
-    reader.derived(_TRACE_RATIO.name, f"{ratio:g}", f"from {_SAMPLER.name}")
-    return ratio, kind != "always_off"
 
 
 def _batches(reader: Reader, telemetry: TelemetryConfig) -> TelemetryConfig:

@@ -172,19 +172,19 @@ def duration(minimum: str = "1ms", maximum: str = "24h") -> Parser[float]:
     return Parser(parse, f"a duration such as 5s, 500ms or 1m30s, from {minimum} to {maximum}")
 
 
-MAX_MILLISECONDS: Final = 2**31 - 1
+INT32_MAX: Final = 2**31 - 1
 
 
 def _milliseconds(text: str) -> float:
-    return integer(1, MAX_MILLISECONDS).parse(text) / 1000
+    return integer(1, INT32_MAX).parse(text) / 1000
 
 
 def _timeout(text: str) -> float:
-    return (integer(0, MAX_MILLISECONDS).parse(text) or MAX_MILLISECONDS) / 1000
+    return (integer(0, INT32_MAX).parse(text) or INT32_MAX) / 1000
 
 
-MILLISECONDS: Final = Parser(_milliseconds, f"whole milliseconds from 1 to {MAX_MILLISECONDS}")
-TIMEOUT: Final = Parser(_timeout, f"whole milliseconds up to {MAX_MILLISECONDS}; 0 is no limit")
+MILLISECONDS: Final = Parser(_milliseconds, f"whole milliseconds from 1 to {INT32_MAX}")
+TIMEOUT: Final = Parser(_timeout, f"whole milliseconds up to {INT32_MAX}; 0 is no limit")
 """0 becomes the longest time that fits (the specification, "Timeout")."""
 
 # --- names, hosts, files ------------------------------------------------------------------------
