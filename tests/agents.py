@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:

@@ -386,7 +386,7 @@ def test_nothing_that_a_person_configures_ends_the_agent(tmp_path: Path, port: i
             )
         agent = Agent(process, "127.0.1.1", port, log_file, environ)
         try:
-            wait_for(lambda: answers(agent), seconds=20, what="its start")
+            wait_for(lambda: answers(agent), seconds=60, what="its start")
             results = checked(agent, "poo", "tls", "ca", "api_server_direct")
             assert results["poo"] == "ok"
             assert "EINVAL" not in results["tls"]
@@ -438,7 +438,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(
     os.close(writer)
     agent = Agent(process, "127.0.1.1", port, tmp_path / "no.log", environ)
     try:
-        wait_for(lambda: answers(agent), seconds=20, what="its start")
+        wait_for(lambda: answers(agent), seconds=60, what="its start")
         assert checked(agent, "refused")["refused"] != "ok"
         assert agent.metrics()["kubenurse_log_lines_dropped_total"] == 0
         started = time.monotonic()
