@@ -577,7 +577,7 @@ def test_a_bad_collector_costs_bounded_memory_and_time(
         assert f'{MISSED.name}{{type="x"}} 1' in telemetry.render().body.decode()
         before = time.monotonic()
         telemetry.shutdown(1.0)
-        assert time.monotonic() - before < 2.0  # a bound that a hang would break, no speed
+        assert time.monotonic() - before < 10  # a bound that a hang would break, no speed
         for signal in ("traces", "metrics"):
             assert caplog.text.count(f"cannot export {signal}") == 1
         # no library has lines of its own, which would repeat at every failure

@@ -111,7 +111,7 @@ def test_a_dead_collector_is_counted_and_told_once(caplog: pytest.LogCaptureFixt
         assert caplog.text.count("cannot export logs") == 2
         began = time.monotonic()
         telemetry.shutdown(1.0)
-        assert time.monotonic() - began < 5  # a bound that a hang would break, no speed
+        assert time.monotonic() - began < 15  # a bound that a hang would break, no speed
 
 
 def test_a_verdict_outlives_the_fault_that_it_is_about() -> None:
