@@ -79,7 +79,7 @@ class _OtlpExporter(Generic[T]):
         self._wire = _wire(otlp, signal)
 
     def export(self, data: T, *, deadline: float) -> Answer:
-        message = self._signal.encode(data)
+        message: bytes = self._signal.encode(data).SerializePartialToString()
         deadline = min(deadline, time.monotonic() + self._timeout_seconds)
         return self._wire.send(message, items=self._signal.count(data), deadline=deadline)
 

@@ -33,8 +33,8 @@ class Signal(Generic[T]):
     rejected_field: str
     """In the answer's partial_success."""
     new_response: Callable[[], Any]
-    encode: Callable[[T], bytes]
-    """Raises what protobuf raises for a value that it cannot hold."""
+    encode: Callable[[T], Any]
+    """The request's message. Raises what protobuf raises for a value that it cannot hold."""
     count: Callable[[T], int]
 
 
@@ -46,11 +46,10 @@ def traces() -> Signal[Sequence[ReadableSpan]]:
         ExportTraceServiceResponse,
     )
 
-    def encode(spans: Sequence[ReadableSpan]) -> bytes:
+    def encode(spans: Sequence[ReadableSpan]) -> Any:
         request = encode_spans(spans)
         _set_trace_flags(request, spans)
-        message: bytes = request.SerializePartialToString()
-        return message
+        return request
 
     return Signal(
         "traces",
@@ -71,17 +70,13 @@ def metrics() -> Signal[MetricsData]:
         ExportMetricsServiceResponse,
     )
 
-    def encode(data: MetricsData) -> bytes:
-        message: bytes = encode_metrics(data).SerializePartialToString()
-        return message
-
     return Signal(
         "metrics",
         "data points",
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         "rejected_data_points",
         ExportMetricsServiceResponse,
-        encode,
+        encode_metrics,
         _count_points,
     )
 
@@ -94,17 +89,13 @@ def logs() -> Signal[Sequence[ReadableLogRecord]]:
         ExportLogsServiceResponse,
     )
 
-    def encode(records: Sequence[ReadableLogRecord]) -> bytes:
-        message: bytes = encode_logs(records).SerializePartialToString()
-        return message
-
     return Signal(
         "logs",
         "log records",
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         "rejected_log_records",
         ExportLogsServiceResponse,
-        encode,
+        encode_logs,
         len,
     )
 

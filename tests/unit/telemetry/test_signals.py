@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -47,13 +46,12 @@ def test_flags_are_the_traces_and_whether_the_parent_is_remote(
     parent: SpanContext | None, expected: int
 ) -> None:
     """Of spans and of links, also where the encoder orders spans anew, by their scopes."""
-    request = ExportTraceServiceRequest()
     spans = [
         span(1, parent=parent),
         span(2, flags=SAMPLED | RANDOM, parent=parent, scope="b"),
         span(3, parent=parent),
     ]
-    request.ParseFromString(signals.traces().encode(spans))
+    request = signals.traces().encode(spans)
     encoded = [one for scope in request.resource_spans[0].scope_spans for one in scope.spans]
     assert {one.name: one.flags for one in encoded} == {
         "1": SAMPLED | expected,
