@@ -195,21 +195,11 @@ _LOST: Final = {_TO: "request", _FROM: "answer"}
 
 
 def _lost_on_the_way(trace: Trace, *, node: str, way: str) -> bool:
-    """Whether a trace of a neighbour's check says which of the two was lost, and it is this one.
-
-    By the far end's word (its SYN-ACK was sent again) or its kernel's (it had the request twice).
-    """
+    """Whether a trace of a neighbour's check says which of the two was lost, and it is this one."""
     root, span = trace.root, trace.client
-    if root is None or root.attributes.get("kubenurse.type") != f"path_{node}":
+    if root is None or root.attributes.get("kubenurse.type") != f"path_{node}" or span is None:
         return False
-    if span is None or client_number(trace, "kubenurse.loss") <= 0:
-        return False
-    if "kubenurse.tcp.synack_retransmits" not in span.attributes:
-        return False  # no answer: nobody knows
-    came_twice = client_number(trace, "kubenurse.tcp.synack_retransmits") + client_number(
-        trace, "kubenurse.tcp.dsacks"
-    )
-    return (came_twice > 0) is (way == _FROM)
+    return span.attributes.get("kubenurse.loss_direction") == ("in" if way == _FROM else "out")
 
 
 def _of_one_direction(traces: list[Trace], *, node: str, way: str) -> None:
