@@ -413,6 +413,7 @@ have the number), of a tcp check `connected`, of a dns check the answer's code (
 | `source` of timed checks | {sources} |
 | `reason` of timed checks | {reasons} |
 | `server` | a name server's address, with its port where that is not 53 |
+| `transport` | `udp`, `tcp` |
 | `outcome` of DNS queries | `noerror`, `nodata`, `nxdomain`, `servfail`, `refused` or `other`; \
 `silent`, `unreachable` or `malformed` without an answer |
 | `state` of DNS ports | {dns_ports} |

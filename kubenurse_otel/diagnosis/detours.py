@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.slow import median
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import Measurement
