@@ -1,1 +1,1 @@
-"""A check's result for people and programs: the drawing of one, and one JSON document."""
+"""For people and programs: a check drawn and as JSON, many agents' verdicts, and what those say."""

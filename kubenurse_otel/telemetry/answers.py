@@ -39,8 +39,8 @@ class Answer:
     """What became of one export.
 
     ``cause`` names the kind ("HTTP 302"), so that the same one is said once; ``reason`` is the
-    whole sentence, at its end text of the far end as it came. ``rejected`` counts spans or data
-    points.
+    whole sentence, at its end text of the far end as it came. ``rejected`` counts the signal's
+    items.
     """
 
     result: Result
@@ -69,7 +69,7 @@ def failure(
 
 
 def of_message(message: bytes, signal: Signal[Any], *, sent: int, json: bool = False) -> Answer:
-    """Read an ExportTraceServiceResponse or ExportMetricsServiceResponse.
+    """Read the signal's Export...ServiceResponse.
 
     ``sent`` is how many items were in the request; more cannot have been rejected. Raises
     AnswerError where it is no such message.

@@ -1,7 +1,7 @@
 """The store as Prometheus text 0.0.4 or OpenMetrics 1.0: negotiation, lines, bodies.
 
 Owns both formats byte for byte. Each series keeps its rendered lines until it changes, so that a
-body costs only what changed. Decides nothing about when to render: that is Telemetry's.
+body costs only what changed. When to render is collection.py's.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Whom TLS believes: authorities, contexts, and OpenSSL's verdicts."""
+"""Whom TLS believes: authorities, contexts, OpenSSL's verdicts; and what a ClientHello offers."""

@@ -1,7 +1,7 @@
 """The checks' span processor: metrics of every check, then its trace is kept or dropped whole.
 
 Owns the spans of open checks, and the moment: when the root ends, all of it is known. What is
-recorded: recording.py. What is worth keeping: sampling.py. How it leaves: rebuild.py.
+recorded: recording.py. What is worth keeping: sampling.py. How it leaves: export_form.py.
 """
 
 from __future__ import annotations
