@@ -63,8 +63,8 @@ class _Sent(NamedTuple):
 class Points:
     """One exporter's view of the store; ``number`` tells the exporters apart (0, 1, ...).
 
-    Deltas and exemplars count as sent once a piece was delivered: what a dead collector did not take
-    is in the next delta, whose start time is the end of the last one delivered.
+    Deltas and exemplars count as sent once a piece was delivered: what a dead collector did not
+    take is in the next delta, whose start time is the end of the last one delivered.
     """
 
     def __init__(
