@@ -45,6 +45,6 @@ def _line(row: Row) -> tuple[str, ...]:
         row.what + (f" ({row.targets} targets)" if row.targets > 1 else ""),
         slower.WHOSE[row.whose],
         words.duration(row.now_seconds),
-        words.duration(row.usual_seconds) or "0",
+        words.duration(row.usual_seconds) if row.usual_seconds else "0",
         f"{len(row.sources)}: {shown}{more}",
     )

@@ -162,6 +162,14 @@ def test_two_things_slow_at_once_are_two_rows() -> None:
     )
 
 
+def test_what_usually_takes_no_time_is_a_naught() -> None:
+    """No packet was lost before: not "0 µs", as if it were measured."""
+    lost = replace(pages.slower("node-1", "me_ingress", "loss"), usual_seconds=0.0)
+    sight = pages.cluster(2, seen=(pages.agent("node-1", slower=(lost,)),))
+    (row,) = pages.rows(pages.section(pages.tree(shown(sight)), "slow"))
+    assert row == ["the ingress", "lost packets", "400 ms", "0", "1: node-1"]
+
+
 def test_what_one_node_sees_of_all_is_that_node() -> None:
     """Its own network or process is a row, and not every node that it asks."""
     all_ = tuple(pages.slower("node-1", f"path_node-{n}", "network", 0.05) for n in range(2, 6))
