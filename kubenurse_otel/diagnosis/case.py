@@ -23,6 +23,8 @@ CLUSTER: Final = "cluster"
 
 AGENTS: Final = "agents"
 """The culprit that is all agents', as the certificate that they share."""
+ENOUGH: Final = 3
+"""Who must have a word on a node before it is named, as far as there are so many."""
 DNS_TYPE: Final = "dns"
 TYPES: Final[Mapping[Shared, str]] = MappingProxyType(
     {letter: kind.value for kind, letter in SHARED.items()} | {Shared.DNS: DNS_TYPE}
@@ -142,6 +144,11 @@ class Case:
         """I, and the witnesses that check ``node``."""
         return (self.mine, *(one for one in self.witnesses if node in one.targets))
 
+    @property
+    def enough(self) -> int:
+        """How many must have a word on a node, I among them; in a small cluster all others."""
+        return max(2, min(ENOUGH, self.facts.nodes - 1))
+
     def zone(self, node: str) -> str:
         """As discovery has it, "" where it does not say."""
         return self.facts.zones.get(node, "")
@@ -179,6 +186,18 @@ class Case:
         """Whether its own view accuses its node of what we see: it has named itself."""
         accuses = node in self.facts.accused_lately
         return accuses and said.symptom in (Symptom.SILENT, Symptom.STALLED)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing that we see is bad: hearsay is no reason to look for a culprit."""
+        facts = self.facts
+        words = (self.mine.targets, self.mine.shared, facts.extras)
+        return (
+            all(said.symptom is Symptom.OK for all_ in words for said in all_.values())
+            and self.mine.doubt < NO_WITNESS
+            and self.mine.accused is Accused.NOTHING
+            and not (facts.is_sick or facts.loss or facts.slow_factor or facts.detour_seconds)
+        )
 
     def is_open(self, type_: str) -> bool:
         return type_ not in self.explained

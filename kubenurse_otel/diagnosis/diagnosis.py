@@ -54,8 +54,12 @@ CUT_OFF_INTERVALS: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is concluded now. ``raised`` and ``cleared``: since the judgement before."""
+    """What is concluded now. ``raised`` and ``cleared``: since the judgement before.
 
+    ``view`` is what it was concluded from, as others are to hear it.
+    """
+
+    view: View | None = None
     verdicts: tuple[Verdict, ...] = ()
     raised: tuple[Verdict, ...] = ()
     cleared: tuple[Verdict, ...] = ()
@@ -64,10 +68,26 @@ class Judgement:
     stale_views: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Heard:
+    """``lossy`` are nodes on whose ways it loses segments, ``vanishing`` those of large ones."""
+
     view: View
     at: float
+    lossy: frozenset[str]
+    vanishing: frozenset[str]
+
+
+def _heard(view: View, now: float) -> _Heard:
+    """A way has two ends: who loses large segments on one may be the one that loses them."""
+    said = view.targets.items()
+    vanishing = frozenset(node for node, one in said if one.symptom is Symptom.FULL_SIZE)
+    return _Heard(
+        view=view,
+        at=now,
+        lossy=frozenset(node for node, one in said if one.lossy),
+        vanishing=vanishing | {view.node} if vanishing else vanishing,
+    )
 
 
 class Diagnosis:
@@ -219,8 +239,11 @@ class Diagnosis:
 
     def hear(self, view: View, now: float) -> None:
         """Take in a neighbour's view; the caller has made sure whose it is."""
-        self._heard.pop(view.node, None)
-        self._heard[view.node] = _Heard(view, now)
+        heard = self._heard.pop(view.node, None)
+        if heard is None or heard.view is not view:
+            heard = _heard(view, now)
+        heard.at = now
+        self._heard[view.node] = heard
         self._doubted_at.pop(view.node, None)
         if view.doubt >= NO_WITNESS:
             self._doubted_at[view.node] = now
@@ -242,38 +265,31 @@ class Diagnosis:
 
         Hearsay names nobody: it has us look. Then we may see it ourselves, or speak against it.
         """
-        ours = {self._node, *self._peers}
         return any(
-            said.lossy
-            for one in self._heard.values()
-            if 0 <= now - one.at <= self._fresh
-            for node, said in one.view.targets.items()
-            if node in ours
+            not one.lossy.isdisjoint(self._peers) or self._node in one.lossy
+            for one in self._fresh_ones(now)
+            if one.lossy
         )
+
+    def _fresh_ones(self, now: float) -> Iterator[_Heard]:
+        return (one for one in self._heard.values() if 0 <= now - one.at <= self._fresh)
 
     def sizes_wanted(self, now: float) -> tuple[Target, ...]:
         """Return full-size targets that are to be checked at once; to be asked once a second."""
         if self._is_after_cut(now):
             return ()
-        accused = {
-            end
-            for one in self._heard.values()
-            if 0 <= now - one.at <= self._fresh
-            for node, said in one.view.targets.items()
-            if said.symptom is Symptom.FULL_SIZE
-            for end in (node, one.view.node)
-        }
-        runs = self._runs.current(now)
+        accused = {node for one in self._fresh_ones(now) for node in one.vanishing}
+        runs = list(self._runs.current(now))
         return self._sizes.wanted(self._targets.values(), runs, accused=accused, now=now)
 
     def explore_first(self, now: float) -> Wanted:
         """Return whom to explore before all others; to be asked about once an interval."""
-        view = self._view(now, list(self._runs.current(now)))
-        suspects = [
-            node
-            for node, said in view.targets.items()
-            if said.symptom in HARD and node in self._peers
-        ]
+        failing = (
+            self._targets[run.key].neighbour
+            for run in self._runs.current(now)
+            if run.symptom in HARD
+        )
+        suspects = dict.fromkeys(one.node_name for one in failing if one is not None)
         return self._explored.wanted(suspects, self._neighbourhood, peers=self._peers, now=now)
 
     # --- what goes out --------------------------------------------------------------------------
@@ -290,9 +306,7 @@ class Diagnosis:
         runs = list(self._runs.current(now))
         mine = self._view(now, runs)
         self._forget_explored(now)
-        fresh = {
-            node: one.view for node, one in self._heard.items() if 0 <= now - one.at <= self._fresh
-        }
+        fresh = {one.view.node: one.view for one in self._fresh_ones(now)}
         findings = diagnose(mine, fresh, self._facts(now, runs))
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
@@ -307,6 +321,7 @@ class Diagnosis:
             findings, now, since=lambda one: _since(one, began, now)
         )
         return Judgement(
+            view=replace(mine, accused=self._accused(now)),
             verdicts=self._ledger.verdicts(),
             raised=raised,
             cleared=cleared,

@@ -69,6 +69,7 @@ class LookUps:
         self._runs = Runs()
         self._is_of_a_name = False
         self._silent_endpoint_at = float("-inf")
+        self._failed_at = float("-inf")
 
     def retain(self, keys: Collection[str]) -> None:
         kept = (one for one in self._latest if one.key in keys)
@@ -90,6 +91,8 @@ class LookUps:
     def note(self, key: str, symptom: Symptom, *, began: float, now: float) -> None:
         """Take in a look-up that ``began`` then; ``symptom`` is OK or one of DNS."""
         self._latest.append(_LookUp(key, symptom, began))
+        if symptom is not Symptom.OK:
+            self._failed_at = now
         self._runs.note(_KEY, self._symptom(now), now, interval_seconds=self._interval)
 
     def said(self, now: float) -> Said | None:
@@ -136,11 +139,13 @@ class LookUps:
         return None if silent or half else Symptom.OK
 
     def _of_look_ups(self, now: float) -> Symptom:
+        self._is_of_a_name = False
+        if now - self._failed_at > WINDOW_INTERVALS * self._interval:
+            return Symptom.OK
         window = sorted(
             (one for one in self._latest if self._is_within(WINDOW_INTERVALS, one, now)),
             key=lambda one: one.began,
         )
-        self._is_of_a_name = False
         bad = [number for number, one in enumerate(window) if not one.found]
         if not bad or not self._is_within(LATELY_INTERVALS, window[bad[-1]], now):
             return Symptom.OK

@@ -68,7 +68,11 @@ class Doubt:
     def is_sick(self, now: float) -> bool:
         """Whether half of the last three intervals' checks were delayed by ourselves."""
         since = now - SICK_INTERVALS * self._interval
-        late = [is_late for at, is_late in self._checks if since <= at <= now]
+        late = []
+        for at, is_late in reversed(self._checks):
+            if not since <= at <= now:
+                break
+            late.append(is_late)
         return len(late) >= LEAST_CHECKS and sum(late) >= SICK_SHARE * len(late)
 
     def _raise(self, by: int, now: float) -> None:

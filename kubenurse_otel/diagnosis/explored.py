@@ -62,8 +62,12 @@ class Explored:
     ) -> Wanted:
         """``suspects`` are neighbours (``peers``) that do not answer us."""
         again = tuple(run.key for run in self.failing(now) if run.key not in peers)[:MOST_SUSPECTS]
+        asked_about = (*list(suspects)[:MOST_SUSPECTS], *again)
+        if not asked_about:  # or thousands of nodes that are long gone would be held
+            self._of = None
+            self._checkers.clear()
         witnesses: dict[str, None] = {}
-        for suspect in (*list(suspects)[:MOST_SUSPECTS], *again):
+        for suspect in asked_about:
             checkers = self._checkers_of(suspect, neighbourhood)
             if sum(one in peers for one in checkers) < ENOUGH:
                 witnesses.update(dict.fromkeys(one for one in checkers if one not in peers))

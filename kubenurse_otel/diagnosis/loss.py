@@ -60,6 +60,8 @@ class Cusum:
     by: dict[str, float] = field(default_factory=dict)
 
     def add(self, peer: str, now: float, *, lost: int, sent: int) -> None:
+        if not lost and not self.sum:
+            return
         self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
         self.lost += lost
         self.sent += sent

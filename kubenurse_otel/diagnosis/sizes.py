@@ -90,7 +90,7 @@ class Sizes:
     def wanted(
         self,
         targets: Iterable[Target],
-        runs: Iterable[Run],
+        runs: Collection[Run],
         *,
         accused: Collection[str],
         now: float,
@@ -100,6 +100,8 @@ class Sizes:
         ``runs`` are ours, by key; ``accused`` are nodes of which others say that large segments
         vanish.
         """
+        if not (self._bad or accused or any(run.symptom in STALLS for run in runs)):
+            return ()
         by_key = {run.key: run for run in runs}
         of_node: dict[str, list[Run]] = {}
         all_targets = tuple(targets)

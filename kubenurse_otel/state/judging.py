@@ -127,9 +127,11 @@ class Judging:
         Where ``late_seconds`` are given, only where it has been time for so long.
         """
         now = self._clock()
+        waited = now - self.judged_at - late_seconds
+        if waited < SOON_SECONDS:
+            return
         amiss = self._amiss or self.verdicts or self.suspicions
-        wait = SOON_SECONDS if amiss else self._interval_seconds
-        if now - self.judged_at < wait + late_seconds:
+        if not amiss and waited < self._interval_seconds:
             return
         self.judged_at, self._amiss = now, False
         here = self._neighbourhood()
@@ -140,8 +142,8 @@ class Judging:
             self._diagnosis.retain(self._targets)
         self.judgement = self._diagnosis.judge(here, now)
         self.changes += 1
-        view = self._diagnosis.own_view(now)
-        if view != self._said[0]:
+        view = self.judgement.view
+        if view is not None and view != self._said[0]:
             self._said = (view, wire.encode(view).encode("ascii"))
         self._tell(self.judgement)
 

@@ -1,4 +1,8 @@
-"""The rules, a family a module. Each is a function from a Case to what it finds in it."""
+"""The rules, a family a module. Each is a function from a Case to what it finds in it.
+
+A threshold without a source beside it was found by simulation (tests/simulation), and held on a
+real cluster (docs/diagnosis.md).
+"""
 
 from __future__ import annotations
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 CUT_OFF_SHARE: Final = 0.8
 BEYOND_AT_LEAST: Final = 2
 
-WITNESSES: Final = 3
-"""Who must have a word on a node before it is named, as far as there are so many."""
 MOST: Final = 0.75
 HALF: Final = 0.5
 RUN_ANSWERED: Final = 2
@@ -89,15 +87,13 @@ def unanswering(case: Case) -> Iterator[Finding]:
                 continue
             seen_by = tuple(view for view in seen_by if not mtu.is_of_others_too(view, node))
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
-        least = min(WITNESSES, case.facts.nodes - 1)
         if (
-            len(seen_by) < max(2, least)
-            or len(failing) < max(least, ceil(MOST * len(seen_by)))
+            len(failing) < max(case.enough, ceil(MOST * len(seen_by)))
             or not _is_wide(case, node, failing)
             or said.run < (1 if said.symptom in AT_ONCE else 2)
         ):
             continue
-        yield _named(case, node, seen_by, failing)
+        yield _unanswering(case, node, seen_by, failing)
 
 
 def _is_wide(case: Case, node: str, failing: list[View]) -> bool:
@@ -111,9 +107,10 @@ def _is_wide(case: Case, node: str, failing: list[View]) -> bool:
     )
 
 
-def _named(case: Case, node: str, seen_by: tuple[View, ...], failing: list[View]) -> Finding:
+def _unanswering(case: Case, node: str, seen_by: tuple[View, ...], failing: list[View]) -> Finding:
     counts = Counter(view.targets[node].symptom for view in failing)
-    symptom = counts.most_common(1)[0][0]
+    mine = case.paths[node].symptom
+    symptom = max(counts, key=lambda one: (counts[one], one is mine, one))
     kind, cause, second = Kind.NODE, CAUSES[symptom], Kind.AGENT
     if symptom in AGENT:
         kind, second = Kind.AGENT, Kind.NODE
@@ -239,8 +236,7 @@ def answering_badly(case: Case) -> Iterator[Finding]:
     for node, said in _soft(case).items():
         seen_by = case.seen_by(node)
         alike_ = [one for one in seen_by if one.targets[node].symptom in SOFT]
-        least = min(WITNESSES, case.facts.nodes - 1)
-        if len(alike_) < max(2, least, ceil(MOST * len(seen_by))):
+        if len(alike_) < max(case.enough, ceil(MOST * len(seen_by))):
             continue
         is_certificate = said.symptom is Symptom.CERTIFICATE
         yield Finding(

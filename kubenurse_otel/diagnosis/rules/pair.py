@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import Finding, path_type
 from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED
-from kubenurse_otel.diagnosis.rules.node import WITNESSES
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.words import alike, path, sizes, well_elsewhere
@@ -35,7 +34,7 @@ def cut(case: Case) -> Iterator[Finding]:
         if (
             said.run < _least_run(case, said.symptom)
             or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
-            or len(seen_by) < max(2, min(WITNESSES, case.facts.nodes - 1))
+            or len(seen_by) < case.enough
             or len(failing) > max(1, FEW * len(seen_by))
             or _fails_from_my_zone(case, node)
         ):

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from views import ME, found, view
 
-from kubenurse_otel.diagnosis.case import AGENTS, CLUSTER, Facts
-from kubenurse_otel.diagnosis.order import diagnose
+from kubenurse_otel.diagnosis.case import AGENTS, CLUSTER, Case, Facts
+from kubenurse_otel.diagnosis.order import ORDER, diagnose
 from kubenurse_otel.diagnosis.rules.shared import BAD
 from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
 
 NODES = [f"n{number}" for number in range(1, 9)]
-ME = NODES[0]
 STRANGERS = ["x1", "x2"]
 """Names that discovery does not know; no view has them in truth, and no verdict may."""
 
@@ -46,6 +46,8 @@ facts = st.builds(
     known=st.just(frozenset(NODES)),
     not_ready=st.frozensets(st.sampled_from(NODES)),
     discovery_is_well=st.booleans(),
+    explored=st.frozensets(st.sampled_from(NODES)),
+    sizes_are_settled=st.booleans(),
     is_settled=st.booleans(),
     accused_lately=st.frozensets(st.sampled_from(NODES)),
     doubted_lately=st.frozensets(st.sampled_from(NODES)),
@@ -83,6 +85,30 @@ def test_hearsay_starts_no_verdict(mine: View, heard: dict[str, View], known: Fa
         shared={letter: replace(one, symptom=Symptom.OK) for letter, one in mine.shared.items()},
     )
     assert diagnose(well, heard, known) == ()
+    case = Case(mine=well, heard=heard, facts=known)
+    assert case.is_well
+    assert [one for rule in ORDER for one in rule(case)] == []  # so none of them need be asked
+
+
+@settings(max_examples=60, deadline=None)
+@given(mines, heards, facts)
+def test_who_was_heard_first_makes_no_difference(
+    mine: View, heard: dict[str, View], known: Facts
+) -> None:
+    """Nor which of its neighbours a witness names first: headers have them in their own order."""
+    backwards = {
+        node: replace(view, targets=dict(reversed(view.targets.items())))
+        for node, view in reversed(heard.items())
+    }
+    assert diagnose(mine, heard, known) == diagnose(mine, backwards, known)
+
+
+def test_as_many_for_one_word_as_for_another_are_told_apart_whoever_was_heard_first() -> None:
+    """Two say that it is silent, two that it refuses, and what I see is neither."""
+    words = {"n3": "s2", "n4": "s2", "n5": "r2", "n6": "r2"}
+    mine = view(ME, {"n2": "l2"})
+    heard = [view(node, {"n2": word}) for node, word in words.items()]
+    assert found(mine, heard) == found(mine, heard[::-1])
 
 
 @settings(max_examples=40, deadline=None)
