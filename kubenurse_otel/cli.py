@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config import ConfigError, Loaded, load, take_environment
+from kubenurse_otel.config.environment import KubectlProxies
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
@@ -95,10 +96,10 @@ def _mistake(sentence: str) -> int:
     return EXIT_FAILED
 
 
-def _load() -> Loaded:
+def _load(environ: Mapping[str, str] | None = None) -> Loaded:
     """Exits with 2 where the configuration is bad; says every problem at once."""
     try:
-        return load(take_environment())
+        return load(take_environment() if environ is None else environ)
     except ConfigError as error:
         print(f"kubenurse-otel: bad configuration\n{error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
@@ -146,7 +147,8 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _diagnose(parsed: argparse.Namespace) -> int:
-    config = _load().config
+    environ = take_environment(with_proxies=False)
+    config = _load(environ).config
     from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
     from kubenurse_otel.report import verdicts  # noqa: PLC0415 - see _run
 
@@ -184,6 +186,7 @@ def _diagnose(parsed: argparse.Namespace) -> int:
             namespace=parsed.namespace,
             selector=parsed.selector,
             home=_home(),
+            proxies=KubectlProxies.of(environ),
         )
     except asking.NobodyToAskError as error:
         _mistake(str(error))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kubenurse_otel.config import Config
+    from kubenurse_otel.config.environment import KubectlProxies
 
 VERDICTS: Final = "/api/v1/verdicts"
 VIEW: Final = "/api/v1/view"
@@ -59,8 +60,11 @@ def way(
     namespace: str,
     selector: str,
     home: Path | None,
+    proxies: KubectlProxies,
 ) -> Way:
     """Choose: the URL that was given, in a pod our own agent, else a kubeconfig's cluster.
+
+    ``proxies`` are on the way to its API server alone.
 
     Raises NobodyToAskError where there is none of these.
     """
@@ -79,6 +83,7 @@ def way(
         replace(config, discovery=replace(config.discovery, kubeconfig=kubeconfig)),
         namespace=namespace or config.identity.namespace,
         selector=selector or config.discovery.neighbour_filter,
+        proxies=proxies,
     )
 
 
@@ -179,8 +184,9 @@ class ByApiServer:
     """All agents of a cluster, by their pods' proxy at the API server of KUBECONFIG."""
 
     config: Config
-    namespace: str = ""
-    selector: str = ""
+    namespace: str
+    selector: str
+    proxies: KubectlProxies
 
     async def ask(self) -> list[Collected]:
         # The Kubernetes client's weight is for who needs it.
@@ -188,7 +194,7 @@ class ByApiServer:
         from kubenurse_otel.discovery.api import ApiError  # noqa: PLC0415
 
         loop = asyncio.get_running_loop()
-        proxied = agents.ProxiedAgents(self.config)
+        proxied = agents.ProxiedAgents(self.config, self.proxies)
         threads = ThreadPoolExecutor(collect.AT_ONCE, "agent")
 
         async def in_thread(ask: Callable[[], Any]) -> Any:

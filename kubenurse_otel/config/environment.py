@@ -8,13 +8,41 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GRPC_PROXY"})
 
 
-def take_environment() -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class KubectlProxies:
+    """The proxies that kubectl would use, as they were set; "" is none. A URL may hold a password.
+
+    ``none_for`` is NO_PROXY.
+    """
+
+    http: str = ""
+    https: str = ""
+    none_for: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> KubectlProxies:
+        """Each in capitals, else in small letters, as Go has it."""
+        return cls(
+            *(
+                environ.get(name) or environ.get(name.lower(), "")
+                for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+            )
+        )
+
+
+def take_environment(*, with_proxies: bool = True) -> dict[str, str]:
     """Return a copy of the environment, and remove every OTEL_* and proxy variable from it.
+
+    But for the proxies' with ``with_proxies`` false: what a kubeconfig runs may need them.
 
     Called before anything of opentelemetry or httpx is imported: what reaches them comes from the
     Config. gRPC's C core has no other way to be told than a variable: it would print each failed
@@ -23,7 +51,8 @@ def take_environment() -> dict[str, str]:
     environ = os.environ  # noqa: TID251 - the one reader
     taken = dict(environ)
     for name in taken:
-        if name.upper().startswith("OTEL_") or name.upper() in _PROXIES:
+        is_proxy = name.upper() in _PROXIES
+        if name.upper().startswith("OTEL_") or (is_proxy and with_proxies):
             del environ[name]
     environ.setdefault("GRPC_VERBOSITY", "NONE")
     return taken

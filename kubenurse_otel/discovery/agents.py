@@ -19,6 +19,7 @@ from kubenurse_otel.model import is_dns_subdomain
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import Config
+    from kubenurse_otel.config.environment import KubectlProxies
 
 DEFAULT_SELECTOR: Final = "app.kubernetes.io/name=kubenurse"
 """The label of our chart's pods, where it has no other name."""
@@ -72,8 +73,8 @@ class AgentAt:
 class ProxiedAgents:
     """Agents behind one API server, that of KUBECONFIG. Methods raise ApiError."""
 
-    def __init__(self, config: Config) -> None:
-        self._server = ApiServer(config)
+    def __init__(self, config: Config, proxies: KubectlProxies) -> None:
+        self._server = ApiServer(config, proxies=proxies)
 
     def list(self, namespace: str, selector: str) -> list[AgentAt]:
         """Return the running agents by node; ``namespace`` empty: of all."""

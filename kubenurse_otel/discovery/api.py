@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kubenurse_otel.config import Config
+    from kubenurse_otel.config.environment import KubectlProxies
     from kubenurse_otel.discovery.pools import Access
 
 T = TypeVar("T")
@@ -115,10 +116,20 @@ class Answer:
 
 
 class ApiServer:
-    """The API server of our cluster, or of KUBECONFIG. Safe to use from several threads."""
+    """The API server of our cluster, or of KUBECONFIG. Safe to use from several threads.
 
-    def __init__(self, config: Config, *, plugin_seconds: float = PLUGIN_SECONDS) -> None:
+    ``proxies`` are for that of KUBECONFIG; None: through none but its own ``proxy-url``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        plugin_seconds: float = PLUGIN_SECONDS,
+        proxies: KubectlProxies | None = None,
+    ) -> None:
         self._config = config
+        self._proxies = proxies
         self._plugin_seconds = plugin_seconds
         self._plugin: threading.Thread | None = None
         self._connecting = threading.Lock()
@@ -259,7 +270,7 @@ class ApiServer:
                 kept = self._access
 
             def credentials() -> tuple[Access, dict[str, str]]:
-                access = kept or _connect(self._config)
+                access = kept or _connect(self._config, self._proxies)
                 return access, access.headers()
 
             try:
@@ -316,11 +327,11 @@ _OUTSIDE: Final = (
 )
 
 
-def _connect(config: Config) -> Access:
+def _connect(config: Config, proxies: KubectlProxies | None) -> Access:
     if config.discovery.kubeconfig:
         from kubenurse_otel.discovery.kubeconfig import by_kubeconfig  # noqa: PLC0415 - its cost
 
-        return by_kubeconfig(config.discovery.kubeconfig)
+        return by_kubeconfig(config.discovery.kubeconfig, proxies)
     if not config.checks.api_server_host:
         raise ApiError(Problem.UNREACHABLE, _OUTSIDE)
     return in_cluster(config)

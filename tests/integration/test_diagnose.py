@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +19,8 @@ from agents import inherited
 from apiserver import stand_in
 from apiserver.objects import LABELS, pod
 from apiserver.stand_in import Handler, StandIn
-from servers import FaultServer, answer, http_proxy
+from servers import Behaviour, Connection, FaultServer, answer, http_proxy
+from servers.proxies import splice
 
 Serve = Callable[..., FaultServer]
 COMMAND = [sys.executable, "-m", "kubenurse_otel", "diagnose"]
@@ -416,6 +419,74 @@ def test_a_proxy_of_the_kubeconfig_is_obeyed(
     assert "said by 2 of 2: node-a, node-b" in done.stdout
     asked = {tuple(request.line.split()[:2]) for request in proxy.requests}
     assert {("CONNECT", f"127.0.0.1:{cluster.port}")} == asked
+
+
+def to_cluster(cluster: StandIn) -> Behaviour:
+    """A proxy that knows where ``api.example.com`` is."""
+
+    def behave(connection: Connection) -> None:
+        if connection.read_request() is None:
+            return
+        connection.send(b"HTTP/1.1 200 Connected\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", cluster.port), timeout=10) as onward:
+            onward.settimeout(None)
+            splice(connection, onward)
+
+    return behave
+
+
+def asked_at(kubeconfig: str, host: str, port: int) -> None:
+    """Let the kubeconfig lead to ``host``; the certificate stays that of 127.0.0.1."""
+    file = Path(kubeconfig)
+    content = yaml.safe_load(file.read_text())
+    content["clusters"][0]["cluster"] |= {
+        "server": f"https://{host}:{port}",
+        "tls-server-name": "127.0.0.1",
+    }
+    file.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+def test_a_proxy_of_the_environment_is_used_as_by_kubectl(
+    cluster: StandIn, kubeconfig: str, serve: Serve, name: str
+) -> None:
+    """In a tunnel, with the proxy's own password, and without the token."""
+    cluster.always["proxy pods"] = by_proxy
+    proxy = serve(to_cluster(cluster))
+    asked_at(kubeconfig, "api.example.com", 443)
+    url = f"me:pass%40word@127.0.0.1:{proxy.port}"  # of no scheme: http, as Go has it
+    done = diagnose(KUBECONFIG=kubeconfig, **{name: url})
+    assert "said by 2 of 2: node-a, node-b" in done.stdout, done.stderr
+    asked = {tuple(request.line.split()[:2]) for request in proxy.requests}
+    assert {("CONNECT", "api.example.com:443")} == asked
+    login = "Basic " + base64.b64encode(b"me:pass@word").decode()
+    for request in proxy.requests:
+        assert login == request.headers["proxy-authorization"]
+        assert "authorization" not in request.headers
+
+
+def test_to_this_machine_no_proxy_of_the_environment_is_used(
+    cluster: StandIn, kubeconfig: str, serve: Serve
+) -> None:
+    cluster.always["proxy pods"] = by_proxy
+    proxy = serve(http_proxy())
+    done = diagnose(KUBECONFIG=kubeconfig, HTTPS_PROXY=proxy.origin)
+    assert "said by 2 of 2: node-a, node-b" in done.stdout
+    assert [] == proxy.requests
+
+
+def test_what_a_kubeconfig_runs_has_the_proxies_too(kubeconfig: str, tmp_path: Path) -> None:
+    """As from kubectl: a cloud's program asks the cloud for a token, from the same laptop."""
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f'#!/bin/sh\necho "$HTTPS_PROXY $NO_PROXY" > {tmp_path}/seen\nexit 1\n')
+    plugin.chmod(0o700)
+    file = Path(kubeconfig)
+    content = yaml.safe_load(file.read_text())
+    ask = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}
+    content["users"][0]["user"] = {"exec": ask}
+    file.write_text(yaml.safe_dump(content))
+    diagnose(KUBECONFIG=kubeconfig, HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="example.com")
+    assert "http://127.0.0.1:1 example.com\n" == (tmp_path / "seen").read_text()
 
 
 def test_it_is_a_plugin_of_kubectl(serve: Serve) -> None:
