@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HEARSAY_INTERVALS: Final = 3.0
 """Between two checks for a neighbour's word: it may be so for long."""
 NEVER: Final = float("-inf")
+_SIGNS: Final = STALLS | {Symptom.FULL_SIZE}
 
 
 class Sizes:
@@ -103,6 +104,8 @@ class Sizes:
         if not (self._bad or accused or any(run.symptom in STALLS for run in runs)):
             return ()
         by_key = {run.key: run for run in runs}
+        if not (accused or self._bad or any(run.symptom in _SIGNS for run in by_key.values())):
+            return ()  # nearly always: and it is asked at each beat of an agent that rests
         of_node: dict[str, list[Run]] = {}
         all_targets = tuple(targets)
         for target in all_targets:
