@@ -325,7 +325,8 @@ class App:
         )
         self._haste.set_targets(self._plan.targets)
 
-    async def _check(self, target: Target) -> None:
+    async def _check(self, target: Target) -> float | None:
+        """Return for how long our own process held it up."""
         if target.kind is TargetKind.EXPLORE:
             target = self._next_explored(target)
         started_at = time.time()
@@ -348,6 +349,7 @@ class App:
             and target.kind is not TargetKind.EXPLORE  # of others discovery reads nothing
         ):
             self._discovery.target_failed(target.neighbour.node_name)
+        return None if result.measurement is None else result.measurement.split.own_delay
 
     def _next_explored(self, target: Target) -> Target:
         """Whom to ask in the place of ``target``, which stands for all that are no neighbours."""

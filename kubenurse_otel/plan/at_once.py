@@ -25,7 +25,7 @@ class AtOnce:
 
     def __init__(
         self,
-        check: Callable[[Target], Awaitable[None]],
+        check: Callable[[Target], Awaitable[object]],
         *,
         wanted: Callable[[], Iterable[Target]],
     ) -> None:

@@ -5,7 +5,8 @@ what a check is: it is given a coroutine function, and anything that this raises
 
 Checks of a train run one after the other: the second finds the processor's caches warm, where each
 that comes alone waits for memory (docs/performance.md). They never run at once, for then they would
-measure each other.
+measure each other. Where this process gets too little CPU there is no train: whoever has just run
+waits for the processor, and others have the caches meanwhile.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ TRAINS: Final = 2
 
 PACE_SECONDS: Final = 0.02
 """How long a check may keep the next one of its train waiting: no dead target delays it by more."""
+
+HELD_UP_SECONDS: Final = 0.02
+"""A check that our own process held up for longer counts as held up."""
+STARVED_FROM: Final = 0.25
+STARVED_UNTIL: Final = 0.06
+"""Shares of the latest checks that were held up."""
+STARVED_SHARE: Final = 0.75
+"""Of an interval, over which its checks are spread then."""
+_LATEST: Final = 8
 
 Place = tuple[float, float]
 """Seconds into an interval, and the interval."""
@@ -94,10 +104,11 @@ class Schedule:
 
     What is due stands in line: the next check begins when the one before has ended, or has taken
     PACE_SECONDS (less where so many targets would not get through in half of the shortest
-    interval). A tick at which the target's previous check still runs or waits, or that passed
-    while our process stood still, is lost and told to ``on_missed(target, count, ours)``, with how
-    many of the ``count`` were lost while our process stood still; no other
-    target notices.
+    interval). Where many of the latest checks were held up by this process (``check`` returns for
+    how many seconds; None: unknown), each begins an even share of an interval after the one before.
+    A tick at which the target's previous check still runs or waits, or that passed while our
+    process stood still, is lost and told to ``on_missed(target, count, ours)``, with how many of
+    the ``count`` were lost while our process stood still; no other target notices.
 
     ``node`` is our own node's name: it makes the trains of agents leave at different times.
     ``on_quiet()`` is called in a quiet moment: a check has ended, nothing is in line, no check has
@@ -110,7 +121,7 @@ class Schedule:
 
     def __init__(
         self,
-        check: Callable[[Target], Coroutine[Any, Any, None]],
+        check: Callable[[Target], Coroutine[Any, Any, float | None]],
         *,
         on_missed: Callable[[Target, int, int], None],
         node: str,
@@ -131,7 +142,10 @@ class Schedule:
         self._ahead: _Ticker | None = None
         """Whose check the line waits for, until ``_let_on_at``."""
         self._let_on_at = 0.0
-        self._pace_seconds = PACE_SECONDS
+        self._pace_seconds = self._even_seconds = PACE_SECONDS
+        self._held_up = 0.0
+        """The share of the latest checks that were, each counting an eighth less than the next."""
+        self._is_starved = False
         self._look_at: float | None = None
         """When to look whether the moment is quiet."""
         self._wake = asyncio.Event()
@@ -166,6 +180,7 @@ class Schedule:
         heapq.heapify(self._heap)
         if kept:
             shortest = min(ticker.interval for ticker in kept.values())
+            self._even_seconds = STARVED_SHARE * shortest / len(kept)
             self._pace_seconds = min(PACE_SECONDS, shortest / 2 / len(kept))
         self._wake.set()
 
@@ -238,20 +253,39 @@ class Schedule:
         task = asyncio.current_task()
         assert task is not None
         while True:
-            await self._check(ticker.target)
+            self._note_held_up(await self._check(ticker.target))
             following = self._next_in_line() if self._ahead is ticker else None
             self._end(ticker)
             if following is None:
                 self._wake.set()
                 return
             ticker = following
-            self._begin(ticker, task)
-            await asyncio.sleep(0)
+            begins_at = self._let_on_at if self._is_starved else 0.0
+            self._begin(ticker, task, begins_at)
+            await self._wait_until(begins_at)
 
-    def _begin(self, ticker: _Ticker, task: asyncio.Task[None]) -> None:
-        ticker.started = self._clock.time()
+    async def _wait_until(self, when: float) -> None:
+        if when <= self._clock.time():
+            await asyncio.sleep(0)
+            return
+        come = asyncio.Event()
+        timer = self._clock.call_at(when, come.set)
+        try:
+            await come.wait()
+        finally:
+            timer.cancel()
+
+    def _note_held_up(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._held_up += ((seconds > HELD_UP_SECONDS) - self._held_up) / _LATEST
+            limit = STARVED_UNTIL if self._is_starved else STARVED_FROM
+            self._is_starved = self._held_up > limit
+
+    def _begin(self, ticker: _Ticker, task: asyncio.Task[None], when: float = 0.0) -> None:
+        ticker.started = max(when, self._clock.time())
         ticker.task = task
-        self._ahead, self._let_on_at = ticker, ticker.started + self._pace_seconds
+        gap_seconds = self._even_seconds if self._is_starved else self._pace_seconds
+        self._ahead, self._let_on_at = ticker, ticker.started + gap_seconds
         self._running[ticker] = None
 
     def _end(self, ticker: _Ticker) -> None:

@@ -52,11 +52,12 @@ class Far:
         self.bug: Exception | None = None
         self.urls: list[Url] = []
         self.takes_seconds = 0.0
+        self.held_up_seconds: float | None = None
         self.most_at_once = 0
         self.when_checked: Callable[[], object] = lambda: None
         self.more_in_quiet = 0
 
-    async def check(self, target: Target) -> None:
+    async def check(self, target: Target) -> float | None:
         self.started.append((target.key, self.clock.time()))
         self.urls.append(target.url)
         self.running[target.key] += 1
@@ -81,6 +82,7 @@ class Far:
             raise
         finally:
             self.running[target.key] -= 1
+        return self.held_up_seconds
 
     def on_missed(self, target: Target, count: int, ours: int) -> None:
         self.missed[target.key] += count
@@ -161,6 +163,68 @@ async def test_a_dead_target_keeps_the_next_one_waiting_for_20_ms() -> None:
         ticks = {round((time - far.started[0][1]) % 2.5, 6) for _, time in far.started}
         assert ticks <= {0.0, 0.02}
         assert [len(far.times(t.key)) for t in TARGETS[:2]] == [10, 10]
+
+
+def gaps(far: Far, since: float) -> list[float]:
+    """Seconds between the beginnings of two checks of one train."""
+    began = [time for _, time in far.started if time >= since]
+    apart = [round(after - before, 6) for before, after in itertools.pairwise(began)]
+    return [seconds for seconds in apart if seconds < 0.5]
+
+
+async def test_where_checks_are_held_up_by_us_there_is_a_pause_between_them() -> None:
+    """Even shares of an interval, from the beginning of one to that of the next; no check is
+    lost by it, and no dead target keeps anybody waiting for longer.
+    """
+    async with running(*TARGETS, target("dead")) as far:
+        far.dead = {"dead"}
+        far.hang_seconds = 5.001
+        far.takes_seconds, far.held_up_seconds = 0.1, 0.09
+        await far.clock.advance(10)
+        settled = far.clock.time()
+        await far.clock.advance(50)
+
+        assert set(gaps(far, settled)) == {round(0.75 * 5.0 / 15, 6)}
+        assert [len(far.times(one.key)) for one in TARGETS] == [12] * 14
+        assert not far.missed.keys() - {"dead"}
+
+
+async def test_a_check_held_up_now_and_then_is_in_its_train_still() -> None:
+    """One in fifteen: every process is, once in a while; and what is over is over."""
+    async with running(*TARGETS) as far:
+        far.held_up_seconds = 0.09
+        await far.clock.advance(20)
+        counted = itertools.count()
+
+        def now_and_then() -> None:
+            far.held_up_seconds = 0.09 if next(counted) % 15 == 0 else 0.001
+
+        far.when_checked = now_and_then
+        await far.clock.advance(20)
+        settled = far.clock.time()
+        await far.clock.advance(50)
+
+        assert set(gaps(far, settled)) == {0.0}
+
+
+async def test_a_target_that_goes_while_its_check_is_put_off_is_not_checked() -> None:
+    """Nor do the others of its train wait for it."""
+    async with running(*TARGETS) as far:
+        far.held_up_seconds = 0.09
+        await far.clock.advance(20)
+        seen = len(far.started)
+        while len(far.started) < seen + 2:  # in the midst of a train
+            await far.clock.advance(0.01)
+        before = Counter(key for key, _ in far.started)
+        gone = next(
+            one for one in TARGETS if far.schedule and before[one.key] == min(before.values())
+        )
+        far.schedule.set_targets([one for one in TARGETS if one is not gone])
+        await far.clock.advance(20)
+
+        assert len(far.times(gone.key)) == before[gone.key]
+        assert all(len(far.times(one.key)) >= 7 for one in TARGETS if one is not gone)
+        assert not far.missed
 
 
 async def test_a_long_train_of_dead_targets_gets_through_in_time() -> None:
