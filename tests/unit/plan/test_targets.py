@@ -18,8 +18,17 @@ from kubenurse_otel.config import (
     ServerConfig,
 )
 from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import Auth, Neighbour, Neighbourhood, Proxy, Target, TargetKind, Trust
-from kubenurse_otel.plan.targets import plan, proxy_for
+from kubenurse_otel.model import (
+    Auth,
+    DnsEndpoint,
+    Neighbour,
+    Neighbourhood,
+    Proxy,
+    Target,
+    TargetKind,
+    Trust,
+)
+from kubenurse_otel.plan.targets import MOST_DNS_ENDPOINTS, dns_endpoints, plan, proxy_for
 
 CHECKS = ChecksConfig(
     ingress_url=parse_url("https://kubenurse.example.com"),
@@ -294,3 +303,18 @@ def test_no_proxy(url: str, no_proxy: str, expected: Proxy | None) -> None:
 def test_without_a_proxy_for_the_scheme() -> None:
     """A proxy for https is none for http."""
     assert proxy_for(parse_url("http://a.example/"), ProxyConfig(https=HTTPS)) is None
+
+
+def test_of_many_servers_of_dns_each_agent_asks_eight_and_together_they_ask_all() -> None:
+    """Always the same ones, so that their series are few."""
+
+    def asked(servers: int, node: str) -> tuple[DnsEndpoint, ...]:
+        found = tuple(DnsEndpoint(address=f"10.1.2.{n}", udp_port=53) for n in range(servers))
+        return dns_endpoints(Neighbourhood(own_node_name=node, dns_endpoints=found))
+
+    assert len(asked(MOST_DNS_ENDPOINTS, "n1")) == MOST_DNS_ENDPOINTS
+    assert asked(0, "n1") == ()
+    by_node = [asked(20, f"n{number}") for number in range(50)]
+    assert {len(one) for one in by_node} == {MOST_DNS_ENDPOINTS}
+    assert len({address for one in by_node for address in one}) == 20
+    assert asked(20, "n1") == asked(20, "n1") != asked(20, "n2")
