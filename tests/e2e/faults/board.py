@@ -1,8 +1,8 @@
 """`python -m e2e.faults.board [NAME...]` (in tests/): does the diagnosis name who is at fault?
 
-Each fault is injected into a healthy cluster whose agents are as shipped (every 5 s). What every
-agent names is read from `kubenurse_verdict`, and compared with truth.py. With --write
-docs/diagnosis.md has the scoreboard.
+Each fault is injected into a healthy cluster whose agents are as shipped (every 5 s), and may read
+the endpoints of DNS. What every agent names is read from `kubenurse_verdict`, and compared with
+truth.py. With --write docs/diagnosis.md has the scoreboard.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VALUES: Final = {
     key: value
     for key, value in run.VALUES.items()
     if key not in ("check_interval", "check_timeout")
-}
+} | {"dnsEndpoints": {"enabled": True}}
 OF_NODES: Final = frozenset({"node", "node_loss", "node_slow", "node_mtu", "agent"})
 """Kinds that call a node, or its agent, faulty."""
 _LOOK_SECONDS: Final = 1.0
