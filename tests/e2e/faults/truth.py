@@ -84,7 +84,7 @@ TRUTHS: Final = {
     "dns-slow": _nobody("every name is found: an alert of its own tells"),
     "dns-2s-slow": _all("dns", must=False),
     "dns-lossy": _all("dns_loss", "dns", must=False),
-    "dns-search-path": _all("search_path", must=False, seconds=180),  # with a roll-out of all
+    "dns-search-path": _all("search_path", seconds=180),  # a roll-out of all agents is in it
     "tls-expired": _all("certificate", culprit="ingress"),
     "tls-wrong-name": _all("certificate", culprit="ingress"),
     "tls-untrusted": _all("certificate", culprit="ingress"),
