@@ -151,14 +151,11 @@ def lines(summary: Summary) -> list[str]:
 
 def apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
     """Take out agents that lack CPU where they are many (a busy machine): they are one thing."""
-    starved = [
-        one
-        for one in named
-        if one.verdict.kind == Kind.PROBER and one.verdict.cause == Cause.STARVED
-    ]
-    if len(starved) < TOGETHER:
-        return list(named), []
-    return [one for one in named if one not in starved], starved
+    by_cause: tuple[list[Named], list[Named]] = [], []
+    for one in named:  # there may be thousands: none is looked for among the others
+        verdict = one.verdict
+        by_cause[verdict.kind == Kind.PROBER and verdict.cause == Cause.STARVED].append(one)
+    return by_cause if len(by_cause[True]) >= TOGETHER else (list(named), [])
 
 
 def starving(starved: Sequence[Named]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -165,3 +167,18 @@ def test_any_document_is_read_or_is_none(document: object) -> None:
 def test_another_document_is_none_of_an_agents(document: object) -> None:
     """Some other server may stand at that address."""
     assert read(document) is None
+
+
+def test_thousands_of_starved_agents_are_told_apart_one_by_one() -> None:
+    """None is compared with all others: a page of 5,000 would hold the event loop for long."""
+    nodes = [f"node-{number:03}" for number in range(200)]
+    reports = [report(one, told(one, kind="prober", cause="starved")) for one in nodes]
+    summary = merge([*reports, report("well", told())])
+    calls: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code.co_name] * (event == "call")))
+    try:
+        named, starved = verdicts.apart(summary.named)
+    finally:
+        sys.setprofile(None)
+    assert ([one.verdict.culprit for one in named], len(starved)) == (["node-e"], len(nodes))
+    assert calls["__eq__"] == 0
