@@ -151,6 +151,10 @@ class DnsEndpoint:
     """Empty where the slice does not tell."""
 
     @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address
+
+    @property
     def text(self) -> str:
         """As people write it: "10.91.1.2 on node-2"."""
         return f"{self.address} on {self.node_name}" if self.node_name else self.address

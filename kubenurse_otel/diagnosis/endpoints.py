@@ -1,8 +1,8 @@
 """The servers behind the cluster's DNS Service, each asked by its own address: who is silent.
 
 Its own address leads past the Service's rules, and maybe into a policy that lets nobody pass but by
-the Service: so a server is silent only while another one answers by the same transport, and where
-none ever did nothing is said.
+the Service: so a server is silent only while another one answers by the same way (transport and
+address family: this node may have no IPv6), and where none ever did nothing is said.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
 
     from kubenurse_otel.model import DnsEndpoint
 
@@ -83,24 +83,31 @@ class Endpoints:
         if not self._are_reachable or not 0 <= now - self._at <= self._kept_seconds:
             return ()
         answering = {
-            transport
-            for by in self._latest.values()
+            (transport, endpoint.is_ipv6)
+            for endpoint, by in self._latest.items()
             for transport, found in by.items()
             if found[-1]
         }
         figures = (
-            Figure(endpoint, tuple(_by(found, name, answering) for name, found in by.items()))
+            Figure(
+                endpoint,
+                tuple(
+                    _by(found, transport, is_way=(transport, endpoint.is_ipv6) in answering)
+                    for transport, found in by.items()
+                ),
+            )
             for endpoint, by in self._latest.items()
         )
         return tuple(sorted(figures, key=lambda one: not one.silent))
 
 
-def _by(found: deque[bool], transport: str, answering: Container[str]) -> By:
+def _by(found: deque[bool], transport: str, *, is_way: bool) -> By:
+    """``is_way``: another server answers by the same."""
     latest = list(found)[-LEAST_SILENT:]
     is_silent = len(latest) == LEAST_SILENT and not any(latest)
     return By(
         transport=transport,
         answered=sum(found),
         asked=len(found),
-        is_silent=is_silent and transport in answering,
+        is_silent=is_silent and is_way,
     )

@@ -62,6 +62,24 @@ def test_where_all_are_silent_it_is_none_of_them() -> None:
     assert [(by.answered, by.asked) for one in told for by in one.by] == [(1, 3)] * 4
 
 
+def test_no_server_is_silent_for_a_node_that_has_no_way_by_its_family() -> None:
+    """A dual-stack Service, and an agent without IPv6; where one of a family answers it has."""
+    six, other = (
+        DnsEndpoint(address=f"fd00::{n}", udp_port=53, tcp_port=53, node_name=f"n{n}")
+        for n in (2, 3)
+    )
+
+    def check(*answered: DnsEndpoint) -> list[OneAnswer]:
+        return [
+            OneAnswer(one, transport, one in answered)
+            for one in (ONE, TWO, six, other)
+            for transport in ("udp", "tcp")
+        ]
+
+    assert silent(*[check(ONE, TWO)] * 3) == {}
+    assert silent(*[check(ONE, TWO, other)] * 3) == {six: ("udp", "tcp")}
+
+
 def test_figures_are_of_the_latest_questions() -> None:
     """Who is gone is forgotten, and what is old."""
     endpoints = Endpoints(interval_seconds=INTERVAL)
