@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
-from kubenurse_otel.probe.dns.health import Health, Port, port
+from kubenurse_otel.probe.dns.health import Health, port
 from kubenurse_otel.tracing.spans import dns_attributes, tell_query
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def tell(tracer: trace.Tracer, checked: Health, *, sub_spans: bool) -> None:
     for reply in replies if sub_spans else ():
         tell_query(tracer, reply, context, offset_ns)
     ports = [port(one) for one in checked.ports]
-    is_bad = Port.SILENT in ports or any(not one.is_answered for one in checked.endpoints)
-    outcome = Outcome.FAILED if is_bad else Outcome.OK
+    outcome = Outcome.FAILED if checked.is_bad else Outcome.OK
     root.set_attributes(
         dns_attributes(checked.ports)
         | _endpoints(checked)

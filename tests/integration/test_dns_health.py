@@ -8,12 +8,17 @@ import socket
 from collections.abc import Callable, Iterable
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from servers.dns import Asked, NameServer, answer
 
+from kubenurse_otel import semconv
 from kubenurse_otel.model import DnsEndpoint
 from kubenurse_otel.probe.dns.health import PORTS, Health, Port, health, port, watch
 from kubenurse_otel.probe.dns.message import Question, RecordType
 from kubenurse_otel.probe.dns.reply import Server, Transport
+from kubenurse_otel.tracing import dns_check
 
 QUESTION = Question("kubernetes.default.svc.cluster.local.", RecordType.A)
 Behave = Callable[[Asked, list[Asked]], bool]
@@ -141,6 +146,32 @@ async def test_each_endpoint_is_asked_by_its_own_address_udp_and_tcp_apart() -> 
     outcomes = [one.reply.outcome for one in checked.endpoints]
     assert outcomes[2:4] == ["nodata", "silent"]
     assert outcomes[-2:] == ["unreachable", "unreachable"]
+
+
+@pytest.mark.parametrize(("answering", "outcome"), [(False, "ok"), (True, "failed")])
+async def test_endpoints_that_nobody_may_reach_make_no_check_bad(
+    *, answering: bool, outcome: str
+) -> None:
+    """A policy lets pass by the Service alone: no check failed, and no trace is kept of each."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with NameServer(lambda asked: [answer(asked)]) as server:
+        with NameServer(lambda _: []) as gone:
+            left = endpoint(gone)
+        checked = await health(
+            [Server(server.address, server.port)],
+            QUESTION,
+            endpoints=[left, *([endpoint(server)] if answering else [])],
+            timeout_seconds=60.0,
+            try_seconds=5.0,
+            last_seconds=5.0,
+        )
+    dns_check.tell(provider.get_tracer(__name__), checked, sub_spans=False)
+    (root,) = exporter.get_finished_spans()
+    assert root.attributes is not None
+    assert root.attributes[semconv.OUTCOME] == outcome
+    assert "unreachable" in str(root.attributes[semconv.DNS_ENDPOINT_OUTCOMES])
 
 
 async def test_they_are_checked_once_an_interval_until_nobody_wants_it() -> None:

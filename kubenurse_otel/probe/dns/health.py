@@ -60,6 +60,11 @@ class OfEndpoint:
     reply: Reply
 
     @property
+    def way(self) -> tuple[Transport, bool]:
+        """The transport, and whether it is by IPv6."""
+        return self.transport, self.endpoint.is_ipv6
+
+    @property
     def is_answered(self) -> bool:
         return port(self.reply) is not Port.SILENT
 
@@ -70,6 +75,17 @@ class Health:
 
     ports: tuple[Reply, ...]
     endpoints: tuple[OfEndpoint, ...] = ()
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody is silent; of endpoints, while another answers by the same way.
+
+        Or a policy that lets nobody reach the pods but by the Service would make each check bad.
+        """
+        ways = {one.way for one in self.endpoints if one.is_answered}
+        return any(port(one) is Port.SILENT for one in self.ports) or any(
+            one.way in ways and not one.is_answered for one in self.endpoints
+        )
 
 
 async def health(
