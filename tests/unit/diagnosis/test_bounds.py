@@ -13,10 +13,19 @@ from test_diagnosis import bad, common, diagnosis, good, neighbour, path
 
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis
 from kubenurse_otel.diagnosis.dns import Ports
+from kubenurse_otel.diagnosis.endpoints import OneAnswer
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import Measurement, Neighbourhood, Split, Target, TargetKind
+from kubenurse_otel.model import (
+    DnsEndpoint,
+    Measurement,
+    Neighbourhood,
+    Split,
+    Target,
+    TargetKind,
+)
+from kubenurse_otel.plan.targets import MOST_DNS_ENDPOINTS
 
 ERRORS = [ErrorType.CONNECT_TIMEOUT, ErrorType.RESPONSE_TIMEOUT, ErrorType.DNS_TIMEOUT]
 ERRORS += [ErrorType.FULL_SIZE_LOST, ErrorType.OWN_TIMEOUT, ErrorType.HTTP_STATUS]
@@ -72,13 +81,23 @@ def live(one: Diagnosis, random: Random, *, since: float, intervals: int) -> flo
             one.note(result, now)
             if target.neighbour is not None:
                 one.hear(_anything(target.neighbour.node_name, random), now)
-        one.probed_name_servers(Ports(4, random.randint(0, 4), 0), now)
+        one.probed_name_servers(Ports(4, random.randint(0, 4), 0), _answers(random), now)
         one.lagged(random.choice([0.0, 2.0]), now)
         one.wants_haste(now)
         one.sizes_wanted(now)
         one.explore_first(now)
         one.judge(around, now)
     return now
+
+
+def _answers(random: Random) -> list[OneAnswer]:
+    """Of servers behind DNS' Service, which come and go."""
+    return [
+        OneAnswer(
+            DnsEndpoint(address=f"10.0.0.{number}", udp_port=53), "udp", random.random() < 0.5
+        )
+        for number in random.sample(range(256), MOST_DNS_ENDPOINTS)
+    ]
 
 
 def _anything(node: str, random: Random) -> View:
@@ -107,6 +126,7 @@ def test_what_is_held_does_not_grow_and_what_is_gone_is_forgotten(seed: int) -> 
     alone = Neighbourhood(state="ok", own_node_name="n1", listed_at=1.0)
     for later in (0.0, 700.0, 1400.0):
         one.explore_first(now + later)
+        one.probed_name_servers(Ports(0, 0, 0), (), now + later)
         one.judge(alone, now + later)
     assert held(one._explored) == 1
     left = {name: count for name, each in vars(one).items() if (count := held(each))}
