@@ -81,6 +81,14 @@ class Scene:
             seconds=seconds,
             what=f"every one of {agents} agents has checked everything five times",
         )
+        # Once a minute a neighbour: its series, too, are there before any are counted.
+        self.prometheus.until(
+            'count(sum by (instance) (kubenurse_httpclient_requests_total{type="full_size"})'
+            f" >= {agents - 1})",
+            lambda found: [one.value for one in found] == [agents],
+            seconds=seconds,
+            what=f"every one of {agents} agents has made its full-size checks",
+        )
         self.prometheus.until_alerts(
             lambda alerts: not alerts.firing and not alerts.pending,
             seconds=seconds,
