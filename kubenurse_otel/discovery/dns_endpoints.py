@@ -63,7 +63,8 @@ def _endpoints(found: EndpointSlice) -> Iterator[DnsEndpoint]:
     # By name DNS and metrics are told apart, by number where names say nothing.
     same = _port(one for one in tcp if one.port == udp or one.name.startswith(_DNS))
     for one in islice(found.endpoints or (), MOST_OF_A_SLICE):
-        is_ready = one.conditions is None or one.conditions.ready is not False
+        has = one.conditions
+        is_ready = has is None or (has.ready is not False and not has.terminating)
         address = one.addresses[0] if one.addresses else ""
         if is_ready and is_address(address):
             node = one.node_name or ""

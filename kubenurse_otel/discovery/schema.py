@@ -112,6 +112,8 @@ class Node(Struct):
 class EndpointConditions(Struct):
     ready: bool | None = None
     """None is to be read as true."""
+    terminating: bool | None = None
+    """And ready as well, where the Service has publishNotReadyAddresses."""
 
 
 class Endpoint(Struct):

@@ -48,7 +48,14 @@ def test_a_slice_as_kubernetes_makes_it() -> None:
 
 @pytest.mark.parametrize(
     ("given", "ready"),
-    [({}, True), ({"ready": None}, True), ({"ready": True}, True), ({"ready": False}, False)],
+    [
+        ({}, True),
+        ({"ready": None}, True),
+        ({"ready": True}, True),
+        ({"ready": False}, False),
+        ({"ready": True, "terminating": None}, True),
+        ({"ready": True, "terminating": True}, False),  # publishNotReadyAddresses
+    ],
 )
 def test_only_those_that_are_ready(given: dict[str, bool | None], *, ready: bool) -> None:
     """Which the Service leads to: absent is to be read as true."""
