@@ -15,7 +15,7 @@ class Refusals:
     """Of one kind of request: ask again soon at first, and seldom where it stays forbidden.
 
     A kube-apiserver that has just started answers before it has read its roles, and so forbids for
-    a moment what it allows (seen with 1.34.4). All arguments are seconds.
+    a moment what it allows (findings/apiserver-forbids-while-it-starts.sh). Arguments are seconds.
     """
 
     def __init__(
