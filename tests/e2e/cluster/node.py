@@ -116,6 +116,16 @@ class Node:
             f"--config={_DISK}/kube-proxy.json",
         )
 
+    def start_what_ended(self, credentials: Credentials) -> None:
+        """Start kubelet and kube-proxy again if they ended, as systemd does on a real node.
+
+        A kubelet gives up where containerd or the API server are slow to answer it at first.
+        """
+        if not self.machine.runs("kubelet"):
+            self.start_kubelet(credentials)
+        if not self.machine.runs("kube-proxy"):
+            self.start_kube_proxy(credentials)
+
     def _cni(self) -> dict[str, Any]:
         bridge = {
             "type": "bridge",
