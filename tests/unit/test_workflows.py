@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -65,6 +66,20 @@ def test_the_gate_installs_nothing_before_the_two_commands() -> None:
     ]
     assert before.rstrip().endswith(".ci/minimal-root sh -c")
     assert "--include=python3,make " in (ROOT / ".ci" / "minimal-root").read_text()
+
+
+@pytest.mark.parametrize("given", [{}, {"CI": "true"}])
+def test_the_minimal_root_has_ci_as_it_is_outside(given: dict[str, str]) -> None:
+    """With CI hypothesis draws the same examples in each run; without it nobody asked for that."""
+    script = (ROOT / ".ci" / "minimal-root").read_text()
+    found = re.search(r"^  env -i .*?\\\n.*?(?= \\\n)", script, re.MULTILINE)
+    assert found
+    command = ["bash", "-euc", f"{found[0]} env"]
+    environment = {"PATH": os.environ["PATH"]} | given
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert given.get("CI") == dict(line.split("=", 1) for line in said.stdout.splitlines()).get(
+        "CI"
+    )
 
 
 def test_checks_run_what_the_gate_runs() -> None:
