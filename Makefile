@@ -73,9 +73,9 @@ cluster: $(VENV)/.dev ## that cluster by hand: make cluster ARGS="up", install, 
 faults: $(VENV)/.dev ## every fault there is, on two clusters; writes docs/faults.md (root, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.faults --jobs 2 --write $(ARGS)
 
-board: $(VENV)/.dev ## whom the diagnosis names at every fault, on a real cluster; writes docs/diagnosis.md (root, two hours)
+board: $(VENV)/.dev ## whom the diagnosis names at every fault, on a real cluster; adds to its book and writes docs/diagnosis.md (root, two hours)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.cluster build
-	@PYTHONPATH=tests $(BIN)/python -m e2e.faults.board --write $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.faults.board $(ARGS)
 
 hostile: $(VENV)/.dev ## attack an agent at 160 MiB in every way: an hour; ARGS="--gate --seconds 10" a few (root)
 	@PYTHONPATH=tests $(BIN)/python -m hostile $(ARGS)

@@ -1,0 +1,130 @@
+"""The board's book: runs.jsonl, a line of JSON a run, and the table of it in docs/diagnosis.md.
+
+It runs nothing: board.py does. Seconds are null where there was no verdict or alert, or where
+nobody looked; a commit is "" where it was not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from e2e.faults.truth import NODE, TRUTHS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from e2e.faults.truth import Named
+
+BOOK: Final = Path(__file__).with_name("runs.jsonl")
+PAGE: Final = Path(__file__).parents[3] / "docs/diagnosis.md"
+_START: Final = "<!-- board: written by `make board`; do not edit below -->\n"
+_END: Final = "<!-- board: end -->\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of one fault, once. Verdicts are words: "kind culprit direction"."""
+
+    fault: str
+    date: str
+    commit: str
+    right: bool
+    verdict_seconds: float | None
+    """From the fault to the first right verdict."""
+    alert_seconds: float | None
+    """From the fault to the alert of a right verdict."""
+    verdicts: tuple[str, ...]
+    """All that stood."""
+    wrong: tuple[str, ...] = ()
+    """Those that call a healthy node faulty."""
+    problem: str = ""
+
+
+def read(book: Path = BOOK) -> list[Run]:
+    documents = [json.loads(line) for line in book.read_text().splitlines()]
+    lists = ("verdicts", "wrong")
+    return [Run(**one | {key: tuple(one[key]) for key in lists}) for one in documents]
+
+
+def append(run: Run, book: Path = BOOK) -> None:
+    with book.open("a") as file:
+        file.write(json.dumps(asdict(run)) + "\n")
+
+
+def words(named: Named) -> str:
+    return " ".join(filter(None, (named.kind, named.culprit, named.direction)))
+
+
+def percentile(values: Iterable[float | None], share: float) -> float | None:
+    """By nearest rank: one of the values. None if there are none."""
+    found = sorted(value for value in values if value is not None)
+    return found[math.ceil(share * len(found)) - 1] if found else None
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The scoreboard as Markdown: a row a fault, in the order of the truths."""
+    must = [run for run in runs if TRUTHS[run.fault].must]
+    dates = sorted(run.date for run in runs)
+    alerts = [run.alert_seconds for run in must if run.alert_seconds is not None]
+    alerted = f", with an alert after {_seconds(alerts)} s ({len(alerts)} runs)" if alerts else ""
+    lines = [
+        f"{len(runs)} runs of {len({run.fault for run in runs})} faults, {dates[0]} to {dates[-1]}"
+        " (`make board`): a real cluster of three nodes, agents as shipped (every 5 s). Right:"
+        f" {sum(run.right for run in runs)} of {len(runs)}; of the {len(must)} in which somebody"
+        f" must be named {sum(run.right for run in must)}, after"
+        f" {_seconds([run.verdict_seconds for run in must])} s (p50 / p95){alerted}."
+        f" A healthy node was named in {sum(bool(run.wrong) for run in runs)}.",
+        "",
+        "| fault | right is | right | verdict, s (p50 / p95) | alert, s (p50 / p95)"
+        " | most often named besides |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    of_fault = {fault: [run for run in runs if run.fault == fault] for fault in TRUTHS}
+    lines += [_row(fault, found) for fault, found in of_fault.items() if found]
+    return "\n".join(lines) + "\n"
+
+
+def _row(fault: str, runs: Sequence[Run]) -> str:
+    right = sum(run.right for run in runs)
+    score = f"{right} of {len(runs)}" if right == len(runs) else f"**{right} of {len(runs)}**"
+    verdict = _seconds([run.verdict_seconds for run in runs])
+    alert = _seconds([run.alert_seconds for run in runs])
+    besides = Counter(one for run in runs for one in run.verdicts if not _is_right(fault, one, run))
+    second = "".join(f"{one.replace('|', ' and ')} ({n})" for one, n in besides.most_common(1))
+    return f"| `{fault}` | {_right_is(fault)} | {score} | {verdict} | {alert} | {second} |"
+
+
+def _right_is(fault: str) -> str:
+    truth = TRUTHS[fault]
+    wanted = " or ".join(words(one) for one in truth.right)
+    wanted = wanted.replace(NODE, "the node").replace("{pair}", "of the two nodes")
+    if truth.right and not truth.must:
+        return f"{wanted}, or nobody"
+    return wanted or f"nobody: {truth.why}"
+
+
+def _is_right(fault: str, said: str, run: Run) -> bool:
+    kind, _, rest = said.partition(" ")
+    return said not in run.wrong and any(
+        one.kind == kind and rest.endswith(one.direction) for one in TRUTHS[fault].right
+    )
+
+
+def _seconds(values: Sequence[float | None]) -> str:
+    middle, late = percentile(values, 0.5), percentile(values, 0.95)
+    if middle is None or late is None:
+        return ""
+    return f"{middle:.0f} / {late:.0f}"
+
+
+def write(runs: Sequence[Run]) -> None:
+    """Put the scoreboard into docs/diagnosis.md, between its two marks."""
+    block = f"{_START}\n{table(runs)}\n{_END}"
+    between = f"{re.escape(_START)}.*?{re.escape(_END)}"
+    PAGE.write_text(re.sub(between, lambda _: block, PAGE.read_text(), flags=re.DOTALL))
