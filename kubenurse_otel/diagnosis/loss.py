@@ -99,7 +99,8 @@ def lost_segments(result: CheckResult) -> dict[Direction, int] | None:
     """How many segments a good check lost each way, as far as it is known; None: it tells nothing.
 
     Out: what we sent again and the far end had not. In: its SYN-ACK or its answer came late by a
-    retransmission, or its acknowledgement was missed.
+    retransmission. A repeat that the far end had already (D-SACK) is neither: it acknowledges late
+    where its process gets no CPU, and nobody can tell that from an acknowledgement that was lost.
     """
     measurement = result.measurement
     if result.failure is not None or measurement is None or measurement.intercepted:
@@ -108,8 +109,7 @@ def lost_segments(result: CheckResult) -> dict[Direction, int] | None:
     if split.loss is None or repeats is None:
         return None
     out = max(1, repeats - measurement.dsacks) if split.loss_out else 0
-    into = max(int(bool(split.loss_in)), measurement.dsacks)
-    return {Direction.OUT: out, Direction.IN: into}
+    return {Direction.OUT: out, Direction.IN: int(bool(split.loss_in))}
 
 
 class Losses:
