@@ -13,7 +13,7 @@ from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.case import DNS_TYPE, path_type
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
-from kubenurse_otel.diagnosis.verdict import State
+from kubenurse_otel.diagnosis.verdict import Cause, State
 from kubenurse_otel.model import Outcome, Phase, TargetKind
 from kubenurse_otel.state.hearing import Hearing
 
@@ -124,14 +124,14 @@ class Judging:
     def judge(self, *, late_seconds: float = 0.0) -> None:
         """Judge, where it is time to: soon while something is amiss, else once an interval.
 
-        Where ``late_seconds`` are given, only where it has been time for so long.
+        An agent that says of itself that it lacks CPU has none for more than that. Where ``late_seconds`` are given, only where it has been time for so long.
         """
         now = self._clock()
         waited = now - self.judged_at - late_seconds
         if waited < SOON_SECONDS:
             return
         amiss = self._amiss or self.verdicts or self.suspicions
-        if not amiss and waited < self._interval_seconds:
+        if (self._is_starved or not amiss) and waited < self._interval_seconds:
             return
         self.judged_at, self._amiss = now, False
         here = self._neighbourhood()
@@ -146,6 +146,11 @@ class Judging:
         if view is not None and view != self._said[0]:
             self._said = (view, wire.encode(view).encode("ascii"))
         self._tell(self.judgement)
+
+    @property
+    def _is_starved(self) -> bool:
+        mine = (one for one in self.verdicts if one.culprit == self._node)
+        return any(one.cause is Cause.STARVED for one in mine)
 
     @property
     def set_forward_seconds(self) -> float:

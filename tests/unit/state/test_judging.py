@@ -60,6 +60,20 @@ def test_it_is_judged_once_a_second_at_most_and_rarely_while_all_is_well() -> No
     assert 3 == agent.judging.changes
 
 
+def test_a_starved_agent_judges_once_an_interval() -> None:
+    """It has named itself: each second more would be of the CPU that it lacks."""
+    agent = Agent()
+    agent.judging.missed(20.0)
+    judged = []
+    for _ in range(11):
+        agent.now += 1.0
+        agent.judging.note(refused(DEAD))
+        agent.judging.judge()
+        judged.append(agent.judging.changes)
+    assert [Kind.PROBER] == [one.kind for one in agent.judging.verdicts]
+    assert [1, 1, 1, 1, 1, 2, 2, 2, 2, 2] == judged[:10]
+
+
 def test_a_header_that_is_no_view_is_dropped_and_counted() -> None:
     """And what the neighbour said before stays, until it is stale."""
     agent = Agent()
