@@ -622,7 +622,7 @@ MISSED_CHECKS: Final = Metric(
     MetricKind.COUNTER,
     "{check}",
     ("type",),
-    "Ticks of a target that were skipped because its previous check was not over.",
+    "Ticks that were lost: one of the target waited already, or the agent stood still.",
 )
 CHECKS_TIMED: Final = Metric(
     "kubenurse_checks_timed_total",

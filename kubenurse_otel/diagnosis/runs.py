@@ -53,8 +53,8 @@ class Runs:
     def note(
         self, key: str, symptom: Symptom, now: float, *, interval_seconds: float, trace_id: str = ""
     ) -> None:
-        """Take in a word. A run is as long as time went by in it: a check of a target that is
-        silent takes up the tick of the next one.
+        """Take in a word. A run is as long as time went by in it: a check that waits for an
+        answer longer than an interval takes up ticks.
         """
         before = self._runs.get(key)
         goes_on = before is not None and _class(before.symptom) == _class(symptom)

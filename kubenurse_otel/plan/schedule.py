@@ -72,7 +72,9 @@ class Clock(Protocol):
 class _Ticker:
     """The clock of one target. Tick n is at phase + n * interval, so that nothing adds up."""
 
-    __slots__ = ("due", "in_line", "interval", "phase", "started", "target", "task", "tick")
+    __slots__ = (
+        *("due", "in_line", "interval", "phase", "started", "target", "task", "tick", "waits"),
+    )
 
     def __init__(self, target: Target, phase: float, now: float) -> None:
         self.target = target
@@ -83,6 +85,8 @@ class _Ticker:
         self.task: asyncio.Task[None] | None = None
         self.started = 0.0
         self.in_line = False
+        self.waits = False
+        """A tick came while the check of the one before was under way."""
 
     def pass_ticks(self, now: float) -> int:
         """Move on from the tick that is due; returns how many ticks after it passed as well."""
@@ -106,9 +110,11 @@ class Schedule:
     PACE_SECONDS (less where so many targets would not get through in half of the shortest
     interval). Where many of the latest checks were held up by this process (``check`` returns for
     how many seconds; None: unknown), each begins an even share of an interval after the one before.
-    A tick at which the target's previous check still runs or waits, or that passed while our
-    process stood still, is lost and told to ``on_missed(target, count, ours)``, with how many of
-    the ``count`` were lost while our process stood still; no other target notices.
+    A tick at which the target's previous check is under way waits for its end: a dead peer is
+    checked at every tick though its time-out is as long as the interval. A tick beside one that
+    waits, or that passed while our process stood still, is lost and told to ``on_missed(target,
+    count, ours)``, with how many of the ``count`` were lost while our process stood still. No other
+    target notices.
 
     ``node`` is our own node's name: it makes the trains of agents leave at different times.
     ``on_quiet()`` is called in a quiet moment: a check has ended, nothing is in line, no check has
@@ -220,11 +226,12 @@ class Schedule:
             ticker = self._heap[0]
             missed = ours = ticker.pass_ticks(now)
             heapq.heapreplace(self._heap, ticker)
-            if ticker.task is not None or ticker.in_line:
+            if ticker.in_line or ticker.waits:
                 missed += 1
+            elif ticker.task is not None:
+                ticker.waits = True
             else:
-                ticker.in_line = True
-                self._line.append(ticker)
+                self._stand_in_line(ticker)
             if missed:
                 lost.append((ticker.target, missed, ours))
         if now >= self._let_on_at:
@@ -236,6 +243,10 @@ class Schedule:
             self._begin(first, task)
         for missed_of in lost:
             self._on_missed(*missed_of)
+
+    def _stand_in_line(self, ticker: _Ticker) -> None:
+        ticker.in_line = True
+        self._line.append(ticker)
 
     def _next_in_line(self) -> _Ticker | None:
         while self._line:
@@ -293,6 +304,9 @@ class Schedule:
         del self._running[ticker]
         if self._ahead is ticker:
             self._ahead = None
+        if ticker.waits:
+            ticker.waits = False
+            self._stand_in_line(ticker)
         if self._on_quiet is not None:
             self._look_at = self._clock.time()
 
