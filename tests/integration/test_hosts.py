@@ -116,7 +116,7 @@ async def test_an_address_of_the_neighbours_file_can_be_asked(address: str) -> N
     assert {target.kind for target in asked} == {TargetKind.PATH, TargetKind.FULL_SIZE}
     for target in asked:
         assert is_address(target.url.host)
-        assert is_address(request_url(target.url).host)
+        assert is_address(request_url(target.url.text).host)
 
 
 @pytest.mark.parametrize("name", [f"{XN}.localhost", "XN--LS8H.localhost", "xn--.localhost"])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kubenurse_otel.tracing.httpx_adapter import without
+from kubenurse_otel.tracing.instrumentation import without
 
 _UNUSED = ("wrapt", "packaging", "opentelemetry.instrumentation.instrumentor")
 
@@ -16,7 +16,7 @@ def test_the_adapter_loads_none_of_them_and_leaves_no_stand_in_behind() -> None:
     """Who imports one of them later has the real one."""
     script = f"""
 import sys
-import kubenurse_otel.tracing.httpx_adapter
+import kubenurse_otel.tracing.instrumentation
 assert not set(sys.modules).intersection({_UNUSED!r})
 import wrapt, packaging.version
 assert wrapt.__file__ and str(packaging.version.Version("1.2")) == "1.2"
