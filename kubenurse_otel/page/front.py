@@ -9,7 +9,7 @@ import htpy as h
 
 from kubenurse_otel.page import checks, mesh, slow, verdicts, words
 from kubenurse_otel.page import frame as framing
-from kubenurse_otel.report import slower
+from kubenurse_otel.report.overview import overview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +36,12 @@ def view(frame: Frame, now: Now) -> bytes:
         kind, said = "dim", f"Checks of node {frame.node}"
         parts: h.Node = verdicts.off(frame)
     else:
-        summary = sight.summary()
-        slow_now, left = slower.rows(sight, slow.MOST)
-        kind, said = verdicts.headline(sight, summary, slow=len(slow_now) + left)
+        found = overview(sight)
+        kind, said = found.kind, found.said
         parts = [
-            verdicts.section(frame, sight, summary),
-            slow.section(slow_now, left),
-            mesh.section(sight, interval_seconds=now.interval_seconds),
+            verdicts.section(frame, found),
+            slow.section(found.slow, found.slow_left),
+            mesh.section(sight, found.mesh, interval_seconds=now.interval_seconds),
         ]
     return framing.document(
         frame,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import htpy as h
 from markupsafe import Markup
 
-from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.symptoms import HARD
 from kubenurse_otel.diagnosis.view import MOST_RUN
 from kubenurse_otel.page import links, svg, words
 from kubenurse_otel.page.table import anchor, columns, table
@@ -25,17 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kubenurse_otel.report.seen import Sight, Way
-    from kubenurse_otel.report.ways import Ends
+    from kubenurse_otel.report.ways import Ends, Mesh
 
 WHOLE_NODES: Final = 2_000
 """From so many nodes on a way is thinner than what a screen shows."""
 MOST_MARKS: Final = 600
-MOST_ROWS: Final = 40
 MOST_NAMES: Final = 4
 MOST_NAMED: Final = 30
 """Up to so many nodes have room for their names."""
-_BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
-"""What answers, if late."""
 _SIZE: Final = 720.0
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
@@ -43,43 +40,27 @@ _LEAST_MARK: Final = 6.0
 _HEAD: Final = columns("from", "to", "what is seen", "for")
 
 
-def section(sight: Sight, *, interval_seconds: float) -> h.Element:
-    amiss = [way for agent in sight.seen for way in agent.bad_ways]
+def section(sight: Sight, mesh: Mesh, *, interval_seconds: float) -> h.Element:
     nodes = [node for _, node in sorted(zip(sight.zones.values(), sight.zones, strict=True))]
-    known = sum(agent.ways for agent in sight.seen)
-    checked = f"{words.plural(known, 'way')} that {'is' if known == 1 else 'are'} checked"
-    between = f"between {words.plural(len(nodes), 'node')}"
     return h.section(aria_labelledby="mesh")[
         h.h2("#mesh")["Who cannot reach whom"],
-        h.p[
-            words.mark(_sign(amiss, known)),
-            f"{words.plural(len(amiss), 'way is', 'ways are')} amiss of {known:,} that are checked,"
-            f" {between}."
-            if amiss
-            else f"Nothing is amiss on {checked}, {between}.",
-        ],
-        bool(amiss or sight.silent) and len(nodes) > 1 and _picture(sight, nodes, amiss),
-        bool(amiss) and _table(ways.together(amiss), interval_seconds),
+        h.p[words.mark(mesh.kind), mesh.said],
+        bool(mesh.amiss or sight.silent) and len(nodes) > 1 and _picture(sight, nodes, mesh.amiss),
+        bool(mesh.rows) and _table(mesh, interval_seconds),
     ]
-
-
-def _sign(amiss: Sequence[Way], known: int) -> str:
-    if amiss:
-        return "warn" if {way.symptom for way in amiss} <= _BEARABLE else "bad"
-    return "good" if known else "dim"
 
 
 # --- in words -----------------------------------------------------------------------------------
 
 
-def _table(found: Sequence[tuple[Ends, list[Way]]], interval_seconds: float) -> h.Node:
+def _table(mesh: Mesh, interval_seconds: float) -> h.Node:
     return h.fragment[
         table(
             "Each way that is amiss. A name leads to the two nodes.",
             _HEAD,
-            (_line(ends, same, interval_seconds) for ends, same in found[:MOST_ROWS]),
+            (_line(ends, same, interval_seconds) for ends, same in mesh.rows),
         ),
-        len(found) > MOST_ROWS and h.p[f"... and {len(found) - MOST_ROWS} more"],
+        mesh.left > 0 and h.p[f"... and {mesh.left} more"],
     ]
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.report.slower import Row
 
-MOST: Final = 40
 MOST_NAMES: Final = 4
 _HEAD: Final = columns(
     "what", "whose time", "now", "usually", "seen by", figures=("now", "usually")

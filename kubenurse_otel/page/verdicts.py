@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kubenurse_otel.page.frame import Frame
-    from kubenurse_otel.report.seen import Sight
+    from kubenurse_otel.report.overview import Overview
     from kubenurse_otel.report.verdicts import Named, Summary
 
 MOST: Final = 30
@@ -24,36 +24,9 @@ MOST_TRACES: Final = 4
 FLAPPING: Final = "flapping"
 
 
-def headline(sight: Sight, summary: Summary, *, slow: int) -> tuple[str, str]:
-    """Return (kind of sign, sentence): the page's first words. ``slow``: rows of what is."""
-    if summary.named:
-        return "bad", _what_is_wrong(summary.named)
-    failing = sum(one.bad for one in sight.seen)
-    if summary.suspected:
-        return "warn", f"Something may be wrong: {summary.suspected[0].verdict.sentence}"
-    ways = sum(len(one.bad_ways) for one in sight.seen)
-    if failing or summary.silent or ways:
-        return "warn", "Nobody is named, and yet: " + ", ".join(_amiss(failing, ways, summary))
-    if not sight.seen or len(summary.new) == len(summary.heard):
-        return "dim", "Not checked enough yet to say"
-    if slow:
-        things = words.plural(slow, "thing takes", "things take")
-        return "good", f"Nothing is wrong; {things} longer than usual"
-    return "good", "All is well"
-
-
-def _what_is_wrong(every: Sequence[Named]) -> str:
-    named, starved = verdicts.apart(every)
-    if not named:
-        return verdicts.starving(starved)
-    first, things = named[0].verdict, len(named) + bool(starved)
-    if things == 1:
-        return first.headline
-    return f"{things} things are wrong, the first: {first.sentence}"
-
-
-def section(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
+def section(frame: Frame, found: Overview) -> h.Node:
     """All verdicts, what was checked, and who did not answer."""
+    summary = found.summary
     named, starved = verdicts.apart(summary.named)
     return h.section(aria_labelledby="verdicts")[
         h.h2("#verdicts")["Who is at fault"],
@@ -68,7 +41,7 @@ def section(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
             ),
         ],
         _left_out(summary, len(named)),
-        _what_was_checked(frame, sight, summary),
+        _what_was_checked(frame, found),
         (h.p[words.mark("warn"), note] for note in verdicts.notes(summary)),
         _silent(summary),
     ]
@@ -95,18 +68,6 @@ def off(frame: Frame) -> h.Node:
             f" is false. The checks of node {frame.node} are below.",
         ],
     ]
-
-
-def _amiss(failing: int, ways: int, summary: Summary) -> list[str]:
-    """What fails; only where nothing does, what is slow or loses packets."""
-    found = [f"{words.plural(failing, 'check fails', 'checks fail')}"] if failing else []
-    if ways and not failing:
-        found.append(f"{words.plural(ways, 'way is', 'ways are')} slow or lossy")
-    if summary.silent:
-        found.append(
-            words.plural(len(summary.silent), "agent does not answer", "agents do not answer")
-        )
-    return found
 
 
 def _verdict(frame: Frame, one: Named, heard: int, style: str) -> h.Element:
@@ -171,37 +132,13 @@ def _left_out(summary: Summary, named: int) -> h.Node:
     return left > 0 and h.p[f"... and {left} more: ", h.code["kubenurse-otel diagnose --all"], "."]
 
 
-def _what_was_checked(frame: Frame, sight: Sight, summary: Summary) -> h.Node:
-    """The ground on which "all is well" stands: how much, by whom, and how fresh."""
-    good, bad = sum(one.good for one in sight.seen), sum(one.bad for one in sight.seen)
-    waiting = sum(one.waiting for one in sight.seen)
-    ways = sum(one.ways for one in sight.seen)
-    latest = max((one.checked_at for one in sight.seen), default="")
-    well = verdicts.all_is_well(summary)
-    told = [
-        f"{words.plural(good, 'check was', 'checks were')} good and {bad:,} bad the last time",
-        f"{words.plural(ways, 'way')} from node to node among them",
+def _what_was_checked(frame: Frame, found: Overview) -> h.Node:
+    """The ground on which "all is well" stands."""
+    well = verdicts.all_is_well(found.summary)
+    return h.div(class_=f"card {'is-good' if found.is_well else ''}")[
+        well and h.p[words.mark("good" if found.is_well else "dim"), well],
+        (h.p[said] for said in found.ground(frame.now)),
     ]
-    if waiting:
-        told.append(f"{words.plural(waiting, 'target')} not checked yet")
-    if latest:
-        told.append(f"the latest {words.ago(latest, frame.now)}")
-    asked = f"Heard {words.plural(len(sight.seen), 'agent')} of {_all(sight):,}"
-    if len(sight.seen) > 1:
-        asked += f", the oldest word {words.lasting(sight.oldest_seconds)} old"
-    if sight.unasked:
-        asked += f"; {words.plural(sight.unasked, 'answer')} to come"
-    is_well = bool(well) and not bad and not sight.silent
-    is_well = is_well and not any(one.bad_ways for one in sight.seen)
-    return h.div(class_=f"card {'is-good' if is_well else ''}")[
-        well and h.p[words.mark("good" if is_well else "dim"), well],
-        h.p["; ".join(told), "."],
-        h.p[asked, "."],
-    ]
-
-
-def _all(sight: Sight) -> int:
-    return len(sight.seen) + len(sight.silent) + sight.unasked
 
 
 def _silent(summary: Summary) -> h.Node:

@@ -1,8 +1,7 @@
-"""How the page says moments, shares and outcomes. Seconds are written as in the terminal."""
+"""How the page marks what is good and bad. Words are written as in the terminal."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
@@ -10,10 +9,8 @@ import htpy as h
 from markupsafe import Markup
 
 from kubenurse_otel.report.waterfall import duration
+from kubenurse_otel.report.words import ago, clock, lasting, plural, unix
 
-_MINUTE: Final = 60
-_HOUR: Final = 3_600
-_DAY: Final = 86_400
 _MARKS: Final = {
     "good": ("✓", "good"),
     "bad": ("✗", "bad"),
@@ -37,42 +34,6 @@ __all__ = [
 def flat(element: h.Renderable) -> Markup:
     """The element, rendered: of what is nested htpy hands every piece up, level by level."""
     return Markup(str(element))  # noqa: S704 - htpy has escaped it
-
-
-def unix(moment: str) -> float | None:
-    """Unix seconds of RFC 3339; None where it is none."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return None
-
-
-def clock(seconds: float) -> str:
-    """A moment for people: the time of day, in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S} UTC"
-
-
-def lasting(seconds: float) -> str:
-    """How long, in one unit or two: 12 s, 3 min, 2 h 5 min, 4 d 3 h."""
-    whole = max(0, int(seconds))
-    if whole < 2 * _MINUTE:
-        return f"{whole} s"
-    if whole < 2 * _HOUR:
-        return f"{whole // _MINUTE} min"
-    if whole < 2 * _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
-
-
-def ago(moment: str, now: float) -> str:
-    """Like "3 s ago"; of what is no moment the text itself."""
-    at = unix(moment)
-    return moment if at is None else f"{lasting(now - at)} ago"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """Like "1 check", "3 checks"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 @cache

@@ -1,17 +1,24 @@
-"""The ways between nodes on which something is amiss: in words, and put together by their ends."""
+"""Who cannot reach whom: the ways between nodes on which something is amiss, put together by their
+ends, and in words.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kubenurse_otel.report.seen import Way
+    from kubenurse_otel.report.seen import Sight, Way
 
+MOST_ROWS: Final = 40
+_BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
+"""What answers, if late."""
 TOGETHER: Final = 3
 """So many ways with an end in common are one row."""
 _WORDS: Final[Mapping[Symptom, str]] = {
@@ -31,6 +38,49 @@ _WORDS: Final[Mapping[Symptom, str]] = {
 
 Ends = tuple[str, str, str]
 """(source, target, what is seen); an end is empty where it is several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """``rows`` are the widest of what is ``amiss``; so many are ``left``."""
+
+    amiss: Sequence[Way]
+    checked: int
+    nodes: int
+    rows: Sequence[tuple[Ends, Sequence[Way]]]
+    left: int
+
+    @property
+    def kind(self) -> str:
+        """How bad it is: good, warn, bad, or dim where nothing is known."""
+        if self.amiss:
+            return "warn" if {way.symptom for way in self.amiss} <= _BEARABLE else "bad"
+        return "good" if self.checked else "dim"
+
+    @property
+    def said(self) -> str:
+        between = f"between {plural(self.nodes, 'node')}"
+        if self.amiss:
+            return (
+                f"{plural(len(self.amiss), 'way is', 'ways are')} amiss of {self.checked:,} that "
+                f"are checked, {between}."
+            )
+        checked = (
+            f"{plural(self.checked, 'way')} that {'is' if self.checked == 1 else 'are'} checked"
+        )
+        return f"Nothing is amiss on {checked}, {between}."
+
+
+def mesh(sight: Sight) -> Mesh:
+    amiss = [way for agent in sight.seen for way in agent.bad_ways]
+    rows = together(amiss)
+    return Mesh(
+        amiss=amiss,
+        checked=sum(agent.ways for agent in sight.seen),
+        nodes=len(sight.zones),
+        rows=rows[:MOST_ROWS],
+        left=max(0, len(rows) - MOST_ROWS),
+    )
 
 
 def together(ways: Sequence[Way]) -> list[tuple[Ends, list[Way]]]:

@@ -1,0 +1,46 @@
+"""How moments, lengths of time and counts are written for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+
+
+def unix(moment: str) -> float | None:
+    """Unix seconds of RFC 3339; None where it is none."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
+
+
+def clock(seconds: float) -> str:
+    """A moment for people: the time of day, in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S} UTC"
+
+
+def lasting(seconds: float) -> str:
+    """How long, in one unit or two: 12 s, 3 min, 2 h 5 min, 4 d 3 h."""
+    whole = max(0, int(seconds))
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < 2 * _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < 2 * _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def ago(moment: str, now: float) -> str:
+    """Like "3 s ago"; of what is no moment the text itself."""
+    at = unix(moment)
+    return moment if at is None else f"{lasting(now - at)} ago"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Like "1 check", "3 checks"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
