@@ -1,6 +1,6 @@
 """`python -m e2e.faults [NAME...]` (in tests/): run faults, each on a healthy cluster.
 
-With --jobs the faults are shared among so many clusters; with --write docs/faults.md is written.
+With --jobs the faults are shared among so many clusters; --write is of docs/faults.md.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="say what there is")
     parser.add_argument("--jobs", type=int, default=1, help="on so many clusters at once")
     parser.add_argument("--json", type=Path, help="write the results there, too")
-    parser.add_argument("--onto", type=Path, help="--json of an earlier run, whose rows stay")
-    parser.add_argument("--write", action="store_true", help="write docs/faults.md")
+    parser.add_argument("--write", action="store_true", help="the rows into docs/faults.md")
     arguments = parser.parse_args()
     known = all_faults.by_name()
     if arguments.list:
@@ -57,21 +56,11 @@ def main() -> int:
         return 1
     if arguments.json:
         arguments.json.write_text(json.dumps([to_json(result) for result in results], indent=1))
-    if arguments.onto:
-        results = onto(json.loads(arguments.onto.read_text()), results)
     if arguments.write:
         report.write(results, load=f"{os.getloadavg()[2]:.1f} (the mean of 15 minutes)")
     failed = [result.fault.name for result in results if not result.passed]
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed {failed}")
     return 1 if failed else 0
-
-
-def onto(earlier: list[dict[str, Any]], results: Sequence[Result]) -> list[Result]:
-    """Return the earlier results, with those of faults that were run again in their place."""
-    known = all_faults.by_name()
-    found = {one["name"]: from_json(one) for one in earlier if one["name"] in known}
-    found |= {result.fault.name: result for result in results}
-    return list(found.values())
 
 
 def on_one(name: str, faults: Sequence[Fault], node: str, *, keep: bool) -> list[Result]:

@@ -7,7 +7,6 @@ import platform
 import re
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from apiserver.real import VERSION
 from e2e.faults import all_faults, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from e2e.faults.run import Result
 
@@ -31,6 +30,8 @@ _COLUMNS: Final = (
     "kubenurse would have shown",
     "result",
 )
+_PASS: Final = "pass, "
+_COUNT: Final = r"\d+ of \d+ faults passed\."
 _TEXT: Final = """\
 # Faults, and what is seen of them
 
@@ -52,47 +53,68 @@ last column has the time (UTC) of each row's run. {count}
 
 
 def write(results: Sequence[Result], *, load: str) -> None:
-    PAGE.write_text(page(results, load=load))
+    """Write the page anew where all faults were run, else put these rows into it."""
+    is_all = {result.fault.name for result in results} >= set(all_faults.by_name())
+    PAGE.write_text(page(results, load=load) if is_all else with_rows(PAGE.read_text(), results))
+
+
+def with_rows(text: str, results: Sequence[Result]) -> str:
+    """Return the page ``text`` with the rows of ``results`` in the place of those of before.
+
+    The head stays as it was, but for the count: each row has its own date.
+    """
+    rows = dict(_rows(text)) | {one.fault.name: _row(one) for one in results}
+    head, *_ = text.partition("\n## ")
+    passed = sum(_PASS in row for row in rows.values())
+    head = re.sub(_COUNT, f"{passed} of {len(rows)} faults passed.", head)
+    return head + _sections(rows)
+
+
+def _rows(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        if found := re.match(r"\| .*?<br>`([a-z0-9-]+)` \|", line):
+            yield found[1], line
 
 
 def page(results: Sequence[Result], *, load: str) -> str:
-    outcomes = Counter(result.passed for result in results)
     text = _TEXT.format(
         date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         kubernetes=VERSION,
         kernel=platform.release(),
-        count=f"{outcomes[True]} of {len(results)} faults passed.",
+        count=f"{sum(one.passed for one in results)} of {len(results)} faults passed.",
         interval=run.VALUES["check_interval"],
         timeout=run.VALUES["check_timeout"],
         compress=run.COMPRESS,
         cores=os.cpu_count(),
         load=load,
     )
-    by_name = {result.fault.name: result for result in results}
+    return text + _sections({result.fault.name: _row(result) for result in results})
+
+
+def _sections(rows: Mapping[str, str]) -> str:
+    """Every area that has a row, in the order of the tables."""
+    text = ""
     for area, faults in all_faults.by_area().items():
-        rows = [by_name[fault.name] for fault in faults if fault.name in by_name]
-        if rows:
-            text += f"\n## {area}\n\n{_table(rows)}"
+        if found := [rows[fault.name] for fault in faults if fault.name in rows]:
+            head = (f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS))
+            text += f"\n## {area}\n\n" + "\n".join([*head, *found]) + "\n"
     return text
 
 
-def _table(results: Iterable[Result]) -> str:
-    lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
-    for result in results:
-        fault, seen = result.fault, result.seen
-        cells = (
-            f"{fault.broken}<br>`{fault.name}`",
-            fault.users,
-            _lines([*seen.shown, *(f"trace: {text}" for text in seen.traces)]),
-            _lines(seen.unmoved),
-            _lines(seen.alerts) or "none",
-            fault.kubenurse or "not known",
-            f"pass, {result.at}"
-            if result.passed
-            else f"**FAILED**, {result.at}: {_short(result.problem)}",
-        )
-        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
-    return "\n".join(lines) + "\n"
+def _row(result: Result) -> str:
+    fault, seen = result.fault, result.seen
+    cells = (
+        f"{fault.broken}<br>`{fault.name}`",
+        fault.users,
+        _lines([*seen.shown, *(f"trace: {text}" for text in seen.traces)]),
+        _lines(seen.unmoved),
+        _lines(seen.alerts) or "none",
+        fault.kubenurse or "not known",
+        f"{_PASS}{result.at}"
+        if result.passed
+        else f"**FAILED**, {result.at}: {_short(result.problem)}",
+    )
+    return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
 def _lines(texts: Iterable[str]) -> str:
