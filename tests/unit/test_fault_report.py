@@ -37,3 +37,17 @@ def test_a_row_that_failed_is_counted() -> None:
     assert failed >= 1
     assert f" {passed} of {passed + failed} faults passed." in page
     assert f"**FAILED**, {AT}: AssertionError: not seen |" in page
+
+
+def test_a_fault_that_was_never_run_says_so() -> None:
+    """It has its row where the tables have it, and counts neither as passed nor as failed."""
+    name = "extra-tcp-refused"
+    ran = report.with_rows(PAGE, [_result(name)])
+    without = "\n".join(line for line in ran.splitlines() if f"`{name}`" not in line)
+    page = report.with_rows(without, [])
+    sections = [line[3:] for line in page.splitlines() if line.startswith("## ")]
+    assert sections == list(all_faults.AREAS)
+    rows = [line for line in page.splitlines() if f"`{name}`" in line]
+    assert [row.rsplit(" | ", 1)[1] for row in rows] == ["not run yet |"]
+    assert "**FAILED**" not in page
+    assert f" {page.count('| pass, ')} of {page.count('| pass, ')} faults passed." in page

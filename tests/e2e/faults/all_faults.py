@@ -14,6 +14,7 @@ AREAS: Final = {
     "The path through a Service": ("service_path",),
     "DNS": ("dns",),
     "TLS at the ingress": ("tls",),
+    "Extra checks": ("extra",),
     "Nodes and applications": ("nodes", "slow"),
     "Roll-outs": ("rollout",),
     "Nodes that leave": ("leaving",),

@@ -1,4 +1,4 @@
-"""A node's link is down, comes and goes, or loses what is large."""
+"""A node's link is down, comes and goes, or loses what is large: in, out, to one other node."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _FLAP_DOWN_SECONDS: Final = 1.0
 _FLAP_UP_SECONDS: Final = 4.0
 _MUCH_BYTES: Final = 1000
 """IP packets above this are dropped by the black hole. A check's own are smaller."""
+_LARGE: Final = f"ip protocol tcp meta length > {_MUCH_BYTES + 14}"
 
 
 @contextmanager
@@ -103,8 +104,7 @@ def proof_flapping(scene: Scene) -> None:
 @contextmanager
 def mtu_black_hole(cluster: Cluster, node: str) -> Iterator[None]:
     """Large packets to the node vanish, and nobody is told (no ICMP)."""
-    match = f"ip protocol tcp meta length > {_MUCH_BYTES + 14}"
-    with wire.dropping(cluster, node, to=match):
+    with wire.dropping(cluster, node, to=_LARGE):
         yield
 
 
@@ -142,6 +142,53 @@ def proof_mtu_black_hole(scene: Scene) -> None:
     elsewhere.no_loss(scene, f'type="path_{node}"', what=f"towards {node}")
 
 
+@contextmanager
+def mtu_outgoing(cluster: Cluster, node: str) -> Iterator[None]:
+    """What the node's pods send to other nodes' pods, where it is large: an overlay's MTU."""
+    subnets = ", ".join(one.pod_subnet for name, one in cluster.nodes.items() if name != node)
+    with wire.dropping(cluster, node, away=f"{_LARGE} ip daddr {{ {subnets} }}"):
+        yield
+
+
+@contextmanager
+def mtu_between_two(cluster: Cluster, node: str) -> Iterator[None]:
+    """Both ways, between the pods of two nodes."""
+    other = next(one.pod_subnet for name, one in cluster.nodes.items() if name != node)
+    large = {"to": f"{_LARGE} ip saddr {other}", "away": f"{_LARGE} ip daddr {other}"}
+    with wire.dropping(cluster, node, **large):
+        yield
+
+
+def proof_mtu_outgoing(scene: Scene) -> None:
+    """Nothing else of a check's is large: API server and ingress are beyond the overlay."""
+    _lost_at(scene, *scene.cluster.nodes)
+    elsewhere.no_failure(scene, 'type!="full_size", ', what="of checks of any other type")
+
+
+def proof_mtu_between_two(scene: Scene) -> None:
+    """By the two, and by nobody else."""
+    _lost_at(scene, scene.node, scene.others[0])
+    third = scene.others[1]
+    elsewhere.no_failure(scene, f'node="{third}", ', what=f"of any check by {third}")
+    elsewhere.no_failure(scene, 'type!="full_size", ', what="of checks of any other type")
+
+
+def _lost_at(scene: Scene, *nodes: str) -> None:
+    for name in nodes:
+        lost = f'{{type="full_size", error_type="full_size_lost", node="{name}"}}'
+        scene.counts(
+            f"kubenurse_check_failures_total{lost}",
+            what=f"kubenurse_check_failures_total{lost}",
+            within=150,
+        )
+    scene.trace(
+        lambda one: begun_by(one, scene.node, type="full_size_lost"),
+        what=f"a full-size check by {scene.node} that says full_size_lost",
+        tags={"kubenurse.error.type": "full_size_lost"},
+        within=150,
+    )
+
+
 FAULTS: Final = (
     Fault(
         "node-link-down",
@@ -166,5 +213,21 @@ FAULTS: Final = (
         "errors of api_server_* and me_ingress at one node; path checks work",
         mtu_black_hole,
         proof_mtu_black_hole,
+    ),
+    Fault(
+        "mtu-outgoing",
+        "TCP packets above 1,000 bytes from a node's pods to other nodes' pods vanish",
+        "What the node's pods send in bulk to other nodes hangs, and their large answers do",
+        "nothing: its checks are small",
+        mtu_outgoing,
+        proof_mtu_outgoing,
+    ),
+    Fault(
+        "mtu-between-two",
+        "TCP packets above 1,000 bytes between the pods of two nodes vanish",
+        "Downloads between pods of just these two nodes hang",
+        "nothing: its checks are small",
+        mtu_between_two,
+        proof_mtu_between_two,
     ),
 )

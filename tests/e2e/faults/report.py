@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 from apiserver.real import VERSION
 
 from e2e.faults import all_faults, run
+from e2e.faults.run import Result
+from e2e.faults.scene import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from e2e.faults.run import Result
+    from e2e.faults.fault import Fault
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs/faults.md"
@@ -31,6 +33,7 @@ _COLUMNS: Final = (
     "result",
 )
 _PASS: Final = "pass, "
+_NOT_RUN: Final = "not run yet"
 _COUNT: Final = r"\d+ of \d+ faults passed\."
 _TEXT: Final = """\
 # Faults, and what is seen of them
@@ -72,7 +75,8 @@ def with_rows(text: str, results: Sequence[Result]) -> str:
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
-        if found := re.match(r"\| .*?<br>`([a-z0-9-]+)` \|", line):
+        found = re.match(r"\| .*?<br>`([a-z0-9-]+)` \|", line)
+        if found and not line.endswith(f" {_NOT_RUN} |"):
             yield found[1], line
 
 
@@ -92,13 +96,17 @@ def page(results: Sequence[Result], *, load: str) -> str:
 
 
 def _sections(rows: Mapping[str, str]) -> str:
-    """Every area that has a row, in the order of the tables."""
+    """Every fault there is, in the order of the tables."""
     text = ""
     for area, faults in all_faults.by_area().items():
-        if found := [rows[fault.name] for fault in faults if fault.name in rows]:
-            head = (f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS))
-            text += f"\n## {area}\n\n" + "\n".join([*head, *found]) + "\n"
+        lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+        lines += [rows.get(fault.name) or _row(_not_run(fault)) for fault in faults]
+        text += f"\n## {area}\n\n" + "\n".join(lines) + "\n"
     return text
+
+
+def _not_run(fault: Fault) -> Result:
+    return Result(fault, passed=False, problem="", seen=Seen(), seconds=0, at="")
 
 
 def _row(result: Result) -> str:
@@ -108,13 +116,19 @@ def _row(result: Result) -> str:
         fault.users,
         _lines([*seen.shown, *(f"trace: {text}" for text in seen.traces)]),
         _lines(seen.unmoved),
-        _lines(seen.alerts) or "none",
+        _lines(seen.alerts) or ("none" if result.at else ""),
         fault.kubenurse or "not known",
-        f"{_PASS}{result.at}"
-        if result.passed
-        else f"**FAILED**, {result.at}: {_short(result.problem)}",
+        _outcome(result),
     )
     return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _outcome(result: Result) -> str:
+    if not result.at:
+        return _NOT_RUN
+    if result.passed:
+        return f"{_PASS}{result.at}"
+    return f"**FAILED**, {result.at}: {_short(result.problem)}"
 
 
 def _lines(texts: Iterable[str]) -> str:
