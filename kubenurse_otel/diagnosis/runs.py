@@ -14,8 +14,10 @@ from kubenurse_otel.diagnosis.view import MOST_RUN, Said
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-NEARLY: Final = 0.25
-"""Of an interval: checks are a little early or late, and an interval that lacks no more is one."""
+NEARLY: Final = 0.45
+"""Of an interval: an interval that lacks no more is one. Trains sway (plan/ticks.py): n checks are
+n - 1 intervals apart, 0.4 more or less, and a check is a little early or late in its train.
+"""
 KEPT_INTERVALS: Final = 4.0
 """A word that is not renewed for so long is not spoken any more."""
 

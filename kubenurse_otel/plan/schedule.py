@@ -1,6 +1,6 @@
-"""When each target is checked: two short trains of checks an interval, and one timer for all.
+"""When each target is checked: a short train of checks an interval, and one timer for all.
 
-Owns the trains, ticks, overlap, missed ticks and the quiet moments between trains. Does not know
+Owns the trains, overlap, missed ticks and the quiet moments between trains. Does not know
 what a check is: it is given a coroutine function, and anything that this raises is a bug.
 
 Checks of a train run one after the other: the second finds the processor's caches warm, where each
@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import math
-import struct
-from collections import Counter, deque
-from hashlib import blake2b
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kubenurse_otel.plan.ticks import phase_of, tick_after, tick_at
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable
 
     from kubenurse_otel.model import Target
-
-TRAINS: Final = 2
-"""Of each interval: targets of one interval are in one train or the other, half an interval on."""
 
 PACE_SECONDS: Final = 0.02
 """How long a check may keep the next one of its train waiting: no dead target delays it by more."""
@@ -38,11 +34,6 @@ STARVED_UNTIL: Final = 0.06
 STARVED_SHARE: Final = 0.75
 """Of an interval, over which its checks are spread then."""
 _LATEST: Final = 8
-
-Place = tuple[float, float]
-"""Seconds into an interval, and the interval."""
-
-_HASH: Final = struct.Struct(">I")
 
 QUIET_AHEAD_SECONDS: Final = 0.02
 """A moment is quiet only if no tick is due for so long: what is done in it takes a few ms."""
@@ -70,7 +61,7 @@ class Clock(Protocol):
 
 
 class _Ticker:
-    """The clock of one target. Tick n is at phase + n * interval, so that nothing adds up."""
+    """The clock of one target."""
 
     __slots__ = (
         *("due", "in_line", "interval", "phase", "started", "target", "task", "tick", "waits"),
@@ -80,8 +71,8 @@ class _Ticker:
         self.target = target
         self.phase = phase
         self.interval = target.interval_seconds
-        self.tick = math.floor((now - phase) / self.interval) + 1
-        self.due = phase + self.tick * self.interval
+        self.tick = tick_after(now, phase, self.interval)
+        self.due = tick_at(self.tick, phase, self.interval)
         self.task: asyncio.Task[None] | None = None
         self.started = 0.0
         self.in_line = False
@@ -90,17 +81,19 @@ class _Ticker:
 
     def pass_ticks(self, now: float) -> int:
         """Move on from the tick that is due; returns how many ticks after it passed as well."""
-        passed = math.floor((now - self.due) / self.interval)
-        self.tick += passed + 1
-        self.due = self.phase + self.tick * self.interval
-        return passed
+        passed, self.tick = self.tick, tick_after(now, self.phase, self.interval)
+        self.due = tick_at(self.tick, self.phase, self.interval)
+        return self.tick - passed - 1
 
     def cancel(self) -> None:
         if self.task is not None:
             self.task.cancel()
 
     def __lt__(self, other: _Ticker) -> bool:
-        return self.due < other.due
+        """A target has the same place in each train: where checks are spread out, too, they are
+        an interval apart.
+        """
+        return (self.due, self.target.key) < (other.due, other.target.key)
 
 
 class Schedule:
@@ -136,7 +129,7 @@ class Schedule:
     ) -> None:
         self._check = check
         self._on_missed = on_missed
-        self._node = node
+        self._phase = phase_of(node)
         self._on_quiet = on_quiet
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._tickers: dict[str, _Ticker] = {}
@@ -175,12 +168,9 @@ class Schedule:
                 kept[key] = ticker
             else:
                 ticker.cancel()
-        taken = Counter((ticker.phase, ticker.interval) for ticker in kept.values())
         for key, target in wanted.items():
             if key not in kept:
-                place = choose_phase(self._node, target, taken)
-                taken[place] += 1
-                kept[key] = _Ticker(target, place[0], now)
+                kept[key] = _Ticker(target, self._phase, now)
         self._tickers = kept
         self._heap = list(kept.values())
         heapq.heapify(self._heap)
@@ -231,7 +221,8 @@ class Schedule:
             elif ticker.task is not None:
                 ticker.waits = True
             else:
-                self._stand_in_line(ticker)
+                ticker.in_line = True
+                self._line.append(ticker)
             if missed:
                 lost.append((ticker.target, missed, ours))
         if now >= self._let_on_at:
@@ -243,10 +234,6 @@ class Schedule:
             self._begin(first, task)
         for missed_of in lost:
             self._on_missed(*missed_of)
-
-    def _stand_in_line(self, ticker: _Ticker) -> None:
-        ticker.in_line = True
-        self._line.append(ticker)
 
     def _next_in_line(self) -> _Ticker | None:
         while self._line:
@@ -305,8 +292,8 @@ class Schedule:
         if self._ahead is ticker:
             self._ahead = None
         if ticker.waits:
-            ticker.waits = False
-            self._stand_in_line(ticker)
+            ticker.waits, ticker.in_line = False, True
+            self._line.appendleft(ticker)  # its tick was before theirs, or with them
         if self._on_quiet is not None:
             self._look_at = self._clock.time()
 
@@ -332,25 +319,3 @@ class Schedule:
 
     def _is_due(self, at: float) -> bool:
         return bool(self._heap) and self._heap[0].due < at
-
-
-def choose_phase(node: str, target: Target, taken: Mapping[Place, int]) -> Place:
-    """When in its interval a target ticks: (seconds, interval), 0 <= seconds < interval.
-
-    The trains leave at a time that is the node's hash, so that those of a cluster's agents are
-    spread evenly, the second half an interval after the first. A target is in the one where fewer
-    are already (``taken``), among equals by its own hash: the same agent with the same targets
-    finds the same places.
-    """
-    interval = target.interval_seconds
-    leaves = _hash(node) / 2**32
-    places = [((leaves + n / TRAINS) % 1 * interval, interval) for n in range(TRAINS)]
-    first = _hash(f"{node}\0{target.key}") % TRAINS
-    return min(
-        (places[(first + n) % TRAINS] for n in range(TRAINS)),
-        key=lambda place: taken.get(place, 0),
-    )
-
-
-def _hash(text: str) -> int:
-    return int(_HASH.unpack(blake2b(text.encode(), digest_size=4).digest())[0])

@@ -1,4 +1,4 @@
-"""Agents in simulated time: the real plan, ring, phases, judging and views over a Network.
+"""Agents in simulated time: the real plan, ring, ticks, judging and views over a Network.
 
 What an agent sees goes to who checks it as the bytes of a header, to agents alone that it knows.
 """
@@ -6,7 +6,6 @@ What an agent sees goes to who checks it as the bytes of a header, to agents alo
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -19,8 +18,8 @@ from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target, TargetKind
 from kubenurse_otel.plan.explore import Explore
-from kubenurse_otel.plan.schedule import Place, choose_phase
 from kubenurse_otel.plan.targets import explored, plan
+from kubenurse_otel.plan.ticks import phase_of, tick_after, tick_at
 from kubenurse_otel.probe import agent_headers
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
@@ -56,8 +55,11 @@ class Agent:
     config: Config = field(default_factory=Config)
     targets: dict[str, Target] = field(default_factory=dict)
     paths: list[Target] = field(default_factory=list)
-    places: dict[str, Place] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    """Whose tick waits for the end of the check before."""
+    clock_ahead: float = field(init=False)
+    """Of ours: each node's monotonic clock began at another time."""
     looked_at: float = 0.0
     explore: Explore = field(init=False)
     is_hasty: bool = False
@@ -68,6 +70,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         clock = self.cluster.clock
+        self.clock_ahead = self.cluster.random.uniform(0.0, 1e6)
         self.known = KnownAgents(lambda: self.neighbourhood)
         self.neighbourhood = Neighbourhood(own_node_name=self.node)
         self.explore = Explore(self.node)
@@ -172,15 +175,8 @@ class Cluster:
         agent.targets = targets
         agent.paths = [one for one in targets.values() if one.kind is TargetKind.PATH]
         agent.judging.retain(targets.values())
-        agent.places = {key: at for key, at in agent.places.items() if key in targets}
         for key in new:
-            agent.places.pop(key, None)
-        for key in new:
-            taken = Counter(agent.places.values())
-            agent.places[key] = choose_phase(agent.node, targets[key], taken)
-            phase, _interval = agent.places[key]
-            first = self.now + (phase - self.now) % targets[key].interval_seconds
-            self._at(first, lambda key=key: self._tick(agent, key, agent.targets.get(key)))
+            self._set_timer(agent, targets[key])
 
     def heal(self) -> None:
         """Everything is well again; whose agent was gone gets a new one."""
@@ -210,18 +206,29 @@ class Cluster:
 
     # --- checks ---------------------------------------------------------------------------------
 
-    def _tick(self, agent: Agent, key: str, target: Target | None) -> None:
-        if target is None or self._is_gone(agent, key, target):
+    def _set_timer(self, agent: Agent, target: Target) -> None:
+        phase, interval = phase_of(agent.node), target.interval_seconds
+        number = tick_after(self.now + agent.clock_ahead, phase, interval)
+        at = tick_at(number, phase, interval) - agent.clock_ahead
+        # Rounding may have it a little before: it must not be the same tick again.
+        self._at(at + 1e-6, lambda: self._tick(agent, target))
+
+    def _tick(self, agent: Agent, target: Target) -> None:
+        if self._is_gone(agent, target.key, target):
             return
+        self._set_timer(agent, target)
         if self.network.agents.get(agent.node) == "mute":  # it is frozen
-            self.after(target.interval_seconds, lambda: self._tick(agent, key, target))
             return
         if agent.node in self.network.starved:
             agent.judging.lagged(self.random.uniform(0.0, 3.0))
-        if key not in agent.running:
-            agent.running.add(key)
-            self._check(agent, target, self._done)
-        self.after(target.interval_seconds, lambda: self._tick(agent, key, target))
+        if target.key in agent.running:
+            agent.waiting.add(target.key)
+        else:
+            self._begin(agent, target)
+
+    def _begin(self, agent: Agent, target: Target) -> None:
+        agent.running.add(target.key)
+        self._check(agent, target, self._done)
 
     def _is_gone(self, agent: Agent, key: str, target: Target) -> bool:
         is_other = agent.targets.get(key) != target and target.kind is not TargetKind.EXPLORE
@@ -255,6 +262,10 @@ class Cluster:
 
     def _done(self, agent: Agent, target: Target, shown: Shown, started: float) -> None:
         agent.running.discard(target.key)
+        if target.key in agent.waiting:
+            agent.waiting.discard(target.key)
+            if self.agents.get(agent.node) is agent and target.key in agent.targets:
+                self._begin(agent, agent.targets[target.key])
         if self._is_gone(agent, target.key, target):
             return
         view = ""
@@ -267,8 +278,7 @@ class Cluster:
         agent.looked_at = self.now
         for wanted in agent.judging.sizes_wanted():
             if wanted.key not in agent.running:
-                agent.running.add(wanted.key)
-                self._check(agent, wanted, self._done)
+                self._begin(agent, wanted)
         if not agent.is_hasty:
             self._hurry(agent)
 

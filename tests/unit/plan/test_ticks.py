@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubenurse_otel.plan.ticks import SWAY, phase_of, tick_after, tick_at
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+PHASES = st.floats(0.0, 1.0, exclude_max=True)
+INTERVALS = st.floats(0.1, 300.0)
+NUMBERS = st.integers(-10, 10**7)
+
+
+@given(number=NUMBERS, phase=PHASES, interval=INTERVALS)
+def test_ticks_are_an_interval_apart_and_sway(number: int, phase: float, interval: float) -> None:
+    """Each stands in its own interval, 0.85 to 1.25 of one after the tick before."""
+    this, following = (tick_at(n, phase, interval) / interval for n in (number, number + 1))
+
+    assert 0.84 < following - this < 1.25
+    assert -1e-6 < this - number - phase < SWAY
+
+
+@given(number=NUMBERS, phase=PHASES, interval=INTERVALS)
+def test_the_tick_after_a_moment_is_the_first_later_one(
+    number: int, phase: float, interval: float
+) -> None:
+    """At a tick it is the next one, just before it the tick itself."""
+    at = tick_at(number, phase, interval)
+
+    assert tick_after(at, phase, interval) == number + 1
+    assert tick_after(at - interval / 1e5, phase, interval) == number
+
+
+@given(prefix=NAMES)
+@settings(max_examples=20, deadline=None)
+def test_trains_of_many_nodes_never_bunch(prefix: str) -> None:
+    """A thousand agents that check the API server load each twentieth of the interval alike."""
+    slots = Counter(int(phase_of(f"{prefix}{n}") * 20) for n in range(1000))
+
+    assert max(slots.values()) < 100  # 50 expected; 7 standard deviations
+    assert min(slots[slot] for slot in range(20)) > 10
+
+
+def test_a_node_keeps_its_phase() -> None:
+    """An agent that starts anew leaves at the same time of the interval."""
+    assert phase_of("node-a") == phase_of("node-a") == pytest.approx(0.0, abs=1.0)
+    assert phase_of("node-a") != phase_of("node-b")
