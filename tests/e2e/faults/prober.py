@@ -192,8 +192,8 @@ def proof_stopped(scene: Scene) -> None:
     )
     scene.counts(
         f"kubenurse_missed_checks_total{{{here}}}",
-        what=f"kubenurse_missed_checks_total of {scene.node}: two ticks or more of each target",
-        at_least=10,
+        what=f"kubenurse_missed_checks_total of {scene.node}: a tick or more of each target",
+        at_least=5,  # of two to four that pass, one is made up for
     )
     scene.trace(
         lambda trace: _slept(trace, scene.node),
