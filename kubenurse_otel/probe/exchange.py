@@ -5,11 +5,11 @@ Does not open connections, keeps none, and leaves reading what came to answer.py
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.errors import ProxyRefusedError
 from kubenurse_otel.probe.answer import Answer
+from kubenurse_otel.probe.request import beginning, lines
 from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.sockets import Connection
 
 _FED_AT_ONCE_BYTES: Final = 2048
-_NO_WORD: Final = re.compile(rb"[^!-~\x80-\xff]").search
-_NO_VALUE: Final = re.compile(rb"[^\t -~\x80-\xff]").search
 
 
 @record(frozen=True, slots=True)
@@ -40,11 +38,11 @@ class Exchange:
         self._connection = connection
         self.writing = False
 
-    async def run(self, method: bytes, target: bytes, headers: Headers) -> Reply:
-        """Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
+    async def run(self, method: bytes, head: bytes) -> Reply:
+        """``head`` is the request's, its last empty line included. Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
         ResponseHeadTooLargeError, TooCostlyError.
         """
-        await self._send(method, target, headers)
+        await self._send(head)
         answer = await self._answer(method)
         return Reply(
             status_code=answer.status_code,
@@ -55,14 +53,15 @@ class Exchange:
 
     async def open_tunnel(self, authority: bytes, headers: Headers) -> None:
         """CONNECT (RFC 9110 section 9.3.6). Raises ProxyRefusedError, and what ``run`` raises."""
-        await self._send(b"CONNECT", authority, [(b"Host", authority), *headers])
+        head = beginning(b"CONNECT", authority) + lines([(b"Host", authority), *headers])
+        await self._send(head + b"\r\n")
         status = (await self._answer(b"CONNECT")).status_code
         if not 200 <= status < 300:
             raise ProxyRefusedError(f"the proxy answered {status}")
 
-    async def _send(self, method: bytes, target: bytes, headers: Headers) -> None:
+    async def _send(self, head: bytes) -> None:
         self.writing = True
-        await self._connection.send(_request(method, target, headers))
+        await self._connection.send(head)
         self.writing = False
 
     async def _answer(self, method: bytes) -> Answer:
@@ -104,15 +103,3 @@ class Exchange:
                 marks.first_byte = received
             else:
                 marks.first_byte = marks.last_byte = None
-
-
-def _request(method: bytes, target: bytes, headers: Headers) -> bytes:
-    """The request's bytes. Raises ValueError where one of its parts would end its line early."""
-    lines = [b"%s %s HTTP/1.1\r\n" % (method, target)]
-    for name, value in headers:
-        if _NO_WORD(name) or _NO_VALUE(value):
-            raise ValueError(f"not a header: {name!r}")
-        lines.append(b"%s: %s\r\n" % (name, value))
-    if _NO_WORD(target):
-        raise ValueError("not a request target")
-    return b"".join((*lines, b"\r\n"))

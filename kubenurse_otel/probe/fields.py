@@ -6,6 +6,7 @@ Owns what a line may hold. Knows no bound: whoever feeds the lines counts their 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from kubenurse_otel.errors import MalformedResponseError
@@ -20,45 +21,61 @@ _NAME: Final = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~ -]+").fullmatch
 """A token (RFC 9110 section 5.6.2), and spaces, which Go keeps as part of the name."""
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _MAX_QUOTED: Final = 40
+_KEPT_BYTES: Final = 128
 
 
 class FieldLines:
     """Takes a block's lines one by one, without their ends and without the empty one at its end."""
 
-    __slots__ = ("_fields", "_name", "_value")
+    __slots__ = ("_fields", "_last", "_more")
 
     def __init__(self) -> None:
         self._fields: Headers = []
-        self._name = b""
-        self._value = bytearray()
+        self._last = b""
+        self._more: list[bytes] = []
+        """What goes on from the last line."""
 
     def add(self, line: bytes) -> None:
         """Raises MalformedResponseError. After a space the line before goes on (obs-fold)."""
         if line[0] in _SPACE:
-            if not self._name:
+            if not self._fields:
                 raise MalformedResponseError("a space before the name of its first header")
             more = line.strip(_SPACE)
             if not _VALUE(more):
-                raise _bad_value(self._name)
-            self._value += b" " + more
+                raise _bad_value(self._last.partition(b":")[0])
+            self._more.append(more)
             return
-        name, colon, value = line.rstrip(_SPACE).partition(b":")
-        if not colon:
-            raise MalformedResponseError(f"a header line without a colon: {quoted(line)}")
-        if not _NAME(name):
-            raise MalformedResponseError(f"not a header's name: {quoted(name)}")
-        if not _VALUE(value):
-            raise _bad_value(name)
-        if self._name:
-            self._fields.append((self._name.lower(), bytes(self._value).lstrip(_SPACE)))
-        self._name, self._value = name, bytearray(value)
+        if self._more:
+            self._unfold()
+        self._last = line
+        self._fields.append(_field(line) if len(line) > _KEPT_BYTES else _known_field(line))
 
     def take(self) -> Headers:
         """All fields so far, names in lower case; then it is empty again."""
-        if self._name:
-            self._fields.append((self._name.lower(), bytes(self._value).lstrip(_SPACE)))
-        fields, self._fields, self._name = self._fields, [], b""
+        if self._more:
+            self._unfold()
+        fields, self._fields = self._fields, []
         return fields
+
+    def _unfold(self) -> None:
+        name, value = self._fields[-1]
+        self._fields[-1] = name, b" ".join((value, *self._more)).lstrip(_SPACE)
+        self._more.clear()
+
+
+def _field(line: bytes) -> Field:
+    name, colon, value = line.rstrip(_SPACE).partition(b":")
+    if not colon:
+        raise MalformedResponseError(f"a header line without a colon: {quoted(line)}")
+    if not _NAME(name):
+        raise MalformedResponseError(f"not a header's name: {quoted(name)}")
+    if not _VALUE(value):
+        raise _bad_value(name)
+    return name.lower(), value.lstrip(_SPACE)
+
+
+_known_field: Final = lru_cache(maxsize=256)(_field)
+"""Far ends say most lines again and again."""
 
 
 def values(fields: Headers, name: bytes) -> list[bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel import __version__, errors
+from kubenurse_otel import errors
 from kubenurse_otel.model import Failure, Measurement, Phase, Proxy, Target
 from kubenurse_otel.probe import egress, full_size, kernel, phases, sockets
 from kubenurse_otel.probe.certificate import not_after
@@ -25,6 +25,7 @@ from kubenurse_otel.probe.findings import measurement
 from kubenurse_otel.probe.idle import IdleConnections
 from kubenurse_otel.probe.marks import Marks, Stage
 from kubenurse_otel.probe.parting import Parting
+from kubenurse_otel.probe.request import Beginnings, lines
 from kubenurse_otel.probe.resolve import (
     DeadlineExceededError,
     LookUpError,
@@ -48,7 +49,6 @@ _log = logging.getLogger(__name__)
 
 _is_address = lru_cache(maxsize=256)(is_address)
 """Of targets' and proxies' hosts, which come from the configuration and from discovery."""
-USER_AGENT: Final = f"kubenurse-otel/{__version__}"
 _QUICK_SECONDS: Final = 0.002
 _OWN_SHARE: Final = 0.5
 """A check whose time ran out is our own fault when we used up this share of it."""
@@ -121,6 +121,7 @@ class Prober:
         """Close the idle connections of all but these, and of those that are elsewhere now."""
         wanted = tuple(targets)
         self._shared.idle.retain(wanted)
+        self._shared.beginnings.retain(wanted)
         self._shared.quick.intersection_update(target.key for target in wanted)
 
     async def part(self) -> None:
@@ -144,6 +145,7 @@ class _Shared:
     clocks: Callable[[], kernel.ClockPair]
     idle: IdleConnections = field(default_factory=IdleConnections)
     parting: Parting = field(default_factory=Parting)
+    beginnings: Beginnings = field(default_factory=Beginnings)
     quick: set[str] = field(default_factory=set)
     """Keys of targets each of whose steps took less than two milliseconds of waiting, last time:
     they are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
@@ -194,12 +196,12 @@ class _Run:
                 await self._connect()
                 self.marks.got_connection_ns = self._shared.clocks().monotonic_ns
                 return None
-            headers = self._headers()
+            head = self._head()
             idle = self._idle_connection()
             if idle is not None:
                 idle.reuse(self.marks, in_place=self._is_quick)
                 try:
-                    return await self._send(idle, headers)
+                    return await self._send(idle, head)
                 except (ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
                     if self.marks.answered:
                         raise
@@ -207,7 +209,7 @@ class _Run:
                 idle.close()
                 self._begin()
             connection = await self._connect()
-            return await self._send(connection, headers)
+            return await self._send(connection, head)
         except BaseException:
             if self._connection is not None:
                 self._note_end(self._connection)
@@ -371,7 +373,7 @@ class _Run:
         certificate = connection.ssl_object.getpeercert(binary_form=True)
         self.marks.certificate_expiry = not_after(certificate or b"")
 
-    async def _send(self, connection: Connection, headers: Headers) -> Reply:
+    async def _send(self, connection: Connection, head: bytes) -> Reply:
         self._connection = connection
         connection.deadline = self._deadline
         if self.marks.reused:
@@ -382,41 +384,25 @@ class _Run:
         if self._target.full_size:
             info = connection.info()
             self.marks.padding = full_size.padding(None if info is None else info.send_mss)
-            headers = [*headers, full_size.header(self.marks.padding)]
+            head += lines([full_size.header(self.marks.padding)])
         exchange = self._exchange = Exchange(connection)
         try:
-            return await exchange.run(
-                self._target.method.encode("ascii"), self._request_target(), headers
-            )
+            return await exchange.run(self._target.method.encode("ascii"), head + b"\r\n")
         finally:
             if self.marks.first_byte is not None:
                 self.phase = Phase.RECEIVE
 
-    def _headers(self) -> Headers:
+    def _head(self) -> bytes:
+        """All of it but its last, empty line."""
         target = self._target
-        headers = [
-            (b"Host", self._url.authority.encode("ascii")),
-            (b"User-Agent", USER_AGENT.encode("ascii")),
-            (b"Accept", b"*/*"),
-            *((name.encode("ascii"), value.encode("ascii")) for name, value in target.headers),
-            *self._propagation,
-        ]
-        # No "Connection: close", though we do close: the far end's FIN would follow its answer at
-        # once, and the kernel merges both into one read with the FIN's later time stamp.
+        headers = list(self._propagation)
         # The token: below all that is told, so that no span and no log can ever hold it.
         authorization = self._shared.trust.authorization(target)
         if authorization is not None:
             headers.append((b"Authorization", authorization.encode("ascii")))
         if target.proxy is not None and self._url.scheme == "http":
             headers += _proxy_headers(target.proxy)
-        return headers
-
-    def _request_target(self) -> bytes:
-        """Origin form; absolute form to a proxy that is to forward (RFC 9112 section 3.2)."""
-        url = self._url
-        if self._target.proxy is not None and url.scheme == "http":
-            return f"http://{url.host_port}{url.request_target}".encode("ascii")
-        return url.request_target.encode("ascii")
+        return self._shared.beginnings.of(target) + lines(headers)
 
 
 def _unsent(marks: Marks) -> TimeoutError | None:

@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 from opentelemetry.metrics import NoOpMeterProvider
@@ -56,7 +56,7 @@ with without(
     from opentelemetry.instrumentation import _semconv as conventions
     from opentelemetry.instrumentation import httpx as package
 
-_HTTPX: Final = cast("package._HTTPXModule", httpx)
+_HTTPX: Final = cast("Any", httpx)
 _MODE: Final = conventions._StabilityMode.HTTP  # noqa: SLF001 - there is no public way
 
 
