@@ -39,8 +39,8 @@ class Exchange:
         self.writing = False
 
     async def run(self, method: bytes, head: bytes) -> Reply:
-        """``head`` is the request's, its last empty line included. Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
-        ResponseHeadTooLargeError, TooCostlyError.
+        """``head`` is the request's, its last empty line included. Raises OSError, ssl.SSLError,
+        ClosedEarlyError, MalformedResponseError, ResponseHeadTooLargeError, TooCostlyError.
         """
         await self._send(head)
         answer = await self._answer(method)

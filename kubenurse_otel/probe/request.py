@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import __version__
-from kubenurse_otel.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kubenurse_otel.model import Target
     from kubenurse_otel.probe.fields import Headers
 
 USER_AGENT: Final = f"kubenurse-otel/{__version__}"
