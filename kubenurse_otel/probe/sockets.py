@@ -194,6 +194,10 @@ async def _connect(
         if expired and not _is_connected(sock):
             raise DeadlineExceededError(attempt.started_ns) from None
     attempt.ended_ns = time.monotonic_ns()
+    # The kernel lent us the very port that we ask for, of our own host: TCP's simultaneous open
+    # (RFC 9293 section 3.5) met itself, nobody listens.
+    if sock.getsockname()[1] == address[1] and sock.getsockname() == sock.getpeername():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
 def _is_connected(sock: socket.socket) -> bool:

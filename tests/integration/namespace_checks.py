@@ -191,7 +191,7 @@ async def kind_checks(prober: Prober) -> dict[str, dict[str, Any]]:
 
 
 async def local_port_checks(prober: Prober) -> dict[str, dict[str, Any]]:
-    """Two local ports and both taken; then no IPv6 address to connect from."""
+    """Two local ports and both taken; a port lent to itself; no IPv6 address to connect from."""
     results: dict[str, dict[str, Any]] = {}
     with FaultServer(answer()) as server, contextlib.ExitStack() as stack:
         set_sysctl("ipv4/ip_local_port_range", "40000 40001")
@@ -201,6 +201,15 @@ async def local_port_checks(prober: Prober) -> dict[str, dict[str, Any]]:
         results["no_port"] = told(await prober.check(server.url()))
         set_sysctl("ipv4/ip_local_port_range", "32768 60999")
         results["port_again"] = told(await prober.check(server.url()))
+        # connect() takes the even ports first: the one that is asked for.
+        for case, port, url in (
+            ("itself_tcp", 40_010, parse_tcp("tcp://127.0.0.1:40010")),
+            ("itself_tcp_ipv6", 40_012, parse_tcp("tcp://[::1]:40012")),
+            ("itself_http", 40_014, "http://127.0.0.1:40014/"),
+        ):
+            set_sysctl("ipv4/ip_local_port_range", f"{port} {port + 1}")
+            results[case] = told(await prober.check(url))
+        set_sysctl("ipv4/ip_local_port_range", "32768 60999")
         set_sysctl("ipv6/conf/lo/disable_ipv6", "1")
         results["no_ipv6_address"] = told(await prober.check("http://[::1]:80/"))
     return results

@@ -88,6 +88,14 @@ def test_without_a_free_local_port_nobody_else_is_blamed(network: dict[str, Any]
     assert "EADDRNOTAVAIL" in network["no_ipv6_address"]["message"]
 
 
+@pytest.mark.parametrize("case", ["itself_tcp", "itself_tcp_ipv6", "itself_http"])
+def test_a_connection_to_itself_is_none(network: dict[str, Any], case: str) -> None:
+    """TCP meets itself where the kernel lends us the very port that we ask for: nobody listens."""
+    told = network[case]
+
+    assert (told["error_type"], told["phase"]) == ("connection_refused", "connect")
+
+
 def test_a_link_local_address_is_reached_in_its_zone(network: dict[str, Any]) -> None:
     """As a look-up gives it; without the zone it leads nowhere."""
     assert network["zoned"]["error_type"] is None
