@@ -56,6 +56,8 @@ class Finding:
     named: str = ""
     explains: frozenset[str] = frozenset()
     is_last: bool = False
+    since: float | None = None
+    """Where it did not begin with the first check that failed; Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,26 @@ class Vanishing:
     direction: Direction
     segment_bytes: int = 0
     path_mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LosingWay:
+    """A way on which much is lost: which direction (ours), and since when (Unix seconds)."""
+
+    direction: Direction
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LosingWays:
+    """All ways together lose much, in one direction. ``sums`` are each way's (cusum.py), by node.
+
+    ``seconds`` is for how long the alarm has been due, ``since`` when the first loss was seen.
+    """
+
+    sums: Mapping[str, float]
+    seconds: float
+    since: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +110,12 @@ class Facts:
     discovery_is_well: bool = True
     is_sick: bool = False
     """Half of our latest checks were delayed by ourselves."""
-    loss: Mapping[str, Direction] = field(default_factory=lambda: MappingProxyType({}))
-    """Peers on whose way much is lost, and which way (ours)."""
+    loss: Mapping[str, LosingWay] = field(default_factory=lambda: MappingProxyType({}))
+    """Peers on whose way much is lost."""
+    losses: Mapping[Direction, LosingWays] = field(default_factory=lambda: MappingProxyType({}))
+    """What is lost on all our ways together, where that is much; which way (ours)."""
+    fresh_seconds: float = 12.0
+    """So old may be what is heard of others."""
     explored: frozenset[str] = frozenset()
     """Nodes that are no neighbours of ours, and did not answer when they had their turn."""
     vanishing: Mapping[str, Vanishing] = field(default_factory=lambda: MappingProxyType({}))
@@ -195,8 +221,8 @@ class Case:
         return (
             all(said.symptom is Symptom.OK for all_ in words for said in all_.values())
             and self.mine.doubt < NO_WITNESS
-            and self.mine.accused is Accused.NOTHING
-            and not (facts.is_sick or facts.loss or facts.slow_factor or facts.detour_seconds)
+            and not (facts.is_sick or facts.loss or facts.losses)
+            and not (facts.slow_factor or facts.detour_seconds)
         )
 
     def is_open(self, type_: str) -> bool:

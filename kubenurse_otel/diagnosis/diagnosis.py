@@ -24,7 +24,7 @@ from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.sizes import Sizes
 from kubenurse_otel.diagnosis.slow import RoundTrips
 from kubenurse_otel.diagnosis.symptoms import DEAD, DNS, HARD, STALLS, Symptom, symptom
-from kubenurse_otel.diagnosis.verdict import Cause
+from kubenurse_otel.diagnosis.verdict import Cause, Direction, Kind
 from kubenurse_otel.diagnosis.view import MOST_RUN, SHARED, Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, TargetKind
@@ -50,6 +50,13 @@ LAST_WORD_INTERVALS: Final = 12.0
 """So long what a neighbour said of itself may be why it is silent now."""
 CUT_OFF_INTERVALS: Final = 2.0
 """So long after our node was cut off, what DNS and lost segments say is still of that."""
+_OF_DIRECTIONS: Final = {
+    (False, False): Accused.NOTHING,
+    (True, False): Accused.LOSS_OUT,
+    (False, True): Accused.LOSS_IN,
+    (True, True): Accused.LOSS_BOTH,
+}
+"""By whether what we send is lost, and what is sent to us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +125,7 @@ class Diagnosis:
         self._neighbourhood = Neighbourhood()
         self._surroundings = surroundings.facts(self._neighbourhood, node)
         self._cut_off_at: float | None = None
+        self._accused = Accused.NOTHING
 
     # --- what comes in --------------------------------------------------------------------------
 
@@ -308,20 +316,21 @@ class Diagnosis:
         self._forget_explored(now)
         fresh = {one.view.node: one.view for one in self._fresh_ones(now)}
         findings = diagnose(mine, fresh, self._facts(now, runs))
+        self._accused = _accused(findings, self._node)
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
             self._losses.reset()
             self._look_ups.reset()
             self._endpoints.reset()
             self._detours.reset()
-        # Of a path's checks that which is bad first counts.
-        latest_first = sorted(runs, key=lambda run: (run.symptom is not Symptom.OK, -run.since))
+        bad = [run for run in runs if run.symptom is not Symptom.OK]
+        latest_first = sorted(bad, key=lambda run: -run.since)
         began = {_type(self._targets[run.key]): run.since for run in latest_first}
         raised, cleared = self._ledger.take(
             findings, now, since=lambda one: _since(one, began, now)
         )
         return Judgement(
-            view=replace(mine, accused=self._accused(now)),
+            view=replace(mine, accused=self._accused_now(now)),
             verdicts=self._ledger.verdicts(),
             raised=raised,
             cleared=cleared,
@@ -365,15 +374,15 @@ class Diagnosis:
             node=self._node,
             zone=self._surroundings.zones.get(self._node, ""),
             doubt=self._doubt.level(now),
-            accused=self._accused(now),
+            accused=self._accused_now(now),
             targets=MappingProxyType(targets),
             shared=MappingProxyType(shared),
         )
 
-    def _accused(self, now: float) -> Accused:
+    def _accused_now(self, now: float) -> Accused:
         at = self._cut_off_at
         is_cut_off = at is not None and 0 <= now - at <= self._interval
-        return Accused.CUT_OFF if is_cut_off else self._losses.accused()
+        return Accused.CUT_OFF if is_cut_off else self._accused
 
     def _facts(self, now: float, runs: Iterable[Run]) -> Facts:
         extras = {
@@ -390,6 +399,8 @@ class Diagnosis:
             vanishing=self._sizes.vanishing(self._targets),
             sizes_are_settled=self._sizes.are_settled(self._targets, runs),
             loss=self._losses.alarming(before=now - self._fresh),
+            losses=self._losses.of_all(now),
+            fresh_seconds=self._fresh,
             is_settled=self._is_settled(runs),
             accused_lately=frozenset(self._lately(self._accused_at, now)),
             doubted_lately=frozenset(self._lately(self._doubted_at, now)),
@@ -410,8 +421,17 @@ class Diagnosis:
         return not silent or all(run.symptom in DEAD or run.at >= min(silent) for run in virtual)
 
 
+def _accused(findings: Iterable[Finding], node: str) -> Accused:
+    """What our own node is found to lose: others are to hear what we conclude."""
+    ours = (one for one in findings if one.culprit == node and one.kind is Kind.NODE_LOSS)
+    directions = {one.direction for one in ours}
+    return _OF_DIRECTIONS[Direction.OUT in directions, Direction.IN in directions]
+
+
 def _since(finding: Finding, began: Mapping[str, float], now: float) -> float:
-    """When the first of what ``finding`` explains began."""
+    """When it began by its own word, or the first of what ``finding`` explains did."""
+    if finding.since is not None:
+        return finding.since
     return min((began[type_] for type_ in finding.explains if type_ in began), default=now)
 
 

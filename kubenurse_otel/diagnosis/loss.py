@@ -1,34 +1,25 @@
 """Lost segments on our ways to neighbours: a CUSUM a direction, for each way and for all together.
 
-E. S. Page, Continuous Inspection Schemes (1954): the sum of log likelihood ratios of "5 in 1,000
-are lost" against "1 in 1,000 is", never below 0. At 16 the first is e^16 times as likely.
+Owns what counts as lost, and when more checks would tell sooner. Whom it speaks against is for the
+rules to say (rules/loss.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import log
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.diagnosis.case import LosingWay, LosingWays
+from kubenurse_otel.diagnosis.cusum import ALARM, Cusum
 from kubenurse_otel.diagnosis.verdict import Direction
-from kubenurse_otel.diagnosis.view import Accused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from kubenurse_otel.model import CheckResult
 
-LOST_WEIGHT: Final = log(5)
-SENT_WEIGHT: Final = 0.004
-ALARM: Final = 16.0
 LOSSY: Final = 4.0
 """A way of which others are told that it loses: they wait with blaming theirs alone."""
-WITHOUT_THE_WORST: Final = 4.0
-LEAST_PEERS: Final = 2
-ENOUGH_PEERS: Final = 3
-CLEAN_LOSSES: Final = 6.0
-"""What lost so often and then not once while this many losses were due loses no more (e^-6)."""
-
 SEGMENTS_A_CHECK: Final = 2
 """Each way, of which a loss is seen: SYN and request, SYN-ACK and answer."""
 
@@ -43,56 +34,6 @@ HASTE_REGAINED: Final = 0.2
 """Seconds of haste a second: 120 in ten minutes."""
 
 _DIRECTIONS: Final = (Direction.OUT, Direction.IN)
-
-
-@dataclass(slots=True)
-class Cusum:
-    """One sum. ``by`` is what each peer's losses brought since the sum was last 0.
-
-    ``clean`` segments came through since the last loss. ``alarm_at`` is when the alarm was due.
-    """
-
-    sum: float = 0.0
-    lost: int = 0
-    sent: int = 0
-    clean: int = 0
-    alarm_at: float | None = None
-    by: dict[str, float] = field(default_factory=dict)
-
-    def add(self, peer: str, now: float, *, lost: int, sent: int) -> None:
-        if not lost and not self.sum:
-            return
-        self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
-        self.lost += lost
-        self.sent += sent
-        self.clean = 0 if lost else self.clean + sent
-        if lost:
-            self.by[peer] = self.by.get(peer, 0.0) + LOST_WEIGHT * lost
-        if self.alarm_at is None and self.sum >= ALARM:
-            self.alarm_at = now
-        if self.sum == 0.0 or (self.alarm_at is not None and self._is_over()):
-            self.reset()
-
-    def _is_over(self) -> bool:
-        return self.clean * self.lost >= CLEAN_LOSSES * (self.sent - self.clean)
-
-    def reset(self) -> None:
-        self.sum, self.lost, self.sent, self.clean, self.alarm_at = 0.0, 0, 0, 0, None
-        self.by.clear()
-
-    def forget(self, peers: Collection[str]) -> None:
-        for peer in set(self.by) - set(peers):
-            del self.by[peer]
-        if not self.by:
-            self.reset()
-
-    def is_everywhere(self, peers: int) -> bool:
-        """Whether the alarm is due, of most of ``peers`` and not of one of them alone."""
-        return (
-            self.sum >= ALARM
-            and len(self.by) >= max(LEAST_PEERS, min(ENOUGH_PEERS, peers))
-            and self.sum - max(self.by.values()) >= WITHOUT_THE_WORST
-        )
 
 
 def lost_segments(result: CheckResult) -> dict[Direction, int] | None:
@@ -126,8 +67,9 @@ class Losses:
     def retain(self, peers: Collection[str]) -> None:
         self._ways = {peer: way for peer, way in self._ways.items() if peer in peers}
         self._starved_at = {peer: at for peer, at in self._starved_at.items() if peer in peers}
-        for one in self._all.values():
-            one.forget(peers)
+        for direction, together in self._all.items():
+            if not any(way[direction].sum for way in self._ways.values()):
+                together.reset()
 
     def note(self, peer: str, result: CheckResult, now: float) -> None:
         lost = lost_segments(result)
@@ -135,10 +77,10 @@ class Losses:
             return
         way = self._ways.setdefault(peer, {direction: Cusum() for direction in _DIRECTIONS})
         for direction in _DIRECTIONS:
-            way[direction].add(peer, now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+            way[direction].add(now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
             together = self._all[direction]
             was_alarming = together.alarm_at is not None
-            together.add(peer, now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
+            together.add(now, lost=lost[direction], sent=SEGMENTS_A_CHECK)
             if was_alarming and together.alarm_at is None:  # so what each way had of it is over
                 for each in self._ways.values():
                     each[direction].reset()
@@ -163,43 +105,38 @@ class Losses:
         for one in self._all.values():
             one.reset()
 
-    def accused(self) -> Accused:
-        """Which way our own node loses what it sends or should get."""
-        peers = len(self._ways)
-        out, into = (self._all[direction].is_everywhere(peers) for direction in _DIRECTIONS)
-        if out and into:
-            return Accused.LOSS_BOTH
-        if out:
-            return Accused.LOSS_OUT
-        return Accused.LOSS_IN if into else Accused.NOTHING
+    def of_all(self, now: float) -> Mapping[Direction, LosingWays]:
+        """Return the directions in which the alarm is due of all ways together."""
+        return {
+            direction: LosingWays(
+                sums=MappingProxyType(
+                    {peer: way[direction].sum for peer, way in self._ways.items()}
+                ),
+                seconds=max(0.0, now - one.alarm_at),
+                since=one.since,
+            )
+            for direction, one in self._all.items()
+            if one.sum >= ALARM and one.alarm_at is not None and one.since is not None
+        }
 
     def lossy(self) -> frozenset[str]:
         """Peers on whose way more is lost than is normal."""
         return frozenset(peer for peer, way in self._ways.items() if _most(way) >= LOSSY)
 
-    def alarming(self, before: float) -> Mapping[str, Direction]:
-        """Return peers on whose way much was lost since ``before`` or longer; which way (ours).
-
-        Not while there are losses on our other ways as well: then it may be what they share.
-        """
+    def alarming(self, before: float) -> Mapping[str, LosingWay]:
+        """Return peers on whose way much was lost since ``before`` or longer."""
         found = {}
         for peer, way in self._ways.items():
-            directions = [
-                direction
+            due = {
+                direction: one.since
                 for direction, one in way.items()
-                if one.sum >= ALARM
-                and one.alarm_at is not None
-                and one.alarm_at <= before
-                and not self._loses_elsewhere(peer, direction)
-            ]
-            if directions:
-                found[peer] = directions[0] if len(directions) == 1 else Direction.NONE
+                if one.sum >= ALARM and one.alarm_at is not None and one.alarm_at <= before
+                if one.since is not None
+            }
+            if due:
+                direction = next(iter(due)) if len(due) == 1 else Direction.NONE
+                found[peer] = LosingWay(direction, min(due.values()))
         return found
-
-    def _loses_elsewhere(self, peer: str, direction: Direction) -> bool:
-        return any(
-            way[direction].sum >= HASTE_FROM for other, way in self._ways.items() if other != peer
-        )
 
     def wants_haste(self, now: float, *, is_told: bool = False) -> bool:
         """Whether more checks of neighbours would tell sooner: after a loss, within a budget.

@@ -82,15 +82,24 @@ class Judging:
     def note(self, result: CheckResult) -> None:
         now = self._clock()
         self._diagnosis.note(result, now)
-        view = self._hearing.view(result)
-        if view is not None:
-            self._diagnosis.hear(view, now)
+        self._hear(result, now)
         if result.outcome is Outcome.FAILED:
             self._amiss = True
 
+    def _hear(self, result: CheckResult, now: float) -> None:
+        view = self._hearing.view(result)
+        if view is not None:
+            self._diagnosis.hear(view, now)
+
     def note_hasty(self, result: CheckResult) -> None:
-        """Take in a check that was made beside the schedule: it tells of lost segments alone."""
-        self._diagnosis.note(result, self._clock(), is_hasty=True)
+        """Take in a check that was made beside the schedule.
+
+        It tells of lost segments, and what its answer says of others' is the newest there is.
+        """
+        now = self._clock()
+        self._diagnosis.note(result, now, is_hasty=True)
+        self._hear(result, now)
+        self._amiss = True
 
     def probed_name_servers(
         self, ports: Ports, endpoints: tuple[OneAnswer, ...] = (), *, are_all: bool = True
@@ -124,7 +133,8 @@ class Judging:
     def judge(self, *, late_seconds: float = 0.0) -> None:
         """Judge, where it is time to: soon while something is amiss, else once an interval.
 
-        An agent that says of itself that it lacks CPU has none for more than that. Where ``late_seconds`` are given, only where it has been time for so long.
+        An agent that says of itself that it lacks CPU has none for more than that. Where
+        ``late_seconds`` are given, only where it has been time for so long.
         """
         now = self._clock()
         waited = now - self.judged_at - late_seconds

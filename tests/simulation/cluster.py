@@ -268,9 +268,7 @@ class Cluster:
                 self._begin(agent, agent.targets[target.key])
         if self._is_gone(agent, target.key, target):
             return
-        view = ""
-        if target.neighbour is not None and shown.error is None:
-            view = self._view(target.neighbour.node_name, self._pods[agent.node])
+        view = self._heard(agent, target, shown)
         agent.judging.note(result(target, shown, STARTED + started, view=view))
         agent.judging.judge()
         if self.now - agent.looked_at < LOOK_SECONDS:
@@ -281,6 +279,11 @@ class Cluster:
                 self._begin(agent, wanted)
         if not agent.is_hasty:
             self._hurry(agent)
+
+    def _heard(self, agent: Agent, target: Target, shown: Shown) -> str:
+        if target.neighbour is None or shown.error is not None:
+            return ""
+        return self._view(target.neighbour.node_name, self._pods[agent.node])
 
     def _view(self, node: str, asker: Neighbour) -> str:
         """What the agent on ``node`` says in its answer to ``asker``, as it is read."""
@@ -314,4 +317,5 @@ class Cluster:
     def _hastily_done(self, agent: Agent, target: Target, shown: Shown, started: float) -> None:
         agent.hasty_checks -= 1
         if not self._is_gone(agent, target.key, target):
-            agent.judging.note_hasty(result(target, shown, STARTED + started))
+            view = self._heard(agent, target, shown)
+            agent.judging.note_hasty(result(target, shown, STARTED + started, view=view))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.verdict import Direction, Kind
@@ -255,11 +256,58 @@ def _loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:
 
 
 def _pair_loss(cluster: Cluster) -> Truth:
-    one, other = _two(cluster)
-    cluster.network.loss_between[one, other] = 0.3
+    return _lossy_pairs(cluster, _two(cluster))
+
+
+def _lossy_pairs(cluster: Cluster, *pairs: tuple[str, str]) -> Truth:
+    for pair in pairs:
+        cluster.network.loss_between[pair] = 0.3
     return Truth(
-        named=(Named((Kind.PAIR_LOSS,), _pair(one, other)),), touched=frozenset({one, other})
+        named=tuple(Named((Kind.PAIR_LOSS,), _pair(*pair)) for pair in pairs),
+        touched=frozenset(node for pair in pairs for node in pair),
     )
+
+
+def _two_pair_losses(cluster: Cluster, *, joined: bool) -> Truth:
+    """Of four nodes, or of three: then one of them is an end of both."""
+    one = _one(cluster)
+    chosen = [each.node_name for each in cluster.agents[one].neighbourhood.chosen]
+    other = cluster.random.choice(chosen)
+    if joined:
+        third = cluster.random.choice([node for node in chosen if node != other])
+        return _lossy_pairs(cluster, (one, other), (one, third))
+    first, second = cluster.random.sample(
+        [node for node in cluster.present if node not in (one, other)], 2
+    )
+    return _lossy_pairs(cluster, (one, other), (first, second))
+
+
+def _lossy_nodes(cluster: Cluster, number: int, *, dead: int) -> Truth:
+    """A share of the nodes loses, and some are dead: those that are well see many bad ways."""
+    *lossy, last = cluster.random.sample(cluster.present, number + 1)
+    for node in lossy:
+        cluster.network.loss_out[node] = 0.3
+    gone = [last][:dead]
+    for node in gone:
+        _kill(cluster, node)
+    return Truth(
+        named=tuple(Named((Kind.NODE_LOSS,), node, Direction.OUT) for node in lossy),
+        also=(
+            *(Named((Kind.NODE,), node) for node in gone),
+            *(Named((Kind.NODE, Kind.NODE_LOSS), node) for node in lossy),
+            *(Named((Kind.PAIR_LOSS,), _pair(*two)) for two in combinations(lossy, 2)),
+        ),
+        touched=frozenset({*lossy, *gone}),
+    )
+
+
+def _agents_dead(cluster: Cluster) -> Truth:
+    """A third of them: the node is well, and its Service's and ingress's backends are not."""
+    gone = cluster.random.sample(cluster.present, max(1, len(cluster.present) // 3))
+    for node in gone:
+        cluster.network.agents[node] = "refused"
+        cluster.network.since[node] = cluster.now
+    return Truth(named=tuple(Named((Kind.AGENT,), node) for node in gone), touched=frozenset(gone))
 
 
 def _both(*injects: Callable[[Cluster], Truth]) -> Callable[[Cluster], Truth]:
@@ -338,5 +386,34 @@ FAULTS: Final = (
         seconds=90.0,
     ),
     Fault(name="two nodes dead", inject=_two_dead, least_nodes=6),
+    Fault(name="agents dead", inject=_agents_dead),
+    Fault(
+        name="agents dead, service path",
+        inject=_both(_agents_dead, lambda cluster: _service_path(cluster, everywhere=True)),
+    ),
+    Fault(
+        name="loss of two pairs",
+        inject=lambda cluster: _two_pair_losses(cluster, joined=False),
+        seconds=120.0,
+        least_nodes=6,
+    ),
+    Fault(
+        name="loss of two pairs of a node",
+        inject=lambda cluster: _two_pair_losses(cluster, joined=True),
+        seconds=120.0,
+        least_nodes=6,
+    ),
+    Fault(
+        name="loss of three nodes, one dead",
+        inject=lambda cluster: _lossy_nodes(cluster, 3, dead=1),
+        seconds=120.0,
+        least_nodes=6,
+    ),
+    Fault(
+        name="loss of two nodes",
+        inject=lambda cluster: _lossy_nodes(cluster, 2, dead=0),
+        seconds=120.0,
+        least_nodes=6,
+    ),
 )
 ONE_PERCENT: Final = frozenset({"loss 1 % out", "loss 1 % in"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import TYPES, Finding, path_type
+from kubenurse_otel.diagnosis.cusum import ALARM
 from kubenurse_otel.diagnosis.rules import CONTRADICTED, SELF_ACCUSED
 from kubenurse_otel.diagnosis.rules.pair import joined
 from kubenurse_otel.diagnosis.symptoms import HARD
@@ -22,6 +25,13 @@ DIRECTIONS: Final[Mapping[Accused, tuple[Direction, ...]]] = {
     Accused.LOSS_IN: (Direction.IN,),
     Accused.LOSS_BOTH: (Direction.OUT, Direction.IN),
 }
+LEAST_WAYS: Final = 2
+ENOUGH_WAYS: Final = 3
+OF_THE_BETTER_HALF: Final = 6.0
+SHARE_OF_THE_BETTER_HALF: Final = 1 / 8
+"""Of the sum of all: less is lost anywhere, beside a way or two that are bad."""
+SETTLED_SECONDS: Final = 3.0
+"""By then we have heard of a neighbour that loses itself: in haste each is asked each second."""
 _WHAT: Final = {
     Direction.OUT: "what this node sends is lost",
     Direction.IN: "what is sent to this node is lost",
@@ -29,8 +39,29 @@ _WHAT: Final = {
 
 
 def own_node(case: Case) -> Iterator[Finding]:
-    """Most ways from here lose, so it is what they share; what else fails here may be that."""
-    for direction in DIRECTIONS.get(case.mine.accused, ()):
+    """Most ways from here lose, so it is what they share; what else fails here may be that.
+
+    But for ways to nodes that lose on as many ways as we do, or more: the fewest nodes that explain
+    all ways that lose are to blame, and we are no better a reason than they.
+    """
+    blamed = _who_explains_more(case)
+    for direction, ways in case.facts.losses.items():
+        sums = {
+            node: ways.sums.get(node, 0.0)
+            for node, said in case.paths.items()
+            if node not in blamed and said.symptom not in HARD
+        }
+        lose = [each for each in sums.values() if each]
+        better_half = sum(sorted(sums.values())[: ceil(len(sums) / 2)])
+        # Where all of them do there is little else that it can be.
+        settles = SETTLED_SECONDS if len(lose) == len(sums) else case.facts.fresh_seconds
+        if (
+            ways.seconds < settles
+            or len(lose) < max(LEAST_WAYS, min(ENOUGH_WAYS, len(sums)))
+            or better_half < max(OF_THE_BETTER_HALF, SHARE_OF_THE_BETTER_HALF * sum(lose))
+            or (blamed and sum(lose) < ALARM)
+        ):
+            continue
         yield Finding(
             kind=Kind.NODE_LOSS,
             culprit=case.mine.node,
@@ -40,7 +71,36 @@ def own_node(case: Case) -> Iterator[Finding]:
             evidence=(Evidence(words=f"{_WHAT[direction]} on the ways to most neighbours"),),
             explains=frozenset(map(path_type, case.paths))
             | {TYPES[one] for one in case.mine.shared},
+            since=ways.since,
         )
+
+
+def _who_explains_more(case: Case) -> frozenset[str]:
+    """Other nodes that are on more ways that lose than we are, or on as many, the worst first.
+
+    What one of them explains counts for nobody after it.
+    """
+    ways = _losing_ways(case)
+    blamed: set[str] = set()
+    while ways:
+        counts = Counter(node for way in ways for node in way)
+        mine = counts.pop(case.mine.node, 0)
+        worst = max(sorted(counts), key=counts.__getitem__, default="")
+        if counts[worst] < max(LEAST_WAYS, mine):
+            break
+        blamed.add(worst)
+        ways = {way for way in ways if worst not in way}
+    return frozenset(blamed)
+
+
+def _losing_ways(case: Case) -> set[frozenset[str]]:
+    """Those that I or a witness see lose, by both ends."""
+    return {
+        frozenset((view.node, node))
+        for view in (case.mine, *case.witnesses)
+        for node, said in view.targets.items()
+        if said.lossy and node != view.node
+    }
 
 
 def own_node_is_slow(case: Case) -> Iterator[Finding]:
@@ -60,7 +120,7 @@ def own_node_is_slow(case: Case) -> Iterator[Finding]:
 
 def of_neighbour(case: Case) -> Iterator[Finding]:
     """My way to it loses, and it says that all of its ways do: it is what they share."""
-    for node in case.facts.loss:
+    for node, losing in case.facts.loss.items():
         view = case.heard.get(node)
         if view is None or node not in case.paths:
             continue
@@ -77,25 +137,26 @@ def of_neighbour(case: Case) -> Iterator[Finding]:
                 ),
                 second=f"{Kind.PAIR_LOSS} {joined(case.mine.node, node)}",
                 explains=frozenset({path_type(node)}),
+                since=losing.since,
             )
 
 
 def of_pair(case: Case) -> Iterator[Finding]:
-    """One way loses, its ends do not say so of themselves, and others reach it without a loss."""
-    for node, direction in case.facts.loss.items():
+    """One way loses, its ends do not say so of themselves, and lose on few of their other ways."""
+    ways = _losing_ways(case)
+    for node, losing in case.facts.loss.items():
         if (
             node not in case.heard
             or node in case.facts.accused_lately
             or node not in case.paths
             or not case.is_open(path_type(node))
             or case.paths[node].symptom in HARD
+            or any(_loses_on_most_ways(case, end, ways) for end in (node, case.mine.node))
         ):
             continue
-        others = [one for one in case.seen_by(node) if one is not case.mine]
-        losing = [one for one in others if one.targets[node].lossy]
-        if len(others) < min(2, case.facts.nodes - 2) or len(losing) > len(others) // 4:
-            continue
-        if not others or _loses_elsewhere(case, node):
+        others = [one.node for one in case.seen_by(node) if one is not case.mine]
+        well = [other for other in others if frozenset((other, node)) not in ways]
+        if not well or len(others) < min(2, case.facts.nodes - 2):
             continue
         yield Finding(
             kind=Kind.PAIR_LOSS,
@@ -103,19 +164,24 @@ def of_pair(case: Case) -> Iterator[Finding]:
             cause=Cause.LOSS,
             confidence=CONTRADICTED,
             evidence=(
-                Evidence(words=f"segments are lost {_way(case.mine.node, node, direction)}"),
-                *well_elsewhere(one.node for one in others if one not in losing),
+                Evidence(words=f"segments are lost {_way(case.mine.node, node, losing.direction)}"),
+                *well_elsewhere(well),
             ),
             second=f"{Kind.NODE_LOSS} {node}",
             explains=frozenset({path_type(node)}),
+            since=losing.since,
         )
 
 
-def _loses_elsewhere(case: Case, node: str) -> bool:
-    """Whether it says that it loses on other ways than ours, too."""
-    return any(
-        said.lossy for other, said in case.heard[node].targets.items() if other != case.mine.node
-    )
+def _loses_on_most_ways(case: Case, node: str, ways: set[frozenset[str]]) -> bool:
+    """Whether it is the node rather: two of its ways lose and half of them, as far as is known."""
+    known = {
+        frozenset((view.node, other))
+        for view in (case.mine, *case.witnesses)
+        for other, said in view.targets.items()
+        if node in (view.node, other) and said.symptom not in HARD
+    }
+    return len(known & ways) >= max(LEAST_WAYS, len(known) / 2)
 
 
 def _way(mine: str, node: str, direction: Direction) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from views import ME, everybody, found, named, said, view
 
-from kubenurse_otel.diagnosis.verdict import Direction
-from kubenurse_otel.diagnosis.view import Accused
+from kubenurse_otel.diagnosis.case import Facts
+from kubenurse_otel.diagnosis.order import diagnose
 
 
 def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
@@ -48,12 +46,6 @@ def test_where_nothing_comes_back_our_node_is_cut_off(
 ) -> None:
     verdicts = named(found(view(ME, paths, shared), []))
     assert (verdicts == [("node", ME, "", "cut_off")]) is is_cut_off
-
-
-def test_our_own_loss_explains_what_else_fails_here() -> None:
-    mine = view(ME, {"n2": "s9", "n3": "o9"}, "D:s9", accused=Accused.LOSS_OUT)
-    others = [view("n2", {"n3": "o"}), view("n3", {"n2": "o9"}, "D:o9")]
-    assert named(found(mine, others)) == [("node_loss", ME, "out", "loss")]
 
 
 def test_full_size_segments_that_die_on_all_our_ways_are_our_own_node() -> None:
@@ -98,14 +90,10 @@ def test_longer_round_trips_to_most_are_our_own_node() -> None:
 
 
 def test_a_node_that_is_leaving_is_not_named() -> None:
-    mine = view(ME, {"n2": "o9", "n3": "s9"}, accused=Accused.LOSS_IN)
-    facts_without_me = found(mine, [view("n2", {"n3": "s9"})])
-    assert named(facts_without_me)[0] == ("node_loss", ME, "in", "loss")
-    leaving = view("n9", {"n2": "o9", "n3": "s9"}, accused=Accused.LOSS_IN)
-    from kubenurse_otel.diagnosis.case import Facts
-    from kubenurse_otel.diagnosis.order import diagnose
-
-    assert diagnose(leaving, {}, Facts(nodes=3, known=frozenset({"n2", "n3"}))) == ()
+    mine = view(ME, {"n2": "o9", "n3": "o9"})
+    assert named(found(mine, [], is_sick=True)) == [("prober", ME, "", "starved")]
+    leaving = Facts(nodes=3, known=frozenset({"n2", "n3"}), is_sick=True)
+    assert diagnose(mine, {}, leaving) == ()
     dead = view(ME, {"n2": "o9", "n3": "s9"})
     known = frozenset({ME, "n2"})  # n3 is leaving
     heard = {"n2": view("n2", {"n3": "s9"})}
@@ -232,26 +220,6 @@ def test_a_mute_agent_of_whom_nobody_else_speaks_is_the_agent() -> None:
 def test_of_two_nodes_a_silent_one_is_a_suspicion() -> None:
     mine = view(ME, {"n2": "s9"}, "D:o9 Q:o9")
     assert named(found(mine, [])) == [("node", "n2?", "", "silent")]
-
-
-def test_a_way_that_loses_between_sound_ends_is_the_pair() -> None:
-    loss = {"n3": Direction.OUT}
-    assert of(4, {}, loss=loss) == [("pair_loss", "n1|n3", "", "loss")]
-    assert of(4, {">n3": "o9~"}, loss=loss) == []  # others lose to it as well
-    assert of(4, {}, loss=loss, accused_lately=frozenset({"n3"})) == []
-    assert of(4, {"n3>n4": "o9~"}, loss=loss) == []  # it loses on another way, too
-    assert of(4, {"n3>n1": "o9~"}, loss=loss) == [("pair_loss", "n1|n3", "", "loss")]
-
-
-def test_a_way_that_loses_to_a_node_that_says_so_of_all_of_its_ways_is_the_node() -> None:
-    """So that the pair, which was named before it said so, is absorbed by it."""
-    mine, *others = everybody(4, {})
-    heard = [replace(one, accused=Accused.LOSS_OUT) if one.node == "n3" else one for one in others]
-    facts = {"accused_lately": frozenset({"n3"})}
-    loses = found(mine, heard, loss={"n3": Direction.IN}, **facts)
-    assert named(loses) == [("node_loss", "n3", "out", "loss")]
-    assert loses[0].explains == {"path_n3"}
-    assert found(mine, heard, **facts) == ()  # hearsay alone names nobody
 
 
 # --- is it what all share? ----------------------------------------------------------------------

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 from test_symptoms import TARGET
 
+from kubenurse_otel.diagnosis.case import LosingWay
+from kubenurse_otel.diagnosis.cusum import ALARM
 from kubenurse_otel.diagnosis.detours import Detours
 from kubenurse_otel.diagnosis.dns import LookUps, Ports
 from kubenurse_otel.diagnosis.doubt import Doubt
-from kubenurse_otel.diagnosis.loss import ALARM, Losses, lost_segments
+from kubenurse_otel.diagnosis.loss import Losses, lost_segments
 from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.slow import LEAST_GROUPS, RoundTrips
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
-from kubenurse_otel.diagnosis.view import Accused, Said
+from kubenurse_otel.diagnosis.view import Said
 from kubenurse_otel.model import CheckResult, Measurement, Outcome, Split
 from kubenurse_otel.plan.ticks import tick_at
 
@@ -211,17 +213,20 @@ def test_lost_segments_have_a_direction(result: CheckResult, out: int, into: int
     assert lost_segments(result) == {Direction.OUT: out, Direction.IN: into}
 
 
-def test_our_own_node_is_accused_by_ways_to_several_and_not_by_one() -> None:
+def test_each_way_is_summed_by_itself_and_all_together() -> None:
+    """What the rules make of it is theirs (test_loss.py)."""
     bad, good = checked(out=0.2, repeats=1), checked()
-    one_way, several = Losses(), Losses()
+    losses = Losses()
     for at in range(30):
         for peer in ("n2", "n3", "n4"):
-            one_way.note(peer, bad if peer == "n2" else good, at)
-            several.note(peer, bad if at % 3 == 0 else good, at)
-    assert (one_way.accused(), several.accused()) == (Accused.NOTHING, Accused.LOSS_OUT)
-    assert one_way.alarming(before=30.0) == {"n2": Direction.OUT}
-    assert one_way.alarming(before=5.0) == {}  # it has to last
-    assert one_way.lossy() == {"n2"}
+            losses.note(peer, bad if peer == "n2" else good, at)
+    (direction,) = losses.of_all(now=29.0)
+    ways = losses.of_all(now=29.0)[direction]
+    assert (direction, ways.since, ways.seconds) == (Direction.OUT, 0.0, 19.0)
+    assert [node for node, each in ways.sums.items() if each] == ["n2"]
+    assert losses.alarming(before=30.0) == {"n2": LosingWay(Direction.OUT, 0.0)}
+    assert losses.alarming(before=5.0) == {}  # it has to last
+    assert losses.lossy() == {"n2"}
 
 
 def test_loss_that_is_over_is_over_soon() -> None:
@@ -229,10 +234,10 @@ def test_loss_that_is_over_is_over_soon() -> None:
     losses = Losses()
     for at in range(60):
         losses.note("n2" if at % 2 else "n3", checked(into=0.2 if at % 3 == 0 else 0.0), at)
-    assert losses.accused() is Accused.LOSS_IN
-    for at in range(60, 80):
+    assert [*losses.of_all(60.0)] == [Direction.IN]
+    for at in range(60, 84):
         losses.note("n2" if at % 2 else "n3", checked(), at)
-    assert losses.accused() is Accused.NOTHING
+    assert losses.of_all(84.0) == {}
     assert losses.lossy() == frozenset()
 
 
@@ -272,14 +277,15 @@ def test_what_a_starved_agent_answers_late_is_no_loss() -> None:
     assert losses.lossy() == {"n2", "n3"}
 
 
-def test_no_way_alone_is_alarming_while_another_loses_as_well() -> None:
+def test_a_way_that_is_well_again_is_so_beside_one_that_is_not() -> None:
+    """Below its alarm as well: what is left of it would speak for the node."""
     losses = Losses()
-    for at in range(12):
-        losses.note("n2", checked(out=0.2, repeats=1), float(at))
-    losses.note("n3", checked(), 12.0)
-    assert losses.alarming(before=12.0) == {"n2": Direction.OUT}
-    losses.note("n3", checked(out=0.2, repeats=1), 13.0)
-    assert losses.alarming(before=13.0) == {}
+    for at in range(200):
+        is_lost = at % 3 == 0
+        losses.note("n2", checked(out=0.2 * is_lost, repeats=1), float(at))
+        losses.note("n3", checked(out=0.2 * (is_lost and at < 12), repeats=1), float(at))
+    assert losses.lossy() == {"n2"}
+    assert losses.of_all(200.0)[Direction.OUT].sums["n3"] == 0.0
 
 
 def test_round_trips_are_long_where_most_of_them_are() -> None:

@@ -1,0 +1,58 @@
+"""A CUSUM: whether more is lost than is normal, and whether that is over. No clock, no I/O.
+
+E. S. Page, Continuous Inspection Schemes (1954): the sum of log likelihood ratios of "5 in 1,000
+are lost" against "1 in 1,000 is", never below 0: however long all was well, an alarm is not later
+for it. At 16 the first is e^16 times as likely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+LOST_WEIGHT: Final = log(5)
+SENT_WEIGHT: Final = 0.004
+ALARM: Final = 16.0
+CLEAN_LOSSES: Final = 6.0
+"""What lost so often and then not once while this many losses were due loses no more (e^-6)."""
+LEAST_LOST: Final = 3
+"""From fewer losses nobody can tell when the next one is due."""
+
+
+@dataclass(slots=True)
+class Cusum:
+    """``since`` is when the first loss was seen since the sum was 0, ``alarm_at`` when the alarm
+    was due; None: there was none. ``clean`` segments came through since the last loss.
+    """
+
+    sum: float = 0.0
+    lost: int = 0
+    sent: int = 0
+    clean: int = 0
+    since: float | None = None
+    alarm_at: float | None = None
+
+    def add(self, now: float, *, lost: int, sent: int) -> None:
+        """Take in ``sent`` segments, of which ``lost`` did not arrive."""
+        if not lost and self.since is None:
+            return
+        self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
+        self.lost += lost
+        self.sent += sent
+        self.clean = 0 if lost else self.clean + sent
+        if self.since is None:
+            self.since = now
+        if self.alarm_at is None and self.sum >= ALARM:
+            self.alarm_at = now
+        if self.sum == 0.0 or self._is_over():
+            self.reset()
+
+    def _is_over(self) -> bool:
+        """At its own rate, as the losses after the first one tell it, below the alarm as well."""
+        due = self.clean * (self.lost - 1) / max(1, self.sent - self.clean)
+        return self.lost >= LEAST_LOST and due >= CLEAN_LOSSES
+
+    def reset(self) -> None:
+        self.sum, self.lost, self.sent, self.clean = 0.0, 0, 0, 0
+        self.since = self.alarm_at = None

@@ -1,0 +1,51 @@
+"""diagnosis/cusum.py: when too much is lost, since when, and when that is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubenurse_otel.diagnosis.cusum import ALARM, Cusum
+
+
+def fed(*losses: int, each: int = 1) -> Cusum:
+    """One number a second: how many of ``each`` segments are lost."""
+    one = Cusum()
+    for at, lost in enumerate(losses):
+        one.add(float(at), lost=lost, sent=each)
+    return one
+
+
+def test_the_alarm_is_due_after_some_losses_and_since_the_first_of_them() -> None:
+    one = fed(0, 0, *[1, 0] * 11)
+    assert one.sum >= ALARM
+    assert (one.since, one.alarm_at) == (2.0, 20.0)
+
+
+@pytest.mark.parametrize("quiet", [0, 100_000])
+def test_a_long_time_in_which_all_was_well_delays_no_alarm(quiet: int) -> None:
+    one = fed(*[0] * quiet, *[1] * 10)
+    assert one.alarm_at == quiet + 9.0
+
+
+@pytest.mark.parametrize("bad", [12, 100_000])
+def test_however_long_it_was_bad_it_is_over_soon(bad: int) -> None:
+    """A third was lost: six losses are due in 18 segments."""
+    one = fed(*[1, 0, 0] * (bad // 3), *[0] * 24)
+    assert (one.sum, one.since, one.alarm_at) == (0.0, None, None)
+
+
+def test_below_the_alarm_it_is_over_as_soon() -> None:
+    """By its weight alone four losses were forgotten after 1,600 segments."""
+    assert fed(*[1, 0, 0] * 4).sum > 0
+    assert fed(*[1, 0, 0] * 4, *[0] * 24).sum == 0
+
+
+def test_a_loss_or_two_are_forgotten_by_their_weight() -> None:
+    """From two nobody knows when the next is due: one in a hundred has them far apart."""
+    assert fed(1, 1, *[0] * 100).sum > 0
+    assert fed(1, 1, *[0] * 900).sum == 0
+
+
+def test_one_in_a_hundred_is_found_and_one_in_a_thousand_is_not() -> None:
+    assert fed(*[*[0] * 99, 1] * 20).alarm_at is not None
+    assert fed(*[*[0] * 999, 1] * 100).alarm_at is None
