@@ -160,7 +160,9 @@ class Diagnosis:
             note(result, now)
             return
         is_after_cut = self._is_after_cut(now)
-        if target.neighbour is not None and not is_after_cut:
+        if target.neighbour is None:
+            self._losses.note_elsewhere(result, now)
+        elif not is_after_cut:
             self._losses.note(target.neighbour.node_name, result, now)
         if is_hasty:
             return

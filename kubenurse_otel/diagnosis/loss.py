@@ -30,6 +30,8 @@ answer that is late without a word why may have waited for that, too."""
 
 HASTE_FROM: Final = 1.0
 HASTE_SECONDS: Final = 120.0
+SIGN_SECONDS: Final = 10.0
+"""So long haste lasts for a loss that was not on a way to a neighbour."""
 HASTE_REGAINED: Final = 0.2
 """Seconds of haste a second: 120 in ten minutes."""
 
@@ -62,6 +64,7 @@ class Losses:
         self._starved_at: dict[str, float] = {}
         self._haste_left = HASTE_SECONDS
         self._haste_at = 0.0
+        self._sign_at = float("-inf")
         self._is_hasty = False
 
     def retain(self, peers: Collection[str]) -> None:
@@ -84,6 +87,12 @@ class Losses:
             if was_alarming and together.alarm_at is None:  # so what each way had of it is over
                 for each in self._ways.values():
                     each[direction].reset()
+
+    def note_elsewhere(self, result: CheckResult, now: float) -> None:
+        """Take in a check of no neighbour: nobody knows its way, but it leaves our node as well."""
+        measurement = result.measurement
+        if measurement is not None and measurement.split.loss:
+            self._sign_at = now
 
     def _may_be_starved(self, peer: str, result: CheckResult, now: float) -> bool:
         """Whether the answer was late, for want of CPU at the far end as likely as for a loss.
@@ -147,7 +156,8 @@ class Losses:
         self._haste_at = now
         spent = passed if self._is_hasty else -HASTE_REGAINED * passed
         self._haste_left = min(HASTE_SECONDS, self._haste_left - spent)
-        suspects = is_told or any(one.sum >= HASTE_FROM for one in self._all.values())
+        is_sign = 0 <= now - self._sign_at <= SIGN_SECONDS
+        suspects = is_told or is_sign or any(one.sum >= HASTE_FROM for one in self._all.values())
         self._is_hasty = suspects and self._haste_left > 0
         return self._is_hasty
 

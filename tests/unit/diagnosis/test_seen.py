@@ -257,6 +257,15 @@ def test_haste_is_after_a_loss_and_within_a_budget() -> None:
     assert hasty.index(False) in range(115, 125)  # two minutes, then a second in six
 
 
+def test_a_loss_on_the_way_to_what_is_no_neighbour_is_reason_for_haste() -> None:
+    """It may be our node's, and of neighbours alone it is known which way they go."""
+    losses = Losses()
+    losses.note_elsewhere(checked(), 0.0)
+    assert not losses.wants_haste(0.0)
+    losses.note_elsewhere(checked(out=0.2, repeats=1), 1.0)
+    assert [losses.wants_haste(at) for at in (1.0, 11.0, 12.0)] == [True, True, False]
+
+
 # --- round trips --------------------------------------------------------------------------------
 
 
