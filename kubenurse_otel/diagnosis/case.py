@@ -170,6 +170,11 @@ class Case:
         """I, and the witnesses that check ``node``."""
         return (self.mine, *(one for one in self.witnesses if node in one.targets))
 
+    def is_bad_for_others(self, node: str) -> bool:
+        """Whether half of the witnesses that check ``node`` get no answer."""
+        words = [one.targets[node].symptom for one in self.witnesses if node in one.targets]
+        return bool(words) and 2 * sum(one in HARD for one in words) >= len(words)
+
     @property
     def enough(self) -> int:
         """How many must have a word on a node, I among them; in a small cluster all others."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil, log
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding
-from kubenurse_otel.diagnosis.rules import CAUSES, MOST_AGREE, ONE_WITNESS
+from kubenurse_otel.diagnosis.rules import CAUSES, MOST_AGREE, ONE_WITNESS, backends
 from kubenurse_otel.diagnosis.rules.shared import BAD
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
@@ -18,10 +17,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.diagnosis.case import Case
 
-BY_CHANCE: Final = 1e-4
-"""So rarely may so many checks in a row meet bad backends."""
 RUN: Final = 3
-LEAST_SHARE, MOST_SHARE = 0.01, 0.9
 
 
 def failing(case: Case) -> Iterator[Finding]:
@@ -32,7 +28,7 @@ def failing(case: Case) -> Iterator[Finding]:
         return
     if api_server is not None and api_server.symptom in HARD:
         return
-    if said.run < max(RUN, ceil(log(BY_CHANCE) / log(_bad_backends(case)))):
+    if said.run < RUN or backends.explain(case, Shared.ME_SERVICE):
         return
     votes = case.votes(Shared.ME_SERVICE, lambda symptom: symptom in BAD)
     everywhere = len(votes) > 0 and votes.share >= MOST_AGREE
@@ -47,12 +43,3 @@ def failing(case: Case) -> Iterator[Finding]:
         second=f"{Kind.SERVICE_PATH} {CLUSTER if everywhere else case.mine.node}",
         explains=frozenset({TYPES[Shared.ME_SERVICE]}),
     )
-
-
-def _bad_backends(case: Case) -> float:
-    """The share of agents that somebody gets no answer from, of those that anybody speaks of."""
-    views = (case.mine, *case.witnesses)
-    ways = [(node, said) for view in views for node, said in view.targets.items()]
-    gone = {node for node, said in ways if said.symptom in HARD}
-    spoken_of = {node for node, _ in ways} | {case.mine.node}
-    return min(MOST_SHARE, max(LEAST_SHARE, len(gone) / len(spoken_of)))

@@ -12,8 +12,9 @@ from kubenurse_otel.diagnosis.rules import (
     MOST_AGREE,
     SUSPICION,
     agreed,
+    backends,
 )
-from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.symptoms import DEAD, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import alike, otherwise, shared, well_elsewhere
@@ -32,14 +33,15 @@ RUN_AGREED, RUN_MINE = 2, 3
 
 
 def dead(case: Case) -> Iterator[Finding]:
-    """All of them are silent, and few neighbours are."""
+    """All of them are silent, and few neighbours are to us alone."""
     asked = [letter for letter in VIRTUAL if letter in case.mine.shared]
     said = [case.mine.shared[letter] for letter in asked]
     if (
         len(asked) < LEAST
         or not all(case.is_open(TYPES[letter]) for letter in asked)
         or any(one.symptom not in SILENT for one in said)
-        or len(case.hard) > BAD_PATHS * len(case.paths)
+        or _bad_paths(case) > BAD_PATHS * len(case.paths)
+        or (Shared.ME_SERVICE in asked and backends.explain(case, Shared.ME_SERVICE))
     ):
         return
     witnesses = [view for view in case.witnesses if any(letter in view.shared for letter in asked)]
@@ -74,6 +76,14 @@ def dead(case: Case) -> Iterator[Finding]:
             second=f"{Kind.API_SERVER} {CLUSTER}",
             explains=explains,
         )
+
+
+def _bad_paths(case: Case) -> int:
+    """How many ways from here may be bad: not to those who refuse, nor that others miss, too."""
+    return sum(
+        said.symptom in DEAD and not case.is_bad_for_others(node)
+        for node, said in case.hard.items()
+    )
 
 
 def _confidence(case: Case, witnesses: list[View]) -> float:

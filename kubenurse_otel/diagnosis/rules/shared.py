@@ -14,6 +14,7 @@ from kubenurse_otel.diagnosis.rules import (
     MOST_AGREE,
     SUSPICION,
     agreed,
+    backends,
 )
 from kubenurse_otel.diagnosis.symptoms import DEAD, HARD, SOFT, STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
@@ -54,9 +55,8 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         return
     if said.symptom in STALLS and not case.facts.sizes_are_settled:
         return  # its TLS may be too large for the way
-    # A bad agent behind the ingress is reason enough for some bad answers.
-    by_chance = kind is Kind.INGRESS and bool(case.hard)
-    run_agreed = RUN_AGREED + by_chance
+    if kind is Kind.INGRESS and backends.explain(case, letter):
+        return
     votes = case.votes(letter, lambda symptom: symptom in BAD)
     everywhere, what = CLUSTER, kind
     if said.symptom is Symptom.CERTIFICATE:
@@ -65,7 +65,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         kind = what = Kind.PROBER
     evidence = shared(case, letter)
     explains = frozenset({TYPES[letter]})
-    if votes and votes.share >= MOST_AGREE and said.run >= run_agreed:
+    if votes and votes.share >= MOST_AGREE and said.run >= RUN_AGREED:
         yield Finding(
             kind=what,
             culprit=everywhere,
@@ -87,7 +87,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             explains=explains,
         )
     elif votes.share <= FEW_AGREE and said.run >= max(
-        RUN_MINE if len(votes) > 1 and not by_chance else RUN_MINE_ONE_WITNESS,
+        RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS,
         case.facts.run_alone,
     ):
         yield Finding(

@@ -286,15 +286,6 @@ def test_a_certificate_and_a_token_have_words_of_their_own() -> None:
     assert shared("D:t3", "D:o9", "D:o9") == [("prober", ME, "", "token")]
 
 
-def test_one_bad_answer_more_is_waited_for_where_an_agent_behind_the_ingress_is_bad() -> None:
-    mine, *heard = everybody(3, {">n3": "r2"})
-    bad = [view(one.node, {k: "r2" for k in ("n3",) if k != one.node}, "I:b2") for one in heard]
-    mine = view(ME, {"n2": "o9", "n3": "r2"}, "I:b2")
-    assert [kind for kind, *_ in named(found(mine, bad))] == ["agent"]
-    mine = view(ME, {"n2": "o9", "n3": "r2"}, "I:b3")
-    assert [kind for kind, *_ in named(found(mine, bad))] == ["agent", "ingress"]
-
-
 def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
     extras = {"shop": said("s3")}
     assert shared("", "", extras=extras) == [("extra", "shop?", "", "silent")]
@@ -307,26 +298,12 @@ def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
 def test_our_service_fails_more_often_than_its_bad_backends_explain() -> None:
     assert shared("D:o9 S:s3", "S:s3", "S:o9") == [("service", "cluster", "", "silent")]
     assert shared("D:o9 S:s3", "S:o9", "S:o9") == [("service", ME, "", "silent")]
-    mine = view(ME, {"n2": "o9", "n3": "r3"}, "D:o9 S:r3")
-    heard = [view("n2", {"n3": "r3"}, "S:r3")]
-    assert [kind for kind, *_ in named(found(mine, heard))] == ["agent"]  # one of three is bad
-    mine = view(ME, {"n2": "o9", "n3": "r3"}, "D:o9 S:r9")
-    assert [kind for kind, *_ in named(found(mine, heard))] == ["agent", "service"]
 
 
 def test_while_a_virtual_ip_was_not_asked_yet_nobody_says_dns_or_api_server() -> None:
     """It may be the service path: what was well before says nothing now."""
     words = "D:s2 S:o9 Q:d2 N:d2"
     assert shared(words, words, words, is_settled=False) == []
-
-
-def test_from_here_alone_a_bad_ingress_is_waited_for_longer_where_an_agent_behind_it_is_bad() -> (
-    None
-):
-    heard = [view("n2", {"n3": "r2"}, "I:o9"), view("n4", {"n3": "r2"}, "I:o9")]
-    for word, kinds in {"I:b5": ["agent"], "I:b6": ["agent", "ingress"]}.items():
-        mine = view(ME, {"n2": "o9", "n3": "r2", "n4": "o9"}, word)
-        assert [kind for kind, *_ in named(found(mine, heard))] == kinds
 
 
 # --- agents that answer, and not well -----------------------------------------------------------
