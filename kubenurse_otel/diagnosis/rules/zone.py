@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import Finding, path_type
 from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED, agreed
+from kubenurse_otel.diagnosis.rules.node import AGENT
 from kubenurse_otel.diagnosis.rules.pair import RUN, joined
 from kubenurse_otel.diagnosis.symptoms import HARD
 from kubenurse_otel.diagnosis.verdict import Evidence, Kind
@@ -44,6 +45,8 @@ def unreachable(case: Case) -> Iterator[Finding]:
         explains = frozenset(map(path_type, bad))
         cause = CAUSES[case.bad[bad[0]].symptom]
         if len(third) >= LEAST_OF_OTHERS and _share(third) >= MOST:
+            if not _stands_out(case, zone, bad):
+                continue
             words = f"{sum(third)} of {len(third)} from other zones fail as well"
             yield Finding(
                 kind=Kind.ZONE,
@@ -76,6 +79,15 @@ def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
     elsewhere = len(case.paths) - len(there)
     bad_elsewhere = [node for node in case.bad if case.zone(node) != zone]
     return len(bad) >= max(1, MOST * len(there)) and len(bad_elsewhere) <= FEW * max(1, elsewhere)
+
+
+def _stands_out(case: Case, zone: str, bad: list[str]) -> bool:
+    """Whether fewer nodes are bad elsewhere, and not all that I miss there are agents' faults."""
+    if all(case.bad[node].symptom in AGENT for node in bad):
+        return False
+    spoken_of = {node for view in (case.mine, *case.witnesses) for node in view.targets}
+    missed = [case.zone(node) for node in spoken_of if case.is_bad_for_others(node)]
+    return missed.count(zone) > len(missed) - missed.count(zone)
 
 
 def _edges(case: Case, zone: str) -> dict[str, list[tuple[str, bool]]]:

@@ -111,6 +111,15 @@ def test_a_zone_that_all_others_miss_is_the_zone() -> None:
     assert of(9, {f">{node}": "s1" for node in IN_B}, zones=ZONES) == [("zone", "b", "", "silent")]
 
 
+def test_a_zone_does_not_stand_out_where_as_many_fail_elsewhere_or_its_agents_refuse() -> None:
+    """Of 16 nodes both of b are dead, and two others: nobody knows that it is the zone."""
+    zones = {f"n{number}": "acd"[number % 3] for number in range(1, 17)} | {"n2": "b", "n6": "b"}
+    dead = {">n2": "s1", ">n6": "s1", ">n3": "s1"}
+    assert of(16, dead, zones=zones)[0] == ("zone", "b", "", "silent")
+    assert {kind for kind, *_ in of(16, dead | {">n4": "s1"}, zones=zones)} == {"node"}
+    assert {kind for kind, *_ in of(16, {">n2": "r2", ">n6": "r2"}, zones=zones)} == {"agent"}
+
+
 def test_a_zone_that_third_zones_reach_is_cut_from_ours() -> None:
     words = {f"{one}>{other}": "s3" for one in ("n1", "n4", "n7") for other in IN_B}
     assert of(9, words, zones=ZONES) == [("zone_pair", "a|b", "", "silent")]
