@@ -51,8 +51,8 @@ class Segment:
     payload_bytes: int
     payload: bytes
     """Its beginning, as far as it was captured."""
-    doubled: bool = False
-    """Its sender says that it got something twice (D-SACK, RFC 2883)."""
+    doubled: int | None = None
+    """The sequence number after what its sender says that it got twice (D-SACK, RFC 2883)."""
 
     def has(self, flag: int) -> bool:
         return bool(self.flags & flag)
@@ -137,8 +137,8 @@ def _tcp(data: bytes, length: int, addresses: tuple[bytes, bytes], at_ns: int) -
     )
 
 
-def _doubled(options: bytes, acknowledgement: int) -> bool:
-    """Whether the first SACK block (RFC 2018) lies below what is acknowledged anyway."""
+def _doubled(options: bytes, acknowledgement: int) -> int | None:
+    """The end of the first SACK block (RFC 2018), if it is below what is acknowledged anyway."""
     at = 0
     while at < len(options) and options[at] != _END_OF_OPTIONS:
         if options[at] == _NO_OPERATION:
@@ -147,8 +147,8 @@ def _doubled(options: bytes, acknowledgement: int) -> bool:
         length = options[at + 1] if at + 1 < len(options) else 0
         if options[at] == _SACK and length >= 10 and at + 10 <= len(options):
             right = int.from_bytes(options[at + 6 : at + 10], "big")
-            return (acknowledgement - right) % (1 << 32) < 1 << 31
+            return right if (acknowledgement - right) % (1 << 32) < 1 << 31 else None
         if length < 2:
-            return False
+            return None
         at += length
-    return False
+    return None

@@ -38,8 +38,8 @@ class Exchange:
     round_trip_ns: int | None = None
     """Of the connection's first bytes: last transmission to a bare acknowledgement."""
     loss_ns: int = 0
-    """Between the first and the last transmission of hello and request; none where the far end had
-    the first one (it says so): a late acknowledgement made the kernel send again."""
+    """Between the first and the last transmission of hello and of request; none of what the far end
+    says that it had before: a late acknowledgement made the kernel send again."""
 
 
 def exchanges(
@@ -83,25 +83,28 @@ def _exchange(segments: list[Segment], server_port: int, answer_bytes: int) -> E
     opening = _flight([s for s in sent if s.at_ns < answers[0].at_ns])
     tls_ns: int | None = None
     loss_ns = 0
+    needless = doubled = [s.doubled for s in came if s.doubled is not None]
     if sent[0].payload[:1] == bytes([_TLS_HANDSHAKE]):
         # The opening was a hello; the server's flight lasts until we send again.
         sent = [s for s in sent if s.at_ns > answers[0].at_ns]
         again_ns = sent[0].at_ns if sent else answers[-1].at_ns + 1
         tls_ns = max(s.at_ns for s in answers if s.at_ns < again_ns) - opening.first_ns
-        loss_ns = opening.last_ns - opening.first_ns
+        needless = [one for one in doubled if (opening.end - one) % (1 << 32) >= _HALF]
+        if len(needless) == len(doubled):
+            loss_ns = opening.last_ns - opening.first_ns
         answers = [s for s in answers if s.at_ns > again_ns]
-    needless = any(s.doubled for s in came)
     answer = next((s for s in answers if s.payload_bytes >= answer_bytes), None)
     request = None
     if answer is not None and sent:
         request = _flight([s for s in sent if s.at_ns < answer.at_ns])
-        loss_ns += request.last_ns - request.first_ns
+        if not needless:
+            loss_ns += request.last_ns - request.first_ns
     return replace(
         begun,
         tls_ns=tls_ns,
         request_ns=answer.at_ns - request.first_ns if answer and request else None,
         round_trip_ns=_acknowledged(opening, came),
-        loss_ns=0 if needless else loss_ns,
+        loss_ns=loss_ns,
     )
 
 

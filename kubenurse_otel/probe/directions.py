@@ -99,19 +99,23 @@ def _unaccounted(marks: Marks, split: Split, timing: ServerTiming | None) -> flo
         return None
     since = split.far_end
     acknowledged = _answered_after_acknowledgement(marks)
-    sent_once = not (repairs.needless(marks) or repairs.unproven(marks))
-    if acknowledged is not None and sent_once:
+    if acknowledged is not None:
         since = min(since, acknowledged + DELAYED_ACK_SECONDS)
     late = since - timing.wait - timing.app
     return late if late >= TIMEOUT_SECONDS else 0.0
 
 
 def _answered_after_acknowledgement(marks: Marks) -> float | None:
-    """Seconds from the request's acknowledgement to the answer; None where both came together."""
+    """Seconds from the request's acknowledgement to the answer.
+
+    None where both came together, or where nobody knows which copy was acknowledged.
+    """
     sent = (step for step in reversed(marks.steps) if isinstance(step, Sent))
     request = next((step for step in sent if step.stage is Stage.REQUEST), None)
     answer = marks.first_byte
     if request is None or answer is None or answer.kernel_realtime_ns is None:
+        return None
+    if request.key in repairs.needless(marks) or repairs.unproven(marks):
         return None
     for stamp in marks.stamps:
         if stamp.what == STAMP_ACKNOWLEDGED and stamp.key == request.key:

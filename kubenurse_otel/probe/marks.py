@@ -95,6 +95,9 @@ class Marks:
     """The attempt whose connection carries the request; None on a reused connection."""
     info_at_connect: TcpInfo | None = None
     info_at_connect_ns: int = 0
+    info_at_greeting: TcpInfo | None = None
+    """When TLS' handshake was over, but for what we still had to send of it."""
+    info_at_greeting_ns: int = 0
     info_at_end: TcpInfo | None = None
     timestamps_enabled: bool = False
     tls_started_ns: int | None = None

@@ -111,7 +111,8 @@ class _KernelTimes:
         self._offset_ns = started.offset_ns
         self._ended_ns = ended.monotonic_ns if ended is not None else None
         # Where it cannot be told, too, the first copy counts; directions.py says what is known.
-        self._needless = repairs.needless(marks) or repairs.unproven(marks)
+        self._needless = repairs.needless(marks)
+        self._is_unproven = repairs.unproven(marks)
         self._window_was_closed = egress.window_was_closed(marks)
         self._scheduled: dict[int, int] = {}
         self._sent: dict[int, tuple[int, int]] = {}
@@ -125,9 +126,7 @@ class _KernelTimes:
                 self._sent[stamp.key] = min(first, at_ns), max(last, at_ns)
             elif stamp.what == STAMP_ACKNOWLEDGED:
                 self._acknowledged.setdefault(stamp.key, at_ns)
-        unstamped = repairs.unstamped(marks)
-        if unstamped is not None:
-            key, realtime_ns = unstamped
+        for key, realtime_ns in repairs.unstamped(marks).items():
             self._sent[key] = self._sent[key][0], realtime_ns - self._offset_ns
             self._acknowledged.pop(key, None)  # the repair's, and TCP's own sample is better
 
@@ -166,7 +165,7 @@ class _KernelTimes:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
         if self._ended_ns is not None and times[1] > self._ended_ns + PLAUSIBLE_NS:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
-        return (times[0], times[0]) if self._needless else times
+        return (times[0], times[0]) if self._first_counts(step) else times
 
     def received(self, step: Received) -> int:
         if step.kernel_realtime_ns is None:
@@ -178,7 +177,10 @@ class _KernelTimes:
 
     def acknowledged(self, step: Sent) -> int | None:
         # Of which copy, nobody can say where one was sent needlessly.
-        return None if self._needless else self._acknowledged.get(step.key)
+        return None if self._first_counts(step) else self._acknowledged.get(step.key)
+
+    def _first_counts(self, step: Sent) -> bool:
+        return self._is_unproven or step.key in self._needless
 
     def quickest(self) -> int | None:
         taken = (

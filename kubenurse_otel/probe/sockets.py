@@ -352,6 +352,8 @@ class Connection:
                 raise
             else:
                 break
+        self.marks.info_at_greeting = self.info()
+        self.marks.info_at_greeting_ns = time.monotonic_ns()
         await self._flush()
         self.marks.tls_ended_ns = time.monotonic_ns()
         self.stage = Stage.REQUEST

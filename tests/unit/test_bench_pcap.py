@@ -76,19 +76,19 @@ def test_payload_is_as_long_as_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (b"\x01\x01\x05\x0a" + struct.pack("!II", 1, 9), True),
-        (b"\x08\x0a" + bytes(8) + b"\x01\x01\x05\x0a" + struct.pack("!II", 1, 5) + b"\0\0", True),
-        (b"\x01\x01\x05\x0a" + struct.pack("!II", 20, 30), False),
-        (b"\x00\x01\x05\x0a" + struct.pack("!II", 1, 9), False),
-        (b"\x08\x00\x05\x0a" + struct.pack("!II", 1, 9), False),
-        (b"\x01\x01\x01\x05", False),
-        (b"", False),
+        (b"\x01\x01\x05\x0a" + struct.pack("!II", 1, 9), 9),
+        (b"\x08\x0a" + bytes(8) + b"\x01\x01\x05\x0a" + struct.pack("!II", 1, 5) + b"\0\0", 5),
+        (b"\x01\x01\x05\x0a" + struct.pack("!II", 20, 30), None),
+        (b"\x00\x01\x05\x0a" + struct.pack("!II", 1, 9), None),
+        (b"\x08\x00\x05\x0a" + struct.pack("!II", 1, 9), None),
+        (b"\x01\x01\x01\x05", None),
+        (b"", None),
     ],
 )
-def test_doubled(options: bytes, expected: bool) -> None:
+def test_doubled(options: bytes, expected: int | None) -> None:
     """A first SACK block below the acknowledgement says that something came twice."""
     (segment,) = parse(header() + record(ipv4(tcp(ACK, options=options))))
-    assert segment.doubled is expected
+    assert segment.doubled == expected
 
 
 def test_padding_of_short_frames_is_no_payload() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from bench.pcap import ACK, SYN, Segment
 from bench.wire import Exchange, exchanges
 
@@ -25,6 +27,8 @@ class Talk:
         assert isinstance(flags, int)
         payload = more.get("payload", b"G")
         assert isinstance(payload, bytes)
+        doubled = more.get("doubled")
+        assert doubled is None or isinstance(doubled, int)
         self.segments.append(
             Segment(
                 at_ns=at * 1000,
@@ -35,7 +39,7 @@ class Talk:
                 flags=flags,
                 payload_bytes=size,
                 payload=payload[:size],
-                doubled=more.get("doubled") is True,
+                doubled=doubled,
             )
         )
         return self
@@ -97,9 +101,25 @@ def test_needless_retransmission() -> None:
     talk = Talk().shake()
     talk.add(100, up=True, seq=1, ack=1, size=50)
     talk.add(5_100, up=True, seq=1, ack=1, size=50)
-    talk.add(5_120, up=False, seq=1, ack=51, doubled=True)
+    talk.add(5_120, up=False, seq=1, ack=51, doubled=51)
     talk.add(9_000, up=False, seq=1, ack=51, size=700)
     assert talk.one().loss_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("doubled", "loss_ns"), [(None, 11_000_000), (501, 6_000_000), (551, 5_000_000)]
+)
+def test_a_needless_repeat_is_the_hellos_or_the_requests(doubled: int | None, loss_ns: int) -> None:
+    """Both were sent again, and one of them had come before."""
+    talk = Talk().shake()
+    talk.add(100, up=True, seq=1, ack=1, size=500, payload=HELLO)
+    talk.add(5_100, up=True, seq=1, ack=1, size=500, payload=HELLO)
+    talk.add(5_130, up=False, seq=1, ack=501, size=1_400)
+    talk.add(6_000, up=True, seq=501, ack=1_401, size=50)
+    talk.add(12_000, up=True, seq=501, ack=1_401, size=50)
+    talk.add(12_030, up=False, seq=1_401, ack=551, doubled=doubled)
+    talk.add(13_000, up=False, seq=1_401, ack=551, size=700)
+    assert talk.one().loss_ns == loss_ns
 
 
 def test_lost_syn() -> None:

@@ -524,3 +524,67 @@ def test_the_time_through_a_proxys_tunnel_is_connect() -> None:
     split = measure(marks).split
     assert split.connect == pytest.approx(1_300e-6)
     assert measure(marks).round_trip_source == "min_rtt"
+
+
+# --- which of the two was sent again needlessly ---------------------------------------------------
+
+
+def repeated(*, hello: int = 0, request: int = 0, dsacks: tuple[int, int] = (0, 0)) -> Marks:
+    """A hello of two segments, of which the first is sent again after 6 ms (``hello`` times), and a
+    request that is sent again after 5 ms; D-SACKs that came by the handshake's end, and after it.
+    """
+    marks = encrypted()
+    later = (6 * hello + 5 * request) * MS
+    sent, first, second, finished, asked, answer = marks.steps
+    assert isinstance(sent, Sent)
+    assert isinstance(finished, Sent)
+    assert isinstance(asked, Sent)
+    moved = [
+        Sent(one.stage, one.started_ns + 6 * hello * MS, one.ended_ns + 6 * hello * MS, one.key)
+        for one in (finished, asked)
+    ]
+    got = [
+        received(one.stage, one.kernel_realtime_ns - REALTIME + by)  # type: ignore[union-attr,operator]
+        for one, by in ((first, 6 * hello * MS), (second, 6 * hello * MS), (answer, later))
+    ]
+    marks.steps = [Sent(sent.stage, sent.started_ns, sent.ended_ns, 517, 1_600), *got[:2], *moved]
+    marks.steps.append(got[2])
+    marks.first_byte = marks.last_byte = got[2]
+    at = REALTIME + 6 * hello * MS
+    marks.stamps = [
+        Stamp(STAMP_SENT, 517, REALTIME + 905 * US),
+        Stamp(STAMP_ACKNOWLEDGED, 517, at + 1_105 * US),
+        Stamp(STAMP_SENT, 600, at + 5_005 * US),
+        Stamp(STAMP_SENT, 700, at + 5_205 * US),
+        *[Stamp(STAMP_SENT, 700, at + 10_205 * US)] * request,
+    ]
+    marks.info_at_greeting = info(retransmits=hello, dsacks=dsacks[0])
+    marks.info_at_greeting_ns = 4_990 * US + 6 * hello * MS
+    marks.info_at_end = info(retransmits=hello + request, dsacks=sum(dsacks))
+    marks.ended = clocks(7_300 * US + later)
+    return marks
+
+
+@pytest.mark.parametrize(
+    ("marks", "loss_ms"),
+    [
+        (repeated(), 0),
+        (repeated(hello=1), 5.92),
+        (repeated(request=1), 5),
+        (repeated(hello=1, request=1), 10.92),
+        (repeated(hello=1, request=1, dsacks=(1, 0)), 5),
+        (repeated(hello=1, request=1, dsacks=(0, 1)), 5.92),
+        (repeated(hello=1, request=1, dsacks=(1, 1)), 0),
+        (repeated(hello=1, dsacks=(0, 1)), 0),
+        (repeated(hello=1, request=1, dsacks=(0, 2)), 0),
+    ],
+    ids=[
+        *("nothing", "hello lost", "request lost", "both lost", "hello doubled"),
+        *("request doubled", "both doubled", "hello doubled, told late", "both told late"),
+    ],
+)
+def test_a_needless_repeat_is_of_the_handshake_or_of_the_request(
+    marks: Marks, loss_ms: float
+) -> None:
+    """A D-SACK excuses neither both, nor the other one; it may come after the handshake's end."""
+    assert measure(marks).split.loss == pytest.approx(loss_ms / 1e3)
