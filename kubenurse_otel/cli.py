@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config import ConfigError, Loaded, load, take_environment
 from kubenurse_otel.config.environment import KubectlProxies
+from kubenurse_otel.process import stand_ins
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def _run() -> int:
     loaded = _load()
     config = loaded.config
     # Only now: these import OpenTelemetry, which reads the environment as it is imported.
-    from kubenurse_otel import log  # noqa: PLC0415 - see above
-    from kubenurse_otel.app import App  # noqa: PLC0415 - see above
-    from kubenurse_otel.server import ServerError  # noqa: PLC0415 - see above
+    with stand_ins.in_place():
+        from kubenurse_otel import log  # noqa: PLC0415 - see above
+        from kubenurse_otel.app import App  # noqa: PLC0415 - see above
+        from kubenurse_otel.server import ServerError  # noqa: PLC0415 - see above
 
     writer = log.set_up(config.log)
     log.start(config)

@@ -6,7 +6,6 @@ values are never repeated: they may be secrets.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -174,6 +173,8 @@ def report_unread(
                 reader.warn(f"{name}: overridden. {row.help}")
         else:
             note = "not known"
+            import difflib  # noqa: PLC0415 - most have all right
+
             nearest = difflib.get_close_matches(name, BY_NAME, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             reader.warn(f"{printable(name, 100)}: not known, and without effect{hint}")

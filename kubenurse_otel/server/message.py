@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -132,10 +131,19 @@ def indented(document: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = tuple(
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+)
+
+
 @lru_cache(maxsize=1)
 def _date(unix_seconds: int) -> bytes:
-    """The Date header, made once a second (RFC 9110, 6.6.1)."""
-    return b"\r\nDate: " + formatdate(unix_seconds, usegmt=True).encode("ascii")
+    """The Date header, made once a second (RFC 9110, 6.6.1), in English whatever the locale."""
+    at = time.gmtime(unix_seconds)
+    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    text = f"{day}, {at.tm_mday:02} {month} {at.tm_year} {time.strftime('%H:%M:%S', at)} GMT"
+    return b"\r\nDate: " + text.encode("ascii")
 
 
 def encode(

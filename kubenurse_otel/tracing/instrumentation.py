@@ -2,18 +2,17 @@
 
 The CLIENT span, its name, its attributes, its scope and the headers are the package's own. It makes
 them anew for each request, beside those of a metric that nobody has here; ours remembers what its
-functions say. Goes without what only its patching of httpx needs.
+functions say.
 """
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
+from opentelemetry.instrumentation import _semconv as conventions
+from opentelemetry.instrumentation import httpx as package
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.propagate import inject
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanKind, StatusCode
@@ -21,40 +20,9 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanKind
 from kubenurse_otel import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from opentelemetry.trace import Status, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
-
-@contextmanager
-def without(names_by_module: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """Import modules that import these names of these modules, and as we use them need none.
-
-    Any other name of them is an ImportError at once: what a new version needs cannot go unseen. A
-    module that is there already stays what it is.
-    """
-    absent = {one: names for one, names in names_by_module.items() if one not in sys.modules}
-    for one, names in absent.items():
-        sys.modules[one] = ModuleType(one)
-        vars(sys.modules[one]).update((name, type(name, (), {})) for name in names)
-    try:
-        yield
-    finally:
-        for one in absent:
-            del sys.modules[one]
-
-
-# What patches httpx, and reads which versions are installed: nobody asks for it, and it is 1.4 MiB.
-with without(
-    {
-        "wrapt": ("BaseObjectProxy", "wrap_function_wrapper"),
-        "packaging": ("version",),
-        "opentelemetry.instrumentation.instrumentor": ("BaseInstrumentor",),
-    }
-):
-    from opentelemetry.instrumentation import _semconv as conventions
-    from opentelemetry.instrumentation import httpx as package
 
 _HTTPX: Final = cast("Any", httpx)
 _MODE: Final = conventions._StabilityMode.HTTP  # noqa: SLF001 - there is no public way

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+
 import pytest
 
+from kubenurse_otel.server import message
 from kubenurse_otel.server.message import Peer, Request, Response, encode, text
 
 PEER = Peer(address="127.0.0.1", port=1, local_address="127.0.0.1", local_port=8080, secure=False)
@@ -66,3 +69,12 @@ def test_a_line_of_text() -> None:
     response = text(404, "not found", (b"A", b"b"))
     assert (response.status, response.body) == (404, b"not found\n")
     assert (b"A", b"b") in response.headers
+
+
+@pytest.mark.parametrize("days", [0, 58, 59, 789, 11_016, 19_782, 20_786])
+def test_the_date_is_as_mail_and_http_write_it(days: int) -> None:
+    """RFC 9110 section 5.6.7, without the standard library's mail, which is megabytes."""
+    unix_seconds = days * 86_400 + 3_723
+
+    expected = f"\r\nDate: {formatdate(unix_seconds, usegmt=True)}".encode()
+    assert message._date(unix_seconds) == expected

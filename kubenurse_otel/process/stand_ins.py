@@ -1,0 +1,104 @@
+"""What the agent's packages import and its use of them never needs, 4 MiB: names stand in for it.
+
+Only while a running agent is imported (cli.py). Who imports one of these modules later, or the
+package as a library, has the real one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Names = Mapping[str, tuple[str, ...]]
+    """The names that are imported of each module."""
+
+_HTTPX: Final[Names] = {
+    # Its client, and what one needs: connections, redirects, cookies, proxies, decoders, a command.
+    "httpx._api": (
+        *("delete", "get", "head", "options", "patch", "post", "put", "request", "stream"),
+    ),
+    "httpx._auth": ("Auth", "BasicAuth", "DigestAuth", "NetRCAuth"),
+    "httpx._client": ("AsyncClient", "Client", "USE_CLIENT_DEFAULT"),
+    "httpx._config": ("Limits", "Proxy", "Timeout", "create_ssl_context"),
+    "httpx._decoders": (
+        *("SUPPORTED_DECODERS", "ByteChunker", "ContentDecoder", "IdentityDecoder"),
+        *("LineDecoder", "MultiDecoder", "TextChunker", "TextDecoder"),
+    ),
+    "httpx._main": ("main",),
+    "httpx._multipart": ("MultipartStream", "get_multipart_boundary_from_content_type"),
+    "httpx._transports.asgi": ("ASGITransport",),
+    "httpx._transports.default": ("AsyncHTTPTransport", "HTTPTransport"),
+    "httpx._transports.mock": ("MockTransport",),
+    "httpx._transports.wsgi": ("WSGITransport",),
+    # For cookies and non-ASCII bodies and hosts.
+    "email.message": ("Message",),
+    "http.cookiejar": ("Cookie", "CookieJar"),
+    "idna": ("IDNAError", "decode", "encode"),
+    "urllib.request": ("Request", "getproxies"),
+}
+_OTHERS: Final[Names] = {
+    # OpenTelemetry's patching of httpx, which reads which versions are installed; and databases.
+    "opentelemetry.instrumentation.instrumentor": ("BaseInstrumentor",),
+    "opentelemetry.semconv._incubating.attributes.db_attributes": (
+        *("DB_NAME", "DB_OPERATION", "DB_REDIS_DATABASE_INDEX"),
+        *("DB_STATEMENT", "DB_SYSTEM", "DB_USER"),
+    ),
+    "packaging": ("version",),
+    "typing_extensions": ("assert_never",),
+    "wrapt": ("BaseObjectProxy", "wrap_function_wrapper"),
+    # JSON schemas of types.
+    "msgspec._json_schema": ("schema", "schema_components"),
+    "msgspec.inspect": (),
+}
+
+
+class StandIn:
+    """Nobody makes or calls one."""
+
+    def __new__(cls, *_: object, **__: object) -> Any:
+        raise RuntimeError(f"{cls.__module__}.{cls.__qualname__} is not imported by an agent")
+
+
+@contextmanager
+def in_place() -> Iterator[None]:
+    """Whoever imports these modules in this block gets stand-ins with these names, and no others.
+
+    Any other name of them is an ImportError at once: what a new version needs cannot go unseen. A
+    module that is there already stays what it is. httpx, of which only a part is there then, goes
+    from ``sys.modules`` at the end as well.
+    """
+    names = {**({} if "httpx" in sys.modules else _HTTPX), **_OTHERS}
+    absent = [one for one in names if one not in sys.modules]
+    parents: list[tuple[ModuleType, str]] = []
+    for one in absent:
+        made = sys.modules[one] = ModuleType(one)
+        for name in names[one]:
+            setattr(made, name, type(name, (StandIn,), {"__module__": one}))
+        parent, _, child = one.rpartition(".")
+        if parent in {"email", "http", "urllib"}:  # `import urllib.request` looks at it, too
+            parents.append((importlib.import_module(parent), child))
+            setattr(*parents[-1], made)
+    if "typing_extensions" in absent:
+        vars(sys.modules["typing_extensions"])["deprecated"] = _not_said
+    had_httpx = "httpx" in sys.modules
+    try:
+        yield
+    finally:
+        for parent_module, child in parents:
+            delattr(parent_module, child)
+        for one in absent:
+            del sys.modules[one]
+        if not had_httpx:
+            for one in [name for name in sys.modules if name.partition(".")[0] == "httpx"]:
+                del sys.modules[one]
+
+
+def _not_said(*_: object, **__: object) -> Any:
+    """``deprecated``, for whom nobody reads warnings."""
+    return lambda decorated: decorated
