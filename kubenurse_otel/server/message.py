@@ -131,17 +131,15 @@ def indented(document: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
-_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS: Final = tuple(
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-)
+_DAYS: Final = "MonTueWedThuFriSatSun"
+_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 @lru_cache(maxsize=1)
 def _date(unix_seconds: int) -> bytes:
     """The Date header, made once a second (RFC 9110, 6.6.1), in English whatever the locale."""
     at = time.gmtime(unix_seconds)
-    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    day, month = _DAYS[3 * at.tm_wday :][:3], _MONTHS[3 * at.tm_mon - 3 :][:3]
     text = f"{day}, {at.tm_mday:02} {month} {at.tm_year} {time.strftime('%H:%M:%S', at)} GMT"
     return b"\r\nDate: " + text.encode("ascii")
 
