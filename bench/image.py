@@ -7,6 +7,7 @@ line.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -43,8 +44,11 @@ def command(tree: Path = ROOT) -> tuple[str, ...]:
     _compile(directory)
     launcher = directory / "kubenurse-otel"
     launcher.write_text(_LAUNCHER.format(paths=[str(directory), str(_packages(lock))]))
+    optimized = "OO" if "-IBOOu" in (tree / "Dockerfile").read_text() else ""
+    if optimized:
+        _compile_library()
     # -S: the interpreter of a pod has nothing installed beside its standard library.
-    return (sys.executable, "-ISBu", str(launcher), "run")
+    return (sys.executable, f"-ISB{optimized}u", str(launcher), "run")
 
 
 @lru_cache
@@ -54,7 +58,7 @@ def _directory() -> tempfile.TemporaryDirectory[str]:
 
 def _packages(lock: bytes) -> Path:
     """A directory with what ``lock`` names; made once for each lock, and kept."""
-    directory = ROOT / ".cache" / "bench" / f"packages-{hashlib.sha256(lock).hexdigest()[:16]}"
+    directory = ROOT / ".cache" / "bench" / f"compiled-{hashlib.sha256(lock).hexdigest()[:16]}"
     if directory.exists():
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -77,17 +81,21 @@ def _packages(lock: bytes) -> Path:
 
 
 def _compile(directory: Path) -> None:
+    """As images do, with docstrings and without: whichever a tree's image has."""
+    _compileall(
+        *("-o", "0", "-o", "2", "--invalidation-mode", "unchecked-hash"),
+        *("-x", "kubernetes/(client/(models|api)|aio)/", str(directory)),
+    )
+
+
+def _compile_library() -> None:
+    """The standard library without docstrings, beside the files that `python -OO` would write."""
+    if not Path(importlib.util.cache_from_source(shutil.__file__, optimization=2)).exists():
+        library = str(Path(shutil.__file__).parent)
+        _compileall("-o", "2", "-x", "/(test|tests|idlelib|lib2to3|[a-z]*-packages)/", library)
+
+
+def _compileall(*arguments: str) -> None:
     subprocess.run(
-        [
-            *(sys.executable, "-m", "compileall", "-q", "-j", "0"),
-            *(
-                "--invalidation-mode",
-                "unchecked-hash",
-                "-x",
-                "kubernetes/(client/(models|api)|aio)/",
-            ),
-            str(directory),
-        ],
-        check=True,
-        timeout=600,
+        [sys.executable, "-m", "compileall", "-q", "-j", "0", *arguments], check=True, timeout=600
     )
