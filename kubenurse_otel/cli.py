@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from kubenurse_otel.report.overview import Overview
+
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130
 MAX_LINE: Final = 1000
 WATCH_SECONDS: Final = 2.0
+LEAST_COLUMNS: Final = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,33 +155,36 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     environ = take_environment(with_proxies=False)
     config = _load(environ).config
     from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
-    from kubenurse_otel.report import verdicts  # noqa: PLC0415 - see _run
+    from kubenurse_otel.report import within, written  # noqa: PLC0415 - see _run
 
     # Ctrl-C ends it by the signal itself: else threads are waited for, in a look-up or a read.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def tell(summary: verdicts.Summary) -> None:
+    def tell(found: Overview) -> None:
         if parsed.json:
-            _say(json.dumps(verdicts.to_json(summary)))
-        else:
-            clock = [time.strftime("%H:%M:%S")] if parsed.watch else []
-            _say(*clock, *verdicts.lines(summary))
+            _say(json.dumps(written.to_json(found)))
+            return
+        width, height = _terminal(written.WIDTH)
+        clock = [time.strftime("%H:%M:%S")] if parsed.watch else []
+        told = [*clock, *written.lines(found, time.time(), width=width)]
+        _say(*within.height(told, height if parsed.watch else None))
 
-    async def watch(before: verdicts.Summary | str) -> int:
+    async def watch(before: object) -> int:
         while _is_read():
             await asyncio.sleep(WATCH_SECONDS)
             # What is watched may take the API server with it, for a while.
             found = await asking.diagnose_again(way)
-            if found != before:
-                tell(found) if isinstance(found, verdicts.Summary) else _mistake(found)
-            before = found
+            news = found if isinstance(found, str) else written.news(found)
+            if news != before:
+                _mistake(found) if isinstance(found, str) else tell(found)
+            before = news
         return 0
 
     async def ask() -> int:
-        summary = await asking.diagnose(way)
-        tell(summary)
-        return await watch(summary) if parsed.watch else asking.exit_code(summary)
+        found = await asking.diagnose(way)
+        tell(found)
+        return await watch(written.news(found)) if parsed.watch else asking.exit_code(found)
 
     try:
         way = asking.way(
@@ -198,6 +204,15 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     except asking.NobodyToAskError as error:
         _mistake(str(error))
         return asking.NO_ANSWER
+
+
+def _terminal(otherwise: int) -> tuple[int, int | None]:
+    """Its columns and lines, where standard output is one."""
+    with suppress(OSError, ValueError, AttributeError):
+        size = os.get_terminal_size(sys.stdout.fileno())
+        if size.columns > 0:
+            return max(size.columns, LEAST_COLUMNS), size.lines - 1 if size.lines > 1 else None
+    return otherwise, None
 
 
 def _home() -> Path | None:

@@ -37,5 +37,7 @@ def printable(text: str, limit: int) -> str:
     """
     if len(text) <= limit and text.isprintable():
         return text
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: limit + 1])
+    shown = text[: limit + 1]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
     return shown if len(shown) <= limit else shown[: max(0, limit - 3)] + "..."[:limit]

@@ -90,8 +90,8 @@ def parser() -> argparse.ArgumentParser:
         "diagnose",
         help="ask agents who is at fault",
         description=_DIAGNOSE,
-        epilog="exit codes: 0 nothing is wrong, 1 a culprit is named, 2 usage, 3 suspicions only, "
-        "4 no agent answers",
+        epilog="exit codes: 0 nothing is wrong, 1 a culprit is named, 2 usage, 3 nobody is named, "
+        "but somebody is suspected or a check fails, 4 no agent answers",
     )
     diagnose.add_argument(
         "url", nargs="?", metavar="URL", type=_url, help="an agent's, as http://10.1.2.3:8080"

@@ -1,7 +1,7 @@
 """Who is at fault, asked of agents: one by its URL, our own in a pod, or all of a cluster.
 
 Owns whom to ask and how they are reached; asking within bounds is collect.py's, what the answers
-say report/verdicts.py's.
+say report/'s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from kubenurse_otel import collect
 from kubenurse_otel.collect import Collected, NoAnswerError, Source
 from kubenurse_otel.model import Trust, Url, is_dns_subdomain
 from kubenurse_otel.probe.trust import TrustStore
-from kubenurse_otel.report import verdicts
+from kubenurse_otel.report import seen
+from kubenurse_otel.report.overview import overview
+from kubenurse_otel.report.seen import Sight
 from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Config
     from kubenurse_otel.config.environment import KubectlProxies
+    from kubenurse_otel.report.overview import Overview
+    from kubenurse_otel.report.seen import Seen
 
-VERDICTS: Final = "/api/v1/verdicts"
+REPORT: Final = "/api/v1/report"
 VIEW: Final = "/api/v1/view"
-NOTHING, NAMED, SUSPICION, NO_ANSWER = 0, 1, 3, 4
+NOTHING, NAMED, AMISS, NO_ANSWER = 0, 1, 3, 4
 """Exit codes; 2 is bad usage."""
 LOCALHOST: Final = "127.0.0.1"
-VERDICTS_BYTES: Final = 256 * 1024
-"""Of one agent's verdicts: a hundred of them, in words."""
+REPORT_BYTES: Final = 256 * 1024
+"""Of one agent's report: a hundred verdicts, in words."""
 MOST_OTHERS: Final = 5_000
 """Agents of one list; Kubernetes supports as many nodes."""
 
@@ -46,7 +50,7 @@ class Way(Protocol):
     """How agents are reached."""
 
     async def ask(self) -> list[Collected]:
-        """Ask all that are to be asked for a Report; who gives none is there with the reason.
+        """Ask all that are to be asked for what they see; who gives none is there with the reason.
 
         Raises NobodyToAskError.
         """
@@ -87,20 +91,21 @@ def way(
     )
 
 
-async def diagnose(asked: Way) -> verdicts.Summary:
+async def diagnose(asked: Way) -> Overview:
     """Ask, and put the answers together. Raises NobodyToAskError."""
-    reports: list[verdicts.Report] = []
+    heard: list[Seen] = []
     silent: list[tuple[str, str]] = []
     for answer in await asked.ask():
-        report = answer.document
-        if report is None:
+        if answer.document is None:
             silent.append((answer.name, answer.problem or "its answer is no agent's"))
         else:
-            reports.append(report if report.node else replace(report, node=answer.name))
-    return verdicts.merge(reports, silent)
+            heard.append(answer.document)
+    zones = {way.target: "" for one in heard for way in one.bad_ways}
+    zones |= {one.node: one.zone for one in heard}
+    return overview(Sight(seen=tuple(heard), silent=tuple(silent), zones=zones))
 
 
-async def diagnose_again(asked: Way) -> verdicts.Summary | str:
+async def diagnose_again(asked: Way) -> Overview | str:
     """As ``diagnose``, and the reason in words while there is nobody to ask."""
     try:
         return await diagnose(asked)
@@ -108,12 +113,17 @@ async def diagnose_again(asked: Way) -> verdicts.Summary | str:
         return str(error)
 
 
-def exit_code(summary: verdicts.Summary) -> int:
+def exit_code(found: Overview) -> int:
+    summary = found.summary
     if not summary.heard:
         return NO_ANSWER
     if summary.named:
         return NAMED
-    return SUSPICION if summary.suspected else NOTHING
+    return AMISS if summary.suspected or found.failing else NOTHING
+
+
+def _reader(*, node: str = "", asked_as: str = "") -> Callable[[Any], Seen | None]:
+    return partial(seen.read, node=node, known=seen.AnyNode(), asked_as=asked_as)
 
 
 def _own_agent(config: Config) -> Url:
@@ -134,17 +144,17 @@ class ByUrl:
         if self.base.scheme == "https":
             context = TrustStore(self.config.trust).context(Trust.WORKLOAD)
         name = self.base.host_port
-        asked = [Source(name, self._get(self.base, VERDICTS, context), verdicts.read)]
+        asked = [Source(name, self._get(self.base, REPORT, context), _reader(asked_as=name))]
         unknown: list[Collected] = []
         if self.everybody:
-            seen = Source(name, self._get(self.base, VIEW, context), self._read_others)
-            (view,) = await collect.collect([seen])
+            others = Source(name, self._get(self.base, VIEW, context), self._read_others)
+            (view,) = await collect.collect([others])
             server_name = self.config.checks.tls_server_name or None
             asked += [
                 Source(
                     node,
-                    self._get(url, VERDICTS, context, server_name),
-                    partial(verdicts.read, node=node),
+                    self._get(url, REPORT, context, server_name),
+                    _reader(node=node),
                 )
                 for url, node in (view.document or {}).items()
             ]
@@ -160,7 +170,7 @@ class ByUrl:
             url.below(path),
             context=context,
             server_name=server_name,
-            max_bytes=VERDICTS_BYTES if path == VERDICTS else collect.MOST_BYTES,
+            max_bytes=REPORT_BYTES if path == REPORT else collect.MOST_BYTES,
         )
 
     def _read_others(self, document: Any) -> dict[Url, str]:
@@ -217,12 +227,12 @@ class ByApiServer:
                         partial(
                             proxied.get,
                             agent,
-                            VERDICTS,
+                            REPORT,
                             seconds=collect.EACH_SECONDS,
-                            max_bytes=VERDICTS_BYTES,
+                            max_bytes=REPORT_BYTES,
                         ),
                     ),
-                    partial(verdicts.read, node=agent.node),
+                    _reader(node=agent.node),
                 )
                 for agent in listed
             ]

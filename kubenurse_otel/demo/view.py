@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from kubenurse_otel.report.waterfall import duration
+from kubenurse_otel.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -30,14 +30,13 @@ if TYPE_CHECKING:
 WHOLE_NODES: Final = 2_000
 """From so many nodes on a way is thinner than what a screen shows."""
 MOST_MARKS: Final = 600
-MOST_NAMES: Final = 4
 MOST_NAMED: Final = 30
 """Up to so many nodes have room for their names."""
 _SIZE: Final = 720.0
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
 _LEAST_MARK: Final = 6.0
-_HEAD: Final = columns("from", "to", "what is seen", "for")
+_HEAD: Final = columns(*ways.HEAD)
 
 
 def section(sight: Sight, mesh: Mesh, *, interval_seconds: float) -> h.Element:
@@ -77,7 +76,7 @@ def _line(ends: Ends, same: Sequence[Way], interval_seconds: float) -> tuple[str
 
 def _names(same: Sequence[Way], ends: Sequence[str]) -> Markup:
     """Like "5 nodes: a, b, c, d and 1 more", each name a link to its pair."""
-    listed = sorted(zip(ends, same, strict=True), key=lambda one: one[0])[:MOST_NAMES]
+    listed = sorted(zip(ends, same, strict=True), key=lambda one: one[0])[: ways.MOST_NAMES]
     shown = Markup(", ").join(
         [anchor(links.pair(way.source, way.target), name) for name, way in listed]
     )

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.report.slower import Row
 
-MOST_NAMES: Final = 4
-_HEAD: Final = columns(
-    "what", "whose time", "now", "usually", "seen by", figures=("now", "usually")
-)
+_HEAD: Final = columns(*slower.HEAD, figures=("now", "usually"))
 
 
 def section(found: Sequence[Row], left: int) -> h.Element:
@@ -29,21 +26,9 @@ def section(found: Sequence[Row], left: int) -> h.Element:
             "The last half minute against the half hour before it: three times as long, and 5 ms "
             "more. Medians.",
             _HEAD,
-            (_line(row) for row in found),
+            (slower.cells(row) for row in found),
         )
         if found
         else h.p[words.mark("good"), "Nothing takes longer than it usually does."],
         left > 0 and h.p[f"... and {left} more"],
     ]
-
-
-def _line(row: Row) -> tuple[str, ...]:
-    shown = ", ".join(row.sources[:MOST_NAMES])
-    more = " ..." if len(row.sources) > MOST_NAMES else ""
-    return (
-        row.what + (f" ({row.targets} targets)" if row.targets > 1 else ""),
-        slower.WHOSE[row.whose],
-        words.duration(row.now_seconds),
-        words.duration(row.usual_seconds) if row.usual_seconds else "0",
-        f"{len(row.sources)}: {shown}{more}",
-    )

@@ -8,8 +8,7 @@ from typing import Final
 import htpy as h
 from markupsafe import Markup
 
-from kubenurse_otel.report.waterfall import duration
-from kubenurse_otel.report.words import ago, clock, lasting, plural, unix
+from kubenurse_otel.report.words import ago, clock, duration, lasting, plural, unix
 
 _MARKS: Final = {
     "good": ("✓", "good"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.model import is_dns_subdomain
 from kubenurse_otel.report import verdicts
 from kubenurse_otel.state.history import WHOSE
 from kubenurse_otel.text import printable
@@ -91,9 +92,21 @@ class Sight:
         return verdicts.merge((one.report for one in self.seen), self.silent)
 
 
-def read(document: object, *, node: str, known: Container[str]) -> Seen | None:
-    """Return what ``node`` says; None where it is no agent's report. ``known`` are nodes' names."""
-    report = verdicts.read(document, node=node)
+class AnyNode:
+    """Where nobody lists the nodes: whatever may be the name of one."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and is_dns_subdomain(name)
+
+
+def read(
+    document: object, *, node: str = "", known: Container[str], asked_as: str = ""
+) -> Seen | None:
+    """Return what ``node`` says; None where it is no agent's report. ``known`` are nodes' names.
+
+    Without ``node`` it is whom it calls itself, and without that ``asked_as``.
+    """
+    report = verdicts.read(document, node=node, asked_as=asked_as)
     if report is None or not isinstance(document, dict):
         return None
     checks, ways = _dict(document.get("checks")), _dict(document.get("ways"))
@@ -106,8 +119,8 @@ def read(document: object, *, node: str, known: Container[str]) -> Seen | None:
         waiting=_count(checks.get("waiting")),
         checked_at=_moment(checks.get("checked_at")),
         ways=_count(ways.get("checked")),
-        bad_ways=tuple(_ways(ways.get("bad"), node, known)),
-        slower=tuple(_slower(document.get("slower"), node)),
+        bad_ways=tuple(_ways(ways.get("bad"), report.node, known)),
+        slower=tuple(_slower(document.get("slower"), report.node)),
     )
 
 

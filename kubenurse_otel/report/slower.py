@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.report.seen import PATH
+from kubenurse_otel.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,8 @@ WHOSE: Final = {
     "own_delay": "the agent itself",
 }
 """Whose time it is, by its name in documents."""
+MOST_NAMES: Final = 4
+HEAD: Final = ("what", "whose time", "now", "usually", "seen by")
 SOURCE_LEAST: Final = 3
 """So many targets of one source, and of each fewer other sources: it is the source."""
 _OWN: Final = "own_delay"
@@ -52,6 +55,32 @@ def rows(sight: Sight, most: int) -> tuple[list[Row], int]:
     """The most widely seen first, then the slowest; and how many there are beyond ``most``."""
     found = _together(sight)
     return [_row(*one) for one in found[:most]], max(0, len(found) - most)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row in words, as HEAD has it."""
+    shown = ", ".join(row.sources[:MOST_NAMES])
+    more = " ..." if len(row.sources) > MOST_NAMES else ""
+    return (
+        row.what + (f" ({row.targets} targets)" if row.targets > 1 else ""),
+        WHOSE[row.whose],
+        duration(row.now_seconds),
+        duration(row.usual_seconds) if row.usual_seconds else "0",
+        f"{len(row.sources)}: {shown}{more}",
+    )
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """A row for programs: of many names the first."""
+    return {
+        "what": row.what,
+        "whose": row.whose,
+        "targets": row.targets,
+        "usual_seconds": row.usual_seconds,
+        "now_seconds": row.now_seconds,
+        "sources": list(row.sources[:MOST_NAMES]),
+        "sources_count": len(row.sources),
+    }
 
 
 def _together(sight: Sight) -> list[tuple[str, str, list[Slower]]]:

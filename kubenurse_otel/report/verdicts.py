@@ -1,14 +1,13 @@
-"""What agents answer at /api/v1/verdicts -> who is at fault, in words, ranked by reporters.
+"""What agents answer at /api/v1/verdicts -> who is at fault, ranked by reporters.
 
-Owns how several agents' verdicts become one, and how that is written for people. What is read comes
-from the network: every text is cut, and what has not the form is left out.
+Owns how several agents' verdicts become one. What is read comes from the network: every text is
+cut, and what has not the form is left out.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.verdict import Cause, Kind
@@ -25,8 +24,6 @@ TOGETHER: Final = 3
 """So many agents that lack CPU are one thing."""
 _LESSER: Final = frozenset({Cause.SLOW, Cause.STARVED})
 _LONGEST: Final = 300
-_WIDTH: Final = 100
-_INDENT: Final = "    "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +86,16 @@ DOUBTFUL: Final = 3
 """From this doubt on an agent is no witness (diagnosis/doubt.py)."""
 
 
-def read(document: object, *, node: str = "") -> Report | None:
+def read(document: object, *, node: str = "", asked_as: str = "") -> Report | None:
     """Return what a parsed answer says; None where it is none of an agent's.
 
     ``node`` is whose it is where that is known: what an agent calls itself may be another's name.
+    ``asked_as`` is how it is called where it has no name.
     """
     if not isinstance(document, dict) or not isinstance(document.get("verdicts"), list):
         return None
     return Report(
-        node=node or _text(document.get("node")),
+        node=node or _text(document.get("node")) or asked_as,
         doubt=_number(document.get("doubt")),
         judged=document.get("judged_at") is not None,
         verdicts=_read_all(document["verdicts"]),
@@ -112,41 +110,16 @@ def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> 
     """
     reports = sorted(reports, key=lambda report: report.node)
     named = _put_together((report.node, report.verdicts) for report in reports)
-    standing = {_key(one.verdict) for one in named}
+    standing = {key(one.verdict) for one in named}
     suspected = _put_together((report.node, report.suspicions) for report in reports)
     return Summary(
         named=named,
-        suspected=tuple(one for one in suspected if _key(one.verdict) not in standing),
+        suspected=tuple(one for one in suspected if key(one.verdict) not in standing),
         heard=tuple(dict.fromkeys(report.node for report in reports)),
         new=tuple(report.node for report in reports if not report.judged),
         doubting=tuple(report.node for report in reports if report.doubt >= DOUBTFUL),
         silent=tuple(silent),
     )
-
-
-def lines(summary: Summary) -> list[str]:
-    """Write it for people: what is at fault first, then what may be, then who did not answer."""
-    written = []
-    named, starved = apart(summary.named)
-    for one in named:
-        written += [*_named(one, len(summary.heard)), ""]
-    if starved:
-        written += [f"{starving(starved)}.", *_wrapped(f"on nodes {_nodes(starved)}", _INDENT), ""]
-    if summary.suspected:
-        written += ["Suspected, and too few others confirm it:", ""]
-        for one in summary.suspected:
-            written += [*_named(one, len(summary.heard)), ""]
-    if well := all_is_well(summary):
-        written.append(well)
-    for note in notes(summary):
-        written += _wrapped(note, "")
-    if summary.silent:
-        written.append(f"No answer from {len(summary.silent)}:")
-        shown = summary.silent[:MOST_NAMES]
-        written += [line for agent, why in shown for line in _wrapped(f"{agent}: {why}", _INDENT)]
-        if len(summary.silent) > len(shown):
-            written.append(f"{_INDENT}and {len(summary.silent) - len(shown)} more")
-    return written
 
 
 def apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
@@ -160,10 +133,6 @@ def apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
 
 def starving(starved: Sequence[Named]) -> str:
     return f"{len(starved)} agents get too little CPU: what they measure is not to be believed"
-
-
-def _nodes(starved: Sequence[Named]) -> str:
-    return names([one.verdict.culprit for one in starved])
 
 
 def ruled_out(verdict: Told) -> str:
@@ -191,22 +160,6 @@ def notes(summary: Summary) -> list[str]:
     ]
 
 
-def to_json(summary: Summary) -> dict[str, Any]:
-    """Return the same for programs; documented in docs/diagnosis.md."""
-
-    def shown(named: Sequence[Named]) -> list[dict[str, Any]]:
-        return [asdict(one.verdict) | {"reporters": list(one.reporters)} for one in named]
-
-    return {
-        "verdicts": shown(summary.named),
-        "suspicions": shown(summary.suspected),
-        "heard": list(summary.heard),
-        "new": list(summary.new),
-        "doubting": list(summary.doubting),
-        "silent": [{"agent": agent, "why": why} for agent, why in summary.silent],
-    }
-
-
 def names(nodes: Sequence[str], *, whole: str = "") -> str:
     """Like "node-1, node-2 and 3 more"; with ``whole``, of many: "each of 40 agents"."""
     if whole and len(nodes) > 1:
@@ -219,7 +172,7 @@ def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ..
     alike: dict[tuple[str, ...], list[tuple[str, Told]]] = defaultdict(list)
     for node, verdicts in told:
         for verdict in verdicts:
-            alike[_key(verdict)].append((node, verdict))
+            alike[key(verdict)].append((node, verdict))
     found = [_as_one(same) for same in alike.values()]
     return tuple(
         sorted(
@@ -228,7 +181,7 @@ def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ..
                 one.verdict.cause in _LESSER,
                 -len(one.reporters),
                 -one.verdict.confidence,
-                _key(one.verdict),
+                key(one.verdict),
             ),
         )
     )
@@ -238,13 +191,11 @@ def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
     surest = max((verdict for _, verdict in same), key=lambda one: one.confidence)
     ranked = [surest, *(verdict for _, verdict in same if verdict is not surest)]
     return Named(
-        verdict=Told(
-            **asdict(surest)
-            | {
-                "since": min(verdict.since for verdict in ranked),
-                "traces": _together(verdict.traces for verdict in ranked),
-                "against": _together(verdict.against for verdict in ranked),
-            }
+        verdict=replace(
+            surest,
+            since=min(verdict.since for verdict in ranked),
+            traces=_together(verdict.traces for verdict in ranked),
+            against=_together(verdict.against for verdict in ranked),
         ),
         reporters=tuple(dict.fromkeys(node for node, _ in same)),
     )
@@ -254,35 +205,9 @@ def _together(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for some in texts for one in some))[:MOST_WORDS]
 
 
-def _key(verdict: Told) -> tuple[str, ...]:
+def key(verdict: Told) -> tuple[str, ...]:
+    """What makes verdicts of several agents the same."""
     return verdict.kind, verdict.culprit, verdict.direction, verdict.cause
-
-
-def _named(one: Named, heard: int) -> list[str]:
-    verdict = one.verdict
-    by = names(one.reporters)
-    flapping = ", and it comes and goes" if verdict.state == "flapping" else ""
-    written = [verdict.headline]
-    written += _wrapped(
-        f"since {verdict.since}{flapping}; confidence {verdict.confidence:.1f}; "
-        f"said by {len(one.reporters)} of {heard}: {by}",
-        _INDENT,
-    )
-    for label, texts in (
-        ("seen", verdict.evidence),
-        ("against", verdict.against),
-        ("ruled out", (ruled_out(verdict),) if verdict.second else ()),
-        ("trace", verdict.traces[:2]),
-    ):
-        for text in texts:
-            written += _wrapped(f"{label}: {text}", _INDENT)
-    return written
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
-    )
 
 
 # --- what came ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One CheckResult drawn for a terminal. No I/O, no clock.
 
-Owns how a split is drawn and how durations are written for people. Measures and judges nothing.
+Owns how a split is drawn. Measures and judges nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.model import FallbackReason, LossDirection, Outcome, Phase, TimingSource
 from kubenurse_otel.report.document import moment
+from kubenurse_otel.report.words import duration
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
@@ -81,17 +82,6 @@ def lines(result: CheckResult, *, encoding: str | None = "utf-8", width: int = 8
     if glyphs is _ASCII:
         drawn = [line.encode("ascii", "replace").decode("ascii") for line in drawn]
     return drawn
-
-
-def duration(seconds: float | None, *, micro: str = "µ") -> str:
-    """Three digits that matter, in the unit that fits: 340 µs, 1.23 ms, 45.6 ms, 1.00 s."""
-    if seconds is None:
-        return ""
-    if seconds < 0.0009995:
-        return f"{seconds * 1e6:.0f} {micro}s"
-    value, unit = (seconds * 1e3, "ms") if seconds < 0.9995 else (seconds, "s")
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{digits}f} {unit}"
 
 
 def _is_utf8(encoding: str | None) -> bool:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.view import MOST_RUN
 from kubenurse_otel.report.words import plural
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.seen import Sight, Way
 
 MOST_ROWS: Final = 40
+MOST_NAMES: Final = 4
+HEAD: Final = ("from", "to", "what is seen", "for")
 _BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
 """What answers, if late."""
 TOGETHER: Final = 3
@@ -100,6 +103,39 @@ def together(ways: Sequence[Way]) -> list[tuple[Ends, list[Way]]]:
     for (source, target, _, _), same in alike.items():
         by_ends[source, target, shown(same[0])] += same
     return sorted(by_ends.items(), key=lambda one: (-len(one[1]), one[0]))
+
+
+def cells(ends: Ends, same: Sequence[Way]) -> tuple[str, ...]:
+    """A row in words, as HEAD has it."""
+    source, target, shows = ends
+    run = max(way.run for way in same)
+    return (
+        source or _names([way.source for way in same]),
+        target or _names([way.target for way in same]),
+        shows,
+        f"{plural(run, 'interval')}{' or more' if run >= MOST_RUN else ''}",
+    )
+
+
+def as_json(ends: Ends, same: Sequence[Way]) -> dict[str, Any]:
+    """A row for programs: of many names the first."""
+    sources, targets = {way.source for way in same}, {way.target for way in same}
+    return {
+        "from": sorted(sources)[:MOST_NAMES],
+        "from_count": len(sources),
+        "to": sorted(targets)[:MOST_NAMES],
+        "to_count": len(targets),
+        "seen": ends[2],
+        "intervals": max(way.run for way in same),
+    }
+
+
+def _names(nodes: Sequence[str]) -> str:
+    """Like "5 nodes: a, b, c, d ..."."""
+    listed = sorted(nodes)
+    shown = ", ".join(listed[:MOST_NAMES])
+    more = " ..." if len(listed) > MOST_NAMES else ""
+    return shown if len(listed) == 1 else f"{plural(len(listed), 'node')}: {shown}{more}"
 
 
 def shown(way: Way) -> str:

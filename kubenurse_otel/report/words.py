@@ -41,6 +41,17 @@ def ago(moment: str, now: float) -> str:
     return moment if at is None else f"{lasting(now - at)} ago"
 
 
+def duration(seconds: float | None, *, micro: str = "µ") -> str:
+    """Three digits that matter, in the unit that fits: 340 µs, 1.23 ms, 45.6 ms, 1.00 s."""
+    if seconds is None:
+        return ""
+    if seconds < 0.0009995:
+        return f"{seconds * 1e6:.0f} {micro}s"
+    value, unit = (seconds * 1e3, "ms") if seconds < 0.9995 else (seconds, "s")
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """Like "1 check", "3 checks"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis.slow import median
-from kubenurse_otel.report.waterfall import duration
+from kubenurse_otel.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -63,6 +63,7 @@ def diagnose(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         ({}, 0, "Nothing is wrong, says node-a."),
         ({"verdicts": [TOLD]}, 1, "The agent on node node-e refuses connections"),
         ({"suspicions": [TOLD]}, 3, "Suspected, and too few others confirm it:"),
+        ({"checks": {"good": 3, "bad": 1}}, 3, "Nobody is named, and yet: 1 check fails."),
     ],
 )
 def test_the_exit_code_says_what_the_words_say(
@@ -73,7 +74,7 @@ def test_the_exit_code_says_what_the_words_say(
     done = diagnose(server.origin)
     assert (status, "") == (done.returncode, done.stderr)
     assert said in done.stdout
-    assert "GET /api/v1/verdicts HTTP/1.0" == server.requests[0].line
+    assert "GET /api/v1/report HTTP/1.0" == server.requests[0].line
 
 
 def test_a_verdict_is_printed_with_what_speaks_for_and_against_it(serve: Serve) -> None:
@@ -146,9 +147,19 @@ def test_all_asks_whom_the_asked_one_knows(serve: Serve, closed_port: int) -> No
     assert 1 == done.returncode
     assert "said by 2 of 2: node-a, node-b" in done.stdout
     assert "No answer from 1:\n    node-e: connection refused\n" in done.stdout
-    assert {"/api/v1/view", "/api/v1/verdicts"} == {
+    assert {"/api/v1/view", "/api/v1/report"} == {
         request.line.split()[1] for request in asked.requests
     }
+
+
+def test_who_cannot_reach_whom_and_what_is_slow_are_printed(serve: Serve) -> None:
+    """As the page has it, also of an agent that is asked alone: nobody lists the nodes."""
+    bad = {"node-e": {"symptom": "silent", "run": 4, "lossy": False}}
+    slow = {"type": "me_ingress", "whose": "far_end", "usual_seconds": 0.01, "now_seconds": 0.5}
+    told = document(ways={"checked": 2, "bad": bad}, slower=[slow])
+    done = diagnose(serve(answer(body=told)).origin)
+    assert "    node-a  node-e  no answer     4 intervals\n" in done.stdout
+    assert "    the ingress  the far end  500 ms  10.0 ms  1: node-a\n" in done.stdout
 
 
 def by_path(verdicts: bytes, view: bytes, *, status: int = 200) -> Callable[[Any], None]:
@@ -179,7 +190,7 @@ def test_an_agent_without_a_name_is_called_as_it_was_asked(serve: Serve) -> None
     """Its node's name is unknown where nobody told it."""
     server = serve(answer(body=document("")))
     done = diagnose(server.origin)
-    assert f"Nothing is wrong, says 127.0.0.1:{server.port}.\n" == done.stdout
+    assert f"Nothing is wrong, says 127.0.0.1:{server.port}." == done.stdout.splitlines()[0]
 
 
 def test_all_without_a_list_of_them_is_said(serve: Serve) -> None:
@@ -201,7 +212,7 @@ def test_names_are_shown_in_any_alphabet(serve: Serve) -> None:
     server = serve(answer(body=document("node-\u2192")))
     done = diagnose(server.origin, PYTHONIOENCODING="latin-1")
     assert (0, "") == (done.returncode, done.stderr)
-    assert "Nothing is wrong, says node-\\u2192.\n" == done.stdout
+    assert "Nothing is wrong, says node-\\u2192." == done.stdout.splitlines()[0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may become another user")
@@ -307,7 +318,7 @@ def by_proxy(handler: Handler) -> None:
     """An agent's document by its pod; node-e's cannot be reached."""
     path = handler.path.split("/")
     name, _, port = path[path.index("pods") + 1].partition(":")
-    assert ("9090", ["proxy", "api", "v1", "verdicts"]) == (port, path[path.index("proxy") :])
+    assert ("9090", ["proxy", "api", "v1", "report"]) == (port, path[path.index("proxy") :])
     node = name.removeprefix("kubenurse-")
     if node == "node-e":
         handler.refuse(503)

@@ -1,17 +1,20 @@
-"""report/verdicts.py: many agents' verdicts become one, in words."""
+"""report/verdicts.py: many agents' verdicts become one, in words (report/written.py)."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.report import verdicts
+from kubenurse_otel.report import verdicts, written
+from kubenurse_otel.report.overview import Overview, overview
+from kubenurse_otel.report.seen import Sight
 from kubenurse_otel.report.verdicts import Report, merge, read
 
 
@@ -46,6 +49,16 @@ def report(node: str, *named: dict[str, Any], **more: Any) -> Report:
     return found
 
 
+def lines(summary: verdicts.Summary) -> list[str]:
+    return written.lines(seen_of(summary), 0.0)
+
+
+def seen_of(summary: verdicts.Summary) -> Overview:
+    """Whatever the agents see beside it."""
+    sight = Sight(seen=(), silent=summary.silent, zones={})
+    return replace(overview(sight), summary=summary)
+
+
 def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
     """The surest agent's words, the earliest time; what most report comes first."""
     summary = merge(
@@ -68,8 +81,8 @@ def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
         "    ruled out: node node-e",
         f"    trace: {'1' * 32}",
         "",
-    ] == verdicts.lines(summary)[:7]
-    assert ["No answer from 1:", "    node-e: connection refused"] == verdicts.lines(summary)[-2:]
+    ] == lines(summary)[:7]
+    assert ["No answer from 1:", "    node-e: connection refused"] == lines(summary)[-2:]
 
 
 def test_what_does_not_work_comes_before_what_is_slow() -> None:
@@ -87,8 +100,8 @@ def test_many_agents_that_lack_cpu_are_one_thing() -> None:
         "3 agents get too little CPU: what they measure is not to be believed.",
         "    on nodes node-0, node-1, node-2",
         "",
-    ] == verdicts.lines(merge([report("node-a", *starved)]))
-    assert 2 == verdicts.lines(merge([report("node-a", *starved[:2])])).count("")
+    ] == lines(merge([report("node-a", *starved)]))[:3]
+    assert 2 == lines(merge([report("node-a", *starved[:2])])).count("")
 
 
 @pytest.mark.parametrize(
@@ -112,17 +125,18 @@ def test_a_suspicion_that_another_confirms_is_none() -> None:
     assert () == merge([suspicious, report("node-b", told())]).suspected
     alone = merge([suspicious])
     assert () == alone.named
-    assert "Suspected, and too few others confirm it:" == verdicts.lines(alone)[0]
+    assert "Suspected, and too few others confirm it:" == lines(alone)[0]
 
 
 def test_all_is_well() -> None:
     """And who has not judged, or doubts itself, is said."""
     summary = merge([report("node-a"), report("node-b", judged_at=None), report("node-c", doubt=4)])
+    shown = lines(summary)
+    assert "Nothing is wrong, says each of 3 agents." == shown[0]
     assert [
-        "Nothing is wrong, says each of 3 agents.",
         "node-b: has not checked enough yet.",
         "node-c: doubts itself: it gets too little CPU, and accuses nobody.",
-    ] == verdicts.lines(summary)
+    ] == shown[-2:]
 
 
 def test_what_comes_of_the_network_is_cut_and_cleaned() -> None:
@@ -133,7 +147,7 @@ def test_what_comes_of_the_network_is_cut_and_cleaned() -> None:
         against=["x"] * 100,
         confidence=10**400,
     )
-    drawn = verdicts.lines(merge([report("node-a", *[bad] * 1000)]))
+    drawn = lines(merge([report("node-a", *[bad] * 1000)]))
     assert all(line.isprintable() for line in drawn)
     assert len(drawn) < 100
 
@@ -159,8 +173,8 @@ def test_any_document_is_read_or_is_none(document: object) -> None:
     found = read(document)
     if found is not None:
         summary = merge([found])
-        assert all(line.isprintable() for line in verdicts.lines(summary))
-        json.dumps(verdicts.to_json(summary))
+        assert all(line.isprintable() for line in lines(summary))
+        json.dumps(written.to_json(seen_of(summary)))
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"verdicts": None}, {"node": "a"}, "x", 1])

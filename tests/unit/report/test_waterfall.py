@@ -14,7 +14,8 @@ from kubenurse_otel.model import (
     Split,
     TimingSource,
 )
-from kubenurse_otel.report.waterfall import duration, lines
+from kubenurse_otel.report.waterfall import lines
+from kubenurse_otel.report.words import duration
 
 
 def test_a_good_check_is_drawn_step_after_step() -> None:
