@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenurse_otel.collect import Collected, Source, collect, get
 from kubenurse_otel.demo.certificates import make_files
+from kubenurse_otel.demo.patience import Patience, cpu_ticks
 from kubenurse_otel.model import Url
 from kubenurse_otel.report import verdicts
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 AGENTS: Final = 5
 FIRST_ADDRESS: Final = "127.0.1.1"
 START_SECONDS: Final = 60.0
+"""In which nothing of the start moves."""
 STOP_SECONDS: Final = 8.0
 POLL_SECONDS: Final = 1.0
 CHECK_SECONDS: Final = 1
@@ -163,17 +165,26 @@ class Cluster:
         far_ends = await self._run(
             "stand-ins", "kubenurse_otel.demo.far_ends", str(self.folder), environ=self._environ
         )
-        assert far_ends.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            ports = await far_ends.stdout.readline()
-        if not ports:
-            raise DemoError(f"the stand-ins did not start:\n{self.last_words('stand-ins')}")
-        self._ports = json.loads(ports)
+        self._ports = json.loads(await self._first_line(far_ends))
         await self.set_ingress(
             "backends " + " ".join(f"{agent.address}:{agent.port}" for agent in self.agents)
         )
         for agent in self.agents:
             await self.start_agent(agent)
+
+    async def _first_line(self, far_ends: asyncio.subprocess.Process) -> bytes:
+        """Wait for it while the process works."""
+        assert far_ends.stdout is not None
+        line = asyncio.ensure_future(far_ends.stdout.readline())
+        patience = Patience(START_SECONDS)
+        while not patience.is_over(cpu_ticks(far_ends.pid)):
+            done, _ = await asyncio.wait({line}, timeout=POLL_SECONDS)
+            if done:
+                break
+        if not line.done() or not line.result():
+            line.cancel()
+            raise DemoError(f"the stand-ins did not start:\n{self.last_words('stand-ins')}")
+        return line.result()
 
     async def start_agent(self, agent: Agent) -> None:
         """Start its process; it answers a little later."""
@@ -213,9 +224,13 @@ class Cluster:
         path = self.folder / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-8:])
 
-    async def poll(self) -> dict[str, dict[str, Any] | None]:
-        """Return each agent's /alive by node name; None where it does not answer."""
-        answers = await self._ask("/alive")
+    def cpu_ticks(self, node: str) -> int:
+        """CPU time that an agent has used."""
+        return cpu_ticks(self._processes[node].pid)
+
+    async def poll(self, *, seconds: float = POLL_SECONDS) -> dict[str, dict[str, Any] | None]:
+        """Return each agent's /alive by node name; None where it does not answer in time."""
+        answers = await self._ask("/alive", seconds)
         return {
             one.name: one.document if isinstance(one.document, dict) else None for one in answers
         }
@@ -226,7 +241,7 @@ class Cluster:
         reports = (verdicts.read(one.document) for one in answers)
         return verdicts.merge(report for report in reports if report is not None)
 
-    async def _ask(self, path: str) -> list[Collected]:
+    async def _ask(self, path: str, seconds: float = POLL_SECONDS) -> list[Collected]:
         sources = [
             Source(
                 agent.node,
@@ -234,7 +249,7 @@ class Cluster:
             )
             for agent in self.agents
         ]
-        return await collect(sources, each_seconds=POLL_SECONDS)
+        return await collect(sources, each_seconds=seconds)
 
     async def _run(
         self, name: str, module: str, *words: str, environ: Mapping[str, str]

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rich.console import Console
 
@@ -20,19 +20,32 @@ from kubenurse_otel.demo.cluster import (
     DemoError,
     choose_port,
 )
+from kubenurse_otel.demo.patience import Patience
 from kubenurse_otel.demo.screen import Picture, Screen, said, screen_for
 from kubenurse_otel.demo.story import DOWN_NUMBER, SLOW_SECONDS, Fault, Scene, scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from kubenurse_otel.report.verdicts import Named
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks at the agents."""
+START_POLL_SECONDS: Final = 5.0
+"""While they start they answer late."""
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
+
+
+class Starting(Protocol):
+    """A cluster, as far as its start is watched."""
+
+    def check_alive(self) -> None: ...
+
+    async def poll(self, *, seconds: float) -> Mapping[str, Mapping[str, Any] | None]: ...
+
+    def cpu_ticks(self, node: str) -> int: ...
 
 
 def play(*, seconds: float | None, port: int) -> int:
@@ -59,7 +72,7 @@ async def _play(*, seconds: float | None, port: int, environ: Mapping[str, str])
     print(f"The page, once the agents are up: http://{FIRST_ADDRESS}:{port}/", flush=True)
     print("Starting five agents, an API server and an ingress on loopback ...", flush=True)
     async with Cluster(port=port, environ=environ) as cluster:
-        await _until_up(cluster)
+        await until_up(cluster, patience=Patience(START_SECONDS))
         show = _Show(cluster, screen)
         screen.open(_header(cluster, environ))
         try:
@@ -79,23 +92,29 @@ def _cancel_when_told() -> None:
             loop.add_signal_handler(number, task.cancel)
 
 
-async def _until_up(cluster: Cluster) -> None:
+async def until_up(
+    cluster: Starting,
+    *,
+    patience: Patience,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Wait until every agent has checked once what it checks each interval."""
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                cluster.check_alive()
-                alive = await cluster.poll()
-                seen = [row for row in view.rows(alive) if row.interval_seconds <= CHECK_SECONDS]
-                if seen and all(alive.values()) and all(row.outcome for row in seen):
-                    return
-                await asyncio.sleep(LOOK_SECONDS)
-    except TimeoutError:
-        silent = [agent.node for agent in cluster.agents if not (await cluster.poll())[agent.node]]
-        raise DemoError(
-            f"the agents were not up after {START_SECONDS:.0f} s"
-            + (f"; {', '.join(silent)} did not answer" if silent else "")
-        ) from None
+    while True:
+        cluster.check_alive()
+        alive = await cluster.poll(seconds=START_POLL_SECONDS)
+        silent = [node for node, document in alive.items() if document is None]
+        seen = [row for row in view.rows(alive) if row.interval_seconds <= CHECK_SECONDS]
+        waiting = {row.node for row in seen if not row.outcome}
+        if seen and not silent and not waiting:
+            return
+        checked = sum(bool(row.outcome) for row in seen)
+        if patience.is_over((silent, checked, sum(map(cluster.cpu_ticks, silent)))):
+            problem = f"the agents are not up, and nothing moved for {patience.seconds:.0f} s"
+            for nodes, what in ((silent, "did not answer"), (waiting, "had not checked all")):
+                if nodes:
+                    problem += f"; {', '.join(sorted(nodes))} {what}"
+            raise DemoError(problem)
+        await sleep(LOOK_SECONDS)
 
 
 def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
