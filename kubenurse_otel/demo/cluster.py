@@ -21,11 +21,15 @@ from kubenurse_otel.collect import Collected, Source, collect, get
 from kubenurse_otel.demo.certificates import make_files
 from kubenurse_otel.demo.patience import Patience, cpu_ticks
 from kubenurse_otel.model import Url
-from kubenurse_otel.report import verdicts
+from kubenurse_otel.report import seen
+from kubenurse_otel.report.overview import overview
+from kubenurse_otel.report.seen import Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    from kubenurse_otel.report.overview import Overview
 
 AGENTS: Final = 5
 FIRST_ADDRESS: Final = "127.0.1.1"
@@ -64,6 +68,10 @@ class Agent:
     @property
     def address(self) -> str:
         return f"127.0.1.{self.number}"
+
+    @property
+    def zone(self) -> str:
+        return f"zone-{'ab'[self.number % 2]}"
 
     @property
     def url(self) -> str:
@@ -157,7 +165,7 @@ class Cluster:
                 "podName": f"kubenurse-{agent.number}",
                 "nodeName": agent.node,
                 "podIP": agent.address,
-                "zone": f"zone-{'ab'[agent.number % 2]}",
+                "zone": agent.zone,
             }
             for agent in self.agents
         ]
@@ -230,22 +238,37 @@ class Cluster:
 
     async def poll(self, *, seconds: float = POLL_SECONDS) -> dict[str, dict[str, Any] | None]:
         """Return each agent's /alive by node name; None where it does not answer in time."""
-        answers = await self._ask("/alive", seconds)
+        answers = await self._ask("/alive", seconds=seconds)
         return {
             one.name: one.document if isinstance(one.document, dict) else None for one in answers
         }
 
-    async def conclusions(self) -> verdicts.Summary:
-        """Return what the agents say together, as `kubenurse-otel diagnose --all` has it."""
-        answers = await self._ask("/api/v1/verdicts")
-        reports = (verdicts.read(one.document) for one in answers)
-        return verdicts.merge(report for report in reports if report is not None)
+    async def conclusions(self) -> Overview:
+        """Return what the agents say together, as the page and `diagnose` have it."""
+        zones = {agent.node: agent.zone for agent in self.agents}
+        answers = await self._ask(
+            "/api/v1/report", read=lambda node: partial(seen.read, node=node, known=zones)
+        )
+        return overview(
+            Sight(
+                seen=tuple(one.document for one in answers if one.document is not None),
+                silent=tuple((one.name, one.problem) for one in answers if one.problem),
+                zones=zones,
+            )
+        )
 
-    async def _ask(self, path: str, seconds: float = POLL_SECONDS) -> list[Collected]:
+    async def _ask(
+        self,
+        path: str,
+        *,
+        seconds: float = POLL_SECONDS,
+        read: Callable[[str], Callable[[Any], Any]] = lambda _: lambda document: document,
+    ) -> list[Collected]:
         sources = [
             Source(
                 agent.node,
                 partial(get, Url.of("http", agent.address, agent.port, path), context=None),
+                read(agent.node),
             )
             for agent in self.agents
         ]

@@ -168,16 +168,16 @@ class _Show:
         self.cluster.check_alive()
         alive = await self.cluster.poll()
         rows = view.rows(alive)
-        named = (await self.cluster.conclusions()).named
+        found = await self.cluster.conclusions()
         now = asyncio.get_running_loop().time()
-        for one in named:
+        for one in found.summary.named:
             if (one.verdict.kind, one.verdict.culprit) == scene.expected:
                 seen = self._played.get(scene)
                 first = seen.after_seconds if seen is not None else now - began
                 if seen is None or len(one.reporters) > len(seen.named.reporters):
                     self._played[scene] = _Seen(first, one)
         silent = [node for node, document in sorted(alive.items()) if document is None]
-        self.screen.show(Picture(scene.announcement, rows, named, silent, now - self._began))
+        self.screen.show(Picture(scene.announcement, rows, found, silent, now - self._began))
 
     async def _change(self, fault: Fault) -> None:
         """Heal what is broken, break what is to be."""

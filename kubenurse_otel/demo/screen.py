@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.console import Console, Group
@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kubenurse_otel.demo import view
-from kubenurse_otel.report.verdicts import names
+from kubenurse_otel.report import within, written
+from kubenurse_otel.report.verdicts import key, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kubenurse_otel.demo.view import Row
+    from kubenurse_otel.report.overview import Overview
     from kubenurse_otel.report.verdicts import Named
 
 _FRAME_LINES: Final = 3
@@ -41,8 +43,8 @@ class Picture:
 
     announcement: str
     rows: Sequence[Row]
-    named: Sequence[Named]
-    """Whom the agents name."""
+    found: Overview
+    """What the agents say together."""
     silent: Sequence[str] = ()
     """Nodes whose agent does not answer."""
     seconds: float = 0.0
@@ -51,7 +53,7 @@ class Picture:
     def sentences(self) -> list[str]:
         """What is concluded: who is at fault, else what good looks like."""
         silent = [f"The agent of {node} does not answer us." for node in self.silent]
-        return [*silent, *conclusions(self.named)] or [view.all_is_well(self.rows)]
+        return [*silent, *conclusions(self.found.summary.named)] or [view.all_is_well(self.rows)]
 
 
 def said(named: Named) -> str:
@@ -113,9 +115,13 @@ class LiveScreen:
             *(Text(f"  {sentence}") for sentence in picture.sentences()),
         ]
         taken = sum(len(text.wrap(self._console, self._console.width)) for text in words)
-        shown, left = view.fit(picture.rows, self._console.height - taken - _FRAME_LINES)
+        room = max(0, self._console.height - taken - _FRAME_LINES)
+        tables = written.tables(picture.found, width=self._console.width)
+        amiss = within.height(tables, room // 2) if tables else []
+        shown, left = view.fit(picture.rows, room - len(amiss))
         rest = [Text(f"... and {left} more", style="dim")] if left else []
-        return Group(*words, _table(shown, self._console.width), *rest)
+        lines = (Text(line, no_wrap=True) for line in amiss)
+        return Group(*words, *lines, _table(shown, self._console.width), *rest)
 
 
 def _table(rows: Sequence[Row], width: int) -> Table:
@@ -139,13 +145,27 @@ def _table(rows: Sequence[Row], width: int) -> Table:
 
 
 @dataclass
+class _Settling:
+    """Tells once what was the same at two looks."""
+
+    _before: object = None
+    _told: object = None
+
+    def is_news(self, seen: object) -> bool:
+        settled, self._before = seen == self._before, seen
+        if not settled or seen == self._told:
+            return False
+        self._told = seen
+        return True
+
+
+@dataclass
 class PlainScreen:
     """Lines for a log: each scene, and what is seen once that has settled."""
 
     _announced: str = ""
-    _before: object = None
-    """What was seen at the look before."""
-    _told: object = None
+    _sentences: _Settling = field(default_factory=_Settling)
+    _tables: _Settling = field(default_factory=_Settling)
     _begun: bool = False
 
     def open(self, header: Sequence[str]) -> None:
@@ -164,19 +184,20 @@ class PlainScreen:
             self._announced = picture.announcement
             yield ""
             yield f"{stamp}  {picture.announcement}"
-        seen = (tuple(picture.silent), conclusions(picture.named))
-        settled, self._before = seen == self._before, seen
-        if not settled or seen == self._told:
-            return
-        self._told = seen
-        for sentence in picture.sentences():
-            yield f"{stamp}  -> {sentence}"
-        shown = [row for row in picture.rows if row.remarkable]
-        if not self._begun:
-            self._begun = True
-            shown = shown or [row for row in picture.rows if row.node == picture.rows[0].node]
-        if shown:
-            yield from (f"         {line}" for line in view.plain(shown))
+        if self._sentences.is_news(
+            (tuple(picture.silent), conclusions(picture.found.summary.named))
+        ):
+            for sentence in picture.sentences():
+                yield f"{stamp}  -> {sentence}"
+            shown = [row for row in picture.rows if row.remarkable]
+            if not self._begun:
+                self._begun = True
+                shown = shown or [row for row in picture.rows if row.node == picture.rows[0].node]
+            if shown:
+                yield from (f"         {line}" for line in view.plain(shown))
+        tables = written.tables(picture.found)
+        if self._tables.is_news(written.rows(picture.found)) and tables:
+            yield from (f"         {line}".rstrip() for line in tables)
 
 
 def _print(lines: Sequence[str] | Iterator[str]) -> None:

@@ -114,9 +114,16 @@ def news(found: Overview) -> object:
     return (
         [(verdicts.key(one.verdict), one.reporters) for one in summary.named],
         [(verdicts.key(one.verdict), one.reporters) for one in summary.suspected],
+        rows(found),
+        (bool(found.failing), summary.heard, summary.new, summary.doubting, summary.silent),
+    )
+
+
+def rows(found: Overview) -> object:
+    """What both tables tell of, without figures."""
+    return (
         [ends for ends, _ in found.mesh.rows],
         sorted((row.what, row.whose) for row in found.slow),
-        (bool(found.failing), summary.heard, summary.new, summary.doubting, summary.silent),
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from alive import EXPIRED, GOOD, REFUSED, document, named
@@ -14,11 +15,37 @@ from kubenurse_otel.demo.screen import (
     conclusions,
     screen_for,
 )
+from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.report.overview import Overview, overview
+from kubenurse_otel.report.seen import Seen, Sight, Slower, Way
+from kubenurse_otel.report.verdicts import Named, Report, Summary
 
 WELL = {f"node-{n}": document(me_ingress=GOOD, me_service=GOOD) for n in (1, 2)}
 EXPIRES = named("the ingress shows a certificate that has expired", "node-1", "node-2")
 SAID = "The ingress shows a certificate that has expired. Said by node-1, node-2"
 BAD = {**WELL, "node-2": document(me_ingress=EXPIRED, me_service=GOOD)}
+
+
+def found(*verdicts: Named, **about: object) -> Overview:
+    sight = Sight(**{"seen": (), "zones": {}} | about)
+    return replace(
+        overview(sight), summary=Summary(named=verdicts, suspected=(), heard=("node-1",))
+    )
+
+
+NOTHING = found()
+AMISS = found(
+    EXPIRES,
+    seen=(
+        Seen(
+            report=Report(node="node-1"),
+            ways=4,
+            bad_ways=(Way("node-1", "node-2", Symptom.REFUSED, 3),),
+            slower=(Slower("node-1", "me_ingress", "far_end", 0.002, 0.4),),
+        ),
+    ),
+    zones={"node-1": "a", "node-2": "b"},
+)
 
 
 def picture(
@@ -27,7 +54,7 @@ def picture(
     silent: tuple[str, ...] = (),
 ) -> Picture:
     rows = view.rows(alive)
-    return Picture(announcement, rows, [EXPIRES] if alive is BAD else [], silent, seconds=3.0)
+    return Picture(announcement, rows, AMISS if alive is BAD else NOTHING, silent, seconds=3.0)
 
 
 def console(height: int = 40, width: int = 120) -> Console:
@@ -66,20 +93,23 @@ def test_the_live_table_shows_rows_sentences_and_addresses() -> None:
     assert "The agent of node-4 does not answer us." in shown
     assert SAID in shown
     assert "tls_certificate_expired" in shown
+    assert "Who cannot reach whom: 1 way is amiss of 4 that are checked" in shown
+    assert "the ingress  the far end  400 ms" in shown
     assert "\x1b[?1049h" in shown  # the terminal's other page, and back
     assert "\x1b[?1049l" in shown
 
 
-@pytest.mark.parametrize("height", [10, 14, 24, 50])
+@pytest.mark.parametrize("height", [10, 14, 24, 60])
 def test_the_page_is_never_higher_than_the_terminal(height: int) -> None:
     """Forty rows in a small window are cut to what fits, and the rest is counted."""
     terminal = console(height=height)
     screen = LiveScreen(terminal)
     many = {f"node-{n}": document(**{f"t{m}": GOOD for m in range(8)}) for n in range(5)}
-    lines = terminal.render_lines(screen.draw(picture(many)), pad=False)
+    shown = replace(picture(many), found=AMISS)
+    lines = terminal.render_lines(screen.draw(shown), pad=False)
 
     assert len(lines) <= height
-    assert ("more" in "".join(segment.text for line in lines for segment in line)) == (height < 49)
+    assert ("more" in "".join(segment.text for line in lines for segment in line)) == (height < 60)
 
 
 def test_an_ordinary_terminal_has_room_for_every_figure() -> None:
@@ -123,10 +153,23 @@ def test_plain_lines_tell_what_has_settled_and_once() -> None:
     assert told[3] == ["", "  3.0 s  Act two."]
     assert told[4] == []
     assert f"{SAID}: from node-1: late." in told[5][0]
-    assert "tls_certificate_expired" in told[5][-1]
+    assert "tls_certificate_expired" in "".join(told[5])
+    assert "refuses connections" in "".join(told[5])
+    assert "Slow now, and whose time:" in "".join(told[5])
     assert told[6] == []
     assert len(told[7]) == 2
     assert len(told[8]) == 1
+
+
+def test_a_verdict_whose_evidence_grows_older_is_no_news() -> None:
+    """Its words count intervals: one line a verdict and its reporters, not one a second."""
+    screen = PlainScreen()
+    older = replace(EXPIRES, verdict=replace(EXPIRES.verdict, evidence=("for 9 intervals",)))
+    told = [
+        list(screen.draw(replace(picture(BAD), found=found(one))))
+        for one in (EXPIRES, EXPIRES, older, older)
+    ]
+    assert [bool(lines) for lines in told] == [True, True, False, False]
 
 
 def test_plain_lines_survive_a_log_without_umlauts(
