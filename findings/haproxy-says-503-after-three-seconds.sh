@@ -13,7 +13,7 @@ cd "$work"
 apt-get download -qq haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 2>/dev/null
 for package in *.deb; do dpkg-deb -x "$package" debian; done
 export LD_LIBRARY_PATH=$work/debian/usr/lib/x86_64-linux-gnu
-debian/usr/sbin/haproxy -v | head -1
+debian/usr/sbin/haproxy -v | sed -n 1p
 
 cat >ask.py <<'PYTHON'
 import pathlib

@@ -13,8 +13,8 @@ trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
   requests==2.34.2 httpx==0.28.1 aiohttp==3.14.5 kubernetes==37.0.2
-curl --version | head -1
-wget --version | head -1
+curl --version | sed -n 1p
+wget --version | sed -n 1p
 
 cat >"$work/ask.py" <<'PYTHON'
 import asyncio
