@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.diagnosis.case import Case
 
-CERTAIN: Final = log(1e4)
-"""By chance so many checks in a row meet bad backends once in 10,000 times."""
+BY_CHANCE: Final = 1e-4
+"""So rarely may any of the agents meet bad backends in so many checks in a row."""
 WELL: Final = log(20)
 """Where all is bad one check in twenty at most is well."""
 LEAST_SHARE, MOST_SHARE = 0.01, 0.9
@@ -41,7 +41,7 @@ def explain(case: Case, letter: Shared) -> bool:
     weight = -log(min(MOST_SHARE, max(LEAST_SHARE, gone)))
     mine = weight * said.run
     others = sum(weight * one.run if one.symptom in symptoms else -WELL for one in words)
-    return mine + max(0.0, others) <= CERTAIN
+    return mine + max(0.0, others) <= log(case.facts.nodes / BY_CHANCE)
 
 
 def _share(case: Case) -> float:

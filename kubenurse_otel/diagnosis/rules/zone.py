@@ -57,7 +57,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
                 second=f"{Kind.ZONE_PAIR} {joined(case.own_zone, zone)}",
                 explains=explains,
             )
-        elif _is_late(case, bad) and (
+        elif (_is_late(case, bad) and _are_reached(case, bad)) and (
             (len(third) >= LEAST_OF_OTHERS and _share(third) < FEW)
             or (inner and _share(inner) < FEW)
         ):
@@ -104,6 +104,15 @@ def _is_late(case: Case, bad: list[str]) -> bool:
     """Whether what others said before the fault is over."""
     longest = sorted((case.bad[node].run for node in bad), reverse=True)
     return longest[:2][-1] >= RUN
+
+
+def _are_reached(case: Case, bad: list[str]) -> bool:
+    """Whether half of those that I miss answer somebody of another zone."""
+    others = [view for view in case.witnesses if case.zone(view.node) != case.own_zone]
+    reached = {
+        node for view in others for node, said in view.targets.items() if said.symptom not in HARD
+    }
+    return 2 * len(reached.intersection(bad)) >= len(bad)
 
 
 def _share(failed: list[bool]) -> float:

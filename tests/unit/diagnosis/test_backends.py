@@ -23,7 +23,7 @@ def kinds(mine: str, others: str, *, dead: int = 1, well: int = 1) -> list[tuple
     [
         ("D:o9 S:r3", "D:o9 S:r3", []),
         ("D:o9 S:r5", "D:o9 S:r5", [("service", "cluster")]),
-        ("D:o9 S:r9", "D:o9 S:o9", [("service", ME)]),
+        ("D:o9 S:r9", "D:o9 S:o9", []),
         ("D:o9 S:x3", "D:o9 S:x3", [("certificate", "service")]),
     ],
 )
@@ -40,8 +40,7 @@ def test_what_a_third_of_dead_backends_explains_once_in_10_000_times_is_not_the_
         ("I:b4", "I:b4", []),
         ("I:b5", "I:b5", [("ingress", "cluster")]),
         ("I:r2", "I:r2", [("ingress", "cluster")]),  # it is there before any backend
-        ("I:b8", "I:o9", []),
-        ("I:b9", "I:o9", [("ingress", ME)]),
+        ("I:b9", "I:o9", []),
     ],
 )
 def test_nor_is_it_the_ingress(mine: str, others: str, expected: list[tuple[str, str]]) -> None:
@@ -51,6 +50,12 @@ def test_nor_is_it_the_ingress(mine: str, others: str, expected: list[tuple[str,
 def test_where_most_agents_are_dead_it_takes_long_to_say_more() -> None:
     assert kinds("I:b5", "I:b5", dead=4, well=2) == []
     assert kinds("I:b2", "I:b2", dead=1, well=5) == [("ingress", "cluster")]
+
+
+def test_from_here_alone_both_are_named_where_a_quarter_is_dead() -> None:
+    for letter, word, kind in (("S", "r", "service"), ("I", "b", "ingress")):
+        for run, expected in ((7, []), (8, [(kind, ME)])):
+            assert kinds(f"D:o9 {letter}:{word}{run}", f"D:o9 {letter}:o9", well=2) == expected
 
 
 def test_dead_agents_hide_no_service_path() -> None:
