@@ -46,7 +46,7 @@ _RECVERR: Final = {socket.AF_INET: (0, 11), socket.AF_INET6: (41, 25)}
 _EXTENDED_ERROR_TYPES: Final = frozenset(_RECVERR.values())
 _ANCILLARY_BYTES: Final = 256
 _FROM_ERROR_QUEUE: Final = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
-_DRAIN_LIMIT: Final = 256
+DRAIN_LIMIT: Final = 256
 """Messages taken from an error queue at once: a bound, far over what a check can leave there."""
 
 TCP_INFO: Final = 11
@@ -258,7 +258,7 @@ def _arrived_ns(ancillary: list[tuple[int, int, bytes]]) -> int | None:
 def drain_error_queue(sock: socket.socket) -> list[Stamp]:
     """Take every pending transmit stamp. A queue left full keeps waking the socket (EPOLLERR)."""
     stamps: list[Stamp] = []
-    for _ in range(_DRAIN_LIMIT):
+    for _ in range(DRAIN_LIMIT):
         try:
             _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
         except OSError:
@@ -269,14 +269,14 @@ def drain_error_queue(sock: socket.socket) -> list[Stamp]:
     return stamps
 
 
-def drain_datagram_errors(sock: socket.socket) -> tuple[list[Stamp], int]:
-    """Take every pending transmit stamp, and the errno of the first ICMP error; 0: there is none.
+def drain_datagram_errors(sock: socket.socket, most: int = DRAIN_LIMIT) -> tuple[list[Stamp], int]:
+    """Take pending transmit stamps, and the errno of the first ICMP error; 0: there is none.
 
     Whoever takes the last error from the queue clears it, so that no read fails of it any more.
     """
     stamps: list[Stamp] = []
     number = 0
-    for _ in range(_DRAIN_LIMIT):
+    for _ in range(most):
         try:
             _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
         except OSError:

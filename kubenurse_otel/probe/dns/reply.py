@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.probe.dns.message import Rcode
+from kubenurse_otel.record import record
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Ignored:
 NOTHING_IGNORED: Final = Ignored()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One question, asked of one server. Times are CLOCK_MONOTONIC ns.
 

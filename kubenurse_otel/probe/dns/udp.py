@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 import time
-from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -65,11 +64,11 @@ class Conversation:
         self._sock = socket.socket(family, _TYPE)
         kernel.prepare_datagrams(self._sock, family)
         self._offset_ns = kernel.read_clocks().offset_ns
-        self._waiting: dict[int, Sent] = {}
-        self._answered: set[int] = set()
+        self._sent: dict[int, Sent | None] = {}
+        """By identifier; None once it is answered."""
         self._sends = 0
         self._left_ns: dict[int, int] = {}
-        self._ignored: Counter[str] = Counter()
+        self._ignored: dict[str, int] = {}
 
     @property
     def ignored(self) -> Ignored:
@@ -78,11 +77,13 @@ class Conversation:
     def send(self, question: Question) -> Sent:
         """Raises OSError (no route, or an ICMP error of a query before), or BadNameError."""
         ident = int.from_bytes(os.urandom(2), "big")
+        while ident in self._sent:
+            ident = (ident + 1) % 0x10000
         wire = message.question_bytes(question)
         query = message.query(ident, wire, edns=self._edns, trust_ad=self._trust_ad)
         started_ns = time.monotonic_ns()
         self._sock.sendto(query, self._to)
-        sent = self._waiting[ident] = Sent(question, wire.lower(), self._sends, started_ns)
+        sent = self._sent[ident] = Sent(question, wire.lower(), self._sends, started_ns)
         self._sends += 1
         return sent
 
@@ -103,8 +104,8 @@ class Conversation:
             found = self._answered_by(data, sender[:2])
             if not isinstance(found, str):
                 return self._answer(*found, data, at_ns)
-            self._ignored[found] += 1
-            if self._ignored.total() > MOST_IGNORED:
+            self._ignored[found] = self._ignored.get(found, 0) + 1
+            if sum(self._ignored.values()) > MOST_IGNORED:
                 raise message.MalformedMessageError("no end of what is no answer")
             await asyncio.sleep(0)  # others have their turn
             if asyncio.get_running_loop().time() >= deadline:
@@ -121,13 +122,12 @@ class Conversation:
             head = message.read_head(data)
         except message.MalformedMessageError:
             return "malformed"
-        sent = self._waiting.get(head.ident)
+        sent = self._sent.get(head.ident)
         if sent is None:
-            return "repeated" if head.ident in self._answered else "other_id"
+            return "repeated" if head.ident in self._sent else "other_id"
         if head.question != sent.wire:
             return "other_question"
-        del self._waiting[head.ident]
-        self._answered.add(head.ident)
+        self._sent[head.ident] = None
         return sent, head
 
     def _answer(self, sent: Sent, head: Head, data: bytes, at_ns: int | None) -> Answered:
@@ -144,7 +144,7 @@ class Conversation:
         """(when it left, when its answer came, whether the kernel says so)."""
         if sent.key not in self._left_ns:
             with contextlib.suppress(OSError):  # which the next read meets
-                self._drain()
+                self._drain(self._sends - len(self._left_ns))
         left_ns = self._left_ns.get(sent.key)
         if at_ns is not None and left_ns is not None:
             left_ns, at_ns = left_ns - self._offset_ns, at_ns - self._offset_ns
@@ -152,8 +152,8 @@ class Conversation:
                 return left_ns, at_ns, True
         return sent.started_ns, user_ns, False
 
-    def _drain(self) -> None:
-        stamps, number = kernel.drain_datagram_errors(self._sock)
+    def _drain(self, most: int = kernel.DRAIN_LIMIT) -> None:
+        stamps, number = kernel.drain_datagram_errors(self._sock, most)
         for stamp in stamps:
             if stamp.what == kernel.STAMP_SENT:
                 self._left_ns.setdefault(stamp.key, stamp.realtime_ns)
