@@ -18,8 +18,11 @@ from kubenurse_otel.probe.dns.ask import reply
 from kubenurse_otel.probe.dns.message import MalformedMessageError, Question, Rcode, RecordType
 from kubenurse_otel.probe.dns.reply import Ending, Reply, Server, Transport
 from kubenurse_otel.probe.dns.udp import Conversation
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from kubenurse_otel.probe.dns.resolv_conf import ResolvConf
     from kubenurse_otel.probe.dns.udp import Answered
 
@@ -42,7 +45,7 @@ class Turn:
         return self.number % servers
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answers:
     """What came for a name: the answers that count, A's before AAAA's; none: nobody knows.
 
@@ -80,9 +83,9 @@ class LookUp:
         self.single_request_reopen = options.single_request_reopen
         self.single_request = options.single_request or options.single_request_reopen
 
-    async def ask(self, name: str) -> Answers:
+    def ask(self, name: str) -> Awaitable[Answers]:
         """Ask for ``name`` as it stands. Raises OutOfTimeError, or BadNameError."""
-        return await _Round(self, tuple(Question(name, type_) for type_ in self.types)).run()
+        return _Round(self, tuple(Question(name, type_) for type_ in self.types)).run()
 
 
 @dataclass(slots=True)
