@@ -83,11 +83,13 @@ class Connection:
         self._reader = Reader(peer)
         self._synack_retransmits: int | None = None
         self._charged = self._lingered = self._progress = 0
-        self._more = self._paused = self._resting = False
+        self._more = self._resting = False
+        self._paused = True
         self._close_after = self._told_close = False
         connections.enter(self, Stage.READING)
-        loop.add_reader(self._fd, self._readable)
         self._charge()
+        if self.stage is not None:
+            self._begin()
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -134,6 +136,18 @@ class Connection:
             self.abort(Refusal.BYTES)
 
     # --- reading ---------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """A request is mostly here with its connection: then the event loop need not say so."""
+        try:
+            is_here = self._wire.has_bytes()
+        except OSError:
+            self.abort()
+            return
+        if is_here:
+            self._readable()
+        else:
+            self._resume()
 
     def _readable(self) -> None:
         self._connections.turns.ask(self)

@@ -82,6 +82,16 @@ class Wire:
         """By the kernel, of all that was ever put."""
         self.peer_ended = False
 
+    def has_bytes(self) -> bool:
+        """Whether plain bytes can be read, or the peer's end. Raises OSError where it is gone."""
+        if self._context is not None:
+            return False  # a handshake is work: in its turn
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        return True
+
     def receive(self, buffer: memoryview) -> tuple[memoryview | bytes, arrival.Arrival]:
         """Read once. ``peer_ended`` is set when nothing more will come.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import json
+import os
 import socket
+import termios
 import time
 from collections import Counter
 from dataclasses import replace
@@ -39,6 +42,18 @@ async def test_alwayshappy() -> None:
         assert answer.timing["synack"] == 0
         assert here.around.incoming.count() == 1
         assert len(answer.headers["server-timing"]) < 256
+
+
+async def test_a_request_that_is_here_with_its_connection_is_answered_at_the_accept() -> None:
+    """The event loop is not asked a second time before the answer is with the kernel."""
+    async with running() as here:
+        with socket.create_connection((LOOPBACK, here.port), timeout=10) as asker:
+            asker.sendall(get("/alwayshappy"))
+            while fcntl.ioctl(asker, termios.TIOCOUTQ, bytes(4)) != bytes(4):
+                os.sched_yield()  # until the server's kernel has acknowledged all of it
+            await asyncio.sleep(0)  # the loop looks for events; what they lead to comes behind us
+            await asyncio.sleep(0)
+            assert asker.recv(16).startswith(b"HTTP/1.1 200")  # the loop stands still meanwhile
 
 
 async def test_invalid_origins_are_counted() -> None:
