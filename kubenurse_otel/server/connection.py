@@ -88,8 +88,7 @@ class Connection:
         self._close_after = self._told_close = False
         connections.enter(self, Stage.READING)
         self._charge()
-        if self.stage is not None:
-            self._begin()
+        self._begin()
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -139,6 +138,8 @@ class Connection:
 
     def _begin(self) -> None:
         """A request is mostly here with its connection: then the event loop need not say so."""
+        if self.stage is None:
+            return
         try:
             is_here = self._wire.has_bytes()
         except OSError:
