@@ -184,9 +184,8 @@ class PlainScreen:
             self._announced = picture.announcement
             yield ""
             yield f"{stamp}  {picture.announcement}"
-        if self._sentences.is_news(
-            (tuple(picture.silent), conclusions(picture.found.summary.named))
-        ):
+        named = [(key(one.verdict), one.reporters) for one in picture.found.summary.named]
+        if self._sentences.is_news((tuple(picture.silent), named)):
             for sentence in picture.sentences():
                 yield f"{stamp}  -> {sentence}"
             shown = [row for row in picture.rows if row.remarkable]
