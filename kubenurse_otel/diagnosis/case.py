@@ -65,11 +65,13 @@ class Vanishing:
     """Large segments that do not arrive: which way (ours), and TCP's word on their size.
 
     ``segment_bytes`` is tcpi_snd_mss, ``path_mtu`` tcpi_pmtu; 0 where the kernel does not tell.
+    ``run`` is for how many intervals it has been so, of small checks: not of full-size ones.
     """
 
     direction: Direction
     segment_bytes: int = 0
     path_mtu: int = 0
+    run: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Facts:
     """Peers on whose way large segments vanish."""
     sizes_are_settled: bool = True
     """Each full-size check was made anew since the first sign that large segments vanish."""
+    unsized: frozenset[str] = frozenset()
+    """Peers whose TLS stalls, not checked in full size since: a certificate is large."""
     slow_factor: float = 0.0
     """How many times as long as usual the round trips to most peers are."""
     detour_seconds: float = 0.0
@@ -206,11 +210,14 @@ class Case:
 
     @cached_property
     def bad(self) -> Mapping[str, Said]:
-        """Those that are still to be explained, by others than themselves."""
+        """Those that are still to be explained, by others than themselves; of what may be too large
+        for the way nobody knows yet what it is.
+        """
         return {
             node: said
             for node, said in self.hard.items()
             if self.is_open(path_type(node)) and not self._says_so_itself(node, said)
+            if node not in self.facts.unsized
         }
 
     def _says_so_itself(self, node: str, said: Said) -> bool:

@@ -126,6 +126,7 @@ class Diagnosis:
         self._surroundings = surroundings.facts(self._neighbourhood, node)
         self._cut_off_at: float | None = None
         self._accused = Accused.NOTHING
+        self._said_to_vanish: dict[str, float] = {}
 
     # --- what comes in --------------------------------------------------------------------------
 
@@ -141,6 +142,8 @@ class Diagnosis:
             if target.neighbour is not None and target.kind is TargetKind.PATH
         )
         self._losses.retain(peers)
+        said = self._said_to_vanish.items()
+        self._said_to_vanish = {node: at for node, at in said if node in peers}
         self._round_trips.retain(peers)
         for node in self._heard.keys() - peers:
             for kept in (self._heard, self._accused_at, self._doubted_at):
@@ -215,8 +218,10 @@ class Diagnosis:
             )
 
     def _note_explored(self, result: CheckResult, now: float) -> None:
+        """TLS that stalls says nothing: it may be its size, and strangers are checked in none."""
         seen, neighbour = symptom(result, slow_seconds=self._slow_seconds), result.target.neighbour
-        if seen is not None and neighbour is not None:
+        is_unsized = seen in STALLS and result.target.url.scheme == "https"
+        if seen is not None and neighbour is not None and not is_unsized:
             trace_id = result.trace_id if result.failure is not None else ""
             self._explored.note(neighbour.node_name, seen, now, trace_id=trace_id)
 
@@ -288,9 +293,16 @@ class Diagnosis:
         """Return full-size targets that are to be checked at once; to be asked once a second."""
         if self._is_after_cut(now):
             return ()
-        accused = {node for one in self._fresh_ones(now) for node in one.vanishing}
+        since = self._said_to_vanish
+        self._said_to_vanish = {
+            node: since.get(node, now)
+            for one in self._fresh_ones(now)
+            for node in one.vanishing & self._peers
+        }
         runs = list(self._runs.current(now))
-        return self._sizes.wanted(self._targets.values(), runs, accused=accused, now=now)
+        return self._sizes.wanted(
+            self._targets.values(), runs, accused=self._said_to_vanish, now=now
+        )
 
     def explore_first(self, now: float) -> Wanted:
         """Return whom to explore before all others; to be asked about once an interval."""
@@ -398,7 +410,8 @@ class Diagnosis:
             is_sick=self._doubt.is_sick(now),
             run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
             explored=frozenset(run.key for run in failing) - self._peers,
-            vanishing=self._sizes.vanishing(self._targets),
+            vanishing=self._sizes.vanishing(self._targets, runs, now),
+            unsized=self._sizes.unsized(self._targets, runs),
             sizes_are_settled=self._sizes.are_settled(self._targets, runs),
             loss=self._losses.alarming(before=now - self._fresh),
             losses=self._losses.of_all(now),

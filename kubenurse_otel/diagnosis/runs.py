@@ -64,7 +64,7 @@ class Runs:
         self._runs[key] = Run(
             key=key,
             symptom=symptom,
-            length=min(MOST_RUN, 1 + int((now - since) / interval_seconds + NEARLY)),
+            length=min(MOST_RUN, intervals(now - since, interval_seconds)),
             since=since,
             at=now,
             said_until=now + KEPT_INTERVALS * interval_seconds,
@@ -74,6 +74,11 @@ class Runs:
     def current(self, now: float) -> Iterator[Run]:
         """Those that were renewed lately."""
         return (run for run in self._runs.values() if now <= run.said_until)
+
+
+def intervals(seconds: float, interval_seconds: float) -> int:
+    """Return how many a run of ``seconds`` is: what was seen once is one."""
+    return 1 + int(seconds / interval_seconds + NEARLY)
 
 
 def _class(symptom: Symptom) -> int:

@@ -8,10 +8,12 @@ ours; and each interval while it is bad and the small checks of it are good: it 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import Vanishing
+from kubenurse_otel.diagnosis.runs import intervals
 from kubenurse_otel.diagnosis.symptoms import STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.model import Outcome, TargetKind
@@ -61,15 +63,37 @@ class Sizes:
                 measurement.pmtu or 0,
             )
 
-    def vanishing(self, targets: Mapping[str, Target]) -> Mapping[str, Vanishing]:
+    def vanishing(
+        self, targets: Mapping[str, Target], runs: Iterable[Run], now: float
+    ) -> Mapping[str, Vanishing]:
         """Return what vanishes, by node."""
+        since = {run.key: run.since for run in runs if run.symptom is Symptom.FULL_SIZE}
         return MappingProxyType(
             {
-                target.neighbour.node_name: self._vanishing[key]
+                target.neighbour.node_name: replace(
+                    self._vanishing[key],
+                    run=intervals(now - since.get(key, now), self._interval),
+                )
                 for key, target in targets.items()
                 if key in self._vanishing and target.neighbour is not None
             }
         )
+
+    def unsized(self, targets: Mapping[str, Target], runs: Iterable[Run]) -> frozenset[str]:
+        """Return nodes whose TLS stalls, and who were not checked in full size since."""
+        sized = {
+            target.neighbour.node_name: self._checked_at.get(key, NEVER)
+            for key, target in targets.items()
+            if target.full_size and target.neighbour is not None
+        }
+        stalled = (
+            (neighbour.node_name, run.since)
+            for run in runs
+            if run.symptom in STALLS
+            and targets[run.key].url.scheme == "https"
+            and (neighbour := targets[run.key].neighbour) is not None
+        )
+        return frozenset(node for node, since in stalled if sized.get(node, since) < since)
 
     def are_settled(self, targets: Mapping[str, Target], runs: Iterable[Run]) -> bool:
         """Whether each full-size target was checked since the first sign that segments vanish.
@@ -93,13 +117,13 @@ class Sizes:
         targets: Iterable[Target],
         runs: Collection[Run],
         *,
-        accused: Collection[str],
+        accused: Mapping[str, float],
         now: float,
     ) -> tuple[Target, ...]:
         """Return the full-size targets that are to be checked now, beside the schedule.
 
         ``runs`` are ours, by key; ``accused`` are nodes of which others say that large segments
-        vanish.
+        vanish, and since when they do.
         """
         if not (self._bad or accused or any(run.symptom in STALLS for run in runs)):
             return ()
@@ -128,9 +152,10 @@ class Sizes:
             stalled = [run.since for run in of_node.get(node, ()) if run.symptom in STALLS]
             is_well = all(run.symptom is Symptom.OK for run in small)
             is_due_again = now - last >= HEARSAY_INTERVALS * self._interval
+            is_said_since = accused.get(node, NEVER)
             if now - last >= self._interval and (
                 (target.key in self._bad and is_well)
-                or any(last < since for since in (*stalled, *vanish, *beyond))
+                or any(last < since for since in (*stalled, *vanish, *beyond, is_said_since))
                 or (is_due_again and node in accused)
             ):
                 found.append(target)

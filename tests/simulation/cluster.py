@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig
+from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig, ServerConfig
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
@@ -102,9 +102,9 @@ class Named:
 class Cluster:
     """``size`` nodes in ``zones`` zones, each with an agent. Times are seconds from 0 on."""
 
-    def __init__(self, size: int, random: Random, *, zones: int = 3) -> None:
+    def __init__(self, size: int, random: Random, *, zones: int = 3, tls: bool = False) -> None:
         self.random = random
-        self.network = Network(random)
+        self.network = Network(random, agents_by_tls=tls)
         self.zones = {f"node-{n:03}": f"zone-{n % zones}" for n in range(size)}
         self.present = list(self.zones)
         """Nodes that discovery lists: there, and not leaving."""
@@ -163,6 +163,7 @@ class Cluster:
         )
         config = Config(
             identity=IdentityConfig(node_name=agent.node),
+            server=ServerConfig(use_tls=self.network.agents_by_tls),
             checks=ChecksConfig(
                 ingress_url=parse_url("https://ingress.example"),
                 service_url=parse_url("http://kubenurse.kube-system.svc:8080"),
@@ -180,8 +181,11 @@ class Cluster:
 
     def heal(self) -> None:
         """Everything is well again; whose agent was gone gets a new one."""
-        background_loss = self.network.background_loss
-        self.network = Network(self.random, background_loss=background_loss)
+        self.network = Network(
+            self.random,
+            background_loss=self.network.background_loss,
+            agents_by_tls=self.network.agents_by_tls,
+        )
         for node in self.present:
             if node not in self.agents:
                 self.add(node)

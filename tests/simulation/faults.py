@@ -51,6 +51,8 @@ class Fault:
     least_nodes: int = 3
     zones: int = 3
     least_in_zone: int = 1
+    tls: bool = False
+    """Agents check each other by TLS (KUBENURSE_USE_TLS)."""
 
 
 def _one(cluster: Cluster) -> str:
@@ -376,6 +378,10 @@ FAULTS: Final = (
     Fault(name="MTU out", inject=_mtu(into=False), seconds=150.0),
     Fault(name="MTU of a pair", inject=_mtu_of_pair, seconds=240.0),
     Fault(name="MTU of all", inject=_mtu_of_all, seconds=150.0),
+    Fault(name="MTU in, agents by TLS", inject=_mtu(into=True), seconds=150.0, tls=True),
+    Fault(name="MTU out, agents by TLS", inject=_mtu(into=False), seconds=150.0, tls=True),
+    Fault(name="MTU of a pair, agents by TLS", inject=_mtu_of_pair, seconds=240.0, tls=True),
+    Fault(name="agent hung, agents by TLS", inject=_agent("mute"), tls=True),
     Fault(
         name="node dead, ingress 503",
         inject=_both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),

@@ -104,6 +104,8 @@ class Network:
     loss_between: dict[tuple[str, str], float] = field(default_factory=dict)
     small_only: set[tuple[str, str]] = field(default_factory=set)
     """(from, to) of ways on which full segments are lost: "*" is everybody."""
+    agents_by_tls: bool = False
+    """Agents show each other certificates: what answers a path check is large."""
     longer: dict[str, float] = field(default_factory=dict)
     """node -> seconds more of each round trip."""
 
@@ -123,16 +125,25 @@ class Network:
 
     def full_size(self, asker: str, node: str) -> Shown:
         """What a full-size check from ``asker`` shows."""
-        shown = self.path(asker, node)
+        shown = self._small(asker, node)
         if shown.error is not None:
             return shown
         for one, other, repeats in ((asker, node, 5), (node, asker, 0)):
-            if self.small_only.intersection({(one, other), (one, "*"), ("*", other), ("*", "*")}):
+            if self._loses_large(one, other):
                 return Shown(ErrorType.FULL_SIZE_LOST, TIMEOUT, repeats=repeats)
         return shown
 
+    def _loses_large(self, one: str, other: str) -> bool:
+        ways = {(one, other), (one, "*"), ("*", other), ("*", "*")}
+        return bool(self.small_only.intersection(ways))
+
     def path(self, asker: str, node: str) -> Shown:
         """What a path check from ``asker`` shows."""
+        shown = self._small(asker, node)
+        is_large = shown.error is None and self.agents_by_tls
+        return WAYS_TO_FAIL["tls_mute"] if is_large and self._loses_large(node, asker) else shown
+
+    def _small(self, asker: str, node: str) -> Shown:
         if self.is_off(asker) or not self.reaches(asker, node):
             return SILENT
         way = self.agents.get(node)

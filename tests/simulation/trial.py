@@ -52,7 +52,7 @@ def run(
     healed_seconds: float = 0.0,
 ) -> Outcome:
     """Break a sound cluster of ``size`` nodes, and look on for ``fault.seconds``, then heal it."""
-    cluster = Cluster(size, Random(f"{fault.name} {size} {seed}"), zones=fault.zones)
+    cluster = Cluster(size, Random(f"{fault.name} {size} {seed}"), zones=fault.zones, tls=fault.tls)
     cluster.network.background_loss = background_loss
     if prepare is not None:
         prepare(cluster)

@@ -111,6 +111,8 @@ def _unanswering(case: Case, node: str, seen_by: tuple[View, ...], failing: list
     counts = Counter(view.targets[node].symptom for view in failing)
     mine = case.paths[node].symptom
     symptom = max(counts, key=lambda one: (counts[one], one is mine, one))
+    if mine is Symptom.FULL_SIZE:  # others' TLS may stall for it, and they do not know yet
+        symptom = mine
     kind, cause, second = Kind.NODE, CAUSES[symptom], Kind.AGENT
     if symptom in AGENT:
         kind, second = Kind.AGENT, Kind.NODE

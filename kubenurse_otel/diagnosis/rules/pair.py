@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kubenurse_otel.diagnosis.case import Case
+    from kubenurse_otel.diagnosis.view import Said, View
 
 RUN: Final = 3
 """What others say that is well may be older than the fault: they must have had time to see it."""
@@ -29,10 +30,10 @@ def joined(one: str, other: str) -> str:
 def cut(case: Case) -> Iterator[Finding]:
     """Others reach it, and I do not."""
     for node, said in case.bad.items():
-        seen_by = case.seen_by(node)
+        seen_by = _seen_by(case, node, said)
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         if (
-            said.run < _least_run(case, said.symptom)
+            not _is_late(case, node, said)
             or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < case.enough
             or len(failing) > max(1, FEW * len(seen_by))
@@ -55,9 +56,24 @@ def cut(case: Case) -> Iterator[Finding]:
         )
 
 
-def _least_run(case: Case, symptom: Symptom) -> int:
-    """Of full-size checks an interval is a minute, and so old is what others say of them."""
-    return RUN if symptom is Symptom.FULL_SIZE else max(RUN, case.facts.run_alone)
+def _seen_by(case: Case, node: str, said: Said) -> tuple[View, ...]:
+    """I, and those whose word cannot be older than the fault by now.
+
+    That large segments vanish they hear from me, and check at once. Whom I do not tell that, for it
+    does not check me, checks it once a minute: its word counts later.
+    """
+    seen_by = case.seen_by(node)
+    if said.symptom is not Symptom.FULL_SIZE or said.run >= RUN:
+        return seen_by
+    return tuple(one for one in seen_by if one is case.mine or case.mine.node in one.targets)
+
+
+def _is_late(case: Case, node: str, said: Said) -> bool:
+    """Whether they have had the time to see it."""
+    gone, run = case.facts.vanishing.get(node), said.run
+    if said.symptom is Symptom.FULL_SIZE:  # of full-size checks an interval is a minute
+        run = gone.run if gone is not None and case.facts.sizes_are_settled else 0
+    return run >= max(RUN, case.facts.run_alone)
 
 
 def _fails_from_my_zone(case: Case, node: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding
 from kubenurse_otel.diagnosis.rules import CAUSES, MOST_AGREE, ONE_WITNESS, backends
 from kubenurse_otel.diagnosis.rules.shared import BAD
-from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.symptoms import HARD, STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import alike, otherwise, shared
@@ -28,6 +28,8 @@ def failing(case: Case) -> Iterator[Finding]:
         return
     if api_server is not None and api_server.symptom in HARD:
         return
+    if said.symptom in STALLS and not case.facts.sizes_are_settled:
+        return  # its TLS may be too large for the way
     if said.run < RUN or backends.explain(case, Shared.ME_SERVICE):
         return
     votes = case.votes(Shared.ME_SERVICE, lambda symptom: symptom in BAD)

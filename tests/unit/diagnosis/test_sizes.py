@@ -13,7 +13,7 @@ from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction, Kind
 from kubenurse_otel.diagnosis.view import Said
 from kubenurse_otel.errors import ErrorType
-from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind
+from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind, Url
 
 OUT, IN = Vanishing(Direction.OUT, 1448, 1500), Vanishing(Direction.IN, 1448, 1500)
 LOST = ErrorType.FULL_SIZE_LOST
@@ -28,6 +28,10 @@ def full(node: str) -> Target:
         interval_seconds=60.0,
         full_size=True,
     )
+
+
+def by_tls(target: Target) -> Target:
+    return replace(target, url=Url.of("https", "10.0.0.2", 8443, "/alwayshappy"))
 
 
 def lost(node: str, *, is_sent: bool = True, trace: str = "") -> CheckResult:
@@ -150,17 +154,18 @@ def test_what_failed_is_checked_each_interval_until_it_is_good() -> None:
 
 
 def test_a_neighbours_word_is_looked_into() -> None:
-    """At both ends of the way, now and then; and only of whom we check ourselves."""
+    """At both ends of the way, at once and then now and then; only of whom we check ourselves."""
     one = diagnosis(*all_of("n2", "n3", "n4"))
     for node, at in (("n2", 2.0), ("n3", 0.0), ("n4", 0.0)):
         one.note(good(full(node)), at)
     one.hear(view("n2", {"n3": "f1", "n9": "f1"}), 5.0)
-    assert one.sizes_wanted(14.0) == ()
-    assert keys(one.sizes_wanted(15.0)) == ["full_size_n3"]
-    one.note(good(full("n3")), 16.0)
-    assert keys(one.sizes_wanted(17.0)) == ["full_size_n2"]
-    one.note(good(full("n2")), 17.0)
-    assert one.sizes_wanted(17.0) == ()
+    assert keys(one.sizes_wanted(6.0)) == ["full_size_n3"]  # n2 was an interval ago at most
+    one.note(good(full("n3")), 6.0)
+    assert keys(one.sizes_wanted(7.0)) == ["full_size_n2"]
+    one.note(good(full("n2")), 7.0)
+    one.hear(view("n2", {"n3": "f1", "n9": "f1"}), 15.0)
+    assert one.sizes_wanted(20.0) == ()
+    assert keys(one.sizes_wanted(21.0)) == ["full_size_n3"]
 
 
 def test_who_says_that_they_vanish_to_us_is_checked() -> None:
@@ -202,10 +207,48 @@ def test_not_before_all_were_checked_anew() -> None:
     assert of(5, {">n3": "f1"}, sizes_are_settled=False) == []
 
 
-def test_a_pair_waits_until_others_have_had_their_minute() -> None:
-    words = {f"{ME}>n3": "f2"}
-    assert of(5, words) == []
-    assert of(5, {f"{ME}>n3": "f3"}) == [("pair", f"{ME}|n3", "", "full_size")]
+def test_a_pair_waits_until_others_have_heard_of_it_and_looked() -> None:
+    """Those that check me: they check it at once. Of others it takes their minute, and one more."""
+    words = {f"{ME}>n3": "f1"}
+    gone = {run: {"n3": replace(OUT, run=run)} for run in (4, 5, 99)}
+    pair = [("pair", f"{ME}|n3", "", "full_size")]
+    assert of(5, words, vanishing=gone[4], run_alone=5) == []
+    assert of(5, words, vanishing=gone[5], run_alone=5) == pair
+    assert of(5, words, vanishing=gone[5], run_alone=5, sizes_are_settled=False) == []
+    mine, *others = everybody(5, words)
+    untold = [
+        replace(one, targets={n: s for n, s in one.targets.items() if n != ME}) for one in others
+    ]
+    assert named(found(mine, untold, vanishing=gone[99])) == []
+    mine = view(ME, {"n2": "o9", "n3": "f3", "n4": "o9", "n5": "o9"})
+    assert named(found(mine, untold, vanishing=gone[99])) == pair
+
+
+def test_where_tls_stalls_nobody_is_named_until_it_was_checked_in_full_size() -> None:
+    """Its certificate may be too large for the way, and it would be its agent that hangs."""
+    one = diagnosis(*map(by_tls, all_of("n2", "n3")))
+    for at in (5.0, 10.0, 15.0):
+        one.hear(view("n3", {"n2": "m3", ME: "o9"}), at)
+        one.note(bad(by_tls(path("n2")), ErrorType.TLS_HANDSHAKE_TIMEOUT), at)
+        assert one.judge(AROUND, at).verdicts == ()
+    one.note(bad(by_tls(full("n2")), ErrorType.TLS_HANDSHAKE_TIMEOUT), 16.0)
+    (verdict,) = one.judge(AROUND, 16.0).verdicts
+    assert (verdict.kind, verdict.culprit) == (Kind.NODE, "n2")  # small segments pass no better
+
+
+def test_whose_size_is_known_is_not_called_what_others_still_call_it() -> None:
+    words = {f"n{other}>n3": "m2" for other in (2, 4, 5)} | {f"{ME}>n3": "f1"}
+    assert of(5, words, vanishing={"n3": IN}) == [("node_mtu", "n3", "out", "full_size")]
+
+
+def test_a_stranger_whose_tls_stalls_is_nothing() -> None:
+    stranger = replace(by_tls(path("n3")), kind=TargetKind.EXPLORE, key="explore")
+    one = diagnosis(by_tls(path("n2")), stranger)
+    for at in (5.0, 10.0, 15.0):
+        one.note(good(by_tls(path("n2"))), at)
+        one.hear(view("n2", {"n3": "m3"}), at)
+        one.note(bad(stranger, ErrorType.TLS_HANDSHAKE_TIMEOUT), at)
+    assert one.judge(AROUND, 15.0).verdicts == ()
 
 
 def test_on_most_of_our_ways_it_is_our_own() -> None:
