@@ -6,6 +6,7 @@ cut, and what has not the form is left out.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 MOST_VERDICTS: Final = 64
 """Of one agent."""
@@ -22,6 +23,7 @@ MOST_WORDS: Final = 8
 MOST_NAMES: Final = 8
 TOGETHER: Final = 3
 """So many agents that lack CPU are one thing."""
+_SEE_IT_WELL: Final = re.compile(r"(?P<nodes>.+?)(?P<more> and \d+ more)? sees? it well")
 _LESSER: Final = frozenset({Cause.SLOW, Cause.STARVED})
 _LONGEST: Final = 300
 
@@ -190,19 +192,30 @@ def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ..
 def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
     surest = max((verdict for _, verdict in same), key=lambda one: one.confidence)
     ranked = [surest, *(verdict for _, verdict in same if verdict is not surest)]
+    reporters = tuple(dict.fromkeys(node for node, _ in same))
     return Named(
-        verdict=replace(
-            surest,
-            since=min(verdict.since for verdict in ranked),
-            traces=_together(verdict.traces for verdict in ranked),
-            against=_together(verdict.against for verdict in ranked),
+            against=_together(
+                [_without(reporters, text) for text in verdict.against] for verdict in ranked
+            ),
         ),
-        reporters=tuple(dict.fromkeys(node for node, _ in same)),
+        reporters=reporters,
     )
 
 
+def _without(reporters: Collection[str], text: str) -> str:
+    """What speaks against it, but for those who say it themselves by now (diagnosis/words.py)."""
+    found = _SEE_IT_WELL.fullmatch(text)
+    if found is None:
+        return text
+    well = [node for node in found["nodes"].split(", ") if node not in reporters]
+    if not well:
+        return ""
+    see = "sees" if len(well) == 1 and not found["more"] else "see"
+    return f"{', '.join(well)}{found['more'] or ''} {see} it well"
+
+
 def _together(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one for some in texts for one in some))[:MOST_WORDS]
+    return tuple(dict.fromkeys(one for some in texts for one in some if one))[:MOST_WORDS]
 
 
 def key(verdict: Told) -> tuple[str, ...]:

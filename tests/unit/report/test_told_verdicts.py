@@ -85,6 +85,26 @@ def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
     assert ["No answer from 1:", "    node-e: connection refused"] == lines(summary)[-2:]
 
 
+def test_who_reports_it_by_now_speaks_not_against_it() -> None:
+    """Each agent says who saw it well when it judged; a moment later they name it, too."""
+    against = [
+        ["node-b sees it well"],
+        ["node-a, node-c and 3 more see it well", "node-a, node-c, node-d see it well"],
+        ["its pod may have another address by now", "node-a, node-d see it well"],
+    ]
+    nodes = ("node-a", "node-b", "node-x")
+    summary = merge(
+        [report(node, told(against=some)) for node, some in zip(nodes, against, strict=True)], []
+    )
+    (one,) = summary.named
+    assert one.verdict.against == (
+        "node-c and 3 more see it well",
+        "node-c, node-d see it well",
+        "its pod may have another address by now",
+        "node-d sees it well",
+    )
+
+
 def test_what_does_not_work_comes_before_what_is_slow() -> None:
     """Though more agents name what is slow: on a busy machine that is everything."""
     slow = told("node-z", kind="agent", cause="slow")
