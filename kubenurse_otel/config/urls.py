@@ -233,9 +233,15 @@ PROXY: Final = Parser(
 
 
 def hidden(text: str) -> str:
-    """The text with what may be a secret in a URL (user, password, query, fragment) masked."""
-    if "@" in text:
-        text = "***@" + text.rpartition("@")[2]
+    """The text with what may be a secret in a URL (user, password, query, fragment) masked.
+
+    Where an ``@`` follows a ``?`` or ``#`` either may hold the other, and nothing is shown.
+    """
+    before, at, after = text.rpartition("@")
+    if re.search(r"[?#]", before):
+        return "***"
+    if at:
+        text = "***@" + after
     return re.sub(r"([?#]).*", r"\1***", text, flags=re.DOTALL)
 
 

@@ -264,9 +264,9 @@ def test_each_kind_with_its_options(text: str, check: ExtraCheck) -> None:
     ],
 )
 def test_what_is_refused_says_what_is_wanted(text: str, says: str) -> None:
-    """A sentence for each mistake, under the check's name."""
+    """A sentence for each mistake, under the check's number."""
     said = problems(f"mine:{text}")
-    assert said.startswith("for mine: ")
+    assert said.startswith("for check 1: ")
     assert says in said
 
 
@@ -277,24 +277,49 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "name:dns://ns/a;expect=hunter2|:http://e|f"
     )
     for part in (
-        "for web: status codes",
+        "for check 1: status codes",
         "a duration such as 5s, 500ms or 1m30s, from 100ms to 24h as ;interval=",
-        "for db: a URL such as tcp://db.example.com:5432, one with a port",
+        "for check 3: a URL such as tcp://db.example.com:5432, one with a port",
         "no options behind it but ;tls, ;expect=, ;interval=, ;timeout=",
         "from 1ms to 24h as ;timeout=",
-        "for name: one of NOERROR",
-        "with a name of at most 63",
-        "with a ':' between name and URL",
+        "for check 4: one of NOERROR",
+        "for check 5: with a name of at most 63",
+        "for check 6: with a ':' between name and URL",
     ):
         assert part in said
     assert "good" not in said
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@host/",
+        "https://user:a|hunter2:b@host/",
+        "https://user:a|hunter2|b@host/",
+        "https://user:a|path_hunter2:b@host/",
+        "https://us;er:a;hunter2@host/",
+        "https://user:hunter2;timeout=1s@host/",
+        "https://host/?token=a|hunter2:b",
+        "https://host/?token=hunter2 b",
+        "https://host/?token=a;timeout=hunter2",
+        "https://host:hunter2/",
+        "tcp://user:hunter2@host:1",
+        "tcp://host:1?hunter2",
+        "tcp://host:1;hunter2",
+        "dns://user:a|hunter2:b@host/x",
+        "dns://host/a?type=hunter2",
+    ],
+)
+def test_no_piece_of_a_secret_is_said(url: str) -> None:
+    """A '|' or a ':' in a password or a token makes another check of what follows."""
+    assert "hunter2" not in problems(f"mine:{url}")
+
+
 def test_many_problems_are_counted() -> None:
     """A hundred bad checks make no message of a hundred lines."""
     said = problems("|".join(f"a{n}:tcp://h" for n in range(50)))
-    assert said.count("for a") == MAX_TOLD
+    assert said.count("for check") == MAX_TOLD
     assert f"without {50 - MAX_TOLD} more problems" in said
 
 
@@ -308,8 +333,8 @@ def test_a_bad_option_stands_beside_every_other_problem() -> None:
             }
         )
     checks, timeout = sorted(raised.value.problems, reverse=True)
-    assert "for db: a duration" in checks
-    assert "for ns: a URL such as dns://" in checks
+    assert "for check 1: a duration" in checks
+    assert "for check 2: a URL such as dns://" in checks
     assert timeout.startswith("KUBENURSE_CHECK_TIMEOUT")
 
 
