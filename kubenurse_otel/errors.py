@@ -417,6 +417,14 @@ _PROXY_WANTS_CREDENTIALS: Final = (
     "the proxy on the way to {target} answered with {detail}: look at user and password in "
     "HTTP_PROXY"
 )
+_LEADS_AWAY: Final = (
+    "{target} answered with {detail}, which leads to {leads_to}: no check follows it; have that "
+    "asked, or expect the status"
+)
+_FOR_ITS_BACKEND: Final = (
+    "{target} answered with {detail} for a backend that gave it no sound answer: look at the pods "
+    "and endpoints behind it, then at its own log (an ingress, a load balancer, a mesh's proxy)"
+)
 _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
@@ -459,11 +467,19 @@ def failure(
     )
 
 
-def status_failure(status_code: int, *, target: str, with_token: bool = False) -> Failure:
+def status_failure(
+    status_code: int,
+    *,
+    target: str,
+    with_token: bool = False,
+    leads_to: str = "",
+    gateway: str | None = None,
+) -> Failure:
     """Say what is wrong with a whole answer whose status is not the expected one.
 
     ``with_token``: the service account's token was sent. That it is refused is no fault of whoever
-    says so.
+    says so. ``leads_to``: where a redirect does. ``gateway``: who answered did it for a backend,
+    and is called so by its Server header, if by anything.
     """
     error_type, detail = ErrorType.HTTP_STATUS, f"status {status_code}"
     if with_token and status_code in _REMEDIES:
@@ -471,8 +487,14 @@ def status_failure(status_code: int, *, target: str, with_token: bool = False) -
     sentence = SENTENCES[error_type]
     if status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:  # RFC 9110 section 15.5.8
         sentence = _PROXY_WANTS_CREDENTIALS
+    elif leads_to:
+        sentence = _LEADS_AWAY
+    elif gateway is not None:
+        sentence = _FOR_ITS_BACKEND
+        detail += f" (Server: {gateway})" if gateway else ""
     event = semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code)
-    return _not_expected(error_type, sentence.format(target=target, detail=detail), event)
+    message = sentence.format(target=target, detail=detail, leads_to=leads_to)
+    return _not_expected(error_type, message, event)
 
 
 def unexpected_answer_failure(*, target: str, told: str, wanted: str) -> Failure:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import errors
-from kubenurse_otel.model import Auth, CheckResult, Failure, Outcome
+from kubenurse_otel.config.urls import hidden
+from kubenurse_otel.model import Auth, CheckResult, Failure, Outcome, TargetKind
+from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
     from kubenurse_otel.model import DnsQuery, Measurement, Target
+    from kubenurse_otel.probe.exchange import Reply
     from kubenurse_otel.probe.prober import Probed
+
+_GATEWAYS: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+"""Who says so speaks of somebody behind it (RFC 9110 sections 15.6.3 and 15.6.5)."""
+_LONGEST: Final = 200
 
 
 def failure(probed: Probed) -> Failure | None:
@@ -34,8 +42,30 @@ def failure(probed: Probed) -> Failure | None:
             status_code,
             target=target.url.host_port,
             with_token=target.auth is Auth.SERVICE_ACCOUNT_TOKEN,
+            leads_to=_header(probed.reply, b"location") if 300 <= status_code < 400 else "",
+            gateway=_header(probed.reply, b"server") if _is_gateways(probed) else None,
         )
     return None
+
+
+def _is_gateways(probed: Probed) -> bool:
+    """Whether a proxy answered in the place of its backend, by all signs.
+
+    503 may be the backend's own word: not where it is an agent, which names its node.
+    """
+    if probed.reply is None or probed.measurement.answering_node:
+        return False
+    target, status_code = probed.target, probed.reply.status_code
+    wants_agent = target.answered_by_agent and target.kind is not TargetKind.EXTRA
+    return status_code in _GATEWAYS or (
+        wants_agent and status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    )
+
+
+def _header(reply: Reply, name: bytes) -> str:
+    """The first of this name, fit to be shown: short, and without what may be a secret in a URL."""
+    found = next((value for other, value in reply.headers if other == name), b"")
+    return printable(hidden(found.decode("latin-1").strip()), _LONGEST)
 
 
 def _of_answer(query: DnsQuery, measured: Measurement, *, target: str) -> Failure | None:

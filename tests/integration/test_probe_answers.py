@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers import BEHAVIOURS, answer, answer_bytes, speaks_first, tunnel
+from servers import BEHAVIOURS, answer, answer_bytes, redirect, speaks_first, tunnel
 from waiting import until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.errors import ErrorType
+from kubenurse_otel.model import TargetKind
+from kubenurse_otel.probe import verdict
 from kubenurse_otel.probe.agent_headers import is_proxied, node_name, server_timing
 
 if TYPE_CHECKING:
@@ -324,3 +326,65 @@ async def test_any_bytes_are_an_answer_or_a_failure(
             ErrorType.MALFORMED_RESPONSE,
             ErrorType.CONNECTION_CLOSED_EARLY,
         }
+
+
+# --- who is to be looked at when the status is bad ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "says"),
+    [
+        ("https://login.example/in", "which leads to https://login.example/in: no check follows"),
+        ("/in?token=hunter2#hunter2", "which leads to /in?***: no check"),
+        ("https://me:hunter2@login.example/in", "leads to ***@login.example/in:"),
+        ("https://login.example/\x9b2J", "leads to https://login.example/\\x9b2J:"),
+        ("https://login.example/" + "a" * 5_000, "aaa...: no check"),
+    ],
+)
+async def test_a_redirect_says_where_it_leads(
+    serve: Callable[..., FaultServer], prober: Prober, location: str, says: str
+) -> None:
+    """Its log has nothing to say; no secret of the address is repeated, and nothing long."""
+    server = serve(redirect(location, 302))
+
+    found = verdict.failure((await prober.check(server.url())).probe)
+
+    assert found is not None
+    assert says in found.message
+    assert "hunter2" not in found.message
+    assert len(found.message) < 600
+
+
+@pytest.mark.parametrize(
+    ("bad", "of_backend"),
+    [
+        ((502, TargetKind.EXTRA, [("Server", "nginx")]), True),
+        ((504, TargetKind.EXTRA, []), True),
+        ((503, TargetKind.EXTRA, [("Server", "nginx")]), False),
+        ((503, TargetKind.ME_INGRESS, [("Server", "nginx")]), True),
+        ((503, TargetKind.ME_SERVICE, [("Server", "envoy")]), True),
+        ((503, TargetKind.ME_SERVICE, [(NODE, "node-b")]), False),
+        ((500, TargetKind.ME_INGRESS, [("Server", "nginx")]), False),
+    ],
+)
+async def test_who_answers_for_a_backend_is_not_who_failed(
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    bad: tuple[int, TargetKind, list[tuple[str, str]]],
+    of_backend: bool,
+) -> None:
+    """502 and 504 are a gateway's words, and so is a 503 where an agent would name its node."""
+    status, kind, headers = bad
+    server = serve(answer(status, headers=headers))
+    checked = await prober.check(
+        server.url(), kind=kind, answered_by_agent=kind is not TargetKind.EXTRA
+    )
+
+    found = verdict.failure(checked.probe)
+
+    assert found is not None
+    assert f"status {status}" in found.message
+    assert ("for a backend" in found.message) is of_backend
+    assert ("look at its log" in found.message) is not of_backend
+    if of_backend and headers:
+        assert f"(Server: {headers[0][1]})" in found.message
