@@ -308,6 +308,11 @@ class ChecksConfig:
         USE_PROXY, *variables_of(ProxyConfig), make=lambda *_: ProxyConfig()
     )
 
+    @property
+    def asks_name_servers(self) -> bool:
+        """For the name of the API server, where that is checked."""
+        return self.name_servers and TargetKind.API_SERVER_DNS in self.enabled
+
 
 def read_checks(reader: Reader) -> ChecksConfig:
     checks = reader.record(ChecksConfig, proxy=_read_proxies(reader))

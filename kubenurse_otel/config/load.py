@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.checks import read_checks
-from kubenurse_otel.config.discovery import read_discovery
+from kubenurse_otel.config.discovery import DiscoverySource, read_discovery
 from kubenurse_otel.config.identity import read_identity, read_trust
 from kubenurse_otel.config.page import PageConfig
 from kubenurse_otel.config.reader import Reader, Setting
@@ -67,9 +67,23 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
     if not config.checks.diagnosis:
         for name in ("OTEL_LOGS_EXPORTER", "KUBENURSE_EVENTS"):
             reader.without_effect(name, "KUBENURSE_DIAGNOSIS is false: no verdicts")
+    if config.discovery.dns_namespace and (why := _why_no_server_of_dns_is_asked(config)):
+        reader.without_effect("KUBENURSE_DNS_NAMESPACE", why)
+        reader.warn(f"KUBENURSE_DNS_NAMESPACE: without effect, {why}")
     report_unread(reader, environ, without_opentelemetry=config.telemetry.sdk_disabled)
     if reader.problems:
         raise ConfigError(tuple(reader.problems))
     order = {name: place for place, name in enumerate(BY_NAME)}
     settings = sorted(reader.settings.values(), key=lambda s: order.get(s.name, len(order)))
     return Loaded(config=replace(config, warnings=tuple(reader.warnings)), sources=tuple(settings))
+
+
+def _why_no_server_of_dns_is_asked(config: Config) -> str:
+    """By its own address; empty where they are."""
+    if config.discovery.source is DiscoverySource.STATIC:
+        return "KUBENURSE_DISCOVERY is static: EndpointSlices are not read"
+    if not config.checks.name_servers:
+        return "KUBENURSE_CHECK_DNS is false: no server of DNS is asked"
+    if not config.checks.asks_name_servers:
+        return "KUBENURSE_CHECK_API_SERVER_DNS is false: servers of DNS are asked for its name"
+    return ""

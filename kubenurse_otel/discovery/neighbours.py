@@ -172,7 +172,7 @@ class Neighbours:
 
     def _dns_informer(self) -> Informer[Endpoints] | None:
         discovery = self._config.discovery
-        if not (discovery.dns_namespace and self._config.checks.name_servers):
+        if not (discovery.dns_namespace and self._config.checks.asks_name_servers):
             return None
         return Informer(
             self._server,

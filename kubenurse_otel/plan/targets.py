@@ -88,9 +88,13 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
 def name_servers_question(checks: ChecksConfig) -> Question | None:
     """Return what name servers are asked for: the API server's name, absolute. None: nothing."""
     name = checks.api_server_dns.rstrip(".")
-    is_asked = checks.name_servers and TargetKind.API_SERVER_DNS in checks.enabled
     # One without a dot is none of a cluster's DNS: localhost, or a name of /etc/hosts.
-    if not is_asked or "." not in name or not is_dns_subdomain(name) or is_address(name):
+    if (
+        not checks.asks_name_servers
+        or "." not in name
+        or not is_dns_subdomain(name)
+        or is_address(name)
+    ):
         return None
     return Question(f"{name}.", RecordType.A)
 

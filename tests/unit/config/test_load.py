@@ -761,3 +761,31 @@ def test_any_environment_loads_or_is_refused(environ: dict[str, str]) -> None:
         said = (*loaded.config.warnings, *loaded.lines())
         assert {setting.name for setting in loaded.sources} >= set(BY_NAME)
     assert all(sentence.isprintable() and len(sentence) < 700 for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({"KUBENURSE_DISCOVERY": "static"}, "KUBENURSE_DISCOVERY is static"),
+        ({"KUBENURSE_CHECK_DNS": "false"}, "KUBENURSE_CHECK_DNS is false"),
+        ({"KUBENURSE_CHECK_API_SERVER_DNS": "false"}, "KUBENURSE_CHECK_API_SERVER_DNS is false"),
+        ({"KUBENURSE_RESOLVER": "system"}, None),
+        ({}, None),
+    ],
+)
+def test_a_namespace_of_dns_that_nobody_reads_is_told(
+    environ: dict[str, str], why: str | None, tmp_path: Path
+) -> None:
+    """Once at the start, and in the list of settings."""
+    file = tmp_path / "neighbours.yaml"
+    file.write_text("[]")
+    static = {"KUBENURSE_NEIGHBOURS_FILE": str(file)} if "KUBENURSE_DISCOVERY" in environ else {}
+    loaded = load({**environ, **static, "KUBENURSE_DNS_NAMESPACE": "kube-system"})
+    (setting,) = (one for one in loaded.sources if one.name == "KUBENURSE_DNS_NAMESPACE")
+    if why is None:
+        assert (loaded.config.warnings, setting.note) == ((), "")
+        return
+    (warning,) = loaded.config.warnings
+    assert warning.startswith(f"KUBENURSE_DNS_NAMESPACE: without effect, {why}")
+    assert setting.source is Source.IGNORED
+    assert setting.note.startswith(why)
