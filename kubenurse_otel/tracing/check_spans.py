@@ -11,10 +11,10 @@ from contextlib import nullcontext
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanLimits
+from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.sdk.trace import Event, Span, SpanLimits
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     SpanContext,
@@ -24,9 +24,8 @@ from opentelemetry.trace import (
     TraceFlags,
     Tracer,
     TracerProvider,
-    get_current_span,
-    set_span_in_context,
 )
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +34,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Link
     from opentelemetry.util.types import AnyValue, Attributes
+
+    from kubenurse_otel.tracing.sampling import CheckSampler
 
 _UNSET: Final = Status(StatusCode.UNSET)
 # RandomIdGenerator's ids are random in their last 56 bits (W3C Trace Context, level 2).
@@ -60,6 +60,7 @@ class CheckEvent(Event):
 class CheckSpan(Span):
     """Its own readable form. Used by one thread; what is said after its end is lost."""
 
+    __slots__ = ("attributes", "events", "kind", "name", "parent")  # the SDK's are computed
     # What the SDK's methods that nothing overrides here go by.
     _lock = nullcontext()  # type: ignore[assignment]  # the SDK's is a threading.Lock
     _limits = SpanLimits(
@@ -68,6 +69,13 @@ class CheckSpan(Span):
         max_links=SpanLimits.UNSET,
     )
     _record_exception = _set_status_on_exception = False
+    _links = ()  # likewise what never changes
+    _instrumentation_info = None
+    attributes: dict[str, AnyValue]
+    events: list[Event]
+    kind: SpanKind
+    name: str
+    parent: SpanContext | None
 
     def __init__(  # in the place of the SDK's: no attribute is copied or cleaned
         self,
@@ -82,44 +90,32 @@ class CheckSpan(Span):
         scope: InstrumentationScope,
         processor: SpanProcessor,
     ) -> None:
-        self._mine: dict[str, AnyValue] = dict(attributes) if attributes else {}
-        self._told: list[Event] = []
-        ReadableSpan.__init__(
-            self,
-            name=name,
-            context=context,
-            parent=parent,
-            resource=resource,
-            attributes=self._mine,
-            events=self._told,
-            kind=kind,
-            status=_UNSET,
-            start_time=start_time,
-            instrumentation_scope=scope,
-        )
+        self.name = self._name = name
+        self._context = context
+        self.parent = self._parent = parent
+        self.kind = self._kind = kind
+        self._status = _UNSET
+        self._start_time = start_time
+        self._end_time = None
+        self._resource = resource
+        self._instrumentation_scope = scope
         self._processor = processor
-
-    @property
-    def attributes(self) -> Mapping[str, AnyValue]:
-        return self._mine
-
-    @property
-    def events(self) -> Sequence[Event]:
-        return self._told
+        self.attributes = self._attributes = dict(attributes) if attributes else {}
+        self.events = self._events = []
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         if self._end_time is None:
-            self._mine.update(attributes)
+            self.attributes.update(attributes)
 
     def set_attribute(self, key: str, value: AnyValue) -> None:
         if self._end_time is None:
-            self._mine[key] = value
+            self.attributes[key] = value
 
     def add_event(
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
         if self._end_time is None:
-            self._told.append(CheckEvent(name, attributes, timestamp))
+            self.events.append(CheckEvent(name, attributes, timestamp))
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         if status is not StatusCode.UNSET:  # which says nothing, twice a check
@@ -140,15 +136,16 @@ class _Current:
     A block that raises makes it an error without a description.
     """
 
-    __slots__ = ("_end", "_set_status", "_span", "_token")
+    __slots__ = ("_context", "_end", "_set_status", "_span", "_token")
 
-    def __init__(self, span: CheckSpan, *, end: bool, set_status: bool) -> None:
+    def __init__(self, span: CheckSpan, context: Context, *, end: bool, set_status: bool) -> None:
         self._span = span
+        self._context = context
         self._end = end
         self._set_status = set_status
 
     def __enter__(self) -> CheckSpan:
-        self._token: Token[Context] = attach(set_span_in_context(self._span))
+        self._token: Token[Context] = attach(Context({**self._context, _SPAN_KEY: self._span}))
         return self._span
 
     def __exit__(
@@ -170,7 +167,7 @@ class CheckTracer(Tracer):
     def __init__(
         self,
         *,
-        sampler: Sampler,
+        sampler: CheckSampler,
         processor: SpanProcessor,
         resource: Resource,
         scope: InstrumentationScope,
@@ -192,14 +189,14 @@ class CheckTracer(Tracer):
         record_exception: bool = True,  # noqa: ARG002, FBT001, FBT002 - the API's signature
         set_status_on_exception: bool = True,  # noqa: ARG002, FBT001, FBT002 - the API's signature
     ) -> CheckSpan:
-        parent: SpanContext | None = get_current_span(context).get_span_context()
+        above = (get_current() if context is None else context).get(_SPAN_KEY)
+        parent = above.get_span_context() if isinstance(above, trace.Span) else None
         if parent is not None and parent.is_valid:
             trace_id, flags, state = parent.trace_id, parent.trace_flags, parent.trace_state
         else:
             parent, state = None, None
             trace_id = self._ids.generate_trace_id()
-            result = self._sampler.should_sample(None, trace_id, name, kind, attributes)
-            flags = _SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else _NOT_SAMPLED
+            flags = _SAMPLED if self._sampler.takes(trace_id, attributes) else _NOT_SAMPLED
         span = CheckSpan(
             name,
             SpanContext(
@@ -232,14 +229,18 @@ class CheckTracer(Tracer):
         set_status_on_exception: bool = True,  # noqa: FBT001, FBT002 - the API's signature
         end_on_exit: bool = True,  # noqa: FBT001, FBT002 - the API's signature
     ) -> _Current:
+        if context is None:
+            context = get_current()
         span = self.start_span(name, context, kind, attributes, links, start_time)
-        return _Current(span, end=end_on_exit, set_status=set_status_on_exception)
+        return _Current(span, context, end=end_on_exit, set_status=set_status_on_exception)
 
 
 class CheckTracerProvider(TracerProvider):
     """Hands out CheckTracers whose spans all go to one processor. Reads no environment."""
 
-    def __init__(self, *, sampler: Sampler, processor: SpanProcessor, resource: Resource) -> None:
+    def __init__(
+        self, *, sampler: CheckSampler, processor: SpanProcessor, resource: Resource
+    ) -> None:
         self._sampler = sampler
         self._processor = processor
         self._resource = resource

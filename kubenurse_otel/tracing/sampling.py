@@ -79,10 +79,13 @@ class CheckSampler(_RecordingSampler):
     def __init__(self, ratio: float) -> None:
         self._ratio = TraceIdRatioBased(ratio)
 
+    def takes(self, trace_id: int, attributes: Attributes) -> bool:
+        """Whether a check's trace is sampled, by its root."""
+        return by_ratio(trace_id, self._ratio) or semconv.FORCE_SAMPLE in (attributes or ())
+
     def _root(self, trace_id: int, attributes: Attributes) -> Decision:
-        if by_ratio(trace_id, self._ratio) or semconv.FORCE_SAMPLE in (attributes or ()):
-            return Decision.RECORD_AND_SAMPLE
-        return Decision.RECORD_ONLY
+        taken = self.takes(trace_id, attributes)
+        return Decision.RECORD_AND_SAMPLE if taken else Decision.RECORD_ONLY
 
 
 class ServerSampler(_RecordingSampler):

@@ -369,24 +369,6 @@ def test_the_environment_has_no_say() -> None:
     assert not [name for name in names if "header" in name]
 
 
-def test_what_only_an_instrumentor_asks_for_is_not_there() -> None:
-    """We compose the instrumentation's transport: what patches httpx would be 1.5 MiB a pod."""
-    unwanted = ("wrapt", "packaging", "opentelemetry.instrumentation.instrumentor", "statistics")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c"),
-            "import sys, kubenurse_otel.app; print(*(n for n in sys.argv[1:] if n in sys.modules))",
-            *unwanted,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout.split() == []
-
-
 async def test_a_response_of_httpx_says_where_a_redirect_leads_and_nothing_else(rig: Rig) -> None:
     """No other header of a far end goes further than the probe."""
     rig.prober.script = Script(status=302, headers={"Location": "/a", "X-Long": "x" * 60_000})
