@@ -26,7 +26,8 @@ The verdict depends on the bytes alone, never on how they were cut.
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel.errors import (
     ClosedEarlyError,
@@ -37,16 +38,21 @@ from kubenurse_otel.probe.body import ChunkedBody, SizedBody, UnsizedBody
 from kubenurse_otel.probe.buffer import Buffer
 from kubenurse_otel.probe.fields import FieldLines, Headers, elements, quoted, values
 
+if TYPE_CHECKING:
+    from kubenurse_otel.probe.fields import Field
+
 MAX_HEAD_BYTES: Final = 65_536
 """Status line and headers, those of interim answers before it included."""
 MAX_HEAD_LINES: Final = 1024
 MAX_INTERIM_RESPONSES: Final = 10
 
 _PROTOCOL: Final = b"HTTP/"
+_END: Final = b"\r\n\r\n"
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]").fullmatch
 _STATUS: Final = re.compile(rb"[0-9]{3}").fullmatch
 _LENGTH: Final = re.compile(rb"[0-9]{1,1000}").fullmatch
 _MAX_LENGTH: Final = 2**63 - 1
+_OF_FRAMING: Final = frozenset({b"connection", b"content-length", b"trailer", b"transfer-encoding"})
 _NO_TRAILERS: Final = frozenset({b"transfer-encoding", b"trailer", b"content-length"})
 
 
@@ -121,7 +127,10 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """Take in what came. Raises MalformedResponseError and ResponseHeadTooLargeError."""
+        is_first = not self._head_bytes and not len(self._buffer)
         self._buffer.add(data)
+        if is_first and data.startswith(_PROTOCOL):
+            self._whole_head(data)
         while self._body is None:
             line = self._head_line()
             if line is None:
@@ -135,6 +144,20 @@ class Answer:
                 self._status = None
         while not self._body.finished and self._body.step():
             pass
+
+    def _whole_head(self, data: bytes) -> None:
+        """Take a head that came in one piece and whose lines end in CRLF, as most do, in one go."""
+        size = data.find(_END) + len(_END)
+        lines = data[: size - len(_END)].split(b"\r\n")
+        if not len(_END) <= size <= MAX_HEAD_BYTES or len(lines) >= MAX_HEAD_LINES:
+            return
+        if data.count(b"\n", 0, size) != len(lines) + 1:
+            return
+        self._head_bytes, self._head_lines = size, len(lines) + 1
+        status = self._status_of(lines[0])
+        self._fields.add_all(lines[1:])
+        self._buffer.skip(size)
+        self._end_of_head(status, self._fields.take())
 
     def end(self) -> None:
         """The far end has closed. Raises ClosedEarlyError where that is not the answer's end."""
@@ -182,41 +205,66 @@ class Answer:
 
     def _end_of_head(self, status: int, fields: Headers) -> None:
         """RFC 9112 section 6.3. Of an interim answer, too, the framing must be sound."""
-        chunked = self._is_chunked(values(fields, b"transfer-encoding"))
-        length = _content_length(values(fields, b"content-length"))
-        if chunked and not _NO_TRAILERS.isdisjoint(elements(values(fields, b"trailer"))):
-            raise MalformedResponseError("it announces a trailer that cannot be one")
+        said = tuple([field for field in fields if field[0] in _OF_FRAMING])
+        size = sum([len(value) for _, value in said])
+        known = _framing if size > _KEPT_BYTES else _known_framing
+        framing = known(self.version, said)
         if 100 <= status <= 199 and status != 101:
             self.interim_count += 1
             if self.interim_count > MAX_INTERIM_RESPONSES:
                 raise MalformedResponseError(f"over {MAX_INTERIM_RESPONSES} interim answers")
             return
         self.status_code, self.headers = status, fields
-        self.keep_alive = self._is_kept_alive(elements(values(fields, b"connection")))
+        self.keep_alive = framing.keep_alive
         tunnel = self._method == b"CONNECT" and 200 <= status <= 299
         if status in {101, 204, 304} or self._method == b"HEAD" or tunnel:
             self._body = SizedBody(self._buffer, 0)
             self.keep_alive = self.keep_alive and status != 101
-        elif chunked:
+        elif framing.is_chunked:
             self._body = ChunkedBody(self._buffer)
-        elif length is not None:
-            self._body = SizedBody(self._buffer, length)
+        elif framing.length is not None:
+            self._body = SizedBody(self._buffer, framing.length)
         else:
             self._body = UnsizedBody(self._buffer)
             self.keep_alive = False
 
-    def _is_chunked(self, codings: list[bytes]) -> bool:
-        # HTTP/1.0 knows no chunks; HTTP/0.0 is 1.1 to Go.
-        if not codings or (self.version < b"HTTP/1.1" and self.version != b"HTTP/0.0"):
-            return False
-        if len(codings) > 1 or codings[0].lower() != b"chunked":
-            raise MalformedResponseError(f"Transfer-Encoding {quoted(b', '.join(codings))}")
-        return True
 
-    def _is_kept_alive(self, connection: list[bytes]) -> bool:
-        if b"close" in connection or self.version < b"HTTP/1.0":
-            return False
-        return self.version > b"HTTP/1.0" or b"keep-alive" in connection
+class _Framing(NamedTuple):
+    """What an answer's headers say of its body's end, and of what comes after it."""
+
+    is_chunked: bool
+    length: int | None
+    keep_alive: bool
+
+
+def _framing(version: bytes, fields: tuple[Field, ...]) -> _Framing:
+    """``fields`` are those of _OF_FRAMING. Raises MalformedResponseError."""
+    headers = list(fields)
+    is_chunked = _is_chunked(version, values(headers, b"transfer-encoding"))
+    length = _content_length(values(headers, b"content-length"))
+    if is_chunked and not _NO_TRAILERS.isdisjoint(elements(values(headers, b"trailer"))):
+        raise MalformedResponseError("it announces a trailer that cannot be one")
+    keep_alive = _is_kept_alive(version, elements(values(headers, b"connection")))
+    return _Framing(is_chunked, length, keep_alive)
+
+
+_known_framing: Final = lru_cache(maxsize=64)(_framing)
+_KEPT_BYTES: Final = 128
+
+
+def _is_chunked(version: bytes, codings: list[bytes]) -> bool:
+    # HTTP/1.0 knows no chunks; HTTP/0.0 is 1.1 to Go.
+    if not codings or (version < b"HTTP/1.1" and version != b"HTTP/0.0"):
+        return False
+    if len(codings) > 1 or codings[0].lower() != b"chunked":
+        raise MalformedResponseError(f"Transfer-Encoding {quoted(b', '.join(codings))}")
+    return True
+
+
+def _is_kept_alive(version: bytes, connection: list[bytes]) -> bool:
+    if b"close" in connection or version < b"HTTP/1.0":
+        return False
+    return version > b"HTTP/1.0" or b"keep-alive" in connection
 
 
 def _content_length(lines: list[bytes]) -> int | None:

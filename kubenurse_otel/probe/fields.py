@@ -50,6 +50,15 @@ class FieldLines:
         self._last = line
         self._fields.append(_field(line) if len(line) > _KEPT_BYTES else _known_field(line))
 
+    def add_all(self, lines: list[bytes]) -> None:
+        """Raises MalformedResponseError."""
+        for line in lines:
+            if line[0] in _SPACE or len(line) > _KEPT_BYTES or self._more:
+                self.add(line)
+            else:
+                self._fields.append(_known_field(line))
+                self._last = line
+
     def take(self) -> Headers:
         """All fields so far, names in lower case; then it is empty again."""
         if self._more:
