@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import FallbackReason, Split, TimingSource
@@ -19,9 +19,6 @@ from kubenurse_otel.probe import egress, repairs, round_trip
 from kubenurse_otel.probe.kernel import STAMP_ACKNOWLEDGED, STAMP_SCHEDULED, STAMP_SENT
 from kubenurse_otel.probe.marks import Attempt, Marks, Queried, Received, Sent, Stage
 from kubenurse_otel.record import record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CLOCK_STEP_TOLERANCE_NS: Final = 50_000
 """How far the clocks' distance may move during a check, beyond the reading's own uncertainty."""
@@ -117,6 +114,7 @@ class _KernelTimes:
         self._scheduled: dict[int, int] = {}
         self._sent: dict[int, tuple[int, int]] = {}
         self._acknowledged: dict[int, int] = {}
+        self._ways_out: dict[int, egress.WayOut] = {}
         for stamp in marks.stamps:
             at_ns = stamp.realtime_ns - self._offset_ns
             if stamp.what == STAMP_SCHEDULED:
@@ -143,16 +141,22 @@ class _KernelTimes:
         return taken_ns, repairs.handshake_lost_ns(marks, taken_ns)
 
     def given(self, step: Sent) -> int:
-        sent_ns = self.sent(step)[0] if step.key in self._sent else step.ended_ns
-        return self._way_out(step, sent_ns).given_ns
+        return self._way_out(step).given_ns
 
     def kept(self, step: Sent) -> tuple[int, int]:
-        way_out = self._way_out(step, self.sent(step)[0])
+        self.sent(step)  # which has to be there
+        way_out = self._way_out(step)
         held_ns = 0 if self._window_was_closed else way_out.held_ns
         return held_ns + way_out.queued_ns, way_out.queued_ns
 
-    def _way_out(self, step: Sent, sent_ns: int) -> egress.WayOut:
-        way_out = egress.way_out(step, self._scheduled.get(step.key), sent_ns)
+    def _way_out(self, step: Sent) -> egress.WayOut:
+        known = self._ways_out.get(step.key)
+        if known is not None:
+            return known
+        sent_ns = self.sent(step)[0] if step.key in self._sent else step.ended_ns
+        way_out = self._ways_out[step.key] = egress.way_out(
+            step, self._scheduled.get(step.key), sent_ns
+        )
         if way_out.given_ns < step.started_ns - PLAUSIBLE_NS:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
         return way_out
@@ -183,12 +187,13 @@ class _KernelTimes:
         return self._is_unproven or step.key in self._needless
 
     def quickest(self) -> int | None:
-        taken = (
-            at_ns - self._sent[key][0]
-            for key, at_ns in self._acknowledged.items()
-            if key in self._sent and at_ns > self._sent[key][0]
-        )
-        return min(taken, default=None)
+        quickest: int | None = None
+        for key, at_ns in self._acknowledged.items():
+            sent = self._sent.get(key)
+            if sent is not None and at_ns > sent[0]:
+                taken_ns = at_ns - sent[0]
+                quickest = taken_ns if quickest is None else min(quickest, taken_ns)
+        return quickest
 
 
 class _UserTimes:
@@ -418,11 +423,10 @@ def _unsent(marks: Marks, times: _Times, figures: _Figures) -> None:
 
 
 def _last_sent(marks: Marks, stage: Stage) -> Sent | None:
-    return next(_sent_backwards(marks, stage), None)
-
-
-def _sent_backwards(marks: Marks, stage: Stage) -> Iterator[Sent]:
-    return (s for s in reversed(marks.steps) if isinstance(s, Sent) and s.stage is stage)
+    for step in reversed(marks.steps):
+        if isinstance(step, Sent) and step.stage is stage:
+            return step
+    return None
 
 
 def _request(  # noqa: PLR0917 - of one exchange
@@ -508,27 +512,31 @@ def _split(marks: Marks, figures: _Figures, source: TimingSource) -> Split:
     own: int | None = None
     if marks.ended is not None and not marks.failed:
         elapsed = marks.ended.monotonic_ns - marks.started.monotonic_ns
-        parts = (figures.dns, figures.connect, figures.tls, figures.request, figures.receive)
-        own = max(0, elapsed - sum(part or 0 for part in parts))
+        for part in (figures.dns, figures.connect, figures.tls, figures.request, figures.receive):
+            elapsed -= part or 0
+        own = max(0, elapsed)
     stamped = marks.connected and source is TimingSource.KERNEL
     answered = figures.request is not None
     counted = marks.queried is not None or (marks.connected and marks.info_at_end is not None)
-    found = {
-        "dns": figures.dns,
-        "connect": figures.connect,
-        "tls": figures.tls,
-        "request": figures.request,
-        "receive": figures.receive,
-        "egress": figures.egress if stamped else None,
-        "egress_queue": figures.egress_queue if stamped else None,
-        "request_egress": figures.request_egress if stamped and answered else None,
-        "loss": figures.loss if counted else None,
-        "request_loss": figures.request_loss if counted and answered else None,
-        "network_round_trip": figures.round_trip,
-        "far_end": far_end,
-        "own_delay": own,
-    }
-    return Split(**{name: ns / _NS for name, ns in found.items() if ns is not None})
+    return Split(
+        dns=_seconds(figures.dns),
+        connect=_seconds(figures.connect),
+        tls=_seconds(figures.tls),
+        request=_seconds(figures.request),
+        receive=_seconds(figures.receive),
+        egress=figures.egress / _NS if stamped else None,
+        egress_queue=figures.egress_queue / _NS if stamped else None,
+        request_egress=figures.request_egress / _NS if stamped and answered else None,
+        loss=figures.loss / _NS if counted else None,
+        request_loss=figures.request_loss / _NS if counted and answered else None,
+        network_round_trip=_seconds(figures.round_trip),
+        far_end=_seconds(far_end),
+        own_delay=_seconds(own),
+    )
+
+
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / _NS
 
 
 def _step(started_ns: int | None, duration_ns: int | None) -> Step | None:

@@ -194,6 +194,10 @@ def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
     ranked = [surest, *(verdict for _, verdict in same if verdict is not surest)]
     reporters = tuple(dict.fromkeys(node for node, _ in same))
     return Named(
+        verdict=replace(
+            surest,
+            since=min(verdict.since for verdict in ranked),
+            traces=_together(verdict.traces for verdict in ranked),
             against=_together(
                 [_without(reporters, text) for text in verdict.against] for verdict in ranked
             ),

@@ -67,7 +67,7 @@ class Checker:
         """
         started_at = self._wall_clock()
         with self._tracer.start_as_current_span(
-            semconv.SPAN_CHECK_PREFIX + target.kind.value,
+            semconv.SPAN_CHECK_PREFIX + target.kind,
             context=Context(),  # a root, whatever span is current
             kind=SpanKind.INTERNAL,
             attributes=_attributes(target, sample_reason),
@@ -117,7 +117,7 @@ def _attributes(target: Target, sample_reason: str | None) -> dict[str, str]:
 
 
 def _conclude(span: Span, code: str, result: CheckResult) -> None:
-    attributes = {semconv.CODE: code, semconv.OUTCOME: result.outcome.value}
+    attributes = {semconv.CODE: code, semconv.OUTCOME: str(result.outcome)}
     if result.failure is not None:
         attributes |= {
             semconv.FAILURE_ERROR_TYPE: str(result.failure.error_type),
