@@ -216,7 +216,7 @@ class Server:
                     return
                 context = certificate.context() if certificate is not None else None
                 Connection(
-                    Wire(accepted, context=context, client=client, clients=connections.clients),
+                    Wire(accepted, context=context, clients=connections.clients),
                     peer,
                     client=client,
                     handler=handler,

@@ -92,11 +92,17 @@ class Clients:
         self._remembered: OrderedDict[str, Client] = OrderedDict()
         self._connections = 0
         self._held_bytes = 0
-        self._handshakes = 0
+        self._handshakes: dict[object, Member] = {}
+        """By key, the one that began first first."""
 
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way."""
+        return len(self._handshakes)
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -173,14 +179,20 @@ class Clients:
             next(iter(most.members)).abort(Refusal.BYTES)
         return client.held_bytes <= SHARE_BYTES
 
-    def start_handshake(self, client: Client) -> bool:
-        """Whether a TLS handshake may begin; ``end_handshake`` must follow where it may."""
-        if client.handshakes >= SHARE_HANDSHAKES or self._handshakes >= MAX_HANDSHAKES:
+    def start_handshake(self, key: object, member: Member) -> bool:
+        """Whether a TLS handshake of ``member`` may begin; ``end_handshake`` must follow then.
+
+        Where there are too many, the oldest one goes of the client that has most.
+        """
+        if member.client.handshakes >= SHARE_HANDSHAKES:
             return False
-        client.handshakes += 1
-        self._handshakes += 1
+        if len(self._handshakes) >= MAX_HANDSHAKES:
+            all_of_them = self._handshakes.values()
+            max(all_of_them, key=lambda one: one.client.handshakes).abort(Refusal.HANDSHAKES)
+        member.client.handshakes += 1
+        self._handshakes[key] = member
         return True
 
-    def end_handshake(self, client: Client) -> None:
-        client.handshakes -= 1
-        self._handshakes -= 1
+    def end_handshake(self, key: object) -> None:
+        """Must be called by who is aborted, too."""
+        self._handshakes.pop(key).client.handshakes -= 1

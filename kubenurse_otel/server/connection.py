@@ -167,7 +167,7 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data, arrived = self._wire.receive(self._connections.buffer)
+            data, arrived = self._wire.receive(self._connections.buffer, self)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:

@@ -21,7 +21,7 @@ from kubenurse_otel.server import arrival
 from kubenurse_otel.server.tls import Channel
 
 if TYPE_CHECKING:
-    from kubenurse_otel.server.clients import Client, Clients
+    from kubenurse_otel.server.clients import Clients, Member
 
 RECORD_BYTES: Final = 16_384
 UNSENT_BYTES: Final = 256 * 1024
@@ -51,7 +51,6 @@ class Wire:
 
     __slots__ = (
         "_channel",
-        "_client",
         "_clients",
         "_context",
         "_pieces",
@@ -67,12 +66,10 @@ class Wire:
         accepted: socket.socket,
         *,
         context: ssl.SSLContext | None,
-        client: Client,
         clients: Clients,
     ) -> None:
         self.socket = accepted
         self._context = context
-        self._client = client
         self._clients = clients
         self._channel: Channel | None = None
         self._pieces: deque[memoryview] = deque()
@@ -92,8 +89,10 @@ class Wire:
             return False
         return True
 
-    def receive(self, buffer: memoryview) -> tuple[memoryview | bytes, arrival.Arrival]:
-        """Read once. ``peer_ended`` is set when nothing more will come.
+    def receive(
+        self, buffer: memoryview, member: Member
+    ) -> tuple[memoryview | bytes, arrival.Arrival]:
+        """Read once, for ``member``. ``peer_ended`` is set when nothing more will come.
 
         Raises BlockingIOError where there was nothing, OSError where the peer is gone,
         NotWelcomeError. With TLS there may be something to send afterwards.
@@ -101,13 +100,13 @@ class Wire:
         size, arrived = arrival.receive(self.socket, buffer)
         self.peer_ended = not size
         if self._context is not None and size:
-            return self._decrypt(buffer[:size], self._context), arrived
+            return self._decrypt(buffer[:size], self._context, member), arrived
         return buffer[:size], arrived
 
-    def _decrypt(self, data: memoryview, context: ssl.SSLContext) -> bytes:
+    def _decrypt(self, data: memoryview, context: ssl.SSLContext, member: Member) -> bytes:
         channel = self._channel
         if channel is None:
-            if not self._clients.start_handshake(self._client):
+            if not self._clients.start_handshake(self, member):
                 raise NotWelcomeError(Refusal.HANDSHAKES)
             channel = self._channel = Channel(context)
         handshaking = not channel.established
@@ -118,7 +117,7 @@ class Wire:
                 self.send()  # an alert that says why
             raise NotWelcomeError(Refusal.REQUEST) from problem
         if handshaking and channel.established:
-            self._clients.end_handshake(self._client)
+            self._clients.end_handshake(self)
         return plain
 
     def put(self, *pieces: bytes) -> None:
@@ -168,7 +167,7 @@ class Wire:
         if reset and self._in_kernel(termios.TIOCOUTQ):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET)
         if self._channel is not None and not self._channel.established:
-            self._clients.end_handshake(self._client)
+            self._clients.end_handshake(self)
         self._channel = None
         self._pieces.clear()
         self._unsent = _EMPTY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import ssl
@@ -16,7 +17,12 @@ from waiting import until
 
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import LARGE_BURST
-from kubenurse_otel.server.clients import SHARE_BYTES, SHARE_CONNECTIONS, SHARE_HANDSHAKES
+from kubenurse_otel.server.clients import (
+    MAX_HANDSHAKES,
+    SHARE_BYTES,
+    SHARE_CONNECTIONS,
+    SHARE_HANDSHAKES,
+)
 from kubenurse_otel.server.connections import READ_SIZE, SHARE_DRAINING, Connections, Stage
 
 if TYPE_CHECKING:
@@ -143,8 +149,33 @@ async def test_large_documents_have_a_rate() -> None:
         assert here.around.refusals == {Refusal.RATE: 2}
 
 
-async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
-    """A client has few handshakes under way; another one's is ended."""
+@pytest.mark.parametrize("sent", ["whole", "half"])
+@pytest.mark.parametrize("addresses", [MAX_HANDSHAKES, MAX_HANDSHAKES // SHARE_HANDSHAKES])
+async def test_where_handshakes_are_too_many_the_oldest_goes(
+    tmp_path: Path, addresses: int, sent: str
+) -> None:
+    """Whoever comes is served, however many others have begun one and said no more."""
+    context, files, hello = tls(tmp_path)
+    part = hello if sent == "whole" else hello[: len(hello) // 2]
+    async with running(use_tls=True, **files) as here:
+        port = here.server.ports.tls_port
+        assert port is not None
+        with ExitStack() as stack:
+            for number in itertools.count():  # a busy machine may have ended the first ones
+                if held(here).clients.handshakes == MAX_HANDSHAKES:
+                    break
+                connect(stack, port, source=f"127.0.1.{1 + number % addresses}").sendall(part)
+                await asyncio.sleep(0.005)
+            async with client(port, tls=context, name="agent", source=OTHER) as other:
+                other.send(get("/alwayshappy"))
+                assert (await other.answer()).status == 200
+            assert here.around.refusals[Refusal.HANDSHAKES]
+        await until(lambda: len(held(here)) == 0)
+        assert held(here).clients.handshakes == 0
+
+
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, dict[str, Path], bytes]:
+    """A client's context, the server's files, and a ClientHello."""
     authority = trustme.CA()
     pair = authority.issue_cert("agent").private_key_and_cert_chain_pem
     pair.write_to_path(str(tmp_path / "pair.pem"))
@@ -153,8 +184,13 @@ async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
     outgoing = ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
         context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="agent").do_handshake()
-    hello = outgoing.read()
     files = {"cert_file": tmp_path / "pair.pem", "cert_key": tmp_path / "pair.pem"}
+    return context, files, outgoing.read()
+
+
+async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
+    """A client has few handshakes under way; another one's is ended."""
+    context, files, hello = tls(tmp_path)
     async with running(use_tls=True, **files) as here:
         port = here.server.ports.tls_port
         assert port is not None
@@ -166,7 +202,7 @@ async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
                 other.send(get("/alwayshappy"))
                 assert (await other.answer()).status == 200
         await until(lambda: len(held(here)) == 0)
-        assert held(here).clients._handshakes == 0
+        assert held(here).clients.handshakes == 0
 
 
 async def test_a_client_has_a_share_of_connections() -> None:

@@ -25,7 +25,16 @@ class Member:
         self.clients, self.client, self.entered_at = clients, client, now
         self.held_bytes = 0
         self.gone: Refusal | None = None
+        self.is_shaking = False
         clients.enter(client, self)
+
+    def shakes(self) -> bool:
+        self.is_shaking = self.clients.start_handshake(self, self)
+        return self.is_shaking
+
+    def ends_handshake(self) -> None:
+        self.is_shaking = False
+        self.clients.end_handshake(self)
 
     def hold(self, size: int) -> bool:
         more, self.held_bytes = size - self.held_bytes, size
@@ -37,6 +46,8 @@ class Member:
 
     def abort(self, reason: Refusal | None = None) -> None:
         self.gone = reason
+        if self.is_shaking:
+            self.ends_handshake()
         self.clients.leave(self.client, self)
         self.hold(0)
 
@@ -119,16 +130,26 @@ def test_over_the_budget_who_holds_most_goes() -> None:
 
 
 def test_handshakes_are_few() -> None:
-    """So many of a client and so many in all; each that ends leaves its place."""
+    """So many of a client; each that ends leaves its place."""
     door = Door()
-    client = Client("a")
-    begun = [door.clients.start_handshake(client) for _ in range(SHARE_HANDSHAKES + 1)]
-    assert begun == [True] * SHARE_HANDSHAKES + [False]
-    door.clients.end_handshake(client)
-    assert door.clients.start_handshake(client)
-    others = [Client(str(number)) for number in range(MAX_HANDSHAKES)]
-    begun = [door.clients.start_handshake(other) for other in others]
-    assert sum(begun) == MAX_HANDSHAKES - SHARE_HANDSHAKES
+    members = door.come("a", SHARE_HANDSHAKES + 1)
+    assert [one.shakes() for one in members] == [True] * SHARE_HANDSHAKES + [False]
+    members[0].ends_handshake()
+    assert members[-1].shakes()
+
+
+def test_where_handshakes_are_too_many_the_oldest_of_who_has_most_goes() -> None:
+    """So many in all, and whoever comes may begin one."""
+    door = Door()
+    lone, many = door.come("lone"), door.come("many", 2)
+    others = [door.come(str(number))[0] for number in range(MAX_HANDSHAKES)]
+    assert all(one.shakes() for one in (*lone, *many, *others[3:]))
+    assert door.clients.handshakes == MAX_HANDSHAKES
+    assert others[0].shakes()
+    assert [one.gone for one in (*lone, *many)] == [None, Refusal.HANDSHAKES, None]
+    assert others[1].shakes()
+    assert [one.gone for one in (*lone, *many)] == [Refusal.HANDSHAKES] * 2 + [None]
+    assert door.clients.handshakes == MAX_HANDSHAKES
 
 
 def test_a_client_is_remembered_for_a_while() -> None:
