@@ -118,6 +118,10 @@ class NotLeftError(TimeoutError):
     """Time was up, and a queue or a rule of this node kept what we sent. Its text is ours, too."""
 
 
+class UnfinishedError(TimeoutError):
+    """Time was up, and all that had come was an interim answer (1xx). Its text is ours, too."""
+
+
 class ToldUnreachableError(OSError):
     """An ICMP error in answer to our SYN: somebody on the way says no, not this node's routes."""
 
@@ -595,7 +599,13 @@ def _sentence(sentence: str, target: str, *, detail: str, doing: str) -> str:
 def _detail(error: BaseException, retransmits: int | None) -> str:
     """Pick a few words of a closed vocabulary, never str() of somebody else's exception."""
     match error:
-        case CheckError() | WindowClosedError() | NotLeftError() | NameServersSilentError():
+        case (
+            CheckError()
+            | WindowClosedError()
+            | NotLeftError()
+            | UnfinishedError()
+            | NameServersSilentError()
+        ):
             detail = str(error)
         case ssl.SSLCertVerificationError():
             words = getattr(error, "verify_message", ""), verify_codes.ADVICE.get(code(error) or 0)

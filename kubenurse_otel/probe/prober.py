@@ -417,10 +417,12 @@ def _unsent(marks: Marks) -> TimeoutError | None:
 
 
 def _unanswered(marks: Marks, phase: Phase) -> TimeoutError | None:
-    """What to say of a look-up of which our own resolver knows the queries."""
-    if phase is not Phase.DNS or not marks.dns_queries:
-        return None
-    return errors.NameServersSilentError(story(marks.dns_queries))
+    """What to say of queries that our own resolver knows, and of an answer that only began."""
+    if phase is Phase.DNS and marks.dns_queries:
+        return errors.NameServersSilentError(story(marks.dns_queries))
+    if phase is Phase.REQUEST and marks.interim:
+        return errors.UnfinishedError("after an interim answer, without a final one")
+    return None
 
 
 def _proxy_headers(proxy: Proxy) -> Headers:

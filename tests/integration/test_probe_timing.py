@@ -300,6 +300,7 @@ async def test_without_a_final_answer_an_interim_one_is_none(
         "response_timeout",
         "request",
     )
+    assert "after an interim answer, without a final one" in held.probe.failure.message
     assert held.measured.split.request is None
     assert offsets_of(held)[-1][0] == semconv.EVENT_INTERIM
     assert left.probe.failure is not None
