@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.runs import Runs
@@ -27,6 +28,16 @@ SAME_OF_A_NAME: Final = 4
 """So many look-ups of a name must end alike for it to be a matter of the name."""
 LATER_FOR_A_NAME: Final = 2
 """Intervals that the run of such a name does not count: it began as a matter of replicas."""
+
+CLEAN_LOOK_UPS: Final = 4.0
+"""So many that fail were due since the last one did, at the share of before: it is over (e^-4)."""
+SILENT_LOOK_UPS: Final = 6
+"""That failed one after the other: of two replicas one is not asked so often in a row."""
+LEAST_TIMES: Final = 2
+LATER_FOR_AN_EDGE: Final = 2
+"""Intervals that a run does not count while a look-up succeeded between two that failed only once:
+as servers stop one after the other, it is so for a moment.
+"""
 
 _KEY: Final = "dns"
 
@@ -67,7 +78,7 @@ class LookUps:
         self._latest: deque[_LookUp] = deque(maxlen=MOST_LOOK_UPS)
         self._probes: deque[tuple[float, Ports]] = deque(maxlen=MOST_PROBES)
         self._runs = Runs()
-        self._is_of_a_name = False
+        self._runs_later = 0
         self._silent_endpoint_at = float("-inf")
         self._failed_at = float("-inf")
 
@@ -100,7 +111,7 @@ class LookUps:
         run = next(self._runs.current(now), None)
         if run is None:
             return None
-        return Said(run.symptom, max(1, run.length - LATER_FOR_A_NAME * self._is_of_a_name))
+        return Said(run.symptom, max(1, run.length - self._runs_later))
 
     def _symptom(self, now: float) -> Symptom:
         """Which ports are answered tells a replica and lost packets better than look-ups do, and
@@ -130,16 +141,20 @@ class LookUps:
             return None
         silent = sum(one.silent for one in lately) / asked
         half = sum(one.half for one in lately) / asked
-        if silent >= SILENT_SHARE:
+        ends = lately[-2:]
+        if silent >= SILENT_SHARE or all(one.silent == one.asked for one in ends):
             return Symptom.DNS_SILENT
+        if silent and not any(one.silent or one.half for one in ends):
+            return Symptom.OK  # it was, and is no more
+        is_mixed = any(0 < one.silent < one.asked for one in lately)
         if silent >= LEAST_SHARE and silent > half:
-            return Symptom.DNS_PART
+            return Symptom.DNS_PART if is_mixed else None  # all of a sudden: all or nothing
         if half >= HALF_SHARE:
             return Symptom.DNS_LOSSY
         return None if silent or half else Symptom.OK
 
     def _of_look_ups(self, now: float) -> Symptom:
-        self._is_of_a_name = False
+        self._runs_later = 0
         if now - self._failed_at > WINDOW_INTERVALS * self._interval:
             return Symptom.OK
         window = sorted(
@@ -149,16 +164,32 @@ class LookUps:
         bad = [number for number, one in enumerate(window) if not one.found]
         if not bad or not self._is_within(LATELY_INTERVALS, window[bad[-1]], now):
             return Symptom.OK
-        if len(bad) == bad[-1] - bad[0] + 1:  # all of them, from the first one on
+        since, well = window[bad[0] :], len(window) - 1 - bad[-1]
+        share = len(bad) / (len(since) - well)
+        if well * share >= CLEAN_LOOK_UPS:
+            return Symptom.OK
+        # All of them, from the first one on, or so many that no replica would have answered.
+        if len(bad) == len(since) - well or _failed_last(since) >= SILENT_LOOK_UPS:
             return window[-1].symptom
-        since = window[bad[0] :]
         if _is_of_a_name(since):
-            self._is_of_a_name = True
+            self._runs_later = LATER_FOR_A_NAME
             return window[bad[-1]].symptom
+        if _times_between(since) < LEAST_TIMES:
+            self._runs_later = LATER_FOR_AN_EDGE
         return Symptom.DNS_PART if len(bad) >= LEAST_SHARE * len(since) else Symptom.DNS_LOSSY
 
     def _is_within(self, intervals: float, one: _LookUp, now: float) -> bool:
         return 0 <= now - one.began <= intervals * self._interval
+
+
+def _failed_last(window: list[_LookUp]) -> int:
+    """How many failed one after the other, up to now."""
+    return next((at for at, one in enumerate(reversed(window)) if one.found), len(window))
+
+
+def _times_between(window: list[_LookUp]) -> int:
+    """How many times some succeeded between two that failed. The first of ``window`` failed."""
+    return sum(one.found and not after.found for one, after in pairwise(window))
 
 
 def _is_of_a_name(window: list[_LookUp]) -> bool:

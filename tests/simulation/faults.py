@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
@@ -199,6 +200,13 @@ def _dns(way: str, kind: Kind = Kind.DNS) -> Callable[[Cluster], Truth]:
     return inject
 
 
+def _dns_in_turn(cluster: Cluster) -> Truth:
+    """Both replicas stop, one after the other, and come again so."""
+    for at, way in ((0.0, "part"), (4.0, "dns_silent"), (45.0, "part"), (49.0, "")):
+        cluster.after(at, partial(setattr, cluster.network, "dns", way))
+    return Truth(named=(Named((Kind.DNS,), "cluster"),))
+
+
 def _dns_from_one(cluster: Cluster) -> Truth:
     node = _one(cluster)
     cluster.network.dns_from[node] = "dns_silent"
@@ -342,6 +350,7 @@ FAULTS: Final = (
     Fault(name="DNS silent", inject=_dns("dns_silent")),
     Fault(name="DNS failing", inject=_dns("dns_failing")),
     Fault(name="DNS replica silent", inject=_dns("part", Kind.DNS_REPLICA), seconds=90.0),
+    Fault(name="DNS silent, replicas in turn", inject=_dns_in_turn, seconds=90.0),
     Fault(name="DNS silent from one node", inject=_dns_from_one),
     Fault(name="service path", inject=lambda cluster: _service_path(cluster, everywhere=True)),
     Fault(

@@ -101,6 +101,66 @@ def test_dns_that_is_well_again_is_well_at_once() -> None:
     assert dns(now=12) is None
 
 
+def letters(text: str) -> Said | None:
+    """A look-up every two seconds, of three names in turn; all end at once."""
+    seen = LookUps(interval_seconds=5.0)
+    for at, letter in enumerate(text):
+        seen.note("abc"[at % 3], Symptom(letter), began=2.0 * at, now=2.0 * at)
+    return seen.said(2.0 * len(text))
+
+
+@pytest.mark.parametrize(
+    ("look_ups", "symptom"),
+    [
+        ("oooodoeeeeee", Symptom.DNS_FAILING),  # servers that stop one after the other
+        ("oooooeeeoeeoooo", Symptom.DNS_PART),  # and that come so
+        ("oooooeeeoeeoooooo", Symptom.OK),
+        ("oooooeoeeoeoeoeoooo", Symptom.DNS_PART),
+        ("oooooeoeeoeoeoeoooooooo", Symptom.OK),
+    ],
+)
+def test_an_outage_is_no_silent_replica_at_its_edges(look_ups: str, symptom: Symptom) -> None:
+    """So many in a row would not end alike where one of two replicas is silent."""
+    said = letters(look_ups)
+    assert said is not None
+    assert said.symptom is symptom
+
+
+def test_a_success_between_two_failures_is_a_replica_later_than_several_are() -> None:
+    """It is so for a moment where servers stop one after the other."""
+    assert letters("oooeddoddd") == Said(Symptom.DNS_PART, 1)
+    assert letters("oooedodoed") == Said(Symptom.DNS_PART, 2)
+
+
+def probed(*silent: int) -> Said | None:
+    """So many of four ports were silent in each check of the name servers."""
+    seen = LookUps(interval_seconds=5.0)
+    for at, number in enumerate(silent):
+        seen.note("a", Symptom.OK if number < 4 else Symptom.DNS_SILENT, began=5.0 * at, now=5 * at)
+        seen.probed(Ports(4, number, 0), 5.0 * at)
+    return seen.said(5.0 * len(silent))
+
+
+@pytest.mark.parametrize(
+    ("silent", "symptom"),
+    [
+        ((0, 0, 4), Symptom.DNS_SILENT),  # by the look-ups
+        ((0, 4, 4), Symptom.DNS_SILENT),
+        ((0, 2, 4, 4), Symptom.DNS_SILENT),
+        ((2, 2, 2), Symptom.DNS_PART),
+        ((1, 0, 3), Symptom.DNS_PART),
+        ((4, 4, 0), Symptom.OK),
+        ((4, 0, 0), Symptom.OK),
+    ],
+)
+def test_ports_that_fall_silent_at_once_are_no_replica(
+    silent: tuple[int, ...], symptom: Symptom
+) -> None:
+    said = probed(*silent)
+    assert said is not None
+    assert said.symptom is symptom
+
+
 def ports(silent: int, half: int, *, look_ups: str = "o", probes: int = 3) -> Said | None:
     """So many of 4 ports in each of the last checks of the name servers, beside look-ups."""
     seen = LookUps(interval_seconds=5.0)
