@@ -37,8 +37,9 @@ behind it, as in KUBENURSE_EXTRA_CHECKS:
   kubenurse-otel check 'dns://10.96.0.10/example.com?type=AAAA' 'dns://10.96.0.10/no;expect=NXDOMAIN'
 """
 _DIAGNOSE: Final = """\
-Asks agents for their verdicts: the one at URL; in a pod its own agent; else all of the cluster of
-KUBECONFIG, through the API server (pods/proxy is the right that it takes).
+Says who is at fault, who cannot reach whom and what is slow now, as agents see it: the one at URL;
+in a pod its own agent; else all of the cluster of KUBECONFIG, through the API server (pods/proxy is
+the right that it takes).
 """
 
 
@@ -72,10 +73,20 @@ def parser() -> argparse.ArgumentParser:
         description=_CHECK,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("checks", nargs="+", metavar="URL", type=_check)
+    check.add_argument(
+        "checks",
+        nargs="+",
+        metavar="URL",
+        type=_check,
+        help="begins with http://, https://, tcp:// or dns://",
+    )
     check.add_argument("--json", action="store_true", help="one JSON object a URL, a line each")
     check.add_argument(
-        "--timeout", type=_timeout, default=5.0, metavar="DURATION", help="for all of it (5s)"
+        "--timeout",
+        type=_timeout,
+        default=5.0,
+        metavar="DURATION",
+        help="of each URL, from the look-up to the answer (5s)",
     )
     check.add_argument(
         "--expect",
@@ -88,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
 
     diagnose = commands.add_parser(
         "diagnose",
-        help="ask agents who is at fault",
+        help="ask agents who is at fault, who cannot reach whom, what is slow",
         description=_DIAGNOSE,
         epilog="exit codes: 0 nothing is wrong, 1 a culprit is named, 2 usage, 3 nobody is named, "
         "but somebody is suspected or a check fails, 4 no agent answers",

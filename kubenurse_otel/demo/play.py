@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rich.console import Console
@@ -124,12 +125,18 @@ def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
     )
     return [
         f"Look at the page: {first.url}/ (up to {last.address})",
-        f"The same as text: {first.url}/alive, {first.url}/metrics",
+        f"The same in words: {_command()} diagnose --watch --all {first.url}",
+        f"As documents: {first.url}/alive, {first.url}/metrics",
         f"Traces go to {sent}"
         if sent
         else "Traces to a collector: OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo",
         f"Logs: {cluster.folder}/node-*.log (while it runs). Ctrl-C ends it.",
     ]
+
+
+def _command() -> str:
+    """As whoever started us may start it again: `make demo` puts nothing on the path."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "kubenurse-otel" else "kubenurse-otel"
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ def test_the_demo_breaks_three_things_sees_them_and_ends(
     assert code == 0
     assert any("The page, once the agents are up: http://127.0.1.1:" in line for line in lines[:2])
     assert "/alive" in shown
+    assert "The same in words: kubenurse-otel diagnose --watch --all http://127.0.1.1:" in shown
     assert "/metrics" in shown
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in shown
     summary = lines[lines.index("What the agents concluded:") + 1 :]
