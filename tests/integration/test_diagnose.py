@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +250,28 @@ def test_watching_ends_with_its_reader(serve: Serve) -> None:
             assert 0 == process.wait(10)
         finally:
             process.kill()
+
+
+def test_in_a_terminal_what_is_watched_fits(serve: Serve) -> None:
+    """Never wider, nor higher: the last line says how much is left out."""
+    nodes = {f"node-{one}.eu-central-1.compute.internal": one for one in range(30)}
+    bad = {
+        node: {"symptom": "silent", "run": 4, "lossy": one % 2 > 0} for node, one in nodes.items()
+    }
+    told = document(verdicts=[TOLD], ways={"checked": 30, "bad": bad})
+    master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 70, 0, 0))
+    command = [*COMMAND, "--watch", serve(answer(body=told)).origin]
+    with subprocess.Popen(command, env=inherited(), stdout=terminal) as process:
+        os.close(terminal)
+        shown = b""
+        while b"lines more" not in shown and b"Heard" not in shown:
+            shown += os.read(master, 4096)
+        process.kill()
+    os.close(master)
+    lines = shown.decode().splitlines()
+    assert len(lines) < 12
+    assert max(map(len, lines)) <= 70
 
 
 def test_watch_says_what_changes(serve: Serve, tmp_path: Path) -> None:
