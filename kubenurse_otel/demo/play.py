@@ -13,14 +13,8 @@ from rich.console import Console
 
 from kubenurse_otel.config import take_environment
 from kubenurse_otel.demo import view
-from kubenurse_otel.demo.cluster import (
-    CHECK_SECONDS,
-    FIRST_ADDRESS,
-    START_SECONDS,
-    Cluster,
-    DemoError,
-    choose_port,
-)
+from kubenurse_otel.demo.agents import CHECK_SECONDS, FIRST_ADDRESS, DemoError, choose_port
+from kubenurse_otel.demo.cluster import START_SECONDS, Cluster
 from kubenurse_otel.demo.patience import Patience
 from kubenurse_otel.demo.screen import Picture, Screen, said, screen_for
 from kubenurse_otel.demo.story import DOWN_NUMBER, SLOW_SECONDS, Fault, Scene, scenes

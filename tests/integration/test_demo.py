@@ -14,7 +14,8 @@ import pytest
 from ports import free_port
 
 from kubenurse_otel.demo import main, view
-from kubenurse_otel.demo.cluster import Cluster, DemoError
+from kubenurse_otel.demo.agents import DemoError
+from kubenurse_otel.demo.cluster import Cluster
 from kubenurse_otel.demo.patience import Patience
 from kubenurse_otel.demo.play import until_up
 

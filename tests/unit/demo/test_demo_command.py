@@ -7,7 +7,7 @@ import pytest
 from ports import free_port
 
 from kubenurse_otel.demo import main
-from kubenurse_otel.demo.cluster import Agent, DemoError, agent_environment, choose_port
+from kubenurse_otel.demo.agents import Agent, DemoError, agent_environment, choose_port
 
 
 @pytest.mark.parametrize(

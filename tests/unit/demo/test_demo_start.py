@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alive import GOOD, document
 
-from kubenurse_otel.demo.cluster import Agent, DemoError
+from kubenurse_otel.demo.agents import Agent, DemoError
 from kubenurse_otel.demo.patience import Patience, cpu_ticks
 from kubenurse_otel.demo.play import until_up
 
