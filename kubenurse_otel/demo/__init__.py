@@ -1,7 +1,7 @@
 """A little cluster on loopback, as an ordinary user: what `kubenurse-otel demo` runs.
 
-Owns the command line. The parts: agents, certificates, far_ends (stand-ins, a process of their own),
-cluster (processes and files), story (what breaks when), view, screen, play (joins them).
+Owns the command line. The parts: agents, certificates, far_ends (stand-ins, a process of their
+own), cluster (processes and files), story (what breaks when), view, screen, play (joins them).
 """
 
 from __future__ import annotations
