@@ -1,6 +1,7 @@
 """The long run: every fault in clusters of several sizes, as a table of what was named and when.
 
-`make simulation ARGS="--trials 5 --sizes 3,6,12"`; --node-hours for hours without a fault.
+`make simulation ARGS="--trials 5 --sizes 3,6,12"`; --node-hours for hours without a fault, of
+clusters of --control-size.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from simulation.faults import FAULTS, ONE_PERCENT
 
 BACKGROUND_LOSS = (1e-4, 1e-3)
 CONTROL_SECONDS = 600.0
-CONTROL_SIZE = 12
 TELL_EVERY = 10
 """Runs without a fault: a long one that is ended early has told by then what it saw."""
 
@@ -35,15 +35,15 @@ def run(job: Job) -> trial.Outcome:
     return trial.run(FAULTS[number], size, seed, background_loss=loss)
 
 
-def control(job: tuple[str, int]) -> tuple[float, int]:
+def control(job: tuple[str, int, int]) -> tuple[float, int]:
     """(node-hours, verdicts) of ten minutes in which something happens that is no fault."""
-    name, seed = job
-    cluster = Cluster(CONTROL_SIZE, Random(f"{name} {seed}"))
+    name, size, seed = job
+    cluster = Cluster(size, Random(f"{name} {size} {seed}"))
     cluster.network.background_loss = BACKGROUND_LOSS[seed % len(BACKGROUND_LOSS)]
     cluster.run(30.0)
     CONTROLS[name](cluster)
     cluster.run(30.0 + CONTROL_SECONDS)
-    return CONTROL_SIZE * CONTROL_SECONDS / 3600, len(cluster.named)
+    return size * CONTROL_SECONDS / 3600, len(cluster.named)
 
 
 def row(name: str, size: int, outcomes: list[trial.Outcome]) -> str:
@@ -66,6 +66,7 @@ def main() -> int:
     parser.add_argument("--sizes", default="3,6,12")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--node-hours", type=float, default=0.0)
+    parser.add_argument("--control-size", type=int, default=12)
     given = parser.parse_args()
     sizes = [int(size) for size in given.sizes.split(",")]
     jobs: list[Job] = [
@@ -76,10 +77,12 @@ def main() -> int:
         for seed in range(given.trials)
     ]
     outcomes: dict[tuple[str, int], list[trial.Outcome]] = defaultdict(list)
-    a_control = CONTROL_SIZE * CONTROL_SECONDS / 3600
+    size = given.control_size
+    a_control = size * CONTROL_SECONDS / 3600
     names = list(CONTROLS)
     controls = [
-        (names[seed % len(names)], seed) for seed in range(round(given.node_hours / a_control))
+        (names[seed % len(names)], size, seed)
+        for seed in range(round(given.node_hours / a_control))
     ]
     print(f"{datetime.now(UTC):%Y-%m-%d}, {given.trials} trials each\n")
     print("| fault | nodes | right | seconds to name, p50 / p95 | healthy node named |")

@@ -44,7 +44,7 @@ def own_node(case: Case) -> Iterator[Finding]:
     But for ways to nodes that lose on as many ways as we do, or more: the fewest nodes that explain
     all ways that lose are to blame, and we are no better a reason than they.
     """
-    blamed = _who_explains_more(case)
+    blamed = _who_explains_more(case) if case.facts.losses else frozenset()
     for direction, ways in case.facts.losses.items():
         sums = {
             node: ways.sums.get(node, 0.0)
@@ -143,7 +143,7 @@ def of_neighbour(case: Case) -> Iterator[Finding]:
 
 def of_pair(case: Case) -> Iterator[Finding]:
     """One way loses, its ends do not say so of themselves, and lose on few of their other ways."""
-    ways = _losing_ways(case)
+    ways = _losing_ways(case) if case.facts.loss else set()
     for node, losing in case.facts.loss.items():
         if (
             node not in case.heard
