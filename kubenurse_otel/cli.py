@@ -117,6 +117,12 @@ def _run() -> int:
         from kubenurse_otel import log  # noqa: PLC0415 - see above
         from kubenurse_otel.app import App  # noqa: PLC0415 - see above
         from kubenurse_otel.server import ServerError  # noqa: PLC0415 - see above
+        from kubenurse_otel.telemetry import exporters  # noqa: PLC0415 - see above
+
+        if not config.telemetry.sdk_disabled:
+            exporters.load(
+                traces=config.telemetry.otlp_traces, metrics=config.telemetry.otlp_metrics
+            )
 
     writer = log.set_up(config.log)
     log.start(config)

@@ -6,7 +6,7 @@ package as a library, has the real one.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from contextlib import contextmanager
 from types import ModuleType
@@ -52,6 +52,8 @@ _OTHERS: Final[Names] = {
     "packaging": ("version",),
     "typing_extensions": ("assert_never",),
     "wrapt": ("BaseObjectProxy", "wrap_function_wrapper"),
+    # protobuf without its library in C (checked below).
+    "google.protobuf.internal.python_message": (),
     # JSON schemas of types.
     "msgspec._json_schema": ("schema", "schema_components"),
     "msgspec.inspect": (),
@@ -74,6 +76,8 @@ def in_place() -> Iterator[None]:
     from ``sys.modules`` at the end as well.
     """
     names = {**({} if "httpx" in sys.modules else _HTTPX), **_OTHERS}
+    if importlib.util.find_spec("google._upb") is None:
+        del names["google.protobuf.internal.python_message"]
     absent = [one for one in names if one not in sys.modules]
     parents: list[tuple[ModuleType, str]] = []
     for one in absent:
@@ -85,7 +89,7 @@ def in_place() -> Iterator[None]:
             parents.append((importlib.import_module(parent), child))
             setattr(*parents[-1], made)
     if "typing_extensions" in absent:
-        vars(sys.modules["typing_extensions"])["deprecated"] = _not_said
+        vars(sys.modules["typing_extensions"]).update(deprecated=_not_said, final=_as_it_is)
     had_httpx = "httpx" in sys.modules
     try:
         yield
@@ -102,3 +106,8 @@ def in_place() -> Iterator[None]:
 def _not_said(*_: object, **__: object) -> Any:
     """``deprecated``, for whom nobody reads warnings."""
     return lambda decorated: decorated
+
+
+def _as_it_is(decorated: Any) -> Any:
+    """``final``, which type checkers read."""
+    return decorated

@@ -36,6 +36,18 @@ class Wire(Protocol):
         """Cut off what runs, from any thread."""
 
 
+def load(*, traces: OtlpConfig | None, metrics: OtlpConfig | None) -> None:
+    """Import now what exporters of these import when they are made."""
+    from kubenurse_otel.telemetry import signals  # noqa: PLC0415 - lazy
+
+    if traces is not None:
+        signals.traces()
+    if metrics is not None:
+        from kubenurse_otel.telemetry import points  # noqa: F401, PLC0415 - lazy
+
+        signals.metrics()
+
+
 def make_span_exporter(otlp: OtlpConfig | None) -> Exporter[Sequence[ReadableSpan]]:
     """An OTLP exporter of spans, or the console's for None.
 

@@ -17,6 +17,9 @@ from kubenurse_otel.process import stand_ins
 
 with stand_ins.in_place():
     from kubenurse_otel.app import App
+    from kubenurse_otel.telemetry import exporters
+
+    exporters.load(traces=object(), metrics=object())
 """
 
 
@@ -55,6 +58,7 @@ print(*sorted(found))
         "opentelemetry.instrumentation._semconv",
         "opentelemetry.instrumentation.httpx",
         "opentelemetry.instrumentation.utils",
+        "opentelemetry.sdk.metrics._internal._view_instrument_match",
     ]
 
 
