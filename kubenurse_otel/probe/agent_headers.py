@@ -71,13 +71,7 @@ def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | No
     ``wait`` and ``app`` are cut to what the far end can have taken, so that wait + app is at most
     ``far_end`` seconds; without a ``far_end`` they mean nothing and are left out.
     """
-    found: dict[str, float] = {}
-    left = semconv.SERVER_TIMING_MAX_BYTES
-    for name, value in headers:
-        if name == _SERVER_TIMING and left > 0:
-            for entry in value[:left].decode("latin-1").split(","):
-                _parse_entry(entry, found)
-            left -= len(value)
+    found = _entries([value for name, value in headers if name == _SERVER_TIMING])
     synack = found.get(semconv.SERVER_TIMING_SYNACK)
     app = wait = None
     if far_end is not None:
@@ -89,6 +83,19 @@ def server_timing(headers: Sequence[tuple[bytes, bytes]], *, far_end: float | No
         None if synack is None else min(int(synack), _MAX_COUNT),
         _port(found.get(semconv.SERVER_TIMING_PORT)),
     )
+
+
+def _entries(lines: list[bytes]) -> dict[str, float]:
+    usual = _USUAL(lines[0]) if len(lines) == 1 else None
+    if usual is not None:
+        return {name: float(told) for name, told in usual.groupdict().items() if told is not None}
+    found: dict[str, float] = {}
+    left = semconv.SERVER_TIMING_MAX_BYTES
+    for value in lines:
+        for entry in value[: max(0, left)].decode("latin-1").split(","):
+            _parse_entry(entry, found)
+        left -= len(value)
+    return found
 
 
 def _parse_entry(entry: str, found: dict[str, float]) -> None:
@@ -113,6 +120,16 @@ _OURS: Final = frozenset(
     }
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_USUAL: Final = re.compile(
+    "(?:{0};dur=(?P<{0}>{4}), )?{1};dur=(?P<{1}>{4}), {2};dur=(?P<{2}>{4})(?:, {3};dur=(?P<{3}>{4}))?".format(
+        semconv.SERVER_TIMING_WAIT,
+        semconv.SERVER_TIMING_APP,
+        semconv.SERVER_TIMING_PORT,
+        semconv.SERVER_TIMING_SYNACK,
+        r"[0-9]{1,9}(?:\.[0-9]{1,9})?",
+    ).encode("ascii")
+).fullmatch
+"""What an agent writes, and nothing else: most answers have it."""
 
 
 def _number(text: str) -> float | None:

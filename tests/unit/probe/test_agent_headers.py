@@ -105,3 +105,24 @@ def test_a_view_is_read_as_it_came_within_its_bound() -> None:
     assert agent_headers.view([(header, b"1 d=0"), (b"x", b"y")]) == "1 d=0"
     assert agent_headers.view([(header, b"a"), (header, b"b")]) == "a, b"
     assert len(agent_headers.view([(header, b"a" * 60_000)])) == semconv.VIEW_MAX_BYTES + 1
+
+
+_NUMBERS = st.from_regex(r"[0-9]{1,10}(\.[0-9]{0,10})?", fullmatch=True)
+
+
+@given(
+    wait=st.none() | _NUMBERS,
+    app=_NUMBERS,
+    port=_NUMBERS,
+    synack=st.none() | _NUMBERS,
+    cut=st.booleans(),
+)
+def test_what_agents_write_is_read_as_anybody_elses_is(
+    wait: str | None, app: str, port: str, synack: str | None, cut: bool
+) -> None:
+    """At a glance where it is in our own order; beside another line entry by entry."""
+    told = {"wait": wait, "app": app, "port": port, "synack": synack}
+    entries = [f"{name};dur={one}" for name, one in told.items() if one is not None]
+    value = ", ".join(entries).encode()[: -1 if cut else None]
+
+    assert agent_headers._entries([value]) == agent_headers._entries([value, b""])
