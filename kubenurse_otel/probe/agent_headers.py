@@ -121,13 +121,18 @@ _OURS: Final = frozenset(
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _USUAL: Final = re.compile(
-    "(?:{0};dur=(?P<{0}>{4}), )?{1};dur=(?P<{1}>{4}), {2};dur=(?P<{2}>{4})(?:, {3};dur=(?P<{3}>{4}))?".format(
+    (
+        "(?:{0};dur=(?P<{0}>{4}), )?{1};dur=(?P<{1}>{4}), "
+        "{2};dur=(?P<{2}>{4})(?:, {3};dur=(?P<{3}>{4}))?"
+    )
+    .format(
         semconv.SERVER_TIMING_WAIT,
         semconv.SERVER_TIMING_APP,
         semconv.SERVER_TIMING_PORT,
         semconv.SERVER_TIMING_SYNACK,
         r"[0-9]{1,9}(?:\.[0-9]{1,9})?",
-    ).encode("ascii")
+    )
+    .encode("ascii")
 ).fullmatch
 """What an agent writes, and nothing else: most answers have it."""
 
