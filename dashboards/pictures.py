@@ -27,8 +27,6 @@ _PANELS: Final = {
     "network round trip": ("target", _WHOSE_TIME, "network round trip"),
     "far end": ("target", _WHOSE_TIME, "far end"),
     "own delay": ("target", _WHOSE_TIME, "own delay"),
-    "unreachable": ("overview", "Nodes that cannot be reached", None),
-    "causes": ("overview", "Why checks fail", None),
 }
 """Dashboard, panel, and the legend where a panel has several queries."""
 
@@ -49,7 +47,7 @@ def queries() -> dict[str, str]:
 
 
 def draw(data: dict[str, Any], folder: Path) -> None:
-    """Write node-to-node.png, target.png and overview.png."""
+    """Write node-to-node.png and target.png."""
     import matplotlib as mpl  # noqa: PLC0415 - heavy, and only for drawing
 
     mpl.use("Agg")
@@ -99,17 +97,6 @@ def draw(data: dict[str, Any], folder: Path) -> None:
     right.set_yscale("symlog", linthresh=0.1)
     right.legend(loc="best", fontsize=8)
     _save(figure, folder / "target.png")
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2))
-    for name, moments, values in _lines(data["unreachable"], "node"):
-        left.plot([time - start for time in moments], [value * 100 for value in values], label=name)
-    left.set(title="Nodes that cannot be reached", xlabel="s", ylabel="% of sources that fail")
-    left.legend(loc="best", fontsize=8)
-    for name, moments, values in _lines(data["causes"], "phase", "error_type"):
-        right.plot([time - start for time in moments], values, label=name)
-    right.set(title="Why checks fail", xlabel="s", ylabel="checks / s")
-    right.legend(loc="best", fontsize=8)
-    _save(figure, folder / "overview.png")
 
 
 def _matrix(
