@@ -7,17 +7,14 @@ colour says.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import htpy as h
 from markupsafe import Markup
 
-from kubenurse_otel.diagnosis.symptoms import HARD
 from kubenurse_otel.diagnosis.view import MOST_RUN
-from kubenurse_otel.page import links, svg, words
+from kubenurse_otel.page import links, svg, whole, words
 from kubenurse_otel.page.table import anchor, columns, table
 from kubenurse_otel.report import ways
 
@@ -29,10 +26,8 @@ if TYPE_CHECKING:
 
 WHOLE_NODES: Final = 2_000
 """From so many nodes on a way is thinner than what a screen shows."""
-MOST_MARKS: Final = 600
 MOST_NAMED: Final = 30
 """Up to so many nodes have room for their names."""
-_SIZE: Final = 720.0
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
 _LEAST_MARK: Final = 6.0
@@ -91,8 +86,8 @@ def _names(same: Sequence[Way], ends: Sequence[str]) -> Markup:
 
 def _picture(sight: Sight, nodes: Sequence[str], amiss: Sequence[Way]) -> h.Node:
     silent = {node for node, _ in sight.silent}
-    if len(nodes) >= WHOLE_NODES or len(amiss) > MOST_MARKS:
-        return h.figure[words.flat(_whole_nodes(nodes, amiss, silent)), _legend("a node")]
+    if len(nodes) >= WHOLE_NODES or len(amiss) > whole.MOST_MARKS:
+        return h.figure[words.flat(whole.picture(nodes, amiss, silent)), _legend("a node")]
     return h.figure[words.flat(_matrix(sight.zones, nodes, amiss, silent)), _legend("a way")]
 
 
@@ -103,7 +98,7 @@ def _matrix(
     labels = [_label(node) for node in nodes] if len(nodes) <= MOST_NAMED else []
     top = max((len(label) for label in labels), default=0) * _LETTER + 8
     left = top + _ZONE_MARGIN
-    cell = min(28.0, _SIZE / len(nodes))
+    cell = min(28.0, whole.SIZE / len(nodes))
     side = cell * len(nodes)
     at = {node: index * cell for index, node in enumerate(nodes)}
     size = max(cell * 0.8, _LEAST_MARK)
@@ -126,7 +121,7 @@ def _matrix(
             svg.link(
                 links.pair(way.source, way.target),
                 f"{way.source} to {way.target}: {ways.shown(way)}",
-                _mark(
+                svg.mark(
                     ways.kind(way),
                     left + at[way.target] + cell / 2,
                     top + at[way.source] + cell / 2,
@@ -139,85 +134,11 @@ def _matrix(
     ]
 
 
-def _whole_nodes(nodes: Sequence[str], amiss: Sequence[Way], silent: set[str]) -> h.Element:
-    """Every node has a place, in the order of zones, row by row; a mark only where it is amiss."""
-    across = math.ceil(math.sqrt(len(nodes)))
-    cell = _SIZE / across
-    side = across * cell
-    worst = _worst(amiss)
-    height = math.ceil(len(nodes) / across) * cell
-    return h.svg(
-        ".mesh",
-        viewBox=f"0 0 {side:g} {height:g}",
-        width=f"{side:g}",
-        height=f"{height:g}",
-        aria_hidden="true",  # the table below says the same, and has the same links
-    )[
-        svg.rectangle("field", 0, 0, side, height),
-        svg.together(
-            _runs_of_nodes(nodes, across, cell, worst, silent)
-            if len(worst) + len(silent) > MOST_MARKS
-            else (
-                _whole_node(
-                    node, index % across * cell, index // across * cell, cell, worst.get(node)
-                )
-                for index, node in enumerate(nodes)
-                if node in worst or node in silent
-            )
-        ),
-    ]
-
-
-def _worst(amiss: Sequence[Way]) -> dict[str, Way]:
-    """A way of each node at which more end than at its other end."""
-    ends = Counter([way.target for way in amiss])
-    ends.update([way.source for way in amiss])
-    worst: dict[str, Way] = {}
-    for way in amiss:
-        node = way.target if ends[way.target] >= ends[way.source] else way.source
-        if node not in worst or way.symptom in HARD:
-            worst[node] = way
-    return worst
-
-
-def _runs_of_nodes(
-    nodes: Sequence[str], across: int, cell: float, worst: Mapping[str, Way], silent: set[str]
-) -> Iterator[Markup]:
-    """Where so many are amiss that each is no news: a mark a run of them in a row."""
-
-    def style(node: str) -> str:
-        way = worst.get(node)
-        return ways.kind(way) if way is not None else "mute" if node in silent else ""
-
-    styles = [style(node) for node in nodes]
-    for row, begin in enumerate(range(0, len(nodes), across)):
-        at = 0
-        for of, run in groupby(styles[begin : begin + across]):
-            length = len(list(run))
-            if of:
-                yield svg.rectangle(of, at * cell, row * cell, length * cell, cell)
-            at += length
-
-
-def _whole_node(node: str, x: float, y: float, cell: float, way: Way | None) -> Markup:
-    if way is None:
-        return svg.titled(f"{node} did not answer us", svg.rectangle("mute", x, y, cell, cell))
-    drawn = _mark(ways.kind(way), x + cell / 2, y + cell / 2, cell * 0.9)
-    return svg.link(links.pair(way.source, way.target), f"{node}: {ways.shown(way)}", drawn)
-
-
-def _mark(style: str, x: float, y: float, size: float) -> Markup:
-    """A square is no answer, a full circle a bad one, an empty circle lost packets."""
-    if style == "hard":
-        return svg.rectangle("hard", x - size / 2, y - size / 2, size, size)
-    return svg.circle(style, x, y, size / 2)
-
-
 def _runs(
     nodes: Iterable[str], among: set[str], place: Mapping[str, float], cell: float
 ) -> Iterator[tuple[float, float]]:
     """Where neighbours in the order are all ``among``: (begin, length), 600 at most."""
-    left = MOST_MARKS
+    left = whole.MOST_MARKS
     for is_among, run in groupby(nodes, key=lambda node: node in among):
         if is_among and left:
             listed = list(run)

@@ -23,6 +23,13 @@ def circle(style: str, x: float, y: float, radius: float) -> Markup:
     )
 
 
+def mark(style: str, x: float, y: float, size: float) -> Markup:
+    """A square is no answer, a full circle a bad one, an empty circle lost packets."""
+    if style == "hard":
+        return rectangle("hard", x - size / 2, y - size / 2, size, size)
+    return circle(style, x, y, size / 2)
+
+
 def titled(title: str, drawn: Markup) -> Markup:
     """What is shown where the mouse rests."""
     return Markup(f"<g><title>{escape(title)}</title>{drawn}</g>")  # noqa: S704 - escaped
