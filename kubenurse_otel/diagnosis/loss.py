@@ -89,9 +89,12 @@ class Losses:
                     each[direction].reset()
 
     def note_elsewhere(self, result: CheckResult, now: float) -> None:
-        """Take in a check of no neighbour: nobody knows its way, but it leaves our node as well."""
+        """Take in a check of no neighbour: nobody knows its way, but it leaves our node as well.
+
+        One that failed tells of a far end that is gone, and of nothing that more checks would tell.
+        """
         measurement = result.measurement
-        if measurement is not None and measurement.split.loss:
+        if result.failure is None and measurement is not None and measurement.split.loss:
             self._sign_at = now
 
     def _may_be_starved(self, peer: str, result: CheckResult, now: float) -> bool:

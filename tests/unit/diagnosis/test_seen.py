@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from test_symptoms import TARGET
+from test_symptoms import TARGET, failed
 
 from kubenurse_otel.diagnosis.case import LosingWay
 from kubenurse_otel.diagnosis.cusum import ALARM
@@ -16,6 +18,7 @@ from kubenurse_otel.diagnosis.slow import LEAST_GROUPS, RoundTrips
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import Said
+from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import CheckResult, Measurement, Outcome, Split
 from kubenurse_otel.plan.ticks import tick_at
 
@@ -321,8 +324,11 @@ def test_a_loss_on_the_way_to_what_is_no_neighbour_is_reason_for_haste() -> None
     """It may be our node's, and of neighbours alone it is known which way they go."""
     losses = Losses()
     losses.note_elsewhere(checked(), 0.0)
+    lost = checked(out=0.2, repeats=1)
+    gone = failed(ErrorType.RESPONSE_TIMEOUT)
+    losses.note_elsewhere(replace(gone, measurement=lost.measurement), 0.0)
     assert not losses.wants_haste(0.0)
-    losses.note_elsewhere(checked(out=0.2, repeats=1), 1.0)
+    losses.note_elsewhere(lost, 1.0)
     assert [losses.wants_haste(at) for at in (1.0, 11.0, 12.0)] == [True, True, False]
 
 
