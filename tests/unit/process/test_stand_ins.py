@@ -74,6 +74,19 @@ assert str(packaging.version.Version("1.2")) == "1.2" and wrapt.__file__
 """)
 
 
+def test_whatever_url_a_configuration_takes_needs_none_of_them() -> None:
+    """httpx asks idna for what is not ASCII, which the configuration refuses, and for ``xn--``."""
+    run("""
+from kubenurse_otel.config.urls import parse_url
+from kubenurse_otel.tracing import httpx_adapter, instrumentation
+for text in (
+    "http://xn--bcher-kva.example/a?b=c", "http://XN--ls8h.localhost/", "http://EXAMPLE.org./%C3%BC",
+    "http://a_b.c/", "https://[2001:db8::1]:6443/", "http://1.2.3.4:80/",
+):
+    instrumentation._asked("GET", httpx_adapter.request_url(parse_url(text).text))
+""")
+
+
 def test_a_stand_in_that_is_used_after_all_says_what_it_is() -> None:
     """A bug is seen at once, with its name."""
     said = run("""
