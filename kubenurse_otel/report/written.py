@@ -122,7 +122,7 @@ def news(found: Overview) -> object:
 def rows(found: Overview) -> object:
     """What both tables tell of, without figures."""
     return (
-        [ends for ends, _ in found.mesh.rows],
+        sorted(ends for ends, _ in found.mesh.rows),
         sorted((row.what, row.whose) for row in found.slow),
     )
 

@@ -133,6 +133,8 @@ def test_what_is_told_anew_is_no_figure() -> None:
         document(slower=[slow() | {"now_seconds": 0.5}]),
     )
     assert written.news(before) == written.news(later)
+    more = [found(*[missing("a")] * n, *[missing("b")] * (9 - n)) for n in (4, 5)]
+    assert written.news(more[0]) == written.news(more[1]), "the wider row comes first, that is all"
     others = [found(missing("node-8"), document(slower=[slow()])), found(missing("node-9"))]
     assert all(written.news(before) != written.news(other) for other in others)
 
