@@ -172,7 +172,7 @@ def _diagnose(parsed: argparse.Namespace) -> int:
             _say(json.dumps(written.to_json(found)))
             return
         width, height = _terminal(written.WIDTH)
-        clock = [time.strftime("%H:%M:%S")] if parsed.watch else []
+        clock = ["", time.strftime("%H:%M:%S")] if parsed.watch else []
         told = [*clock, *written.lines(found, time.time(), width=width)]
         _say(*within.height(told, height if parsed.watch else None))
 

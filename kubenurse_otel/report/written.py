@@ -120,9 +120,13 @@ def news(found: Overview) -> object:
 
 
 def rows(found: Overview) -> object:
-    """What both tables tell of, without figures."""
+    """What both tables tell of, without figures and without one slow answer alone."""
     return (
-        sorted(ends for ends, _ in found.mesh.rows),
+        sorted(
+            ends
+            for ends, same in found.mesh.rows
+            if ways.kind(same[0]) != "soft" or max(way.run for way in same) > 1
+        ),
         sorted((row.what, row.whose) for row in found.slow),
     )
 

@@ -139,6 +139,20 @@ def test_what_is_told_anew_is_no_figure() -> None:
     assert all(written.news(before) != written.news(other) for other in others)
 
 
+def test_a_slow_answer_alone_is_no_news() -> None:
+    """A busy machine has one at any moment: it is shown, and nothing is told anew for it."""
+    before, hard = found(missing("a")), found(missing("a"), missing("b", run=1))
+    blip = found(missing("a"), document(ways=slowly(1)))
+    lasting = found(missing("a"), document(ways=slowly(2)))
+    assert written.rows(blip) == written.rows(before)
+    assert written.rows(lasting) != written.rows(before)
+    assert written.rows(hard) != written.rows(before)
+
+
+def slowly(run: int) -> dict[str, Any]:
+    return {"checked": 4, "bad": {"c": {"symptom": "slow", "run": run, "lossy": False}}}
+
+
 def test_programs_get_the_same() -> None:
     """Rows with their figures; of many names the first, and how many there are."""
     agents = [missing("node-9") | {"slower": [slow()]} for _ in range(6)]
