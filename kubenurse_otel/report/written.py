@@ -115,7 +115,14 @@ def news(found: Overview) -> object:
         [(verdicts.key(one.verdict), one.reporters) for one in summary.named],
         [(verdicts.key(one.verdict), one.reporters) for one in summary.suspected],
         rows(found),
-        (bool(found.failing), summary.heard, summary.new, summary.doubting, summary.silent),
+        (
+            found.kind,
+            bool(found.failing),
+            summary.heard,
+            summary.new,
+            summary.doubting,
+            summary.silent,
+        ),
     )
 
 

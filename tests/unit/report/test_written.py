@@ -146,6 +146,8 @@ def test_a_slow_answer_alone_is_no_news() -> None:
     lasting = found(missing("a"), document(ways=slowly(2)))
     assert written.rows(blip) == written.rows(before)
     assert written.rows(lasting) != written.rows(before)
+    alone = found(document(ways=slowly(1)))
+    assert written.news(alone) != written.news(found(document())), "what was told last is true"
     assert written.rows(hard) != written.rows(before)
 
 
