@@ -112,8 +112,8 @@ def news(found: Overview) -> object:
     """What is told anew where it changes: not a figure or an age, which always do."""
     summary = found.summary
     return (
-        [(verdicts.key(one.verdict), one.reporters) for one in summary.named],
-        [(verdicts.key(one.verdict), one.reporters) for one in summary.suspected],
+        sorted((verdicts.key(one.verdict), one.reporters) for one in summary.named),
+        sorted((verdicts.key(one.verdict), one.reporters) for one in summary.suspected),
         rows(found),
         (
             found.kind,
