@@ -116,8 +116,9 @@ class Wire:
             with contextlib.suppress(OSError):
                 self.send()  # an alert that says why
             raise NotWelcomeError(Refusal.REQUEST) from problem
-        if handshaking and channel.established:
-            self._clients.end_handshake(self)
+        finally:  # a handshake may be over, and what came behind it no TLS
+            if handshaking and channel.established:
+                self._clients.end_handshake(self)
         return plain
 
     def put(self, *pieces: bytes) -> None:

@@ -7,7 +7,7 @@ import itertools
 import os
 import socket
 import ssl
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -203,6 +203,36 @@ async def test_unfinished_handshakes_are_few(tmp_path: Path) -> None:
                 assert (await other.answer()).status == 200
         await until(lambda: len(held(here)) == 0)
         assert held(here).clients.handshakes == 0
+
+
+async def test_a_handshake_with_something_broken_behind_it_is_over(tmp_path: Path) -> None:
+    """What comes with a handshake's last bytes may be no TLS: no place for others is lost by it."""
+    context, files, _ = tls(tmp_path)
+    async with running(use_tls=True, **files) as here:
+        port = here.server.ports.tls_port
+        assert port is not None
+        for _ in range(SHARE_HANDSHAKES + 1):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            channel = context.wrap_bio(incoming, outgoing, server_hostname="agent")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    try:
+                        channel.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        writer.write(outgoing.read())
+                        data = await reader.read(65_536)
+                        assert data, "refused"
+                        incoming.write(data)
+                writer.write(outgoing.read() + b"no record" * 8)
+                with suppress(ConnectionError):
+                    while await reader.read(65_536):
+                        pass
+            writer.transport.abort()
+        await until(lambda: len(held(here)) == 0)
+        assert held(here).clients.handshakes == 0
+        assert here.around.refusals == {Refusal.REQUEST: SHARE_HANDSHAKES + 1}
 
 
 async def test_a_client_has_a_share_of_connections() -> None:
