@@ -88,7 +88,7 @@ async def test_a_slow_far_end_is_far_end(
     assert split.far_end is not None
     assert split.network_round_trip is not None
     assert split.own_delay is not None
-    assert 79 * MS <= split.far_end <= 95 * MS
+    assert 79 * MS <= split.far_end <= 160 * MS  # the server waits for the processor, too
     assert split.network_round_trip < 5 * MS
     assert split.own_delay < 75 * MS
     assert split.loss == 0
