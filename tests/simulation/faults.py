@@ -286,9 +286,9 @@ def _two_pair_losses(cluster: Cluster, *, joined: bool) -> Truth:
     if joined:
         third = cluster.random.choice([node for node in chosen if node != other])
         return _lossy_pairs(cluster, (one, other), (one, third))
-    first, second = cluster.random.sample(
-        [node for node in cluster.present if node not in (one, other)], 2
-    )
+    first = cluster.random.choice([node for node in cluster.present if node not in (one, other)])
+    near = {each.node_name for each in cluster.agents[first].neighbourhood.chosen}
+    second = cluster.random.choice(sorted(near - {one, other}))
     return _lossy_pairs(cluster, (one, other), (first, second))
 
 
