@@ -120,11 +120,11 @@ class Bridge(SpanProcessor):
             check.lost += 1
 
     def _finish(self, check: _Open, root: ReadableSpan) -> None:
-        root_attributes = dict(root.attributes or {})
+        root_attributes = root.attributes or {}
         if semconv.OUTCOME not in root_attributes:
             return  # cancelled: no check
         client = check.client
-        client_attributes = dict(client.attributes or {}) if client else {}
+        client_attributes = (client.attributes or {}) if client else {}
         context = None
         if self._ship(check, root, root_attributes, client_attributes) and client:
             client_context = sampled(client.get_span_context())
