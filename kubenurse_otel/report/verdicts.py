@@ -15,7 +15,7 @@ from kubenurse_otel.diagnosis.verdict import Cause, Kind
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 MOST_VERDICTS: Final = 64
 """Of one agent."""
@@ -192,7 +192,7 @@ def _put_together(told: Iterable[tuple[str, Sequence[Told]]]) -> tuple[Named, ..
 def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
     surest = max((verdict for _, verdict in same), key=lambda one: one.confidence)
     ranked = [surest, *(verdict for _, verdict in same if verdict is not surest)]
-    reporters = tuple(dict.fromkeys(node for node, _ in same))
+    reporters = dict.fromkeys(node for node, _ in same)
     return Named(
         verdict=replace(
             surest,
@@ -202,11 +202,11 @@ def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
                 [_without(reporters, text) for text in verdict.against] for verdict in ranked
             ),
         ),
-        reporters=reporters,
+        reporters=tuple(reporters),
     )
 
 
-def _without(reporters: Collection[str], text: str) -> str:
+def _without(reporters: Container[str], text: str) -> str:
     """What speaks against it, but for those who say it themselves by now (diagnosis/words.py)."""
     found = _SEE_IT_WELL.fullmatch(text)
     if found is None:

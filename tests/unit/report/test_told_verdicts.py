@@ -216,3 +216,23 @@ def test_thousands_of_starved_agents_are_told_apart_one_by_one() -> None:
         sys.setprofile(None)
     assert ([one.verdict.culprit for one in named], len(starved)) == (["node-e"], len(nodes))
     assert calls["__eq__"] == 0
+
+
+def test_who_speaks_against_is_looked_up_and_not_looked_for() -> None:
+    """Else 1,000 agents that name one culprit cost 80 ms, and one that says all it can a second."""
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    nodes = [Name(f"node-{number:03}") for number in range(200)]
+    said = told(against=["node-x sees it well"])
+    (one,) = merge([replace(report(node, said), node=node) for node in nodes]).named
+    assert (len(one.reporters), one.verdict.against) == (len(nodes), ("node-x sees it well",))
+    assert compared < len(nodes) * 3
