@@ -42,9 +42,10 @@ class Overview:
 
     @property
     def is_well(self) -> bool:
-        """Nothing is wrong, fails, is slow or lossy, and every agent answered."""
+        """Nothing is wrong, fails, is slow or lossy, and every agent answered; one has judged."""
         return bool(
             verdicts.all_is_well(self.summary)
+            and len(self.summary.new) < len(self.summary.heard)
             and not self.failing
             and not self.summary.silent
             and not self.mesh.amiss

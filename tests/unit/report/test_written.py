@@ -79,6 +79,13 @@ def test_where_all_is_well_it_says_on_what_ground() -> None:
     assert "Slow" not in text(document())
 
 
+def test_who_has_just_begun_does_not_say_that_all_is_well() -> None:
+    """Where no agent has judged, nobody knows: as on the page."""
+    new = document(judged_at=None, checks={"good": 0, "bad": 0, "waiting": 8})
+    assert text(new, new).startswith("Not checked enough yet to say.\n")
+    assert text(new, document()).startswith("Nothing is wrong, says each of 2 agents.\n")
+
+
 def test_nobody_says_that_nothing_is_wrong_while_a_check_fails() -> None:
     """Nor while a way is lossy, though all are good."""
     lossy = {"node-9": {"symptom": "ok", "run": 9, "lossy": True}}
