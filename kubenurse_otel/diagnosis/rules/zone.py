@@ -82,8 +82,8 @@ def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
 
 
 def _stands_out(case: Case, zone: str, bad: list[str]) -> bool:
-    """Whether fewer nodes are bad elsewhere, and not all that I miss there are agents' faults."""
-    if all(case.bad[node].symptom in AGENT for node in bad):
+    """Whether fewer nodes are bad elsewhere, and two that I miss there are no agents' faults."""
+    if sum(case.bad[node].symptom not in AGENT for node in bad) < LEAST_NODES:
         return False
     spoken_of = {node for view in (case.mine, *case.witnesses) for node in view.targets}
     missed = [case.zone(node) for node in spoken_of if case.is_bad_for_others(node)]
