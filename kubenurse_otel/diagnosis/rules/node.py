@@ -86,7 +86,7 @@ def unanswering(case: Case) -> Iterator[Finding]:
             if mtu.may_be_wider(case):
                 continue
             seen_by = tuple(view for view in seen_by if not mtu.is_of_others_too(view, node))
-        failing = [view for view in seen_by if view.targets[node].symptom in HARD]
+        failing = [view for view in seen_by if _misses(view.targets[node], said)]
         if (
             len(failing) < max(case.enough, ceil(MOST * len(seen_by)))
             or not _is_wide(case, node, failing)
@@ -94,6 +94,12 @@ def unanswering(case: Case) -> Iterator[Finding]:
         ):
             continue
         yield _unanswering(case, node, seen_by, failing)
+
+
+def _misses(theirs: Said, mine: Said) -> bool:
+    """Whether it fails for them as it may for me: who sees small segments answered reaches it."""
+    is_reached = theirs.symptom is Symptom.FULL_SIZE and mine.symptom is Symptom.SILENT
+    return theirs.symptom in HARD and not is_reached
 
 
 def _is_wide(case: Case, node: str, failing: list[View]) -> bool:

@@ -129,6 +129,15 @@ def test_a_zone_that_third_zones_reach_is_cut_from_ours() -> None:
     assert ("zone_pair", "a|b", "", "silent") not in of(9, early, zones=ZONES)
 
 
+def test_who_sees_small_segments_answered_does_not_say_that_a_node_is_silent() -> None:
+    """A zone is cut from ours in a cluster whose MTU is a lie: third zones reach it, in part."""
+    zones = {ME: "a", "n2": "a", "n3": "b", "n4": "c", "n5": "c"}
+    mine = view(ME, {"n3": "s2"})
+    for third, verdicts in (("f2", []), ("s2", [("node", "n3", "", "silent")])):
+        heard = [view("n2", {"n3": "s2"}), *(view(one, {"n3": third}) for one in ("n4", "n5"))]
+        assert named(found(mine, heard, zones=zones, nodes=9)) == verdicts
+
+
 def test_one_node_of_a_zone_is_no_zone() -> None:
     assert of(9, {">n2": "s3"}, zones=ZONES) == [("node", "n2", "", "silent")]
 
