@@ -137,9 +137,10 @@ def may_be_wider(case: Case) -> bool:
 
 
 def is_of_most(targets: Mapping[str, Said]) -> bool:
-    """Whether whoever sees ``targets`` so loses large segments on most ways."""
+    """Whether whoever sees ``targets`` so loses large segments on most ways that answer at all."""
     vanish = len(_vanish(targets))
-    return vanish >= LEAST and vanish >= MOST * len(targets)
+    well = sum(said.symptom not in HARD for said in targets.values())
+    return vanish >= LEAST and vanish >= MOST * (vanish + well)
 
 
 def is_of_others_too(view: View, node: str) -> bool:

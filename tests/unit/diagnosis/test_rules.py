@@ -61,6 +61,15 @@ def test_full_size_segments_that_die_on_all_our_ways_are_our_own_node() -> None:
     assert named(found(mine, well)) == [mtu]
 
 
+def test_agents_that_are_dead_say_nothing_of_the_size_of_segments() -> None:
+    """Of all ways that answer most lose large ones: it is the cluster's MTU, and no node's."""
+    gone = {f">n{number}": "r2" for number in range(1, 5)}
+    lost = {f">n{number}": "f2" for number in range(5, 13)}
+    kinds = {(kind, culprit) for kind, culprit, *_ in of(12, gone | lost)}
+    assert {culprit for kind, culprit in kinds if kind == "node_mtu"} == {"cluster"}
+    assert {culprit for kind, culprit in kinds if kind == "agent"} == {"n2", "n3", "n4"}
+
+
 @pytest.mark.parametrize(
     ("shared", "paths", "verdicts"),
     [
