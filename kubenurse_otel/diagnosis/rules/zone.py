@@ -9,7 +9,7 @@ from kubenurse_otel.diagnosis.case import Finding, path_type
 from kubenurse_otel.diagnosis.rules import CAUSES, CONTRADICTED, agreed
 from kubenurse_otel.diagnosis.rules.node import AGENT
 from kubenurse_otel.diagnosis.rules.pair import RUN, joined
-from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Evidence, Kind
 from kubenurse_otel.diagnosis.words import path
 
@@ -82,8 +82,14 @@ def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
 
 
 def _stands_out(case: Case, zone: str, bad: list[str]) -> bool:
-    """Whether fewer nodes are bad elsewhere, and two that I miss there are no agents' faults."""
-    if sum(case.bad[node].symptom not in AGENT for node in bad) < LEAST_NODES:
+    """Whether fewer nodes are bad elsewhere, and nobody is known to be at two that I miss there.
+
+    An agent that refuses is there. So is one that answers small segments, beside such an agent:
+    else large segments are lost in the whole zone.
+    """
+    symptoms = [case.bad[node].symptom for node in bad]
+    there = AGENT | {Symptom.FULL_SIZE} if AGENT.intersection(symptoms) else AGENT
+    if sum(symptom not in there for symptom in symptoms) < LEAST_NODES:
         return False
     spoken_of = {node for view in (case.mine, *case.witnesses) for node in view.targets}
     missed = [case.zone(node) for node in spoken_of if case.is_bad_for_others(node)]

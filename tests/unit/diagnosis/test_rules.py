@@ -129,6 +129,8 @@ def test_a_zone_does_not_stand_out_where_as_many_fail_elsewhere_or_its_agents_re
     assert {kind for kind, *_ in of(16, {">n2": "r2", ">n6": "r2"}, zones=zones)} == {"agent"}
     mixed = of(16, {">n2": "s2", ">n6": "m2"}, zones=zones)
     assert {kind for kind, *_ in mixed} == {"node", "agent"}
+    both = of(16, {">n2": "r2", ">n6": "f2"}, zones=zones)  # somebody is there: it is not gone
+    assert {kind for kind, *_ in both} == {"agent", "node_mtu"}
 
 
 def test_a_zone_that_third_zones_reach_is_cut_from_ours() -> None:
