@@ -56,15 +56,25 @@ class Fault:
     """Agents check each other by TLS (KUBENURSE_USE_TLS)."""
 
 
+def _alive(cluster: Cluster) -> list[str]:
+    """Nodes that no fault before has killed."""
+    return [node for node in cluster.present if node in cluster.agents]
+
+
 def _one(cluster: Cluster) -> str:
-    return cluster.random.choice(cluster.present)
+    return cluster.random.choice(_alive(cluster))
+
+
+def _near(cluster: Cluster, node: str) -> list[str]:
+    """Whom the agent on ``node`` checks, but for the dead."""
+    chosen = cluster.agents[node].neighbourhood.chosen
+    return [one.node_name for one in chosen if one.node_name in cluster.agents]
 
 
 def _two(cluster: Cluster) -> tuple[str, str]:
     """Two of whom one checks the other."""
     one = _one(cluster)
-    other = cluster.random.choice(cluster.agents[one].neighbourhood.chosen).node_name
-    return one, other
+    return one, cluster.random.choice(_near(cluster, one))
 
 
 def _pair(one: str, other: str) -> str:
@@ -84,7 +94,7 @@ def _node_dead(cluster: Cluster) -> Truth:
 def _two_dead(cluster: Cluster) -> Truth:
     """Of two zones: else it may be all of one."""
     one = _one(cluster)
-    elsewhere = [node for node in cluster.present if cluster.zones[node] != cluster.zones[one]]
+    elsewhere = [node for node in _alive(cluster) if cluster.zones[node] != cluster.zones[one]]
     other = cluster.random.choice(elsewhere)
     for node in (one, other):
         _kill(cluster, node)
@@ -134,12 +144,10 @@ def _pair_cut(cluster: Cluster, *, both: bool) -> Truth:
 def _pair_nobody_checks(cluster: Cluster) -> Truth:
     """Neither of both is a neighbour of the other."""
     one = _one(cluster)
-    near = {each.node_name for each in cluster.agents[one].neighbourhood.chosen}
     far = [
         other
-        for other in cluster.present
-        if other not in near | {one}
-        and one not in {each.node_name for each in cluster.agents[other].neighbourhood.chosen}
+        for other in _alive(cluster)
+        if other not in {one, *_near(cluster, one)} and one not in _near(cluster, other)
     ]
     other = cluster.random.choice(far)
     cluster.network.drops |= {(one, other), (other, one)}
@@ -169,7 +177,7 @@ def _mtu_of_all(cluster: Cluster) -> Truth:
 
 
 def _zone_nodes(cluster: Cluster, zone: str) -> list[str]:
-    return [node for node in cluster.present if cluster.zones[node] == zone]
+    return [node for node in _alive(cluster) if cluster.zones[node] == zone]
 
 
 def _zone_cut(cluster: Cluster) -> Truth:
@@ -281,20 +289,19 @@ def _lossy_pairs(cluster: Cluster, *pairs: tuple[str, str]) -> Truth:
 def _two_pair_losses(cluster: Cluster, *, joined: bool) -> Truth:
     """Of four nodes, or of three: then one of them is an end of both."""
     one = _one(cluster)
-    chosen = [each.node_name for each in cluster.agents[one].neighbourhood.chosen]
-    other = cluster.random.choice(chosen)
+    near = _near(cluster, one)
+    other = cluster.random.choice(near)
     if joined:
-        third = cluster.random.choice([node for node in chosen if node != other])
+        third = cluster.random.choice([node for node in near if node != other])
         return _lossy_pairs(cluster, (one, other), (one, third))
-    first = cluster.random.choice([node for node in cluster.present if node not in (one, other)])
-    near = {each.node_name for each in cluster.agents[first].neighbourhood.chosen}
-    second = cluster.random.choice(sorted(near - {one, other}))
+    first = cluster.random.choice([node for node in _alive(cluster) if node not in (one, other)])
+    second = cluster.random.choice(sorted({*_near(cluster, first)} - {one, other}))
     return _lossy_pairs(cluster, (one, other), (first, second))
 
 
 def _lossy_nodes(cluster: Cluster, number: int, *, dead: int) -> Truth:
     """A share of the nodes loses, and some are dead: those that are well see many bad ways."""
-    *lossy, last = cluster.random.sample(cluster.present, number + 1)
+    *lossy, last = cluster.random.sample(_alive(cluster), number + 1)
     for node in lossy:
         cluster.network.loss_out[node] = 0.3
     gone = [last][:dead]
@@ -313,7 +320,8 @@ def _lossy_nodes(cluster: Cluster, number: int, *, dead: int) -> Truth:
 
 def _agents_dead(cluster: Cluster) -> Truth:
     """A third of them: the node is well, and its Service's and ingress's backends are not."""
-    gone = cluster.random.sample(cluster.present, max(1, len(cluster.present) // 3))
+    alive = _alive(cluster)
+    gone = cluster.random.sample(alive, max(1, len(alive) // 3))
     for node in gone:
         cluster.network.agents[node] = "refused"
         cluster.network.since[node] = cluster.now

@@ -5,10 +5,13 @@ A minute at most; `make simulation` runs more of them, and larger ones.
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from simulation import trial
-from simulation.faults import FAULTS, ONE_PERCENT
+from simulation.cluster import Cluster
+from simulation.faults import FAULTS, ONE_PERCENT, Fault
 
 SEEDS = {3: range(2), 6: range(1), 12: range(1), 60: range(1)}
 AT = {
@@ -56,3 +59,14 @@ def test_a_black_hole_is_not_called_what_stalls_for_it(name: str) -> None:
     """TLS to the API server and to the ingress hangs at once, full-size checks a little later."""
     (fault,) = (one for one in FAULTS if one.name == name)
     assert trial.run(fault, 3, 0).wrong == ()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_comes_beside_another_one(fault: Fault) -> None:
+    """It is of nodes that are alive: half of them are dead already."""
+    cluster = Cluster(24, Random(fault.name), zones=fault.zones)
+    cluster.run(1.0)
+    dead = cluster.present[::2]
+    for node in dead:
+        cluster.stop(node)
+    assert fault.inject(cluster).touched.isdisjoint(dead)
