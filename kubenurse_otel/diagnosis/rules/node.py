@@ -90,10 +90,15 @@ def unanswering(case: Case) -> Iterator[Finding]:
         if (
             len(failing) < max(case.enough, ceil(MOST * len(seen_by)))
             or not _is_wide(case, node, failing)
-            or said.run < (1 if said.symptom in AT_ONCE else 2)
+            or said.run < (1 if said.symptom in AT_ONCE and not _refused(failing, node) else 2)
         ):
             continue
         yield _unanswering(case, node, seen_by, failing)
+
+
+def _refused(failing: list[View], node: str) -> list[View]:
+    """Those of ``failing`` whom it refuses: it lives, and the way from the others is bad, too."""
+    return [view for view in failing if view.targets[node].symptom is Symptom.REFUSED]
 
 
 def _misses(theirs: Said, mine: Said) -> bool:
@@ -119,6 +124,8 @@ def _unanswering(case: Case, node: str, seen_by: tuple[View, ...], failing: list
     symptom = max(counts, key=lambda one: (counts[one], one is mine, one))
     if mine is Symptom.FULL_SIZE:  # others' TLS may stall for it, and they do not know yet
         symptom = mine
+    elif _refused(failing, node):
+        symptom = Symptom.REFUSED
     kind, cause, second = Kind.NODE, CAUSES[symptom], Kind.AGENT
     if symptom in AGENT:
         kind, second = Kind.AGENT, Kind.NODE

@@ -189,6 +189,14 @@ def test_what_all_miss_is_named(word: str, verdict: tuple[str, str, str, str]) -
     assert of(5, {">n3": word}) == [verdict]
 
 
+def test_a_node_that_refuses_somebody_is_not_silent() -> None:
+    """Its agent is dead, and the way to it from some of the others."""
+    agent = [("agent", "n5", "", "refused")]
+    assert of(5, {">n5": "s2", "n4>n5": "r2"}) == agent
+    assert of(5, {">n5": "s2", f"{ME}>n5": "r2"}) == agent
+    assert of(5, {">n5": "s1", "n4>n5": "r1"}) == []  # it may only be restarted
+
+
 def test_only_silence_is_enough_at_once() -> None:
     assert of(3, {">n3": "r1"}) == []
 
