@@ -74,42 +74,57 @@ def unreachable(case: Case) -> Iterator[Finding]:
 
 
 def _looks_gone(case: Case, zone: str, bad: list[str]) -> bool:
-    """Whether most of my ways there fail, and few of those elsewhere."""
+    """Whether most of my ways there fail, and few of those elsewhere: dead agents are none."""
     there = [node for node in case.paths if case.zone(node) == zone]
     elsewhere = len(case.paths) - len(there)
-    bad_elsewhere = [node for node in case.bad if case.zone(node) != zone]
+    bad_elsewhere = [
+        node
+        for node, said in case.bad.items()
+        if case.zone(node) != zone and said.symptom is not Symptom.REFUSED
+    ]
     return len(bad) >= max(1, MOST * len(there)) and len(bad_elsewhere) <= FEW * max(1, elsewhere)
 
 
 def _stands_out(case: Case, zone: str, bad: list[str]) -> bool:
-    """Whether fewer nodes are bad elsewhere, and nobody is known to be at two that I miss there.
-
-    An agent that refuses is there. So is one that answers small segments, beside such an agent:
-    else large segments are lost in the whole zone.
-    """
-    symptoms = [case.bad[node].symptom for node in bad]
-    there = AGENT | {Symptom.FULL_SIZE} if AGENT.intersection(symptoms) else AGENT
-    if sum(symptom not in there for symptom in symptoms) < LEAST_NODES:
+    """Whether fewer nodes are bad elsewhere, and two that I miss there are no agents' faults."""
+    if _may_be_agents(case, bad):
         return False
     spoken_of = {node for view in (case.mine, *case.witnesses) for node in view.targets}
     missed = [case.zone(node) for node in spoken_of if case.is_bad_for_others(node)]
     return missed.count(zone) > len(missed) - missed.count(zone)
 
 
+def _may_be_agents(case: Case, bad: list[str]) -> bool:
+    """Whether somebody is known to be at all of them but one.
+
+    An agent that refuses is there. So is one that answers small segments, beside such an agent:
+    else large segments are lost in the whole zone.
+    """
+    symptoms = [case.bad[node].symptom for node in bad]
+    there = AGENT | {Symptom.FULL_SIZE} if AGENT.intersection(symptoms) else AGENT
+    return sum(symptom not in there for symptom in symptoms) < LEAST_NODES
+
+
 def _edges(case: Case, zone: str) -> dict[str, list[tuple[str, bool]]]:
-    """By zone of who says it: each known way to a node of ``zone``, and whether it fails."""
+    """By zone of who says it: each known way to a node of ``zone``, and whether it fails.
+
+    Who refuses others lives, and is reached; us a firewall may refuse.
+    """
     edges: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for view in (case.mine, *case.witnesses):
         for node, said in view.targets.items():
             if case.zone(node) == zone:
-                edges[case.zone(view.node)].append((node, said.symptom in HARD))
+                is_ours = case.zone(view.node) == case.own_zone
+                failed = HARD if is_ours else HARD - {Symptom.REFUSED}
+                edges[case.zone(view.node)].append((node, said.symptom in failed))
     return edges
 
 
 def _is_late(case: Case, bad: list[str]) -> bool:
     """Whether what others said before the fault is over."""
     longest = sorted((case.bad[node].run for node in bad), reverse=True)
-    return longest[:2][-1] >= RUN
+    least = max(RUN, case.facts.run_alone) if _may_be_agents(case, bad) else RUN
+    return longest[:2][-1] >= least
 
 
 def _are_reached(case: Case, bad: list[str]) -> bool:

@@ -138,6 +138,30 @@ def test_a_zone_that_third_zones_reach_is_cut_from_ours() -> None:
     assert of(9, words, zones=ZONES) == [("zone_pair", "a|b", "", "silent")]
     early = dict.fromkeys(words, "s2")  # what third zones say may be older than the fault
     assert ("zone_pair", "a|b", "", "silent") not in of(9, early, zones=ZONES)
+    refused = ("zone_pair", "a|b", "", "refused")  # its agents may be dead: it takes longer
+    for run, is_named in (("r4", False), ("r5", True)):
+        verdicts = of(9, dict.fromkeys(words, run), zones=ZONES, run_alone=5)
+        assert (refused in verdicts) is is_named
+
+
+def test_a_zone_of_dead_agents_that_is_cut_from_ours_is_not_called_silent() -> None:
+    """They refuse others, so it is there: what we miss are its agents."""
+    words = {f">{node}": "r3" for node in IN_B}
+    words |= {f"{one}>{other}": "s3" for one in ("n1", "n4", "n7") for other in IN_B}
+    mine, *heard = everybody(9, words)
+    heard = [one for one in heard if one.node not in IN_B]
+    agents = [("agent", node, "", "refused") for node in IN_B]
+    assert named(found(mine, heard, zones=ZONES)) == agents
+
+
+def test_dead_agents_elsewhere_do_not_hide_that_a_zone_is_cut_from_ours() -> None:
+    words = {f"{one}>{other}": "s3" for one in ("n1", "n4", "n7") for other in IN_B}
+    words |= {">n4": "r3", ">n7": "r3"}
+    mine, *heard = everybody(9, words)
+    heard = [one for one in heard if one.node not in ("n4", "n7")]
+    agents = [("agent", node, "", "refused") for node in ("n4", "n7")]
+    zones = ("zone_pair", "a|b", "", "silent")
+    assert named(found(mine, heard, zones=ZONES)) == [zones, *agents]
 
 
 def test_who_sees_small_segments_answered_does_not_say_that_a_node_is_silent() -> None:
