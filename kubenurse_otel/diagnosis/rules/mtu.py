@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LEAST: Final = 2
 MOST: Final = 0.75
+MOST_BAD: Final = 0.5
 RUN: Final = 2
 """In intervals of full-size checks: by then others have seen it too, where it is everybody's."""
 FAR_ENDS: Final = ((Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS), (Shared.ME_INGRESS,))
@@ -82,9 +83,10 @@ def on_most_ways(case: Case) -> Iterator[Finding]:
 def far_ends(case: Case) -> Iterator[Finding]:
     """Far ends that have our node alone in common connect and then say nothing; others get answers.
 
-    Neighbours' answers are small. Until full-size ones are asked for, it is seen here alone.
+    Neighbours' answers are small. Until full-size ones are asked for, it is seen here alone. Half
+    of the neighbours answer: what is wrong with the others is of them.
     """
-    if case.hard or not case.paths:
+    if not case.paths or len(case.hard) > MOST_BAD * len(case.paths):
         return
     bad = [
         letter

@@ -94,6 +94,19 @@ def test_far_ends_that_connect_and_are_mute_for_us_alone_are_our_mtu(
     assert named(found(mine, heard, run_alone=5)) == verdicts
 
 
+@pytest.mark.parametrize(("dead", "is_ours"), [(("n3",), True), (("n2", "n3"), False)])
+def test_neighbours_that_are_dead_do_not_hide_our_mtu(
+    dead: tuple[str, ...], *, is_ours: bool
+) -> None:
+    """While half of them answer; the API server and the ingress are not named for it as well."""
+    targets = dict.fromkeys(("n2", "n3"), "o9") | dict.fromkeys(dead, "s9")
+    mine = view(ME, targets, "D:m6 N:m6 I:m6")
+    heard = [view("n4", {ME: "o9", **targets}, "D:o9 N:o9 I:o9")]
+    kinds = {(kind, culprit) for kind, culprit, *_ in named(found(mine, heard, run_alone=5))}
+    assert (("node_mtu", ME) in kinds) is is_ours
+    assert (("api_server", ME) in kinds) is not is_ours
+
+
 def test_longer_round_trips_to_most_are_our_own_node() -> None:
     assert of(4, {}, slow_factor=4.2) == [("node_slow", ME, "", "slow")]
 
