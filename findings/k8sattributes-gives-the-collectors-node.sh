@@ -120,6 +120,7 @@ func main() {
 	for _, one := range []struct{ what, seen, expected string }{
 		{"straight from the agent", through("10.0.0.2", ""), "far uid-of-far zone-of-far"},
 		{"through the collector", through("10.0.0.9", ""), "far uid-of-near zone-of-near"},
+		{"by its address, beside the agent", through("127.0.0.1", "unknown", both[1]), "- - -"},
 		{"by its UID, through the collector", through("10.0.0.9", "uid-of-agent", both...), "- uid-of-far zone-of-far"},
 		{"by an unknown UID, straight", through("10.0.0.2", "unknown", both...), "- - -"},
 	} {
