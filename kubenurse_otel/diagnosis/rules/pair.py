@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RUN: Final = 3
 """What others say that is well may be older than the fault: they must have had time to see it."""
+HANGS_FOR: Final = 1
+"""Intervals: others look once they have heard of it, and their full-size check hangs, too."""
 FEW: Final = 0.25
 MOST_OF_ZONE: Final = 0.5
 
@@ -71,9 +73,11 @@ def _seen_by(case: Case, node: str, said: Said) -> tuple[View, ...]:
 def _is_late(case: Case, node: str, said: Said) -> bool:
     """Whether they have had the time to see it."""
     gone, run = case.facts.vanishing.get(node), said.run
+    least = max(RUN, case.facts.run_alone)
     if said.symptom is Symptom.FULL_SIZE:  # of full-size checks an interval is a minute
         run = gone.run if gone is not None and case.facts.sizes_are_settled else 0
-    return run >= max(RUN, case.facts.run_alone)
+        least += HANGS_FOR
+    return run >= least
 
 
 def _fails_from_my_zone(case: Case, node: str) -> bool:
