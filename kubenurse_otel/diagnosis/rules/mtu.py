@@ -84,9 +84,10 @@ def far_ends(case: Case) -> Iterator[Finding]:
     """Far ends that have our node alone in common connect and then say nothing; others get answers.
 
     Neighbours' answers are small. Until full-size ones are asked for, it is seen here alone. Half
-    of the neighbours answer: what is wrong with the others is of them.
+    of the neighbours answer small ones: what is wrong with the others is of them.
     """
-    if not case.paths or len(case.hard) > MOST_BAD * len(case.paths):
+    vanish = _vanish(case.paths)
+    if not case.paths or len(case.hard) - len(vanish) > MOST_BAD * len(case.paths):
         return
     bad = [
         letter
@@ -110,11 +111,12 @@ def far_ends(case: Case) -> Iterator[Finding]:
     yield Finding(
         kind=Kind.NODE_MTU,
         culprit=case.mine.node,
+        direction=_direction(case, vanish),
         cause=Cause.FULL_SIZE,
         confidence=CONTRADICTED,
         evidence=evidence,
         second=f"{Kind.NODE} {case.mine.node}",
-        explains=frozenset(_connected(case)),
+        explains=frozenset(map(path_type, vanish)) | _connected(case),
     )
 
 

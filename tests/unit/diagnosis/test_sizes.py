@@ -270,6 +270,15 @@ def test_our_own_mtu_is_why_tls_stalls_beyond() -> None:
     assert named(found(mine, others)) == [("node_mtu", ME, "", "full_size")]
 
 
+def test_our_own_mtu_is_told_beside_a_dead_neighbour() -> None:
+    """One way alone is left on which segments vanish: what stalls beyond tells that it is us."""
+    mine = view(ME, {"n2": "f1", "n3": "r9"}, "D:m6 N:m6 I:m6")
+    others = [view("n2", {ME: "f1", "n3": "r9"}, "D:o9 N:o9 I:o9")]
+    mtu = ("node_mtu", ME, "in", "full_size")
+    found_ = named(found(mine, others, vanishing={"n2": IN}, run_alone=5))
+    assert found_ == [mtu, ("agent", "n3", "", "refused")]
+
+
 @pytest.mark.parametrize(("run", "settled"), [(1, True), (9, False)])
 def test_what_stalls_beyond_is_not_blamed_before_we_know(run: int, *, settled: bool) -> None:
     """Neither while our own MTU is a suspicion, nor before full-size checks were made."""
