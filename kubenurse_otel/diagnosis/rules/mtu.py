@@ -93,10 +93,14 @@ def far_ends(case: Case) -> Iterator[Finding]:
         letter
         for letters in FAR_ENDS
         for letter in letters
-        if _is_connected(case.mine.shared.get(letter)) and _is_mine(case, letter)
+        if _is_connected(case.shared(letter)) and _is_mine(case, letter)
     ]
     ends = sum(any(letter in bad for letter in letters) for letters in FAR_ENDS)
-    extras = {name: said for name, said in case.facts.extras.items() if _is_connected(said)}
+    extras = {
+        name: said
+        for name, said in case.facts.extras.items()
+        if _is_connected(said) and case.is_open(name)
+    }
     words = [*(case.mine.shared[letter] for letter in bad), *extras.values()]
     if not bad or ends + bool(extras) < LEAST_FAR_ENDS:
         return
