@@ -24,6 +24,9 @@ class IdleConnections:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[_Place, Connection]] = {}
 
+    def __contains__(self, target: Target) -> bool:
+        return target.key in self._kept
+
     def take(self, target: Target, context: ssl.SSLContext | None) -> Connection | None:
         """The one of ``target``, if it is where the target is now and verified by ``context``.
 

@@ -266,8 +266,8 @@ class _Run:
         self.marks.info_at_end = connection.info()
 
     def _idle_connection(self) -> Connection | None:
-        if not self._target.reuse_connection:
-            return None  # none was kept
+        if self._target not in self._shared.idle:
+            return None
         try:
             context = self._context() if self._uses_tls() else None
         except errors.CredentialsMissingError:  # which a new connection will report

@@ -197,6 +197,7 @@ async def test_nothing_is_left_behind_by_any_fault(
     urls = [server.url() for server in servers]
     urls += [server.url(scheme="https") for server in servers[:20]]
     await prober.check(urls[0])
+    await until(lambda: servers[0].open_connections == 0)
     files, tasks = open_files(), len(asyncio.all_tasks())
 
     await asyncio.gather(*(prober.check(url, timeout_seconds=0.5) for url in urls))
