@@ -33,6 +33,8 @@ CLEAN_LOOK_UPS: Final = 4.0
 """So many that fail were due since the last one did, at the share of before: it is over (e^-4)."""
 SILENT_LOOK_UPS: Final = 6
 """That failed one after the other: of two replicas one is not asked so often in a row."""
+LATER_FOR_FEW: Final = 1
+"""Interval that the run of fewer does not count: they may all have met the one silent replica."""
 LEAST_TIMES: Final = 2
 LATER_FOR_AN_EDGE: Final = 2
 """Intervals that a run does not count while a look-up succeeded between two that failed only once:
@@ -170,6 +172,7 @@ class LookUps:
             return Symptom.OK
         # All of them, from the first one on, or so many that no replica would have answered.
         if len(bad) == len(since) - well or _failed_last(since) >= SILENT_LOOK_UPS:
+            self._runs_later = LATER_FOR_FEW if len(bad) < SILENT_LOOK_UPS else 0
             return window[-1].symptom
         if _is_of_a_name(since):
             self._runs_later = LATER_FOR_A_NAME
