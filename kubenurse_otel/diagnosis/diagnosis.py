@@ -312,6 +312,7 @@ class Diagnosis:
             if run.symptom in HARD
         )
         suspects = dict.fromkeys(one.node_name for one in failing if one is not None)
+        suspects |= dict.fromkeys(sorted(self._losses.lossy()))
         return self._explored.wanted(suspects, self._neighbourhood, peers=self._peers, now=now)
 
     # --- what goes out --------------------------------------------------------------------------

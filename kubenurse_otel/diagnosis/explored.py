@@ -60,7 +60,7 @@ class Explored:
         peers: Collection[str],
         now: float,
     ) -> Wanted:
-        """``suspects`` are neighbours (``peers``) that do not answer us."""
+        """``suspects`` are neighbours (``peers``) that do not answer us, or lose on our way."""
         again = tuple(run.key for run in self.failing(now) if run.key not in peers)[:MOST_SUSPECTS]
         asked_about = (*list(suspects)[:MOST_SUSPECTS], *again)
         if not asked_about:  # or thousands of nodes that are long gone would be held

@@ -32,7 +32,7 @@ AT = {
         "loss of two pairs of a node",
         "loss of three nodes, one dead",
     },
-    60: {"node dead", "agents dead", "loss of two nodes"},
+    60: {"node dead", "agents dead", "loss of two nodes", "loss of a pair"},
 }
 """Of larger clusters what has most to do with their size: a trial takes seconds."""
 LEAST_RIGHT = 0.97
