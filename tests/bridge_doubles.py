@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from opentelemetry import trace as api
     from opentelemetry.context import Context
+    from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 OFFSETS = {
@@ -158,21 +159,27 @@ class ScriptedProber:
 class MeterRecorder:
     """Real SDK instruments of semconv.METRICS, read back as plain dictionaries."""
 
-    def __init__(self) -> None:
+    def __init__(self, *readers: MetricReader) -> None:
         self._reader = InMemoryMetricReader()
         self._provider = MeterProvider(
-            [self._reader], exemplar_filter=TraceBasedExemplarFilter(), shutdown_on_exit=False
+            [self._reader, *readers],
+            exemplar_filter=TraceBasedExemplarFilter(),
+            shutdown_on_exit=False,
+            resource=Resource.get_empty(),
         )
         meter = self._provider.get_meter("tests")
         self._exemplars: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
         self._counters = {
-            metric.name: meter.create_counter(metric.name)
+            metric.name: meter.create_counter(metric.name, metric.unit, metric.help)
             for metric in semconv.METRICS
             if metric.kind is semconv.MetricKind.COUNTER
         }
         self._histograms = {
             metric.name: meter.create_histogram(
-                metric.name, explicit_bucket_boundaries_advisory=metric.bounds
+                metric.name,
+                metric.unit,
+                metric.help,
+                explicit_bucket_boundaries_advisory=metric.bounds,
             )
             for metric in semconv.METRICS
             if metric.kind is semconv.MetricKind.HISTOGRAM
@@ -206,19 +213,20 @@ class MeterRecorder:
         """Label values in the metric's order -> (count, sum) of a histogram, value of a counter."""
         return {
             labels: (point.count, point.sum) if hasattr(point, "count") else point.value
-            for labels, point in self._points(metric)
+            for labels, point in self.all_points()[metric.name]
         }
 
     def names(self) -> set[str]:
         return {metric.name for metric in semconv.METRICS if self.points(metric)}
 
     def exemplar_span_ids(self, metric: semconv.Metric) -> set[tuple[int, int]]:
-        self._points(metric)
+        self.all_points()
         return self._exemplars[metric.name]
 
-    def _points(self, metric: semconv.Metric) -> list[tuple[tuple[str, ...], Any]]:
+    def all_points(self) -> defaultdict[str, list[tuple[tuple[str, ...], Any]]]:
+        """By a metric's name, each point of the SDK's with its label values in our order."""
         data = self._reader.get_metrics_data()
-        found = []
+        found = defaultdict(list)
         for resource in data.resource_metrics if data else ():
             for scope in resource.scope_metrics:
                 for made in scope.metrics:
@@ -226,15 +234,17 @@ class MeterRecorder:
                         self._exemplars[made.name] |= {
                             (exemplar.trace_id, exemplar.span_id) for exemplar in point.exemplars
                         }
-                        if made.name == metric.name:
-                            assert set(point.attributes) == set(metric.labels)
-                            labels = tuple(point.attributes[label] for label in metric.labels)
-                            found.append((labels, point))
+                        metric = _BY_NAME[made.name]
+                        assert set(point.attributes) == set(metric.labels)
+                        labels = tuple(point.attributes[label] for label in metric.labels)
+                        found[made.name].append((labels, point))
         return found
 
     def shutdown(self) -> None:
         self._provider.shutdown()
 
+
+_BY_NAME = {metric.name: metric for metric in semconv.METRICS}
 
 # An empty context is false, which the SDK takes for "the current one".
 _NO_SPAN = set_span_in_context(INVALID_SPAN)

@@ -1,30 +1,30 @@
-"""The instruments of semconv.METRICS, made once at start: what the agent records with.
+"""What the agent records with, and which of semconv.METRICS there are.
 
-Owns which metrics there are and their bounds. Keeps nothing: that is the store's (meter.py).
+Owns the choice of metrics, their bounds, and what makes an exemplar. Keeps nothing: that is the
+store's. The metrics API of OpenTelemetry is not between: all that records is here, and knows its
+labels.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+from opentelemetry.trace import get_current_span
 
 from kubenurse_otel.config import Config, MetricsChoice
 from kubenurse_otel.semconv import METRICS, Metric, MetricFamily, MetricKind
 from kubenurse_otel.telemetry import vmrange
+from kubenurse_otel.telemetry.store import TraceIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from opentelemetry import metrics as api
+    from opentelemetry.context import Context
 
     from kubenurse_otel.semconv import Observation
+    from kubenurse_otel.telemetry.store import Store
 
 SCOPE_NAME: Final = "kubenurse_otel"
-
-# Without a context an instrument of the API takes the current span.
-_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 
 
 def chosen_metrics(config: Config) -> tuple[Metric, ...]:
@@ -47,32 +47,17 @@ def bounds_of(metric: Metric, config: Config) -> tuple[float, ...]:
     return config.telemetry.histogram_buckets or metric.bounds
 
 
-@runtime_checkable
-class ObservingMeter(Protocol):
-    """That of meter.py: it knows series by their label values."""
-
-    def observe(self, observations: Iterable[Observation], context: Context | None) -> None: ...
-
-
 class Instruments:
-    """What the rest of the agent records with. Safe from any thread; unwanted metrics are no-ops.
+    """Records in the store, at once. Safe from any thread; a metric that was not chosen is ignored.
 
-    ``attributes`` must be the metric's labels with values from bounded sets. An exemplar is kept
-    only where ``context`` holds a sampled span; without a context there is none, whatever the
-    current span is. Negative and non-finite values are refused with a log line.
+    ``attributes`` must be the metric's labels with values from bounded sets. With ``exemplars`` a
+    measurement is kept as one where ``context`` holds a sampled span; without a context it never
+    is, whatever the current span is. Negative and non-finite values are refused with a log line.
     """
 
-    def __init__(self, meter: api.Meter, metrics: Sequence[Metric]) -> None:
-        self._add: dict[str, Callable[..., None]] = {}
-        self._record: dict[str, Callable[..., None]] = {}
-        self._observe = meter.observe if isinstance(meter, ObservingMeter) else self._each
-        for metric in metrics:
-            if metric.kind is MetricKind.COUNTER:
-                counter = meter.create_counter(metric.name, metric.unit, metric.help)
-                self._add[metric.name] = counter.add
-            elif metric.kind is MetricKind.HISTOGRAM:
-                histogram = meter.create_histogram(metric.name, metric.unit, metric.help)
-                self._record[metric.name] = histogram.record
+    def __init__(self, store: Store, *, exemplars: bool) -> None:
+        self._store = store
+        self._exemplars = exemplars
 
     def add(
         self,
@@ -82,28 +67,17 @@ class Instruments:
         context: Context | None = None,
     ) -> None:
         """Count ``value`` more (>= 0) on a counter."""
-        add = self._add.get(metric.name)
-        if add is not None:
-            add(value, attributes, context or _NO_SPAN)
+        label_values = tuple([str(attributes.get(label, "")) for label in metric.labels])
+        self.observe(((metric, value, label_values),), context)
 
-    def record(
-        self,
-        metric: Metric,
-        value: float,
-        attributes: Mapping[str, str],
-        context: Context | None = None,
-    ) -> None:
-        """Observe ``value`` (in the metric's unit, >= 0) on a histogram."""
-        record = self._record.get(metric.name)
-        if record is not None:
-            record(value, attributes, context or _NO_SPAN)
+    record = add
+    """Observe ``value`` (in the metric's unit, >= 0) on a histogram."""
 
     def observe(self, observations: Iterable[Observation], context: Context | None) -> None:
         """Add or record all that a check is worth: 15 to 20."""
-        self._observe(observations, context or _NO_SPAN)
-
-    def _each(self, observations: Iterable[Observation], context: Context | None) -> None:
-        """Hand it to any meter's instruments."""
-        for metric, value, label_values in observations:
-            tell = self.add if metric.kind is MetricKind.COUNTER else self.record
-            tell(metric, value, dict(zip(metric.labels, label_values, strict=True)), context)
+        trace: TraceIds | None = None
+        if self._exemplars and context is not None:
+            span = get_current_span(context).get_span_context()
+            if span.trace_flags.sampled:
+                trace = TraceIds(span.trace_id, span.span_id)
+        self._store.observe(observations, trace)

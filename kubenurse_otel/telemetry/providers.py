@@ -26,7 +26,6 @@ from kubenurse_otel.telemetry.exporters import (
 from kubenurse_otel.telemetry.exposition import Exposition, Rendered
 from kubenurse_otel.telemetry.identity import make_resource
 from kubenurse_otel.telemetry.instruments import Instruments, bounds_of, chosen_metrics
-from kubenurse_otel.telemetry.meter import StoreMeter
 from kubenurse_otel.telemetry.push import MetricPush
 from kubenurse_otel.telemetry.store import Store
 from kubenurse_otel.telemetry.traces import TraceQueue
@@ -94,10 +93,9 @@ class Telemetry:
         telemetry = config.telemetry
         resource = make_resource(config)
         exporters = _Exporters.of(config)
-        metrics = chosen_metrics(config)
 
         store = Store(
-            ((metric, bounds_of(metric, config)) for metric in metrics),
+            ((metric, bounds_of(metric, config)) for metric in chosen_metrics(config)),
             ttl_seconds=telemetry.series_ttl_seconds,
             on_overflow=lambda metric, count: instruments.add(
                 semconv.SERIES_OVERFLOWED, count, {"metric": metric.name}
@@ -105,9 +103,7 @@ class Telemetry:
             started_ns=time.time_ns(),
             clock=clock,
         )
-        instruments = Instruments(
-            StoreMeter(store, exemplars=telemetry.exemplars and bool(exporters.traces)), metrics
-        )
+        instruments = Instruments(store, exemplars=telemetry.exemplars and bool(exporters.traces))
         collection = Collection(
             store,
             Exposition(

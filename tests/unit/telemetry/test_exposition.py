@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from bridge_doubles import MeterRecorder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import attach, detach
@@ -17,9 +18,6 @@ from opentelemetry.exporter.prometheus._mapping import (
     sanitize_attribute,
     sanitize_full_name,
 )
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import (
@@ -37,7 +35,6 @@ from kubenurse_otel.config import (
 )
 from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.telemetry import exposition
-from kubenurse_otel.telemetry.instruments import Instruments, bounds_of
 from kubenurse_otel.telemetry.providers import Telemetry
 from kubenurse_otel.telemetry.store import OPENMETRICS, TEXT
 
@@ -340,24 +337,11 @@ def test_samples_equal_those_of_the_stock_exporter(start: START) -> None:
     reader = PrometheusMetricReader(
         disable_target_info=True, scope_info_enabled=False, registry=registry
     )
-    stock = MeterProvider(
-        metric_readers=[reader],
-        shutdown_on_exit=False,
-        views=[
-            View(
-                instrument_name=metric.name,
-                aggregation=ExplicitBucketHistogramAggregation(bounds_of(metric, Config())),
-            )
-            for metric in semconv.METRICS
-            if metric.kind is MetricKind.HISTOGRAM
-        ],
-        resource=Resource({}),
-    )
-    instruments = Instruments(stock.get_meter("stock"), semconv.METRICS)
+    stock = MeterRecorder(reader)
     for value in (0.0001, 0.004, 0.3, 1, 70):
         for metric in semconv.METRICS:
             attributes = {label: f"{label}-{value}" for label in metric.labels}
-            for target in (telemetry.instruments, instruments):
+            for target in (telemetry.instruments, stock):
                 if metric.kind is MetricKind.COUNTER:
                     target.add(metric, 1, attributes)
                 elif metric.kind is MetricKind.HISTOGRAM:
