@@ -252,7 +252,7 @@ _NO_SPAN = set_span_in_context(INVALID_SPAN)
 
 @dataclass
 class Queue:
-    """In the place of telemetry's TraceQueue: takes whole traces, or refuses them."""
+    """In the place of telemetry's queue of traces: takes whole traces, or refuses them."""
 
     traces: list[list[ReadableSpan]] = field(default_factory=list)
     full: bool = False

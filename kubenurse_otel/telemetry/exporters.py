@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from kubenurse_otel.config import OtlpConfig, OtlpProtocol
 from kubenurse_otel.telemetry.answers import Answer, Result, failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.metrics.export import MetricsData
-    from opentelemetry.sdk.trace import ReadableSpan
+    from collections.abc import Callable
 
     from kubenurse_otel.telemetry.delivery import Exporter
     from kubenurse_otel.telemetry.signals import Signal
@@ -48,40 +44,36 @@ def load(*, traces: OtlpConfig | None, metrics: OtlpConfig | None) -> None:
         signals.metrics()
 
 
-def make_span_exporter(otlp: OtlpConfig | None) -> Exporter[Sequence[ReadableSpan]]:
-    """An OTLP exporter of spans, or the console's for None.
+def make_exporter(signal: str, otlp: OtlpConfig | None) -> Exporter[Any]:
+    """An OTLP exporter of ``signal`` (traces, metrics or logs), or the console's for None.
 
     Raises OSError or ValueError for a file that is missing or not what it should be.
     """
     if otlp is None:
-        from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - lazy
+        return _ConsoleExporter(_to_console(signal))
+    from kubenurse_otel.telemetry import signals  # noqa: PLC0415 - lazy
 
-        return _ConsoleExporter(ConsoleSpanExporter(out=sys.stdout).export)
-    from kubenurse_otel.telemetry.signals import traces  # noqa: PLC0415 - lazy
-
-    return _OtlpExporter(otlp, traces())
+    return _OtlpExporter(otlp, signals.MAKERS[signal]())
 
 
-def make_metric_exporter(otlp: OtlpConfig | None) -> Exporter[MetricsData]:
-    """An OTLP exporter of metrics, or the console's for None; raises as make_span_exporter."""
-    if otlp is None:
-        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - lazy
+def _to_console(signal: str) -> Callable[[Any], object]:
+    match signal:
+        case "traces":
+            from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - lazy
 
-        return _ConsoleExporter(ConsoleMetricExporter(out=sys.stdout).export)
-    from kubenurse_otel.telemetry.signals import metrics  # noqa: PLC0415 - lazy
+            return ConsoleSpanExporter(out=sys.stdout).export
+        case "metrics":
+            from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - lazy
+                ConsoleMetricExporter,
+            )
 
-    return _OtlpExporter(otlp, metrics())
+            return ConsoleMetricExporter(out=sys.stdout).export
+        case _:
+            from opentelemetry.sdk._logs.export import (  # noqa: PLC0415 - lazy
+                ConsoleLogRecordExporter,
+            )
 
-
-def make_log_exporter(otlp: OtlpConfig | None) -> Exporter[Sequence[ReadableLogRecord]]:
-    """An OTLP exporter of log records, or the console's for None; raises as make_span_exporter."""
-    if otlp is None:
-        from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter  # noqa: PLC0415 - lazy
-
-        return _ConsoleExporter(ConsoleLogRecordExporter(out=sys.stdout).export)
-    from kubenurse_otel.telemetry.signals import logs  # noqa: PLC0415 - lazy
-
-    return _OtlpExporter(otlp, logs())
+            return ConsoleLogRecordExporter(out=sys.stdout).export
 
 
 class _OtlpExporter(Generic[T]):

@@ -16,19 +16,15 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tra
 
 from kubenurse_otel import semconv
 from kubenurse_otel.process.figures import GaugeSources, process_sources
+from kubenurse_otel.telemetry.batches import BatchQueue
 from kubenurse_otel.telemetry.collection import Collection
 from kubenurse_otel.telemetry.delivery import Delivery
-from kubenurse_otel.telemetry.exporters import (
-    make_log_exporter,
-    make_metric_exporter,
-    make_span_exporter,
-)
+from kubenurse_otel.telemetry.exporters import make_exporter
 from kubenurse_otel.telemetry.exposition import Exposition, Rendered
 from kubenurse_otel.telemetry.identity import make_resource
 from kubenurse_otel.telemetry.instruments import Instruments, bounds_of, chosen_metrics
 from kubenurse_otel.telemetry.push import MetricPush
 from kubenurse_otel.telemetry.store import Store
-from kubenurse_otel.telemetry.traces import TraceQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config, OtlpConfig
     from kubenurse_otel.diagnosis.diagnosis import Judgement
     from kubenurse_otel.semconv import Metric
-    from kubenurse_otel.telemetry.batches import BatchQueue
     from kubenurse_otel.telemetry.points import Points
     from kubenurse_otel.telemetry.verdict_events import LogQueue, VerdictEvents
 
@@ -63,7 +58,7 @@ class Telemetry:
         instruments: Instruments,
         store: Store,
         collection: Collection,
-        queues: Sequence[TraceQueue],
+        queues: Sequence[BatchQueue[ReadableSpan]],
         pushes: Sequence[MetricPush],
         log_queues: Sequence[LogQueue],
     ) -> None:
@@ -116,14 +111,12 @@ class Telemetry:
             clock=clock,
         )
         queues = [
-            TraceQueue(
-                Delivery(
-                    partial(make_span_exporter, otlp),
-                    signal="traces",
-                    otlp=otlp,
-                    instruments=instruments,
+            BatchQueue[ReadableSpan](
+                _delivery("traces", otlp, instruments),
+                name="otlp-traces",
+                on_dropped=lambda spans, reason: instruments.add(
+                    semconv.SPANS_DROPPED, spans, {"reason": reason}
                 ),
-                instruments,
                 queue_size=telemetry.bsp_queue_size,
                 batch_size=telemetry.bsp_batch_size,
                 delay_seconds=telemetry.bsp_delay_seconds,
@@ -132,12 +125,7 @@ class Telemetry:
         ]
         pushes = [
             MetricPush(
-                Delivery(
-                    partial(make_metric_exporter, otlp),
-                    signal="metrics",
-                    otlp=otlp,
-                    instruments=instruments,
-                ),
+                _delivery("metrics", otlp, instruments),
                 _points(store, resource=resource, temporality=telemetry.temporality, number=number),
                 await_fresh=collection.await_fresh,
                 interval_seconds=telemetry.metric_interval_seconds,
@@ -273,14 +261,18 @@ def _log_queue(otlp: OtlpConfig | None, instruments: Instruments) -> LogQueue:
         LogQueue,
     )
 
-    return LogQueue(
-        Delivery(
-            partial(make_log_exporter, otlp),
-            signal="logs",
-            otlp=otlp,
-            instruments=instruments,
-            backoff_seconds=BACKOFF_SECONDS,
-        )
+    return LogQueue(_delivery("logs", otlp, instruments, backoff_seconds=BACKOFF_SECONDS))
+
+
+def _delivery(
+    signal: str, otlp: OtlpConfig | None, instruments: Instruments, **options: Any
+) -> Delivery[Any]:
+    return Delivery(
+        partial(make_exporter, signal, otlp),
+        signal=signal,
+        otlp=otlp,
+        instruments=instruments,
+        **options,
     )
 
 

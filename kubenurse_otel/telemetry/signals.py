@@ -8,10 +8,10 @@ success for success.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -98,6 +98,13 @@ def logs() -> Signal[Sequence[ReadableLogRecord]]:
         encode_logs,
         len,
     )
+
+
+MAKERS: Final[Mapping[str, Callable[[], Signal[Any]]]] = {
+    "traces": traces,
+    "metrics": metrics,
+    "logs": logs,
+}
 
 
 def _set_trace_flags(request: Any, spans: Sequence[ReadableSpan]) -> None:

@@ -21,7 +21,7 @@ from waiting import wait_until
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config import OtlpProtocol, Temporality
-from kubenurse_otel.telemetry.exporters import make_span_exporter
+from kubenurse_otel.telemetry.exporters import make_exporter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -325,7 +325,7 @@ def test_an_export_leaves_no_garbage(status: int) -> None:
     with otlp_receiver.http_receiver() as received, running() as telemetry:
         received.status = status
         spans = a_trace(telemetry)
-        exporter = make_span_exporter(otlp(received.endpoint, HTTP, "traces"))
+        exporter = make_exporter("traces", otlp(received.endpoint, HTTP, "traces"))
         assert left_by(exporter, spans) < 5
 
 
@@ -336,7 +336,7 @@ def test_a_failure_to_connect_leaves_no_garbage() -> None:
         port = reserved.getsockname()[1]
         spans = a_trace(telemetry)
         for host in ("127.0.0.1", "name.invalid"):
-            exporter = make_span_exporter(otlp(f"http://{host}:{port}", HTTP, "traces"))
+            exporter = make_exporter("traces", otlp(f"http://{host}:{port}", HTTP, "traces"))
             assert left_by(exporter, spans) < 5
 
 

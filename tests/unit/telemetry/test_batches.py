@@ -12,15 +12,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from kubenurse_otel import semconv
 from kubenurse_otel.telemetry.answers import Answer, Result, failure
+from kubenurse_otel.telemetry.batches import BatchQueue
 from kubenurse_otel.telemetry.delivery import Delivery
-from kubenurse_otel.telemetry.traces import TraceQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
 class Counts:
-    """Instruments that keep sums by metric and first label value that tells them apart."""
+    """Instruments that keep sums, and a queue's word of what it dropped, by reason."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
@@ -28,11 +28,14 @@ class Counts:
     def add(
         self, metric: semconv.Metric, value: float, attributes: Any, _context: Any = None
     ) -> None:
-        assert metric in (semconv.TELEMETRY_EXPORTS, semconv.SPANS_DROPPED)
-        key = attributes.get("reason") or f"{attributes['signal']} {attributes['result']}"
-        self.sums[key] = self.sums.get(key, 0) + value
+        assert metric is semconv.TELEMETRY_EXPORTS
+        self.dropped(value, f"{attributes['signal']} {attributes['result']}")
+
+    def dropped(self, count: float, reason: str) -> None:
+        self.sums[reason] = self.sums.get(reason, 0) + count
 
 
+Queue = BatchQueue[ReadableSpan]
 TAKEN = Answer(result=Result.SUCCESS)
 REFUSED = failure("HTTP 503", "HTTP 503 Service Unavailable", retryable=True)
 
@@ -70,12 +73,12 @@ def counts() -> Counts:
 
 
 @pytest.fixture
-def make_queue(exporter: Exporter, counts: Counts) -> Iterator[Callable[..., TraceQueue]]:
-    made: list[TraceQueue] = []
+def make_queue(exporter: Exporter, counts: Counts) -> Iterator[Callable[..., Queue]]:
+    made: list[Queue] = []
 
-    def make(make_exporter: Any = None, **options: Any) -> TraceQueue:
+    def make(make_exporter: Any = None, **options: Any) -> Queue:
         settings: dict[str, Any] = {"queue_size": 20, "batch_size": 6, "delay_seconds": 0.0}
-        queue = TraceQueue(
+        queue = Queue(
             Delivery(
                 make_exporter or (lambda: exporter),
                 signal="traces",
@@ -83,7 +86,8 @@ def make_queue(exporter: Exporter, counts: Counts) -> Iterator[Callable[..., Tra
                 instruments=counts,  # type: ignore[arg-type]
                 backoff_seconds=(0.0, 0.0),
             ),
-            counts,  # type: ignore[arg-type]
+            name="otlp-traces",
+            on_dropped=counts.dropped,
             **(settings | options),
         )
         made.append(queue)
@@ -102,14 +106,14 @@ def trace(name: str, spans: int = 3) -> list[ReadableSpan]:
     return [ReadableSpan(f"{name}{number}", attributes={}) for number in range(spans)]
 
 
-def end(queue: TraceQueue, seconds: float = 10.0) -> None:
+def end(queue: Queue, seconds: float = 10.0) -> None:
     queue.stop(deadline=time.monotonic() + seconds)
     queue.thread.join(seconds + 5)
     assert not queue.thread.is_alive()
 
 
 def test_batches_hold_whole_traces(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
+    make_queue: Callable[..., Queue], exporter: Exporter, counts: Counts
 ) -> None:
     """Traces are never split over batches; a larger one goes alone."""
     queue = make_queue()
@@ -127,7 +131,7 @@ def test_batches_hold_whole_traces(
 
 
 def test_a_trace_that_does_not_fit_is_dropped_whole(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
+    make_queue: Callable[..., Queue], exporter: Exporter, counts: Counts
 ) -> None:
     """The queue is bounded in spans, and says no rather than keep a part."""
     queue = make_queue(queue_size=7)
@@ -144,7 +148,7 @@ def test_a_trace_that_does_not_fit_is_dropped_whole(
 
 
 def test_a_lonely_trace_leaves_after_the_delay(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter
+    make_queue: Callable[..., Queue], exporter: Exporter
 ) -> None:
     """A batch need not be full to go; it waits for the delay at most."""
     queue = make_queue(delay_seconds=0.02)
@@ -155,7 +159,7 @@ def test_a_lonely_trace_leaves_after_the_delay(
 
 
 def test_a_full_batch_does_not_wait_for_the_delay(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter
+    make_queue: Callable[..., Queue], exporter: Exporter
 ) -> None:
     """As many spans as a batch holds are sent at once."""
     queue = make_queue(delay_seconds=600)
@@ -166,7 +170,7 @@ def test_a_full_batch_does_not_wait_for_the_delay(
 
 
 def test_a_failed_batch_is_tried_three_times(
-    make_queue: Callable[..., TraceQueue],
+    make_queue: Callable[..., Queue],
     exporter: Exporter,
     counts: Counts,
     caplog: pytest.LogCaptureFixture,
@@ -189,7 +193,9 @@ def test_a_failed_batch_is_tried_three_times(
 
 
 def test_an_exporter_that_cannot_be_made_counts_as_failing(
-    make_queue: Callable[..., TraceQueue], counts: Counts, caplog: pytest.LogCaptureFixture
+    make_queue: Callable[..., Queue],
+    counts: Counts,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A missing certificate is a reason in the log and a failure, and is looked for again."""
 
@@ -205,7 +211,7 @@ def test_an_exporter_that_cannot_be_made_counts_as_failing(
 
 
 def test_at_shutdown_a_dead_collector_is_tried_once(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
+    make_queue: Callable[..., Queue], exporter: Exporter, counts: Counts
 ) -> None:
     """After the first failure the rest is dropped at once, and counted."""
     exporter.results = [REFUSED] * 9
@@ -220,7 +226,7 @@ def test_at_shutdown_a_dead_collector_is_tried_once(
 
 
 def test_no_time_left_means_no_export(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
+    make_queue: Callable[..., Queue], exporter: Exporter, counts: Counts
 ) -> None:
     """Past the deadline nothing more is sent, and a late offer is refused."""
     queue = make_queue()
@@ -234,7 +240,7 @@ def test_no_time_left_means_no_export(
 
 
 def test_a_hanging_export_is_abandoned(
-    make_queue: Callable[..., TraceQueue], exporter: Exporter, counts: Counts
+    make_queue: Callable[..., Queue], exporter: Exporter, counts: Counts
 ) -> None:
     """Abandoning shuts the exporter down under the hanging export and drops what waits."""
     exporter.hold.clear()
