@@ -14,7 +14,7 @@ import msgspec
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.listing import MAX_LIST_BYTES, ListError, read_list
 from kubenurse_otel.discovery.pods import pods_path
-from kubenurse_otel.discovery.schema import Struct, decode
+from kubenurse_otel.discovery.schema import Pod, decode
 from kubenurse_otel.model import is_dns_subdomain
 
 if TYPE_CHECKING:
@@ -26,38 +26,7 @@ DEFAULT_SELECTOR: Final = "app.kubernetes.io/name=kubenurse"
 LIST_SECONDS: Final = 10.0
 PORT_NAMES: Final = ("admin", "http")
 """Of our chart's; the first that a pod has is asked."""
-
-
-class _Port(Struct):
-    name: str = ""
-    container_port: int = 0
-
-
-class _Container(Struct):
-    ports: list[_Port] | None = None
-
-
-class _Spec(Struct):
-    node_name: str = ""
-    containers: list[_Container] | None = None
-
-
-class _Status(Struct):
-    phase: str = ""
-
-
-class _Metadata(Struct):
-    name: str = ""
-    namespace: str = ""
-
-
-class _Pod(Struct):
-    metadata: _Metadata
-    spec: _Spec = msgspec.field(default_factory=_Spec)
-    status: _Status = msgspec.field(default_factory=_Status)
-
-
-_POD: Final = msgspec.json.Decoder(_Pod)
+_POD: Final = msgspec.json.Decoder(Pod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +94,7 @@ class ProxiedAgents:
         self._server.close()
 
 
-def _port(pod: _Pod) -> int:
+def _port(pod: Pod) -> int:
     ports = {
         port.name: port.container_port
         for container in pod.spec.containers or ()

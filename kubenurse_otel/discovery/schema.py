@@ -31,6 +31,7 @@ class Struct(msgspec.Struct, gc=False, rename="camel"):
 
 class Metadata(Struct):
     name: str = ""
+    namespace: str = ""
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: str | None = None
@@ -38,6 +39,7 @@ class Metadata(Struct):
 
 
 class Port(Struct):
+    name: str = ""
     container_port: int = 0
 
 
