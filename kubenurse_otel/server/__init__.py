@@ -19,14 +19,7 @@ from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
 from kubenurse_otel.server.others import Others
-from kubenurse_otel.server.pages import (
-    Facts,
-    ForBrowsers,
-    NotByIngress,
-    Pages,
-    not_found,
-    too_often,
-)
+from kubenurse_otel.server.pages import Facts, Pages, for_browsers, not_by_ingress, too_often
 from kubenurse_otel.server.target import OneTarget
 from kubenurse_otel.server.tls import Certificate
 from kubenurse_otel.server.wire import Wire
@@ -103,7 +96,7 @@ class Server:
             handler: routes.Handler, refused: routes.Handler = routes.too_often
         ) -> routes.Handler:
             rate = Rate(per_second=LARGE_PER_SECOND, burst=LARGE_BURST)
-            return routes.Limited(handler, rate, refusals, refused)
+            return routes.limited(handler, rate, refusals, refused)
 
         def node_name() -> str:
             return config.identity.node_name or neighbourhood().own_node_name
@@ -117,7 +110,7 @@ class Server:
                 agents=agents,
                 view=judging.encoded_view if judging is not None else bytes,
             ),
-            routes.READY: routes.Ready(ready),
+            routes.READY: routes.ready(ready),
         }
         alive = Alive(
             results=results,
@@ -127,7 +120,7 @@ class Server:
         )
         admin: dict[bytes, routes.Handler] = {
             routes.METRICS: (
-                limited(routes.Metrics(render))
+                limited(routes.metrics(render))
                 if config.telemetry.prometheus
                 else routes.no_metrics
             ),
@@ -173,9 +166,12 @@ class Server:
             host = ingress.host if ingress is not None else ""
             views = {path: limited(one, too_often) for path, one in self._pages.handlers().items()}
             views[routes.TARGET] = limited(target)
-            admin |= {path: NotByIngress(one, not_found, host) for path, one in views.items()}
-            root = ForBrowsers(limited(self._pages.front, too_often), routes.redirect)
-            admin[routes.ROOT] = NotByIngress(root, routes.redirect, host)
+            views[routes.ROOT] = for_browsers(
+                limited(self._pages.front, too_often), routes.redirect
+            )
+            for path, view in views.items():
+                instead = routes.redirect if path == routes.ROOT else routes.not_found
+                admin[path] = not_by_ingress(view, instead, host)
         apart = self._config.admin_port is not None
         self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})
         self._admin_routes = routes.Routes(admin)

@@ -17,7 +17,7 @@ from kubenurse_otel.rate import Rate
 from kubenurse_otel.report import checked, document, seen
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import routes
-from kubenurse_otel.server.message import Response, text
+from kubenurse_otel.server.message import Response
 from kubenurse_otel.server.target import OF
 
 if TYPE_CHECKING:
@@ -278,40 +278,32 @@ class Pages:
 _NOT_CHECKED: Final = "it does not check that one"
 
 
-class ForBrowsers:
+def for_browsers(handler: routes.Handler, instead: routes.Handler) -> routes.Handler:
     """A handler for who asks for HTML; others get what there is ``instead``."""
 
-    def __init__(self, handler: routes.Handler, instead: routes.Handler) -> None:
-        self._handler = handler
-        self._instead = instead
-
-    def __call__(self, request: Request) -> Response:
+    def handle(request: Request) -> Response:
         asks = accepts_html(request.header(b"accept") or "")
-        return (self._handler if asks else self._instead)(request)
+        return (handler if asks else instead)(request)
+
+    return handle
 
 
-class NotByIngress:
+def not_by_ingress(handler: routes.Handler, instead: routes.Handler, host: str) -> routes.Handler:
     """A handler, but not for who came by the ingress' name: those get what there is ``instead``.
 
     The chart's Ingress publishes /alwayshappy alone; one that publishes all, as kubenurse's may,
     must not show the page to the world.
     """
+    ingress = host.rstrip(".").lower()
 
-    def __init__(self, handler: routes.Handler, instead: routes.Handler, host: str) -> None:
-        self._handler = handler
-        self._instead = instead
-        self._host = host.rstrip(".").lower()
-
-    def __call__(self, request: Request) -> Response:
-        return (self._instead if self._is_by_ingress(request) else self._handler)(request)
-
-    def _is_by_ingress(self, request: Request) -> bool:
-        if not self._host:
-            return False
+    def handle(request: Request) -> Response:
         said = [request.authority[0]]
         for name in (b"x-forwarded-host", b"x-original-host", b"forwarded"):
             said += _hosts(request.header(name) or "")
-        return any(host.rstrip(".").lower() == self._host for host in said)
+        is_by_ingress = any(one.rstrip(".").lower() == ingress for one in said)
+        return (instead if is_by_ingress else handler)(request)
+
+    return handle if ingress else handler
 
 
 def too_often(request: Request) -> Response:
@@ -322,10 +314,6 @@ def too_often(request: Request) -> Response:
 
     body = busy.view(is_still=_is_still(request))
     return Response(status=429, headers=(*_headers(), routes.RETRY_AFTER), tail=body)
-
-
-def not_found(_: Request) -> Response:
-    return text(404, "not found")
 
 
 def accepts_html(accept: str) -> bool:

@@ -50,8 +50,7 @@ class Routes:
     def __call__(self, request: Request) -> Response:
         if request.method == b"OPTIONS":
             return Response(headers=(ALLOW,))
-        handler = self._handlers.get(request.path)
-        return handler(request) if handler is not None else text(404, "not found")
+        return self._handlers.get(request.path, not_found)(request)
 
 
 def too_often(_: Request) -> Response:
@@ -59,47 +58,35 @@ def too_often(_: Request) -> Response:
     return text(429, "asked too often: a second is soon enough", RETRY_AFTER)
 
 
-class Limited:
+def limited(
+    handler: Handler, rate: Rate, refusals: Counter[Refusal], refused: Handler = too_often
+) -> Handler:
     """A handler of large documents, for who does not ask too often; others get ``refused``."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        rate: Rate,
-        refusals: Counter[Refusal],
-        refused: Handler = too_often,
-    ) -> None:
-        self._handler = handler
-        self._rate = rate
-        self._refusals = refusals
-        self._refused = refused
+    def handle(request: Request) -> Response:
+        if rate.allows(request.peer.address):
+            return handler(request)
+        refusals[Refusal.RATE] += 1
+        return refused(request)
 
-    def __call__(self, request: Request) -> Response:
-        if self._rate.allows(request.peer.address):
-            return self._handler(request)
-        self._refusals[Refusal.RATE] += 1
-        return self._refused(request)
+    return handle
 
 
-class Ready:
+def ready(why_not: Callable[[], str | None]) -> Handler:
     """/ready: 200, or 503 with the reason."""
 
-    def __init__(self, reason: Callable[[], str | None]) -> None:
-        self._reason = reason
-
-    def __call__(self, _: Request) -> Response:
-        reason = self._reason()
+    def handle(_: Request) -> Response:
+        reason = why_not()
         return text(200, "ok") if reason is None else text(503, reason)
 
+    return handle
 
-class Metrics:
+
+def metrics(render: Render) -> Handler:
     """/metrics in the form that Accept asks for, compressed where Accept-Encoding allows it."""
 
-    def __init__(self, render: Render) -> None:
-        self._render = render
-
-    def __call__(self, request: Request) -> Response:
-        rendered = self._render(
+    def handle(request: Request) -> Response:
+        rendered = render(
             request.header(b"accept") or "",
             gzip=accepts_gzip(request.header(b"accept-encoding") or ""),
         )
@@ -110,6 +97,8 @@ class Metrics:
         if rendered.content_encoding:
             headers.append((b"Content-Encoding", rendered.content_encoding.encode("ascii")))
         return Response(headers=tuple(headers), body=rendered.body)
+
+    return handle
 
 
 def no_metrics(_: Request) -> Response:
@@ -125,6 +114,10 @@ def accepts_gzip(accept_encoding: str) -> bool:
         name, _, quality = parameters.replace(" ", "").replace("\t", "").partition("=")
         allowed[coding.strip()] = not (name == "q" and not quality.strip("0."))
     return allowed.get("gzip", allowed.get("x-gzip", allowed.get("*", False)))
+
+
+def not_found(_: Request) -> Response:
+    return text(404, "not found")
 
 
 def redirect(_: Request) -> Response:
