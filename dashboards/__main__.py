@@ -1,4 +1,4 @@
-"""`python -m dashboards --write` writes generated/*.json; `--check` fails where they differ."""
+"""`python -m dashboards --write` writes the JSON of the chart; `--check` fails where it differs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import agents, api_server, node_to_node, overview, services, target
 
-GENERATED: Final = Path(__file__).parent / "generated"
+FILES: Final = Path(__file__).parents[1] / "helm" / "kubenurse-otel" / "files"
+"""Of the chart: Helm reads no others."""
+GENERATED: Final = FILES / "dashboards"
 BUILDERS: Final = (overview, node_to_node, services, api_server, target, agents)
 
 

@@ -1,7 +1,7 @@
 """What the chart holds that is made from something else: `python -m tests.chart.generate`.
 
-From values.yaml: the schema, README's table, files/defaults.yaml. From dashboards/ and
-otel-collector/: copies in files/, as Helm reads files of the chart alone.
+From values.yaml: the schema, README's table, files/defaults.yaml. From otel-collector/: a copy in
+files/, as Helm reads files of the chart alone.
 """
 
 from __future__ import annotations
@@ -23,52 +23,27 @@ _MADE: Final = "# Made by `python -m tests.chart.generate --write`; do not edit.
 _TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*(?=<!-- /values -->)", re.DOTALL)
 
 
-def made_from_values() -> dict[Path, str]:
+def files() -> dict[Path, str]:
     """Return the files' texts by path."""
     values = read()
     readme = CHART / "README.md"
+    sidecar = ROOT / "otel-collector" / "sidecar.yaml"
     return {
         CHART / "values.schema.json": _json(schema.make(values)),
         CHART / "files" / "defaults.yaml": _defaults(values),
+        CHART / "files" / "sidecar.yaml": sidecar.read_text(),
         readme: _TABLE.sub(lambda _: _table(values), readme.read_text()),
     }
 
 
-def copied() -> dict[Path, str]:
-    """Return the copies' texts by path; of a directory that is not there yet, none."""
-    files = CHART / "files"
-    copies = {
-        files / "alerts" / source.name: source.read_text()
-        for source in sorted((ROOT / "dashboards" / "alerts").glob("*.yaml"))
-        if "groups" in (yaml.safe_load(source.read_text()) or {})
-    }
-    for source in sorted((ROOT / "dashboards" / "generated").glob("*.json")):
-        copies[files / "dashboards" / source.name] = source.read_text()
-    sidecar = ROOT / "otel-collector" / "sidecar.yaml"
-    if sidecar.exists():
-        copies[files / "sidecar.yaml"] = sidecar.read_text()
-    return copies
-
-
 def stale() -> list[Path]:
-    """Return the files that are missing, out of date, or left over."""
-    wanted = made_from_values() | copied()
-    bad = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    return bad + [path for path in _copies_there() if path not in wanted]
+    """Return the files that are missing or out of date."""
+    return [path for path, text in files().items() if not path.exists() or path.read_text() != text]
 
 
 def write() -> None:
-    wanted = made_from_values() | copied()
-    for path in _copies_there():
-        if path not in wanted:
-            path.unlink()
-    for path, text in wanted.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in files().items():
         path.write_text(text)
-
-
-def _copies_there() -> list[Path]:
-    return [*(CHART / "files" / "alerts").glob("*"), *(CHART / "files" / "dashboards").glob("*")]
 
 
 def _json(content: object) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_tools import ROOT
 
-GENERATED = ROOT / "dashboards" / "generated"
-RULES = ROOT / "dashboards" / "alerts" / "rules.yaml"
+from dashboards.__main__ import FILES, GENERATED
+
+RULES = FILES / "alerts" / "rules.yaml"
 
 
 def dashboards() -> dict[str, dict[str, Any]]:

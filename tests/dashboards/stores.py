@@ -98,7 +98,7 @@ def shortened_rules(text: str) -> dict[str, Any]:
 
 
 def rules(folder: Path, *, shortened: bool = True) -> Path:
-    text = (ROOT / "dashboards/alerts/rules.yaml").read_text()
+    text = (ROOT / "helm/kubenurse-otel/files/alerts/rules.yaml").read_text()
     file = folder / "rules.yaml"
     file.write_text(json.dumps(shortened_rules(text)) if shortened else text)
     return file

@@ -22,7 +22,7 @@ from synthetic import (
     input_series,
 )
 
-RULES = ROOT / "dashboards" / "alerts" / "rules.yaml"
+RULES = ROOT / "helm" / "kubenurse-otel" / "files" / "alerts" / "rules.yaml"
 WAYS = (Way.SCRAPED, Way.PUSHED, Way.NATIVE)
 BOTH = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.value)
 ONE, TWO, SIX = NODES[0], NODES[1], NODES[5]

@@ -106,7 +106,7 @@ def panel_queries() -> dict[str, list[str]]:
 
 def rule_queries(folder: Path) -> dict[str, str]:
     file = folder / "shorter.yaml"
-    rules = (ROOT / "dashboards" / "alerts" / "rules.yaml").read_text()
+    rules = (ROOT / "helm" / "kubenurse-otel" / "files" / "alerts" / "rules.yaml").read_text()
     file.write_text(json.dumps(shortened_rules(rules)))
     return of_rules(file)
 

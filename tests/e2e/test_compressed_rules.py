@@ -10,7 +10,7 @@ import yaml
 
 from e2e.cluster.rules import compressed_range, compressed_rules, duration, seconds_of
 
-RULES = Path(__file__).parents[2] / "dashboards/alerts/rules.yaml"
+RULES = Path(__file__).parents[2] / "helm/kubenurse-otel/files/alerts/rules.yaml"
 
 
 def rules_of(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ PORT: Final = 9090
 LOOKBACK: Final = "5m"
 """Prometheus' own default: how long a pushed series lingers."""
 _ROOT: Final = Path(__file__).parents[3]
-_RULES: Final = _ROOT / "dashboards/alerts/rules.yaml"
+_RULES: Final = _ROOT / "helm/kubenurse-otel/files/alerts/rules.yaml"
 _OTLP_EXAMPLE: Final = _ROOT / "docs/examples/collector/prometheus.yaml"
 _DASHBOARD_EXAMPLE: Final = _ROOT / "docs/examples/kubenurse-dashboard-values.yaml"
 _ANNOTATION: Final = "__meta_kubernetes_pod_annotation_prometheus_io"

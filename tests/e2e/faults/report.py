@@ -46,7 +46,7 @@ last column has the time (UTC) of each row's run. {count}
 - Agents check every {interval} here (5 s by default) with a timeout of {timeout} (5 s), Prometheus
   scrapes every second. So "seconds" are those of this run: by default multiply what waits for a
   check by five and add your scrape interval.
-- The alerts are those of dashboards/alerts with every range and every `for` divided by
+- The alerts are those of the chart with every range and every `for` divided by
   {compress:.0f}: an alert "after 20 s" fires after about {compress:.0f} times that. Any alert that
   fires and is not in its row fails the row.
 - {cores} cores carry the whole cluster; what the machine was busy with meanwhile: load {load}.

@@ -19,7 +19,8 @@ from kubenurse_otel.report.seen import Sight, Way
 from kubenurse_otel.report.verdicts import Told
 from kubenurse_otel.server.pages import MOST_CHECKS
 
-ALERTS = Path(__file__).parents[3] / "dashboards" / "alerts"
+ROOT = Path(__file__).parents[3]
+ALERTS = ROOT / "helm" / "kubenurse-otel" / "files" / "alerts"
 KIB = 1024
 INGRESS = replace(pages.DOWN, kind="ingress", culprit="cluster")
 
@@ -126,7 +127,7 @@ def test_agents_that_lack_cpu_are_one_verdict_where_they_are_many() -> None:
 
 
 def test_each_kind_of_verdict_leads_to_the_runbook_of_its_alert() -> None:
-    """As dashboards/alerts has it."""
+    """As the alerts have it."""
     text = "\n".join(path.read_text() for path in ALERTS.glob("*.yaml"))
     rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
     for rule in rules:
@@ -134,7 +135,7 @@ def test_each_kind_of_verdict_leads_to_the_runbook_of_its_alert() -> None:
             kinds = re.findall(r'kind=~?"([a-z_|]+)"', rule["expr"])
             for kind in {one for listed in kinds for one in listed.split("|")}:
                 assert links.runbook(kind).endswith(f"/{rule['alert']}.md"), kind
-    runbooks = ALERTS.parents[1] / "docs" / "runbooks"
+    runbooks = ROOT / "docs" / "runbooks"
     for kind in Kind:
         assert (runbooks / links.runbook(kind).rpartition("/")[2]).is_file()
     assert links.runbook("nonsense").endswith("/README.md")

@@ -28,7 +28,7 @@ from kubenurse_otel.report.verdicts import Told
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-GENERATED = Path(__file__).parents[3] / "dashboards" / "generated"
+GENERATED = Path(__file__).parents[3] / "helm" / "kubenurse-otel" / "files" / "dashboards"
 SETTINGS = [
     Setting(name="KUBENURSE_PORT", value="8080", source=Source.DEFAULT),
     Setting(name="HTTPS_PROXY", value="***@proxy:3128", source=Source.ENVIRONMENT, note="masked"),
