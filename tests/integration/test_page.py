@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from check_results import result as check_result
+from check_results import target
 from opentelemetry.trace import NoOpTracer
 from running_server import LOOPBACK, Answer, Surroundings, ask, client, get
 from waiting import until
@@ -19,16 +21,11 @@ from kubenurse_otel.config.load import load
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis
 from kubenurse_otel.model import (
-    CheckResult,
-    Failure,
     Measurement,
     Neighbour,
     Neighbourhood,
-    Outcome,
-    Phase,
     Split,
     Target,
-    TargetKind,
 )
 from kubenurse_otel.page.style import POLICY
 from kubenurse_otel.rate import Rate
@@ -99,18 +96,10 @@ class Agent:
 
     def found(self, target: Target, *, good: bool = True) -> None:
         """A check of ``target`` has ended, and it is time to judge."""
-        result = CheckResult(
-            target=target,
-            outcome=Outcome.OK if good else Outcome.FAILED,
-            started_at=1_800_000_000.0,
-            failure=None
-            if good
-            else Failure(
-                error_type="connection_refused",
-                phase=Phase.CONNECT,
-                event="connect_done",
-                message="it refused",
-            ),
+        result = check_result(
+            target,
+            1_800_000_000.0,
+            good=good,
             measurement=Measurement(
                 split=Split(connect=0.001, request=0.002, network_round_trip=0.001),
                 offsets=(("connect_start", 0.0), ("connect_done", 0.001)),
@@ -147,15 +136,7 @@ async def running(*agents: Agent) -> AsyncIterator[None]:
 
 
 def path_to(node: str, key: str = "") -> Target:
-    return Target(
-        key=key or f"path_{node}",
-        type=f"path_{node}",
-        kind=TargetKind.PATH,
-        url=parse_url("http://10.0.0.2:8080/alwayshappy"),
-        interval_seconds=5.0,
-        timeout_seconds=5.0,
-        neighbour=neighbour(node),
-    )
+    return target(key or f"path_{node}", f"path_{node}", neighbour=neighbour(node))
 
 
 def neighbour(node: str, port: int = 1) -> Neighbour:

@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from check_results import result, target
 from opentelemetry.trace import NoOpTracer
 from running_server import LOOPBACK, Surroundings, ask, client, get, running
 
 from kubenurse_otel.config import Config, ServerConfig
-from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import CheckResult, Neighbourhood, Outcome, Target, TargetKind
+from kubenurse_otel.model import Neighbourhood, TargetKind
 from kubenurse_otel.server import Server, ServerError
 from kubenurse_otel.server.arrival import receive
 from kubenurse_otel.state.incoming import Incoming
@@ -137,16 +137,9 @@ async def test_alive(override: int | None, status: int) -> None:
         assert "sesame" not in answer.body.decode()
         assert document["remote_addr"].startswith("127.0.0.1:")
         assert document["details"]["node_name"] == "node-1"
-        target = Target(
-            key="me_service",
-            type="me_service",
-            kind=TargetKind.ME_SERVICE,
-            url=parse_url("http://s/"),
-            interval_seconds=5,
-            timeout_seconds=5,
-        )
-        here.around.results.set_targets([target])
-        here.around.results.record(CheckResult(target=target, outcome=Outcome.OK, started_at=0))
+        service = target("me_service", url="http://s/", kind=TargetKind.ME_SERVICE)
+        here.around.results.set_targets([service])
+        here.around.results.record(result(service))
         answer = await ask(here.port, "/alive")
         assert answer.status == 200
         assert json.loads(answer.body)["last_check_result"]["me_service"] == "ok"

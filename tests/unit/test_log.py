@@ -10,40 +10,28 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from check_results import result as check_result
+from check_results import target
 from hypothesis import given
 from hypothesis import strategies as st
 from judges import DEAD, Agent
 
 from kubenurse_otel import log
 from kubenurse_otel.config import Config, IdentityConfig, LogConfig, LogFormat
-from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import CheckResult, Failure, Outcome, Phase, Target, TargetKind
+from kubenurse_otel.model import CheckResult, Failure, Phase
 
-TARGET = Target(
-    key="path_b",
-    type="path_b",
-    kind=TargetKind.PATH,
-    url=parse_url("http://10.0.0.2:8080/alwayshappy"),
-    interval_seconds=5,
-    timeout_seconds=5,
+TARGET = target("path_b")
+TIMED_OUT = Failure(
+    error_type="connect_timeout",
+    phase=Phase.CONNECT,
+    event="connect_done",
+    message="10.0.0.2:8080 did not answer",
 )
 
 
 def result(*, good: bool) -> CheckResult:
-    failure = Failure(
-        error_type="connect_timeout",
-        phase=Phase.CONNECT,
-        event="connect_done",
-        message="10.0.0.2:8080 did not answer",
-    )
-    return CheckResult(
-        target=TARGET,
-        outcome=Outcome.OK if good else Outcome.FAILED,
-        started_at=0.0,
-        failure=None if good else failure,
-        trace_id="0" * 31 + "1",
-        span_id="0" * 15 + "1",
-    )
+    ids = {"trace_id": "0" * 31 + "1", "span_id": "0" * 15 + "1"}
+    return check_result(TARGET, good=good, failure=None if good else TIMED_OUT, **ids)
 
 
 class Lines(io.StringIO):

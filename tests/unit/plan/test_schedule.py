@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from check_results import target as a_target
 from clock import ManualClock
 
-from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import Target, TargetKind, Url
+from kubenurse_otel.model import Target, Url
 from kubenurse_otel.plan.schedule import Schedule
 from kubenurse_otel.plan.ticks import phase_of, tick_after, tick_at
 
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 
 
 def target(key: str, interval: float = 5.0, url: str = "http://127.0.0.1:1/alwayshappy") -> Target:
-    return Target(
-        key=key,
-        type=key,
-        kind=TargetKind.PATH,
-        url=parse_url(url),
-        interval_seconds=interval,
-        timeout_seconds=5.0,
-    )
+    return a_target(key, url=url, interval_seconds=interval)
 
 
 PHASE = phase_of("node-a")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from kubenurse_otel.config.urls import parse_url
+from check_results import TRACE, target
+from check_results import result as check_result
+
 from kubenurse_otel.model import (
     CheckResult,
     Failure,
     Measurement,
-    Outcome,
     Phase,
     Split,
-    Target,
     TargetKind,
 )
 
@@ -52,18 +52,11 @@ def result(
     failure: Failure | None = None,
     url: str = "https://localhost/alwayshappy",
 ) -> CheckResult:
-    return CheckResult(
-        target=Target(
-            key="1",
-            type="1",
-            kind=TargetKind.EXTRA,
-            url=parse_url(url),
-            interval_seconds=5,
-            timeout_seconds=5,
-        ),
-        outcome=Outcome.OK if failure is None else Outcome.FAILED,
-        started_at=STARTED,
+    return check_result(
+        target("1", url=url, kind=TargetKind.EXTRA),
+        STARTED,
+        good=failure is None,
         failure=failure,
         measurement=measurement,
-        trace_id="0af7651916cd43dd8448eb211c80319c",
+        trace_id=TRACE,
     )

@@ -5,54 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from check_results import REFUSED, TRACE, result, target
 
-from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import (
     CheckResult,
-    Failure,
     Measurement,
     Neighbour,
     Neighbourhood,
     Outcome,
-    Phase,
     Split,
     Target,
-    TargetKind,
 )
 from kubenurse_otel.server.alive import MAX_NEIGHBOURS, Alive
 from kubenurse_otel.server.message import Peer, Request
 from kubenurse_otel.state.results import Results
 
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-
-
-def target(key: str, type_: str | None = None, url: str = "http://10.0.0.1:8080/x") -> Target:
-    return Target(
-        key=key,
-        type=type_ or key,
-        kind=TargetKind.PATH,
-        url=parse_url(url),
-        interval_seconds=5,
-        timeout_seconds=5,
-    )
-
 
 def good(of: Target, measurement: Measurement | None = None) -> CheckResult:
-    return CheckResult(
-        target=of, outcome=Outcome.OK, started_at=1.5, measurement=measurement, trace_id=TRACE
-    )
+    return result(of, 1.5, measurement=measurement, trace_id=TRACE)
 
 
 def bad(of: Target, message: str = "connection refused") -> CheckResult:
-    failure = Failure(
-        error_type="connection_refused", phase=Phase.CONNECT, event="connect_done", message=message
-    )
-    return CheckResult(
-        target=of, outcome=Outcome.FAILED, started_at=2.25, failure=failure, trace_id=TRACE
-    )
+    failure = replace(REFUSED, message=message)
+    return result(of, 2.25, good=False, failure=failure, trace_id=TRACE)
 
 
 def neighbours(count: int) -> tuple[Neighbour, ...]:
@@ -178,7 +157,7 @@ def test_details_tell_what_is_known_of_each_target() -> None:
         },
         "path_node-2": {
             "type": "path_node-2",
-            "url": "http://10.0.0.1:8080/x",
+            "url": "http://10.0.0.2:8080/alwayshappy",
             "interval_seconds": 5,
             "outcome": None,
         },

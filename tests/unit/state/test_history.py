@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from check_results import result as check_result
+from check_results import target
 
-from kubenurse_otel.config.urls import parse_url
-from kubenurse_otel.model import CheckResult, Measurement, Outcome, Split, Target, TargetKind
+from kubenurse_otel.model import CheckResult, Measurement, Split
 from kubenurse_otel.state.history import (
     LEAST_STEPS,
     MAX_TARGETS,
@@ -25,19 +26,7 @@ class Clock:
 
 
 def result(key: str = "a", *, good: bool = True, **split: float) -> CheckResult:
-    return CheckResult(
-        target=Target(
-            key=key,
-            type=key,
-            kind=TargetKind.PATH,
-            url=parse_url("http://127.0.0.1/alwayshappy"),
-            interval_seconds=5,
-            timeout_seconds=5,
-        ),
-        outcome=Outcome.OK if good else Outcome.FAILED,
-        started_at=0.0,
-        measurement=Measurement(split=Split(**split)),
-    )
+    return check_result(target(key), good=good, measurement=Measurement(split=Split(**split)))
 
 
 def test_a_step_keeps_its_worst_outcome_and_its_longest_times() -> None:

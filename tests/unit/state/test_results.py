@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from check_results import result as check_result
+from check_results import target
 
-from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import (
     CheckResult,
-    Failure,
     Measurement,
-    Outcome,
-    Phase,
     Split,
     Target,
-    TargetKind,
 )
 from kubenurse_otel.state.results import MAX_RECENT_FAILURES, Results, Standing
 
-REFUSED = Failure(
-    error_type="connection_refused", phase=Phase.CONNECT, event="connect_done", message="refused"
-)
-
-
-def target(key: str, type_: str | None = None) -> Target:
-    return Target(
-        key=key,
-        type=type_ or key,
-        kind=TargetKind.PATH,
-        url=parse_url("http://127.0.0.1/alwayshappy"),
-        interval_seconds=5,
-        timeout_seconds=5,
-    )
-
 
 def result(of: Target, at: float, *, good: bool = True, expiry: float | None = None) -> CheckResult:
-    return CheckResult(
-        target=of,
-        outcome=Outcome.OK if good else Outcome.FAILED,
-        started_at=at,
-        failure=None if good else REFUSED,
-        measurement=Measurement(split=Split(), certificate_expiry=expiry),
-    )
+    measured = Measurement(split=Split(), certificate_expiry=expiry)
+    return check_result(of, at, good=good, measurement=measured)
 
 
 A, B = target("path_a"), target("path_b")

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from check_results import target
 from judges import LABELS, Agent
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.model import (
     CheckResult,
     Measurement,
@@ -19,7 +19,6 @@ from kubenurse_otel.model import (
     Outcome,
     Split,
     Target,
-    TargetKind,
 )
 from kubenurse_otel.semconv import Metric, MetricFamily, MetricKind
 from kubenurse_otel.state.incoming import Incoming
@@ -33,15 +32,7 @@ NEIGHBOUR = Neighbour(
     zone="z2",
     node_state=NodeState.READY,
 )
-PATH = Target(
-    key="path_node-b",
-    type="path_node-b",
-    kind=TargetKind.PATH,
-    url=parse_url("http://10.0.0.2:8080/alwayshappy"),
-    interval_seconds=5,
-    timeout_seconds=5,
-    neighbour=NEIGHBOUR,
-)
+PATH = target("path_node-b", neighbour=NEIGHBOUR)
 SERVICE = replace(PATH, key="me_service", type="me_service", neighbour=None)
 
 
