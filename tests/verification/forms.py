@@ -82,6 +82,7 @@ def issue(
     purposes: Sequence[ObjectIdentifier] = (),
     constraints: x509.NameConstraints | None = None,
     identifiers: bool = True,
+    own_identifier: bool = True,
     unknown: bool = False,
     key: Any = None,
     digest: Any = None,
@@ -89,7 +90,7 @@ def issue(
 ) -> Issued:
     """One certificate. ``ca`` None: without basicConstraints. ``by`` None: signed by itself."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
     signer = by.key if by else key
     builder = (
         x509.CertificateBuilder()
@@ -110,8 +111,9 @@ def issue(
     ]
     if identifiers:
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         extensions += [
-            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (own if own_identifier else None, False),
             (authority if by else None, False),
         ]
     for extension, is_critical in extensions:
@@ -200,8 +202,8 @@ def cross_signed() -> Form:
     return Form((leaf(), middle(), cross), root().pem)
 
 
-def self_signed(**options: Any) -> Form:
-    alone = issue(HOST, names=[HOST], **options)
+def self_signed(name: str = HOST, **options: Any) -> Form:
+    alone = issue(name, names=[HOST], **options)
     return Form((alone,), alone.pem)
 
 
@@ -219,6 +221,12 @@ def too_long() -> Form:
 def signed_with_pss() -> Form:
     top = issue("rsa root", ca=True, key_usage=CERT_SIGN, key=rsa_key())
     return Form((issue("leaf", top, ca=False, names=[HOST], pss=True),), top.pem)
+
+
+def nameless(leaf_name: str, **options: Any) -> Form:
+    """A root whose subject is empty, and a leaf of that name."""
+    top = issue("", ca=True, key_usage=CERT_SIGN)
+    return Form((issue(leaf_name, top, ca=False, names=[HOST], **options),), top.pem)
 
 
 def shown(*chain: Issued) -> Form:
@@ -329,6 +337,14 @@ FORMS: Final[dict[str, Callable[[], Form]]] = {
     "IP address": lambda: of_root("127.0.0.1", names=["127.0.0.1"]),
     "IP address, a name alone": lambda: of_root("127.0.0.1"),
     "another IP address": lambda: of_root("127.0.0.1", names=["192.0.2.1"]),
+    # Without a subject, as cert-manager issues where no commonName is asked for.
+    "leaf without a subject": lambda: shown(issue("", root(), ca=False, names=[HOST])),
+    "root without a subject": lambda: nameless("leaf"),
+    "root and leaf without a subject": lambda: nameless(""),
+    "the same, and the leaf has no key identifier of its own": lambda: nameless(
+        "", own_identifier=False
+    ),
+    "self-signed without a subject, pinned": lambda: self_signed(""),
     # How the file is written.
     "CRLF": lambda: file(root().pem.replace(b"\n", b"\r\n")),
     "text around the blocks": lambda: file(b"# our root\n", root().pem, b"subject=CN = x\n"),
@@ -383,6 +399,7 @@ BAD: Final[dict[str, str]] = {
     "wildcard within a label": "tls_hostname_mismatch",
     "IP address, a name alone": "tls_hostname_mismatch",
     "another IP address": "tls_hostname_mismatch",
+    "the same, and the leaf has no key identifier of its own": "tls_certificate_untrusted",
     "indented": "credentials_missing",
     "two files joined without a newline": "credentials_missing",
     "a broken block before the root": "credentials_missing",
