@@ -290,36 +290,38 @@ def _first_sentence(module: Path) -> str:
 _CONFIGURATION: Final = """\
 # Configuration
 
-Everything comes from environment variables, read once at the start. `kubenurse-otel config` prints
-what they come to: each variable, its value, and where the value is from (`environment`, `default`,
-`derived` from something else, or `ignored`). Secrets are masked there, and stand in no message.
+The agent is configured by environment variables only, and reads them once at the start.
+`kubenurse-otel config` prints the result: each variable, its value, and where the value comes from
+(`environment`, `default`, `derived` from something else, or `ignored`). It masks secrets, and no
+message contains them.
 
-- A problem is one line, `VARIABLE: got 'x', wants y`; all problems are said at once, and the exit
-  code is 2. Nothing has started then.
-- An empty value is the same as none.
-- A duration is written as in Go: `5s`, `1m30s`, `500ms`, `1.5h`. OpenTelemetry's are whole
-  milliseconds.
-- kubenurse's booleans know the words `true` and `false`, exactly; anything else counts as not set,
-  with a warning. All others accept nothing else.
-- `OTEL_*` may be set for a whole cluster, for others than us. So an unknown or invalid value of
-  theirs is a warning in the log, once at the start, and then as if it was not set, as
-  OpenTelemetry's specification has it: `http/json`, `zipkin`, `jaeger_remote`,
-  `OTEL_SDK_DISABLED=1`. Of a list, what is known is followed; a batch is at most the queue. With
-  `OTEL_SDK_DISABLED=true` none is looked at.
-- An IPv6 address in a URL may lack its brackets, as `http://$(HOST_IP):4318` makes it, where it can
-  be read in one way: `http://fd00::5:4318` is asked as `http://[fd00::5]:4318`. What ends in less
-  than four digits, other than 80 and 443, could be an address without a port: there the brackets
-  are wanted.
-- A proxy is `http://` or `https://` (TLS to the proxy, verified as the far ends are), with
-  `user:password@` where it wants them (Basic authentication, percent-encoded); they go to the
-  proxy alone and are shown nowhere. SOCKS is not spoken.
-- A file that a variable names must be a regular one, of at most 4 MiB. What is read again later
-  (certificates, neighbours) may be missing at first.
-- A `KUBENURSE_*` or `OTEL_*` variable that nobody knows is a warning that names the nearest one.
-- Kubernetes gives pods variables for each Service (`KUBENURSE_PORT=tcp://10.0.0.1:8080` for one
-  that is called kubenurse). They are recognised by name and value together, and ignored.
-- No library reads the environment by itself: OTEL_* and proxy variables are taken away before any
-  is imported.
+- Each problem is one line: `VARIABLE: got 'x', wants y`. The agent reports all problems at once and
+  exits with code 2 before it starts anything.
+- An empty value is the same as no value.
+- A duration is written as in Go: `5s`, `1m30s`, `500ms`, `1.5h`. OpenTelemetry's durations are
+  whole milliseconds.
+- kubenurse's booleans are exactly `true` or `false`. Anything else counts as not set, with a
+  warning. All other booleans accept only these two words.
+- `OTEL_*` variables may be set for a whole cluster and not for this agent. So an unknown or invalid
+  value of such a variable is only a warning in the log, once at the start. It then counts as not
+  set, as OpenTelemetry's specification demands: `http/json`, `zipkin`, `jaeger_remote`,
+  `OTEL_SDK_DISABLED=1`. In a list, the known parts are used. A batch is never larger than the
+  queue. With `OTEL_SDK_DISABLED=true` no other `OTEL_*` variable is read.
+- An IPv6 address in a URL may lack its brackets, as in `http://$(HOST_IP):4318`, if it can be read
+  in only one way: `http://fd00::5:4318` means `http://[fd00::5]:4318`. If it ends in fewer than
+  four digits (other than 80 and 443), it could be an address without a port, and the brackets are
+  required.
+- A proxy is `http://` or `https://` (TLS to the proxy, verified like the far ends). It may have
+  `user:password@` (Basic authentication, percent-encoded). These credentials go only to the proxy
+  and are never shown. SOCKS is not supported.
+- A file that a variable names must be a regular file of at most 4 MiB. Files that are read again
+  later (certificates, neighbours) may be missing at first.
+- An unknown `KUBENURSE_*` or `OTEL_*` variable causes a warning, which names the most similar one.
+- Kubernetes gives pods variables for each Service (`KUBENURSE_PORT=tcp://10.0.0.1:8080` for a
+  Service that is called kubenurse). The agent recognises them by name and value together, and
+  ignores them.
+- No library reads the environment by itself: the agent removes OTEL_* and proxy variables before it
+  imports any library.
 
 ## kubenurse's variables
 
@@ -327,10 +329,10 @@ They keep kubenurse's name, meaning and default; docs/migration.md lists the dif
 
 {kubenurse}
 
-An extra check is `name:url`, several have `|` between. The URL is `http://`, `https://`, `tcp://`
-or `dns://`, with options such as `;expect=200-299,401;interval=30s` behind it:
-[extra checks](extra-checks.md). Names have at most 63 characters, are unique, and are none of the
-built-in types.
+An extra check is `name:url`; `|` separates several of them. The URL begins with `http://`,
+`https://`, `tcp://` or `dns://`. Options such as `;expect=200-299,401;interval=30s` may follow it:
+see [extra checks](extra-checks.md). A name has at most 63 characters, is unique, and is none of
+the built-in types.
 
 ## Ours
 
@@ -345,12 +347,13 @@ built-in types.
 {used}
 
 A signal's own variable (`..._TRACES_...`, `..._METRICS_...`, `..._LOGS_...`) wins over the common
-one. With `http/protobuf` the common endpoint is a base: `/v1/traces`, `/v1/metrics` and `/v1/logs`
-are appended; a signal's own is used as it is.
+one. With `http/protobuf` the common endpoint is a base, to which the agent appends `/v1/traces`,
+`/v1/metrics` or `/v1/logs`. The endpoint of a single signal is used as it is.
 
 ## OpenTelemetry: refused
 
-These would break what the agent promises. They are overridden, and the log says so once.
+These variables would break what the agent promises. The agent overrides them, and the log says so
+once.
 
 {refused}
 
@@ -362,30 +365,31 @@ These would break what the agent promises. They are overridden, and the log says
 _MODULES: Final = """\
 # Modules
 
-Each in its own words: the first lines of its docstring, of which the rest says what the module owns
-and what not. How the rooms work together is in [architecture](architecture.md).
+This page shows the first paragraph of each module's docstring. The rest of the docstring says what
+the module owns and what it does not. [Architecture](architecture.md) says how the rooms work
+together.
 """
 
 _METRICS: Final = """\
 # Metrics
 
-Names are the same in a scrape of `/metrics` and over OTLP. Metrics are made from the spans of
-every check, whether its trace is exported or not. `KUBENURSE_METRICS` chooses between kubenurse's
-and our own.
+Metrics have the same names in a scrape of `/metrics` and over OTLP. The agent makes them from the
+spans of every check, whether the trace is exported or not. `KUBENURSE_METRICS` chooses between
+kubenurse's metrics and our own.
 
 ## kubenurse's
 
 {kubenurse}
 
-`KUBENURSE_HISTOGRAM_BUCKETS` changes the bounds of these histograms alone.
+`KUBENURSE_HISTOGRAM_BUCKETS` changes the bounds of these histograms only.
 
 ## Our own
 
 {own}
 
-Network figures (phases, round trip, far end, loss) come from checks alone that the kernel timed.
-Of an intercepted check, which ends at a proxy, and of one that another node's agent answers
-(`wrong_peer`) there is no connect, round trip, far end and loss.
+Network figures (phases, round trip, far end, loss) come only from checks that the kernel timed.
+Two kinds of checks have no connect, round trip, far end and loss: an intercepted check, which ends
+at a proxy, and a check that another node's agent answers (`wrong_peer`).
 
 ## The process
 
@@ -399,10 +403,10 @@ Of an intercepted check, which ends at a proxy, and of one that another node's a
 | `event` of the duration | {events} |
 | `event` of errors | the step that failed: `dns_done`, `connect_done`, `tls_handshake_done`, \
 `wrote_request`, `status_code_NNN` (NNN as in `code`), else `round_trip_error` |
-| `code` | the status, `{unregistered}` if IANA's registry does not have it (spans and messages \
-have the number), of a tcp check `connected`, of a dns check the answer's code (`NOERROR`, ...; \
-`RCODE9` and the like where it has no name), or `round_trip_error` without an answer |
-| `method` | `GET`, `HEAD`; `tcp`, `dns` of checks that speak no HTTP |
+| `code` | http: the status, or `{unregistered}` if IANA's registry does not have it (spans and \
+messages have the number); tcp: `connected`; dns: the answer's code (`NOERROR`, ...; a code \
+without a name is `RCODE9` and so on); without an answer: `round_trip_error` |
+| `method` | `GET`, `HEAD`; `tcp`, `dns` for checks that speak no HTTP |
 | `family` | `ipv4`, `ipv6` |
 | `error_type` | {error_types} |
 | `phase` | {phases} |
@@ -412,7 +416,7 @@ have the number), of a tcp check `connected`, of a dns check the answer's code (
 | `node_state` | {node_states} |
 | `source` of timed checks | {sources} |
 | `reason` of timed checks | {reasons} |
-| `server` | a name server's address, with its port where that is not 53 |
+| `server` | a name server's address, with its port if that is not 53 |
 | `transport` | `udp`, `tcp` |
 | `outcome` of DNS queries | `noerror`, `nodata`, `nxdomain`, `servfail`, `refused` or `other`; \
 `silent`, `unreachable` or `malformed` without an answer |
@@ -420,8 +424,8 @@ have the number), of a tcp check `connected`, of a dns check the answer's code (
 | `kind` | {kinds_of_verdicts} |
 | `culprit` | a node, a zone, two of either (`a\\|b`), `cluster`, `agents`, or a check's type |
 | `cause` | {causes} |
-| `direction` of verdicts | `in`, `out`, seen from the culprit; empty where it is both or does \
-not matter |
+| `direction` of verdicts | `in`, `out`, seen from the culprit; empty if it is both or does not \
+matter |
 | `state` of views | `fresh`, `stale` |
 | `state` of neighbours | `known`, `chosen` |
 | `reason` of not ready | `node_leaving`, `shutting_down`; empty while it is ready |
@@ -449,9 +453,9 @@ One check is one trace:
        |  +- TLS client handshake                  https only
        +- GET /alwayshappy                         SERVER, in the neighbour's own trace data
 
-Spans stand at real times. A sub-span lasts its network figure, and the gaps between them are our
-own delay; every figure is an attribute, too. A trace is exported for one of these reasons
-(`kubenurse.kept`): {kept}.
+Spans have their real times. A sub-span lasts as long as its network figure; the gaps between
+sub-spans are our own delay. Every figure is an attribute, too. A trace is exported for one of
+these reasons (`kubenurse.kept`): {kept}.
 
 ## Spans
 
@@ -459,7 +463,7 @@ own delay; every figure is an attribute, too. A trace is exported for one of the
 
 ## Events of the CLIENT span
 
-Each carries `kubenurse.offset`. Only those that were reached are there.
+Each event carries `kubenurse.offset`. A span has only the events that were reached.
 
 {events}
 
@@ -473,21 +477,23 @@ Each carries `kubenurse.offset`. Only those that were reached are there.
 
 ## Resource
 
-The user's attributes (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these. The schema
-of the resource and of our scopes is `{schema_url}`, that of
-instrumentation-httpx' scope (the CLIENT span `GET` or `HEAD`) is its own, 1.21.0.
+Attributes that you set (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) win over these. The schema
+of the resource and of our scopes is `{schema_url}`. The scope of
+instrumentation-httpx (the CLIENT span `GET` or `HEAD`) has its own schema, 1.21.0.
 
 {resource}
 
 ## Log records
 
-With `OTEL_LOGS_EXPORTER=otlp`, and no other than these; the agent's own log goes to standard error.
+With `OTEL_LOGS_EXPORTER=otlp` the agent exports these log records and no others. Its own log goes
+to standard error.
 
 {log_records}
 
 ## Headers
 
-`traceparent` goes to neighbours, our Service and our ingress alone; baggage to nobody.
+The agent sends `traceparent` only to neighbours, our Service and our ingress. It never sends
+baggage.
 
 {headers}
 """

@@ -592,7 +592,7 @@ DNS_QUERIES: Final = Metric(
     MetricKind.COUNTER,
     "{query}",
     ("server", "outcome"),
-    "Queries to name servers by what came of them; silent: the query or its answer was lost.",
+    "Queries to name servers by outcome; silent: the query or its answer was lost.",
 )
 DNS_PORTS_COUNT: Final = Metric(
     "kubenurse_dns_ports_total",
@@ -607,22 +607,23 @@ DNS_ENDPOINT_QUERIES: Final = Metric(
     MetricKind.COUNTER,
     "{query}",
     ("server", "transport", "outcome"),
-    "Queries of the check dns to the endpoints of the cluster's DNS, each by its own address, by "
-    "what came of them; at most eight endpoints an agent, and of one that is gone the series go.",
+    "Queries of the check dns to the endpoints of the cluster's DNS, each at its own address, by "
+    "outcome; at most eight endpoints per agent. The series of one that is gone are removed.",
 )
 DNS_DETOURS_COUNT: Final = Metric(
     "kubenurse_dns_detours_total",
     MetricKind.COUNTER,
     "{name}",
     ("type",),
-    "Names of the search path that were asked for before the one that a look-up ended with.",
+    "Names of the search path that were asked for before the one with which a look-up ended.",
 )
 MISSED_CHECKS: Final = Metric(
     "kubenurse_missed_checks_total",
     MetricKind.COUNTER,
     "{check}",
     ("type",),
-    "Ticks that were lost: one of the target waited already, or the agent stood still.",
+    "Ticks that were lost, because an earlier one of the target still waited, or the agent stood "
+    "still.",
 )
 CHECKS_TIMED: Final = Metric(
     "kubenurse_checks_timed_total",
@@ -657,7 +658,7 @@ SUSPICIONS: Final = Metric(
     MetricKind.GAUGE,
     "{suspicion}",
     (),
-    "What this agent suspects and too few others confirm.",
+    "Faults that this agent suspects, but that too few other agents confirm.",
 )
 DOUBT: Final = Metric(
     "kubenurse_doubt",
@@ -671,7 +672,7 @@ VIEWS: Final = Metric(
     MetricKind.GAUGE,
     "{view}",
     ("state",),
-    "What neighbours say that they see, by state: fresh ones are witnesses, stale ones are not.",
+    "Views that neighbours sent of what they see, by state: only fresh ones are witnesses.",
 )
 EVENT_LOOP_LAG: Final = Metric(
     "kubenurse_event_loop_lag_seconds",
@@ -735,7 +736,7 @@ TELEMETRY_REJECTED_ITEMS: Final = Metric(
     MetricKind.COUNTER,
     "{item}",
     ("signal",),
-    "Spans, data points and log records that a collector rejected of exports that it took.",
+    "Spans, data points and log records that a collector rejected from exports that it accepted.",
 )
 SPANS_DROPPED: Final = Metric(
     "kubenurse_telemetry_spans_dropped_total",
@@ -749,21 +750,21 @@ SERIES_OVERFLOWED: Final = Metric(
     MetricKind.COUNTER,
     "{series}",
     ("metric",),
-    "Label sets beyond a metric's limit; what they measured is in otel_metric_overflow.",
+    "Label sets beyond a metric's limit; their values are counted under otel_metric_overflow.",
 )
 INVALID_ORIGINS: Final = Metric(
     "kubenurse_invalid_origins_total",
     MetricKind.OBSERVABLE_COUNTER,
     "{request}",
     (),
-    "Requests with an origin that is no DNS name, no known agent, or came while 10,000 were held.",
+    "Requests whose origin is no DNS name or no known agent, or came while 10,000 were held.",
 )
 INVALID_VIEWS: Final = Metric(
     "kubenurse_invalid_views_total",
     MetricKind.OBSERVABLE_COUNTER,
     "{answer}",
     (),
-    "Answers of neighbours with a KUBENURSE-VIEW header that is none; such a view is dropped.",
+    "Answers of neighbours with a malformed KUBENURSE-VIEW header; such a view is dropped.",
 )
 KUBERNETES_EVENTS: Final = Metric(
     "kubenurse_kubernetes_events_total",

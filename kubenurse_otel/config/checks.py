@@ -98,7 +98,7 @@ _SWITCHES: Final = {
         "KUBENURSE_CHECK_EXPLORE",
         BOOLEAN,
         "true",
-        "Whether to check, too, one agent an interval that is no neighbour, all of them in turn.",
+        "Whether to check also one agent per interval that is no neighbour, all of them in turn.",
         example="false",
     ),
 }
@@ -233,7 +233,7 @@ class ChecksConfig:
         "KUBENURSE_REUSE_CONNECTIONS",
         BOOLEAN,
         "false",
-        "Keep one idle connection a target; then only a new one shows DNS, connect and TLS.",
+        "Keep one idle connection per target; then only a new one shows DNS, connect and TLS.",
         kubenurse=True,
         example="true",
         lenient=True,
@@ -249,8 +249,8 @@ class ChecksConfig:
         "KUBENURSE_RESOLVER",
         one_of(ResolverKind),
         "own",
-        "Who looks names up for checks: the agent itself, as the C library does and every query "
-        "told (docs/dns.md), or the C library (system).",
+        "Who looks names up for checks: the agent itself (own), by the rules of the C library and "
+        "with every query measured (docs/dns.md), or the C library (system).",
         example="system",
     )
     res_options: str = variable(
@@ -274,25 +274,25 @@ class ChecksConfig:
         "KUBENURSE_DIAGNOSIS",
         BOOLEAN,
         "true",
-        "Name who is at fault (docs/diagnosis.md), and tell other agents what we see. Off, answers "
-        "and metrics are as without it.",
+        "Name who is at fault (docs/diagnosis.md), and tell other agents what this one sees. If "
+        "off, answers and metrics contain nothing of it.",
         example="false",
     )
     events: bool = variable(
         "KUBENURSE_EVENTS",
         BOOLEAN,
         "false",
-        "Write a Kubernetes Event where a verdict is raised, on the node or on our DaemonSet: one "
-        "a verdict and ten minutes, of all agents. Needs the right to create events in the "
-        "namespace default and in ours.",
+        "Write a Kubernetes Event when a verdict is raised, on the node or on our DaemonSet. All "
+        "agents together write one per verdict and ten minutes. Needs the right to create events "
+        "in the namespace default and in ours.",
         example="true",
     )
     haste_per_second: int = variable(
         "KUBENURSE_HASTE",
         integer(0, 100),
         "10",
-        "Checks of neighbours a second beside the schedule, in all, while packets seem to be lost, "
-        "so that it is named sooner; two minutes in ten at most. 0 is none.",
+        "Additional checks of neighbours per second, in all, while packets seem to be lost, so "
+        "that the culprit is named sooner; at most two minutes in ten. 0 is none.",
         example="0",
     )
     tls_server_name: str = variable(

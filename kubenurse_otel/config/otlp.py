@@ -50,7 +50,7 @@ ENDPOINT: Final = Variable(
     None,
     "Where the collector is. http/protobuf: /v1/traces, /v1/metrics and /v1/logs are appended. "
     "grpc: http:// is plain text, https:// is TLS, without a scheme _INSECURE says which.",
-    absent="where otlp is asked for by name: localhost, port 4318, with grpc 4317",
+    absent="if an exporter is set to otlp: localhost, port 4318, with grpc 4317",
     example="http://collector.example.com:4318",
     hidden=hidden,
 )
@@ -77,7 +77,7 @@ class OtlpConfig:
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         one_of(OtlpProtocol),
         "http/protobuf",
-        "How OTLP is spoken. http/json is not.",
+        "The protocol of OTLP. http/json is not supported.",
         example="grpc",
     )
     insecure: bool = variable(

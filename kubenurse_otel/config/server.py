@@ -32,7 +32,7 @@ class ServerConfig:
         "KUBENURSE_PORT",
         PORT,
         "8080",
-        "Our port. Path checks use the same one at neighbours that say no other.",
+        "Our port. Path checks use the same port for neighbours that announce no other.",
         example="18080",
     )
     tls_port: int = variable(

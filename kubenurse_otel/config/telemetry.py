@@ -175,7 +175,7 @@ class TelemetryConfig:
         "KUBENURSE_SERIES_TTL",
         duration("1ms", "8760h"),
         "10m",
-        "A series that is not touched for so long and is of no current target is forgotten.",
+        "A series is removed if it was not updated for so long and has no current target.",
         example="1h",
     )
     sdk_disabled: bool = filled_by(_SDK_DISABLED, make=bool)
@@ -193,7 +193,7 @@ class TelemetryConfig:
         "KUBENURSE_TRACE_MAX_PER_MINUTE",
         integer(0, 1_000_000),
         "60",
-        "Most traces a minute that are kept beside the ratio (failed, slow, changed, ...).",
+        "Most traces per minute that are kept beside the ratio (failed, slow, changed, ...).",
         example="600",
     )
     slow_threshold_seconds: float = variable(
