@@ -6,24 +6,18 @@ agent would report its own start as a failure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kubenurse_otel.plan.schedule import Clock
 
 SETTLE_SECONDS: Final = 5.0
 """kubelet, the EndpointSlice controller, kube-proxy and an ingress controller, one after the other.
 kubenurse waits for as long before its first check of anything."""
 MOST_SECONDS: Final = 30.0
 """Where nobody asks /ready."""
-
-
-class Clock(Protocol):
-    """What of an asyncio event loop is needed: monotonic seconds."""
-
-    def time(self) -> float: ...
-
-    def call_at(self, when: float, callback: Callable[[], object], /) -> object: ...
 
 
 class FirstChecks:
