@@ -269,14 +269,6 @@ class Queue:
         return [(root.attributes or {})[semconv.KEPT] for root in self.roots()]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def provider(*processors: SpanProcessor, ratio: float = 0.0, **changes: Any) -> TracerProvider:
     unlimited = SpanLimits(
         max_attributes=SpanLimits.UNSET,

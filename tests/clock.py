@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it; for whatever takes a schedule.Clock."""
+"""Clocks that stand still until a test moves them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+@dataclass
+class Clock:
+    """For whatever takes a function that gives seconds."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass(order=True)
@@ -23,7 +33,10 @@ class ManualTimer:
 
 
 class ManualClock:
-    """``advance`` moves from timer to timer and lets the event loop's tasks run at each."""
+    """For whatever takes a schedule.Clock.
+
+    ``advance`` moves from timer to timer and lets the event loop's tasks run at each.
+    """
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now

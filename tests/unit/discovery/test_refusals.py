@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from clock import Clock
+
 from kubenurse_otel.discovery.api import Problem
 from kubenurse_otel.discovery.refusals import Refusals
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def refusals(clock: Clock) -> Refusals:
@@ -22,7 +16,7 @@ def test_a_first_refusal_is_asked_again_soon_and_a_lasting_one_seldom() -> None:
     clock = Clock()
     forbidden = refusals(clock)
     for after_seconds, pause_seconds in ((0, 10.0), (59, 10.0), (60, 300.0), (360, 300.0)):
-        clock.seconds = 1000.0 + after_seconds
+        clock.now = 1000.0 + after_seconds
         assert forbidden.wait_after(Problem.FORBIDDEN) == pause_seconds
         assert forbidden.is_lasting == (pause_seconds == 300.0)
 
@@ -32,7 +26,7 @@ def test_an_answer_or_another_problem_in_between_begins_anew() -> None:
         clock = Clock()
         forbidden = refusals(clock)
         forbidden.wait_after(Problem.FORBIDDEN)
-        clock.seconds += 100
+        clock.now += 100
         assert forbidden.wait_after(between) == 10.0
         assert forbidden.wait_after(Problem.FORBIDDEN) == 10.0
         assert not forbidden.is_lasting

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from clock import Clock
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -20,16 +21,6 @@ from kubenurse_otel.server.tls import Certificate, Channel
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def later(self) -> None:
-        self.now += 2.0
 
 
 class Pair:
@@ -102,12 +93,12 @@ def test_a_half_written_pair_keeps_the_old_one_and_says_so(
     leaf = pair.authority.issue_cert("agent")
     pair.cert.write_bytes(leaf.cert_chain_pems[0].bytes())
     for _ in range(3):
-        clock.later()
+        clock.now += 2.0
         assert serial(certificate.context(), pair) == before
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "the previous ones stay in use" in caplog.text
     pair.key.write_bytes(leaf.private_key_pem.bytes())
-    clock.later()
+    clock.now += 2.0
     assert serial(certificate.context(), pair) != before
     assert caplog.records[-1].levelname == "INFO"
 

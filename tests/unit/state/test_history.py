@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from check_results import result as check_result
 from check_results import target
+from clock import Clock
 
 from kubenurse_otel.model import CheckResult, Measurement, Split
 from kubenurse_otel.state.history import (
@@ -16,13 +17,6 @@ from kubenurse_otel.state.history import (
     Slower,
     Step,
 )
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def result(key: str = "a", *, good: bool = True, **split: float) -> CheckResult:

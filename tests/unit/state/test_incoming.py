@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,14 +12,6 @@ from kubenurse_otel.state.incoming import MAX_NAME_LENGTH, MAX_ORIGINS, Incoming
 from kubenurse_otel.state.known_agents import KnownAgents
 
 FROM = "10.0.0.9"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_origins_are_counted_once_and_forgotten_after_a_minute() -> None:

@@ -5,22 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import Clock
 
 from kubenurse_otel.config import Config, TelemetryConfig
 from kubenurse_otel.telemetry.providers import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-class Clock:
-    """Monotonic seconds that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from bridge_doubles import (
     MESSAGE,
     Asked,
-    Clock,
     MeterRecorder,
     Queue,
     Script,
@@ -21,6 +20,7 @@ from bridge_doubles import (
     provider,
     target,
 )
+from clock import Clock
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bridge_doubles import Clock, measured, provider
+from bridge_doubles import measured, provider
+from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.context import Context

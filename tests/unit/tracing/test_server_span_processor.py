@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from bridge_doubles import Clock, MeterRecorder, Queue, provider
+from bridge_doubles import MeterRecorder, Queue, provider
+from clock import Clock
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import (
