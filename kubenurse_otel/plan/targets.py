@@ -68,10 +68,8 @@ def plan(config: Config, neighbourhood: Neighbourhood) -> Plan:
     ):
         if url is None or kind not in checks.enabled:
             skipped.append(kind.value)
-        elif kind in (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS):
-            targets.append(_api_server(checks, kind, url))
         else:
-            targets.append(_own_front_door(checks, kind, url))
+            targets.append(_one_of_a_kind(checks, kind, url))
     targets.extend(_extra(checks))
     if TargetKind.PATH in checks.enabled:
         paths = tuple(_paths(config, neighbourhood.chosen))
@@ -109,35 +107,21 @@ def dns_endpoints(neighbourhood: Neighbourhood) -> tuple[DnsEndpoint, ...]:
     return tuple(in_order[:MOST_DNS_ENDPOINTS])
 
 
-def _api_server(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
-    return Target(
+def _one_of_a_kind(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
+    """The API server; me_ingress and me_service, where some agent, maybe we ourselves, answers."""
+    target = Target(
         key=kind.value,
         type=kind.value,
         kind=kind,
         url=url,
         interval_seconds=_interval(checks, kind),
         timeout_seconds=checks.timeout_seconds,
-        trust=Trust.API_SERVER,
-        auth=Auth.SERVICE_ACCOUNT_TOKEN,
         reuse_connection=checks.reuse_connections,
     )
-
-
-def _own_front_door(checks: ChecksConfig, kind: TargetKind, url: Url) -> Target:
-    """me_ingress and me_service: some agent, maybe we ourselves, answers."""
-    by_ingress = kind is TargetKind.ME_INGRESS
-    return Target(
-        key=kind.value,
-        type=kind.value,
-        kind=kind,
-        url=url,
-        interval_seconds=_interval(checks, kind),
-        timeout_seconds=checks.timeout_seconds,
-        propagate=True,
-        answered_by_agent=True,
-        reuse_connection=checks.reuse_connections,
-        proxy=proxy_for(url, checks.proxy) if by_ingress else None,
-    )
+    if kind in (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS):
+        return replace(target, trust=Trust.API_SERVER, auth=Auth.SERVICE_ACCOUNT_TOKEN)
+    proxy = proxy_for(url, checks.proxy) if kind is TargetKind.ME_INGRESS else None
+    return replace(target, propagate=True, answered_by_agent=True, proxy=proxy)
 
 
 def _extra(checks: ChecksConfig) -> Iterator[Target]:
