@@ -32,6 +32,11 @@ def neighbours(tmp_path: Path) -> Path:
     return file
 
 
+def of_node(node: str, port: int, neighbours: Path, **more: str) -> dict[str, str]:
+    """The environment of its agent."""
+    return environment(NODES[node], node, port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours), **more)
+
+
 def checked(agent: Agent, *types: str) -> dict[str, str]:
     """Wait until all of these have been checked; returns their words in /alive."""
 
@@ -49,13 +54,7 @@ def test_agents_check_each_other_and_their_service(
     """Three agents: /alive is 200 with every path ok, the five metrics are there, none failed."""
     neighbours.write_text("[]\n")  # until all of them answer
     environs = [
-        environment(
-            address,
-            node,
-            port,
-            KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-            KUBENURSE_SERVICE_URL=f"http://{address}:{port}",
-        )
+        of_node(node, port, neighbours, KUBENURSE_SERVICE_URL=f"http://{address}:{port}")
         for node, address in NODES.items()
     ]
     with running(environs, tmp_path) as agents:
@@ -95,13 +94,7 @@ def test_a_stopped_neighbour_is_one_error_a_check(
     tmp_path: Path, neighbours: Path, port: int
 ) -> None:
     """A refused connection: one error by event and by cause, /alive 500, one line in the log."""
-    environ = environment(
-        "127.0.1.1",
-        "node-a",
-        port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-        KUBENURSE_SHUTDOWN_DURATION="60s",
-    )
+    environ = of_node("node-a", port, neighbours, KUBENURSE_SHUTDOWN_DURATION="60s")
     write_neighbours(neighbours, {"node-b": "127.0.1.2"})
     with running([environ], tmp_path) as (agent,):
         wait_for(
@@ -131,12 +124,8 @@ def test_another_agent_at_a_neighbours_address_is_no_good_check(
 ) -> None:
     """Node c's agent has node b's address: wrong_peer, with both names; a Service may be anyone."""
     write_neighbours(neighbours, {"node-b": NODES["node-c"]})
-    of_a = environment(
-        NODES["node-a"],
-        "node-a",
-        port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-        KUBENURSE_SERVICE_URL=f"http://{NODES['node-c']}:{port}",
+    of_a = of_node(
+        "node-a", port, neighbours, KUBENURSE_SERVICE_URL=f"http://{NODES['node-c']}:{port}"
     )
     (tmp_path / "none.yaml").write_text("[]")
     of_c = environment(
@@ -169,15 +158,8 @@ def test_dead_neighbours_delay_nobody_else(tmp_path: Path, neighbours: Path, por
         {f"dead-{n}": f"127.0.2.{n}" for n in range(1, 11)} | {"node-b": "127.0.1.2"},
     )
     environs = [
-        environment(
-            address,
-            node,
-            port,
-            KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-            KUBENURSE_NEIGHBOUR_LIMIT="0",
-            KUBENURSE_CHECK_TIMEOUT="2s",
-        )
-        for node, address in list(NODES.items())[:2]
+        of_node(node, port, neighbours, KUBENURSE_NEIGHBOUR_LIMIT="0", KUBENURSE_CHECK_TIMEOUT="2s")
+        for node in list(NODES)[:2]
     ]
     ticks = 'kubenurse_httpclient_requests_total{type="path_node-b",code="200",method="GET"}'
     try:
@@ -207,14 +189,7 @@ def test_metrics_are_served_only_where_prometheus_is_an_exporter(
     tmp_path: Path, neighbours: Path, port: int, exporters: str, more: dict[str, str]
 ) -> None:
     """A scrape of an agent that only pushes fails, and says why: nothing is stored twice."""
-    environ = environment(
-        "127.0.1.1",
-        "node-a",
-        port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-        OTEL_METRICS_EXPORTER=exporters,
-        **more,
-    )
+    environ = of_node("node-a", port, neighbours, OTEL_METRICS_EXPORTER=exporters, **more)
     with running([environ], tmp_path) as (agent,):
         answer = agent.get("/metrics")
         assert (answer.status, b"OTEL_METRICS_EXPORTER" in answer.body) == (404, True)
@@ -225,13 +200,7 @@ def test_sigterm_stops_checks_at_once_and_answering_later(
     tmp_path: Path, neighbours: Path, port: int
 ) -> None:
     """/ready turns 503, /alwayshappy goes on for the shutdown time, exit 0 soon after."""
-    environ = environment(
-        "127.0.1.1",
-        "node-a",
-        port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-        KUBENURSE_SHUTDOWN_DURATION="6s",
-    )
+    environ = of_node("node-a", port, neighbours, KUBENURSE_SHUTDOWN_DURATION="6s")
     with running([environ], tmp_path) as (agent,):
         agent.process.send_signal(signal.SIGTERM)
         told = time.monotonic()
@@ -244,13 +213,7 @@ def test_sigterm_stops_checks_at_once_and_answering_later(
 
 def test_a_second_signal_ends_at_once(tmp_path: Path, neighbours: Path, port: int) -> None:
     """Whoever presses Ctrl-C twice does not want to wait."""
-    environ = environment(
-        "127.0.1.1",
-        "node-a",
-        port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
-        KUBENURSE_SHUTDOWN_DURATION="60s",
-    )
+    environ = of_node("node-a", port, neighbours, KUBENURSE_SHUTDOWN_DURATION="60s")
     with running([environ], tmp_path) as (agent,):
         agent.process.send_signal(signal.SIGINT)
         wait_for(lambda: agent.get("/ready").status == 503, seconds=30, what="/ready is 503")
@@ -260,7 +223,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, neighbours: Path, port: in
 def test_a_changed_neighbours_file_is_followed(tmp_path: Path, neighbours: Path, port: int) -> None:
     """New ones are checked, gone ones leave /alive and, with the check's state, the metrics."""
     write_neighbours(neighbours, {"node-b": "127.0.1.2"})
-    environ = environment("127.0.1.1", "node-a", port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours))
+    environ = of_node("node-a", port, neighbours)
     with running([environ], tmp_path) as (agent,):
         checked(agent, "path_node-b")
         write_neighbours(neighbours, {"node-c": "127.0.1.3"})
@@ -304,7 +267,7 @@ def test_a_taken_port_is_said_and_is_exit_1(tmp_path: Path, neighbours: Path) ->
     with socket.create_server(("127.0.1.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = launch(
-            environment("127.0.1.1", "node-a", port, KUBENURSE_NEIGHBOURS_FILE=str(neighbours)),
+            of_node("node-a", port, neighbours),
             tmp_path / "agent.log",
         )
         assert process.wait(20) == 1
@@ -321,11 +284,10 @@ def test_a_dead_collector_costs_no_check_and_no_time_at_the_end(
     with socket.create_server(("127.0.0.1", 0)) as collector:
         endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
         environs = [
-            environment(
-                address,
+            of_node(
                 node,
                 port,
-                KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+                neighbours,
                 KUBENURSE_TRACE_RATIO="1",
                 OTEL_METRICS_EXPORTER="prometheus,otlp",
                 OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
@@ -333,7 +295,7 @@ def test_a_dead_collector_costs_no_check_and_no_time_at_the_end(
                 OTEL_BSP_SCHEDULE_DELAY="200",
                 OTEL_METRIC_EXPORT_INTERVAL="500",
             )
-            for node, address in list(NODES.items())[:2]
+            for node in list(NODES)[:2]
         ]
         with running(environs, tmp_path) as (agent, _):
             wait_for(
@@ -422,11 +384,10 @@ def test_a_log_that_nobody_reads_holds_nothing_up(
     tmp_path: Path, neighbours: Path, port: int, style: str
 ) -> None:
     """Standard error is a full pipe from the start on: all is as ever, and SIGTERM ends it."""
-    environ = environment(
-        "127.0.1.1",
+    environ = of_node(
         "node-a",
         port,
-        KUBENURSE_NEIGHBOURS_FILE=str(neighbours),
+        neighbours,
         KUBENURSE_EXTRA_CHECKS="refused:http://127.0.0.1:1/",
         KUBENURSE_CHECK_INTERVAL="50ms",
         KUBENURSE_LOG_FORMAT=style,
