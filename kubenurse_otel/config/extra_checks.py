@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kubenurse_otel.config.urls import hidden, parse_dns, parse_tcp, parse_url
 from kubenurse_otel.config.values import (
@@ -176,16 +176,7 @@ def _http(text: str) -> ExtraCheck:
     url = options.parse(_http_url, text, "an http, https, tcp or dns URL")
     expect = options.take("expect", STATUSES)
     method = options.take("method", METHOD) or "GET"
-    interval, timeout = _schedule(options)
-    options.finish()
-    assert url is not None
-    return ExtraCheck(
-        url=url,
-        expect=expect,
-        method=method,
-        interval_seconds=interval,
-        timeout_seconds=timeout,
-    )
+    return _finished(options, url, expect=expect, method=method)
 
 
 def _http_url(text: str) -> Url:
@@ -202,16 +193,7 @@ def _tcp(text: str) -> ExtraCheck:
     server_name = options.take("expect", _SERVER_NAME)
     if server_name is not None and not tls:
         options.problems.append(";expect= only together with ;tls")
-    interval, timeout = _schedule(options)
-    options.finish()
-    assert url is not None
-    return ExtraCheck(
-        url=url,
-        tls=tls,
-        server_name=server_name,
-        interval_seconds=interval,
-        timeout_seconds=timeout,
-    )
+    return _finished(options, url, tls=tls, server_name=server_name)
 
 
 def _dns(text: str) -> ExtraCheck:
@@ -225,15 +207,15 @@ def _dns(text: str) -> ExtraCheck:
     # What may be expected depends on what is asked: unless that is known, it is not judged.
     answer = Parser(lambda text: _expected(query, text) if url else query, _EXPECTED_OF_DNS)
     expected = options.take("expect", answer)
-    interval, timeout = _schedule(options)
+    return _finished(options, url, query=expected or query)
+
+
+def _finished(options: _Options, url: Url | None, **more: Any) -> ExtraCheck:
+    """With the options that every kind has. Raises InvalidTextError where anything is wrong."""
+    interval, timeout = options.take("interval", INTERVAL), options.take("timeout", TIMEOUT)
     options.finish()
     assert url is not None
-    query = expected or query
-    return ExtraCheck(url=url, query=query, interval_seconds=interval, timeout_seconds=timeout)
-
-
-def _schedule(options: _Options) -> tuple[float | None, float | None]:
-    return options.take("interval", INTERVAL), options.take("timeout", TIMEOUT)
+    return ExtraCheck(url=url, interval_seconds=interval, timeout_seconds=timeout, **more)
 
 
 # --- all of them --------------------------------------------------------------------------------
