@@ -136,8 +136,12 @@ class Facts:
     """Each virtual IP has been heard of since the first of them fell silent."""
     accused_lately: frozenset[str] = frozenset()
     """Neighbours that said of themselves, a minute ago or less, that they lose or are cut off."""
-    doubted_lately: frozenset[str] = frozenset()
+    accused_at: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """When a neighbour, or our own node, last said so; Unix seconds, by node."""
+    doubting: frozenset[str] = frozenset()
     """Neighbours whose last word, a minute old or less, is that they do not trust themselves."""
+    doubted_lately: frozenset[str] = frozenset()
+    """Neighbours that did not trust themselves, a minute ago or less."""
     extras: Mapping[str, Said] = field(default_factory=lambda: MappingProxyType({}))
     """Our own extra checks, by name: nobody else's view has them."""
     traces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

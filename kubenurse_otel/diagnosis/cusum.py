@@ -8,7 +8,7 @@ for it. At 16 the first is e^16 times as likely.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, log1p
 from typing import Final
 
 LOST_WEIGHT: Final = log(5)
@@ -50,8 +50,8 @@ class Cusum:
 
     def _is_over(self) -> bool:
         """At its own rate, as the losses after the first one tell it, below the alarm as well."""
-        due = self.clean * (self.lost - 1) / max(1, self.sent - self.clean)
-        return self.lost >= LEAST_LOST and due >= CLEAN_LOSSES
+        before = max(1, self.sent - self.clean)
+        return (self.lost - 1) * log1p(self.clean / before) >= CLEAN_LOSSES
 
     def reset(self) -> None:
         self.sum, self.lost, self.sent, self.clean = 0.0, 0, 0, 0

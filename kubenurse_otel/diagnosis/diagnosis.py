@@ -259,7 +259,6 @@ class Diagnosis:
             heard = _heard(view, now)
         heard.at = now
         self._heard[view.node] = heard
-        self._doubted_at.pop(view.node, None)
         if view.doubt >= NO_WITNESS:
             self._doubted_at[view.node] = now
         if view.accused is not Accused.NOTHING:
@@ -332,6 +331,8 @@ class Diagnosis:
         fresh = {one.view.node: one.view for one in self._fresh_ones(now)}
         findings = diagnose(mine, fresh, self._facts(now, runs))
         self._accused = _accused(findings, self._node)
+        if self._accused is not Accused.NOTHING:
+            self._accused_at[self._node] = now
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
             self._losses.reset()
@@ -418,7 +419,13 @@ class Diagnosis:
             losses=self._losses.of_all(now),
             fresh_seconds=self._fresh,
             is_settled=self._is_settled(runs),
+            accused_at=MappingProxyType(dict(self._accused_at)),
             accused_lately=frozenset(self._lately(self._accused_at, now)),
+            doubting=frozenset(
+                node
+                for node in self._lately(self._doubted_at, now)
+                if self._doubted_at[node] == self._heard[node].at
+            ),
             doubted_lately=frozenset(self._lately(self._doubted_at, now)),
             slow_factor=self._round_trips.factor(),
             detour_seconds=self._detours.seconds(now),

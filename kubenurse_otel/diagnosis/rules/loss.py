@@ -18,7 +18,7 @@ from kubenurse_otel.diagnosis.words import well_elsewhere
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kubenurse_otel.diagnosis.case import Case
+    from kubenurse_otel.diagnosis.case import Case, LosingWay
 
 DIRECTIONS: Final[Mapping[Accused, tuple[Direction, ...]]] = {
     Accused.LOSS_OUT: (Direction.OUT,),
@@ -151,10 +151,14 @@ def of_pair(case: Case) -> Iterator[Finding]:
             or node not in case.paths
             or not case.is_open(path_type(node))
             or case.paths[node].symptom in HARD
-            or any(_loses_on_most_ways(case, end, ways) for end in (node, case.mine.node))
+            or any(
+                _loses_on_most_ways(case, end, ways) or _was_accused(case, end, losing)
+                for end in (node, case.mine.node)
+            )
         ):
             continue
-        others = [one.node for one in case.seen_by(node) if one is not case.mine]
+        seen_by = {one.node for one in case.seen_by(node)} - case.facts.doubted_lately
+        others = sorted(seen_by - {case.mine.node})
         well = [other for other in others if frozenset((other, node)) not in ways]
         if not well or len(others) < min(2, case.facts.nodes - 2):
             continue
@@ -182,6 +186,15 @@ def _loses_on_most_ways(case: Case, node: str, ways: set[frozenset[str]]) -> boo
         if node in (view.node, other) and said.symptom not in HARD
     }
     return len(known & ways) >= max(LEAST_WAYS, len(known) / 2)
+
+
+def _was_accused(case: Case, node: str, losing: LosingWay) -> bool:
+    """Whether it has said so of itself since the way began to lose: that is why it does.
+
+    Its own sum may be over before this one is: what is seen of 1 % of loss comes in bursts.
+    """
+    at = case.facts.accused_at.get(node)
+    return at is not None and at >= losing.since
 
 
 def _way(mine: str, node: str, direction: Direction) -> str:

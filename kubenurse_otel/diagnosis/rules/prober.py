@@ -52,7 +52,7 @@ def delayed(case: Case) -> Iterator[Finding]:
 def neighbour_doubts(case: Case) -> Iterator[Finding]:
     """It took the connection and does not answer, and said before that it doubts itself."""
     for node, said in case.bad.items():
-        if node in case.facts.doubted_lately and said.symptom in (Symptom.MUTE, Symptom.STALLED):
+        if node in case.facts.doubting and said.symptom in (Symptom.MUTE, Symptom.STALLED):
             yield Finding(
                 kind=Kind.PROBER,
                 culprit=node,

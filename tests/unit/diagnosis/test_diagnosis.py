@@ -126,6 +126,17 @@ def test_views_grow_stale_and_are_bounded() -> None:
     assert len(one._accused_at) == len(one._doubted_at) == MOST_VIEWS
 
 
+def test_who_doubted_itself_is_no_sure_witness_for_a_minute() -> None:
+    """Though its last word is that it trusts itself again, and so it is heard."""
+    one = diagnosis(path("n2"), path("n3"))
+    one.hear(View(node="n2", doubt=3), 0.0)
+    assert one._facts(1.0, []).doubting == {"n2"}
+    one.hear(View(node="n2"), 5.0)
+    facts = one._facts(60.0, [])
+    assert (facts.doubting, facts.doubted_lately) == (frozenset(), {"n2"})
+    assert one._facts(60.1, []).doubted_lately == frozenset()
+
+
 def test_after_our_node_was_cut_off_dns_is_not_to_blame() -> None:
     """Look-ups that began while nothing came back fail for two intervals more."""
     names = common(TargetKind.ME_SERVICE), common(TargetKind.API_SERVER_DNS)

@@ -103,6 +103,21 @@ def test_a_way_that_loses_between_sound_ends_is_the_pair() -> None:
     assert of_way(2, lossy("n1-n2"), "n2") == []  # nobody else reaches it
 
 
+def test_it_is_no_pair_where_an_end_accused_itself_since_the_way_began_to_lose() -> None:
+    """Of three nodes: what it said is a minute old and more, and the way's own sum stands."""
+    for end in (ME, "n3"):
+        assert of_way(3, lossy("n1-n3"), "n3", accused_at={end: 7.0}) == []
+        assert of_way(3, lossy("n1-n3"), "n3", accused_at={end: 6.9}) == pair("n3")
+
+
+def test_who_doubted_itself_lately_does_not_tell_that_other_ways_are_well() -> None:
+    """It made fewer checks than it seems: 1 % of loss was a pair's beside a starved agent."""
+    assert of_way(3, lossy("n1-n3"), "n3") == pair("n3")
+    assert of_way(3, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == []
+    assert of_way(4, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == []
+    assert of_way(5, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == pair("n3")
+
+
 def test_two_bad_pairs_are_two_pairs() -> None:
     """Of four nodes, and of three; a single loss on another way is no sign of anything."""
     assert of_way(6, lossy("n1-n3", "n4-n5"), "n3") == pair("n3")

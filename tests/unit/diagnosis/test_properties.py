@@ -50,6 +50,7 @@ facts = st.builds(
     sizes_are_settled=st.booleans(),
     is_settled=st.booleans(),
     accused_lately=st.frozensets(st.sampled_from(NODES)),
+    doubting=st.frozensets(st.sampled_from(NODES)),
     doubted_lately=st.frozensets(st.sampled_from(NODES)),
 )
 

@@ -270,9 +270,7 @@ def test_a_pod_that_may_have_moved_is_a_suspicion() -> None:
 
 
 def test_a_neighbour_that_doubted_itself_is_starved_and_not_hung() -> None:
-    assert of(3, {">n3": "m3"}, doubted_lately=frozenset({"n3"})) == [
-        ("prober", "n3", "", "starved")
-    ]
+    assert of(3, {">n3": "m3"}, doubting=frozenset({"n3"})) == [("prober", "n3", "", "starved")]
 
 
 def test_a_neighbour_that_named_itself_is_not_named_again() -> None:
