@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS
-from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
+from kubenurse_otel.diagnosis.symptoms import DNS, HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
 
@@ -248,9 +248,23 @@ class Case:
         """My word on ``letter``; None: it is explained, or not checked."""
         return self.mine.shared.get(letter) if self.is_open(TYPES[letter]) else None
 
-    def votes(self, letter: Shared, is_alike: Callable[[Symptom], bool]) -> Votes:
-        """How the witnesses that check ``letter`` see it."""
-        asked = [one for one in self.witnesses if letter in one.shared]
+    def votes(
+        self,
+        letter: Shared,
+        is_alike: Callable[[Symptom], bool],
+        *,
+        besides: frozenset[Symptom] = frozenset(),
+    ) -> Votes:
+        """How the witnesses that check ``letter`` see it.
+
+        Who sees one of ``besides``, or found no address by DNS, has no word on it.
+        """
+        besides = besides if letter is Shared.DNS else besides | DNS
+        asked = [
+            one
+            for one in self.witnesses
+            if letter in one.shared and one.shared[letter].symptom not in besides
+        ]
         alike = [one for one in asked if is_alike(one.shared[letter].symptom)]
         return Votes(
             alike=tuple(one.node for one in alike),

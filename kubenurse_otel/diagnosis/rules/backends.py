@@ -44,6 +44,11 @@ def explain(case: Case, letter: Shared) -> bool:
     return mine + max(0.0, others) <= log(case.facts.nodes / BY_CHANCE)
 
 
+def shown_by(case: Case, letter: Shared) -> frozenset[Symptom]:
+    """What dead agents show as; empty where none is dead."""
+    return _SHOW_AS.get(letter, frozenset()) if _share(case) else frozenset()
+
+
 def _share(case: Case) -> float:
     """Of the agents that anybody speaks of: those that do not answer me, or half of the others."""
     views = (case.mine, *case.witnesses)

@@ -10,7 +10,7 @@ from kubenurse_otel.diagnosis.case import TYPES, Finding, path_type
 from kubenurse_otel.diagnosis.cusum import ALARM
 from kubenurse_otel.diagnosis.rules import CONTRADICTED, SELF_ACCUSED
 from kubenurse_otel.diagnosis.rules.pair import joined
-from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Accused
 from kubenurse_otel.diagnosis.words import well_elsewhere
@@ -25,6 +25,8 @@ DIRECTIONS: Final[Mapping[Accused, tuple[Direction, ...]]] = {
     Accused.LOSS_IN: (Direction.IN,),
     Accused.LOSS_BOTH: (Direction.OUT, Direction.IN),
 }
+NO_ANSWER: Final = HARD - {Symptom.FULL_SIZE}
+"""Where large segments vanish small ones are answered, and tell of what is lost."""
 LEAST_WAYS: Final = 2
 ENOUGH_WAYS: Final = 3
 OF_THE_BETTER_HALF: Final = 6.0
@@ -49,7 +51,7 @@ def own_node(case: Case) -> Iterator[Finding]:
         sums = {
             node: ways.sums.get(node, 0.0)
             for node, said in case.paths.items()
-            if node not in blamed and said.symptom not in HARD
+            if node not in blamed and said.symptom not in NO_ANSWER
         }
         lose = [each for each in sums.values() if each]
         better_half = sum(sorted(sums.values())[: ceil(len(sums) / 2)])
@@ -150,7 +152,7 @@ def of_pair(case: Case) -> Iterator[Finding]:
             or node in case.facts.accused_lately
             or node not in case.paths
             or not case.is_open(path_type(node))
-            or case.paths[node].symptom in HARD
+            or case.paths[node].symptom in NO_ANSWER
             or any(
                 _loses_on_most_ways(case, end, ways) or _was_accused(case, end, losing)
                 for end in (node, case.mine.node)
@@ -183,7 +185,7 @@ def _loses_on_most_ways(case: Case, node: str, ways: set[frozenset[str]]) -> boo
         frozenset((view.node, other))
         for view in (case.mine, *case.witnesses)
         for other, said in view.targets.items()
-        if node in (view.node, other) and said.symptom not in HARD
+        if node in (view.node, other) and said.symptom not in NO_ANSWER
     }
     return len(known & ways) >= max(LEAST_WAYS, len(known) / 2)
 

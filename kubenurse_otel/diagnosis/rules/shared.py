@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.case import Case
 
 BAD: Final = HARD | SOFT
+OF_ITS_OWN: Final = frozenset({Symptom.CERTIFICATE, Symptom.TOKEN})
 RUN_AGREED, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 6
 
 
@@ -57,7 +58,9 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         return  # its TLS may be too large for the way
     if kind is Kind.INGRESS and backends.explain(case, letter):
         return
-    votes = case.votes(letter, lambda symptom: symptom in BAD)
+    # Who was answered for a dead backend does not tell whether what is silent for me is so for all.
+    besides = backends.shown_by(case, letter) if said.symptom is Symptom.SILENT else frozenset()
+    votes = case.votes(letter, _alike(said.symptom).__contains__, besides=besides)
     everywhere, what = CLUSTER, kind
     if said.symptom is Symptom.CERTIFICATE:
         everywhere, what = kind.value, Kind.CERTIFICATE
@@ -100,6 +103,11 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             second=f"{what} {everywhere}",
             explains=explains,
         )
+
+
+def _alike(mine: Symptom) -> frozenset[Symptom]:
+    """What others see of the same fault: whose token is refused was answered, and well."""
+    return frozenset({mine}) if mine in OF_ITS_OWN else BAD - OF_ITS_OWN
 
 
 def extra(case: Case) -> Iterator[Finding]:

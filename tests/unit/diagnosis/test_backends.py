@@ -47,6 +47,12 @@ def test_nor_is_it_the_ingress(mine: str, others: str, expected: list[tuple[str,
     assert kinds(mine, others) == expected
 
 
+def test_who_is_answered_for_a_dead_backend_does_not_say_that_the_ingress_is_silent() -> None:
+    """To me it is, and to nobody else: it was called everybody's."""
+    assert kinds("I:s9", "I:b1") == [("ingress", ME + "?")]
+    assert kinds("I:s9", "I:s9") == [("ingress", "cluster")]
+
+
 def test_where_most_agents_are_dead_it_takes_long_to_say_more() -> None:
     assert kinds("I:b5", "I:b5", dead=4, well=2) == []
     assert kinds("I:b2", "I:b2", dead=1, well=5) == [("ingress", "cluster")]

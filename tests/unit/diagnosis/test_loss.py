@@ -61,6 +61,14 @@ def test_it_is_our_node_where_the_better_half_of_its_ways_loses_as_well(
     assert own(len(sums) + 1, {}, *sums) == ([MINE] if is_mine else [])
 
 
+def test_where_large_segments_vanish_small_ones_tell_of_losses() -> None:
+    """They are answered: a node that loses is named beside a cluster's MTU."""
+    assert MINE in own(
+        4, {f"n{one}>n{two}": "f9" for one in range(1, 5) for two in range(1, 5)}, 8, 8, 8
+    )
+    assert own(4, {">n2": "s9", ">n3": "s9", ">n4": "s9"}, 8, 8, 8) != [MINE]
+
+
 def test_where_some_of_our_ways_are_well_it_waits_for_what_others_say() -> None:
     assert own(6, {}, 4, 4, 4, 4, 0, seconds=11.0) == []
     assert own(6, {}, 4, 4, 4, 4, 0, seconds=12.0) == [MINE]

@@ -360,6 +360,18 @@ def test_a_certificate_and_a_token_have_words_of_their_own() -> None:
     assert shared("D:t3", "D:o9", "D:o9") == [("prober", ME, "", "token")]
 
 
+def test_whose_token_is_refused_alone_is_not_everybody_beside_an_api_server_that_is_slow() -> None:
+    """Those that it is slow for were answered well: nor is it slow for me alone."""
+    assert shared("D:t3", "D:w9", "D:w9") == [("prober", ME, "", "token")]
+    assert shared("I:x3", "I:b9", "I:b9") == [("ingress", ME, "", "certificate")]
+
+
+def test_who_found_no_name_has_not_seen_what_it_is_of() -> None:
+    """A silent ingress, while others fail by DNS, was said to be silent from here alone."""
+    assert shared("I:s9", "I:d3", "I:d3") == [("ingress", ME + "?", "", "silent")]
+    assert shared("I:s9", "I:s3", "I:d3", "I:d3") == [("ingress", "cluster", "", "silent")]
+
+
 def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
     extras = {"shop": said("s3")}
     assert shared("", "", extras=extras) == [("extra", "shop?", "", "silent")]
