@@ -23,13 +23,14 @@ RUN cd /opt/kubenurse-otel \
 COPY kubenurse_otel /opt/kubenurse-otel/kubenurse_otel
 # Bytecode of everything but kubernetes' models and API classes, which the agent reads past. Unchecked:
 # the files never change, so nothing is asked of the file system. Without docstrings and asserts (-OO):
-# a megabyte of the agent's memory. Isolated (-I): PYTHONPATH and the like of a pod, which injectors of
+# a megabyte of the agent's memory; and without columns, half of one more: tracebacks have their lines,
+# and no carets below them. Isolated (-I): PYTHONPATH and the like of a pod, which injectors of
 # instrumentation set, put no code into the agent.
 RUN mkdir bin \
  && printf '#!%s -IBOOu\nimport sys\n\nsys.path.insert(0, "%s")\n\nfrom kubenurse_otel.cli import main\n\nsys.exit(main())\n' \
       "$(command -v python3)" /opt/kubenurse-otel >bin/kubenurse-otel \
  && chmod -R a=rX,u+w /opt/kubenurse-otel && chmod 0755 bin/kubenurse-otel \
- && python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
+ && PYTHONNODEBUGRANGES=1 python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
       -x 'kubernetes/client/(models|api)/' /opt/kubenurse-otel
 
 # Programs of the base that change who runs them, with a mode that does not: laid over it below. Nothing
@@ -43,7 +44,7 @@ RUN --mount=type=bind,from=base,source=/,target=/base \
 
 # The standard library's, which a base has with docstrings: laid over it as well. Same python3, any architecture.
 RUN library="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
- && python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
+ && PYTHONNODEBUGRANGES=1 python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
       -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip|pydoc_data|[a-z]*-packages)/' "$library" \
  && find "$library" -name '*.opt-2.pyc' -not -path '*-packages/*' -exec cp --parents {} /build/plain ';'
 

@@ -44,11 +44,14 @@ def command(tree: Path = ROOT) -> tuple[str, ...]:
     _compile(directory)
     launcher = directory / "kubenurse-otel"
     launcher.write_text(_LAUNCHER.format(paths=[str(directory), str(_packages(lock))]))
-    optimized = "OO" if "-IBOOu" in (tree / "Dockerfile").read_text() else ""
+    dockerfile = (tree / "Dockerfile").read_text()
+    optimized = "OO" if "-IBOOu" in dockerfile else ""
     if optimized:
         _compile_library()
+    # Images compile without columns; told to, the interpreter drops them as it reads.
+    plain = ("-X", "no_debug_ranges") if "PYTHONNODEBUGRANGES=1" in dockerfile else ()
     # -S: the interpreter of a pod has nothing installed beside its standard library.
-    return (sys.executable, f"-ISB{optimized}u", str(launcher), "run")
+    return (sys.executable, f"-ISB{optimized}u", *plain, str(launcher), "run")
 
 
 @lru_cache
