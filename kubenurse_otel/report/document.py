@@ -7,7 +7,7 @@ URL's secrets. No I/O, no clock.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.text import host_port
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.model import CheckResult, Measurement, Target
     from kubenurse_otel.state.results import Standing
+
+MOST_WAYS: Final = 64
+"""Of one agent's report, what is bad; the worst come first."""
+MOST_SLOWER: Final = 64
 
 
 def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:

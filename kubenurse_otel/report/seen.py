@@ -6,12 +6,13 @@ have, and whatever has not the form is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.model import is_dns_subdomain
+from kubenurse_otel.record import record
 from kubenurse_otel.report import verdicts
+from kubenurse_otel.report.document import MOST_SLOWER, MOST_WAYS
 from kubenurse_otel.state.history import WHOSE
 from kubenurse_otel.text import printable
 
@@ -20,16 +21,13 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.report.verdicts import Report
 
-MOST_WAYS: Final = 64
-"""Of one agent, what is bad; the worst come first."""
-MOST_SLOWER: Final = 64
 PATH: Final = "path_"
 _MOST: Final = 1_000_000
 _LONGEST_TYPE: Final = 260
 _SYMPTOMS: Final = {one.name.lower(): one for one in Symptom}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Way:
     """A way from one node to another on which something is amiss, as the first one sees it."""
 
@@ -41,7 +39,7 @@ class Way:
     lossy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Slower:
     """What one agent finds slower than usual: a check's type, and whose time it is; seconds."""
 
@@ -52,7 +50,7 @@ class Slower:
     now_seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One agent's word. ``checked_at`` is its latest check's moment, empty before the first."""
 
@@ -73,7 +71,7 @@ class Seen:
         return self.report.node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What all agents say, as far as they were asked; our own word is the first."""
 

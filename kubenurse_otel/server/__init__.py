@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kubenurse_otel.rate import Rate
 from kubenurse_otel.server import routes, verdicts
-from kubenurse_otel.server.about import About
 from kubenurse_otel.server.alive import Alive
 from kubenurse_otel.server.alwayshappy import AlwaysHappy
+from kubenurse_otel.server.browsers import for_browsers, not_by_ingress
 from kubenurse_otel.server.connection import Connection
 from kubenurse_otel.server.connections import Connections
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
-from kubenurse_otel.server.others import Others
-from kubenurse_otel.server.pages import Facts, Pages, for_browsers, not_by_ingress, too_often
 from kubenurse_otel.server.target import OneTarget
 from kubenurse_otel.server.tls import Certificate
 from kubenurse_otel.server.wire import Wire
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config, Setting
     from kubenurse_otel.model import Neighbourhood
     from kubenurse_otel.semconv import Metric, Refusal
+    from kubenurse_otel.server.message import Request, Response
+    from kubenurse_otel.server.pages import Pages
     from kubenurse_otel.state.incoming import Incoming
     from kubenurse_otel.state.judging import Judging
     from kubenurse_otel.state.known_agents import KnownAgents
@@ -145,30 +145,33 @@ class Server:
                 routes.VIEW: limited(documents.view),
                 routes.REPORT: limited(documents.report),
             }
-        self._others = Others(config, neighbourhood)
         self._pages: Pages | None = None
         if config.page.enabled:
             target = OneTarget(results, history, node_name)
-            facts = Facts(
-                results=results,
-                target=target,
-                documents=documents,
-                others=self._others if documents is not None else None,
-                neighbourhood=neighbourhood,
-                node_name=node_name,
-                settings=settings,
-                groups=About(
-                    config, results=results, neighbourhood=neighbourhood, figures=figures
-                ).groups,
-            )
-            self._pages = Pages(config, facts, refusals=refusals)
+
+            def make_pages() -> Pages:
+                from kubenurse_otel.server.pages import Facts, Pages  # noqa: PLC0415 - see browsers.py
+
+                facts = Facts(
+                    results=results,
+                    target=target,
+                    documents=documents,
+                    neighbourhood=neighbourhood,
+                    node_name=node_name,
+                    settings=settings,
+                    figures=figures,
+                )
+                return Pages(config, facts, refusals=refusals)
+
+            self._make_pages = make_pages
             ingress = config.checks.ingress_url
             host = ingress.host if ingress is not None else ""
-            views = {path: limited(one, too_often) for path, one in self._pages.handlers().items()}
+            views = {
+                path: limited(self._show, self._show_busy)
+                for path in (routes.PAGE_OF_TARGET, routes.PAGE_OF_PAIR, routes.PAGE_OF_AGENT)
+            }
             views[routes.TARGET] = limited(target)
-            views[routes.ROOT] = for_browsers(
-                limited(self._pages.front, too_often), routes.redirect
-            )
+            views[routes.ROOT] = for_browsers(limited(self._show, self._show_busy), routes.redirect)
             for path, view in views.items():
                 instead = routes.redirect if path == routes.ROOT else routes.not_found
                 admin[path] = not_by_ingress(view, instead, host)
@@ -255,9 +258,22 @@ class Server:
         """Make a page anew that is watched, in a quiet moment; whether there is another."""
         return self._pages is not None and self._pages.quiet()
 
+    def _looked_at(self) -> Pages:
+        """The page; imported and made when somebody looks for the first time."""
+        if self._pages is None:
+            self._pages = self._make_pages()
+        return self._pages
+
+    def _show(self, request: Request) -> Response:
+        return self._looked_at()(request)
+
+    def _show_busy(self, request: Request) -> Response:
+        return self._looked_at().too_often(request)
+
     async def stop(self) -> None:
         """Accept no more, end the answers under way (at most a second), close everything."""
-        self._others.close()
+        if self._pages is not None:
+            self._pages.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis.slow import median
+from kubenurse_otel.page.agent import Figure, Group
 from kubenurse_otel.report.words import duration
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Config
     from kubenurse_otel.model import Neighbourhood
-    from kubenurse_otel.page.agent import Figure, Group
     from kubenurse_otel.semconv import Metric
     from kubenurse_otel.state.results import Results
 
@@ -42,8 +42,6 @@ class About:
 
     def groups(self) -> Sequence[Group]:
         """Return them in the page's order."""
-        from kubenurse_otel.page.agent import Group  # noqa: PLC0415 - htpy, once somebody looks
-
         return (
             Group("discovery", "Who its neighbours are", list(self._discovery())),
             Group("checking", "How well it checks", list(self._checking())),
@@ -57,8 +55,6 @@ class About:
         )
 
     def _discovery(self) -> Iterable[Figure]:
-        from kubenurse_otel.page.agent import Figure  # noqa: PLC0415 - as above
-
         here = self._neighbourhood()
         yield Figure("state", here.state, "good" if here.state == "ok" else "bad")
         age = self._one(semconv.DISCOVERY_AGE)
@@ -72,8 +68,6 @@ class About:
         yield Figure("this node", "is leaving" if here.own_node_leaving else "stays")
 
     def _checking(self) -> Iterable[Figure]:
-        from kubenurse_otel.page.agent import Figure  # noqa: PLC0415 - as above
-
         interval = duration(self._config.checks.interval_seconds)
         yield Figure("targets", f"{len(self._results.targets)}, every {interval} by default")
         delays = [
@@ -100,8 +94,6 @@ class About:
             yield Figure("hears", f"neighbours' views: {told}")
 
     def _missed(self) -> Figure:
-        from kubenurse_otel.page.agent import Figure  # noqa: PLC0415 - as above
-
         missed = sorted(self._figures(semconv.MISSED_CHECKS), reverse=True)
         total = sum(value for value, _ in missed)
         told = ", ".join(
@@ -113,8 +105,6 @@ class About:
         return Figure("missed ticks", f"{total:.0f} {since}: {told}")
 
     def _exports(self) -> Iterable[Figure]:
-        from kubenurse_otel.page.agent import Figure  # noqa: PLC0415 - as above
-
         signals: dict[str, dict[str, float]] = {}
         for value, (signal, result) in self._figures(semconv.TELEMETRY_EXPORTS):
             signals.setdefault(signal, {})[result] = value
@@ -125,8 +115,6 @@ class About:
             yield Figure(f"{signal} rejected", f"{value:.0f} items", _sign(bool(value)))
 
     def _process(self) -> Iterable[Figure]:
-        from kubenurse_otel.page.agent import Figure  # noqa: PLC0415 - as above
-
         for value, labels in self._figures(semconv.READY):
             yield Figure("ready", "yes" if value else f"no: {labels[0]}", _sign(not value))
         memory, seconds = self._one(semconv.PROCESS_RSS), self._one(semconv.PROCESS_CPU)

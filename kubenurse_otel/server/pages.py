@@ -1,8 +1,9 @@
-"""The page's views over HTTP: to whom they are shown, when they are made, and of what.
+"""The page's views over HTTP: when they are made, and of what.
 
-Owns Accept, the ingress' name, the kept documents and the headers; how a view looks is page/'s.
+Owns the kept documents and the headers; who is shown any is browsers.py's, how one looks page/'s.
 What is watched is made in quiet moments, anything else when it is asked for, and not too often.
-htpy is imported when somebody looks for the first time.
+Imported when somebody looks for the first time, other views when they are asked for: checks wait
+meanwhile.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import __version__
+from kubenurse_otel.page import busy, front, links
+from kubenurse_otel.page.frame import Frame
+from kubenurse_otel.page.style import POLICY
 from kubenurse_otel.rate import Rate
+from kubenurse_otel.record import record
 from kubenurse_otel.report import checked, document, seen
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import routes
+from kubenurse_otel.server.browsers import accepts_html
 from kubenurse_otel.server.message import Response
+from kubenurse_otel.server.others import Others
 from kubenurse_otel.server.target import OF
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kubenurse_otel.config import Config, Setting
     from kubenurse_otel.model import Neighbourhood
-    from kubenurse_otel.page.agent import Group
-    from kubenurse_otel.page.frame import Frame
     from kubenurse_otel.page.pair import Direction
     from kubenurse_otel.report.checked import Checked
+    from kubenurse_otel.semconv import Metric
     from kubenurse_otel.server.message import Request
-    from kubenurse_otel.server.others import Others
     from kubenurse_otel.server.target import OneTarget
     from kubenurse_otel.server.verdicts import Documents
     from kubenurse_otel.state.results import Results, Standing
@@ -63,7 +68,14 @@ _STILL: Final = "still"
 _FOR_ALL: Final = (FRONT, "agent")
 """Documents that all clients share. They are few, and made anew by their age alone: nobody who asks
 for other things keeps them from anybody."""
-_HTML: Final = ("text/html", "application/xhtml+xml")
+_HEADERS: Final = (
+    (b"Content-Type", b"text/html; charset=utf-8"),
+    (b"Content-Security-Policy", POLICY.encode("ascii")),
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Vary", b"Accept"),
+)
 
 
 class View(NamedTuple):
@@ -84,22 +96,21 @@ class _Made:
     """No answer of others is to come."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Where the views take what they show; ``documents`` and ``others``: None without diagnosis."""
+    """Where the views take what they show; ``documents`` is None without diagnosis."""
 
     results: Results
     target: OneTarget
     documents: Documents | None
-    others: Others | None
     neighbourhood: Callable[[], Neighbourhood]
     node_name: Callable[[], str]
     settings: Sequence[Setting]
-    groups: Callable[[], Sequence[Group]]
+    figures: Callable[[Metric], Iterable[tuple[float, tuple[str, ...]]]]
 
 
 class Pages:
-    """Handlers for the views. ``clock`` gives monotonic seconds, ``wall_clock`` Unix seconds."""
+    """The views' handler. ``clock`` gives monotonic seconds, ``wall_clock`` Unix seconds."""
 
     def __init__(
         self,
@@ -112,6 +123,7 @@ class Pages:
     ) -> None:
         self._config = config
         self._facts = facts
+        self._others = Others(config, facts.neighbourhood) if facts.documents is not None else None
         self._clock = clock
         self._wall_clock = wall_clock
         self._made: OrderedDict[View, _Made] = OrderedDict()
@@ -119,13 +131,31 @@ class Pages:
         self._of_one = Rate(per_second=ONE_PER_SECOND, burst=ONE_BURST, clock=clock)
         self._of_all = Rate(per_second=ALL_PER_SECOND, burst=ALL_BURST, clock=clock)
 
-    def handlers(self) -> Mapping[bytes, routes.Handler]:
-        """Those of all views but the first, by path."""
-        return {b"/target": self._target, b"/pair": self._pair, b"/agent": self._agent}
+    def __call__(self, request: Request) -> Response:
+        """The view at the request's path; that of / is asked for as HTML."""
+        is_still = _is_still(request)
+        match request.path:
+            case routes.PAGE_OF_TARGET:
+                view = View("target", _fields(request, OF), is_still)
+            case routes.PAGE_OF_PAIR:
+                view = View("pair", _fields(request, "from", "to"), is_still)
+            case routes.PAGE_OF_AGENT:
+                view = View("agent", is_still=is_still)
+            case _:
+                view = View(FRONT, is_still=is_still)
+        return self._show(request, view)
 
-    def front(self, request: Request) -> Response:
-        """/, where HTML is asked for."""
-        return self._show(request, View(FRONT, is_still=_is_still(request)))
+    def too_often(self, request: Request) -> Response:
+        """429, as a page for a browser, which comes again by itself."""
+        if not accepts_html(request.header(b"accept") or ""):
+            return routes.too_often(request)
+        body = busy.view(is_still=_is_still(request))
+        return Response(status=429, headers=(*_HEADERS, routes.RETRY_AFTER), tail=body)
+
+    def close(self) -> None:
+        """Ask other agents no more."""
+        if self._others is not None:
+            self._others.close()
 
     def quiet(self) -> bool:
         """Make one watched view anew, if one is old; whether there is another."""
@@ -138,16 +168,6 @@ class Pages:
             self._make(old[0], asked_at=self._made[old[0]].asked_at)
         return len(old) > 1
 
-    def _target(self, request: Request) -> Response:
-        return self._show(request, View("target", _fields(request, OF), _is_still(request)))
-
-    def _pair(self, request: Request) -> Response:
-        view = View("pair", _fields(request, "from", "to"), _is_still(request))
-        return self._show(request, view)
-
-    def _agent(self, request: Request) -> Response:
-        return self._show(request, View("agent", is_still=_is_still(request)))
-
     def _show(self, request: Request, view: View) -> Response:
         now = self._clock()
         made = self._made.get(view)
@@ -156,9 +176,9 @@ class Pages:
                 made = self._make(view, asked_at=now)
             elif made is None:
                 self._refusals[Refusal.RATE] += 1
-                return too_often(request)
+                return self.too_often(request)
         made.asked_at = now
-        return Response(status=made.status, headers=_headers(), tail=made.body)
+        return Response(status=made.status, headers=_HEADERS, tail=made.body)
 
     def _may_make(self, view: View, client: str) -> bool:
         if view.name in _FOR_ALL:
@@ -185,17 +205,15 @@ class Pages:
         return made
 
     def _make_front(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import front  # noqa: PLC0415 - htpy: see above
-
         facts, sight = self._facts, None
-        if facts.documents is not None and facts.others is not None:
+        if facts.documents is not None and self._others is not None:
             own = seen.read(
                 facts.documents.report_document(),
                 node=facts.node_name(),
                 known={one.node_name for one in facts.neighbourhood().known},
             )
             assert own is not None, "our own report is one"
-            sight = facts.others.look(own)
+            sight = self._others.look(own)
         is_whole = sight is None or not sight.unasked
         now = front.Now(
             sight=sight,
@@ -215,7 +233,7 @@ class Pages:
         return [found for one in told if (found := checked.read(one)) is not None]
 
     def _make_target(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import links, target  # noqa: PLC0415 - htpy: see above
+        from kubenurse_otel.page import target  # noqa: PLC0415 - see above
 
         (key,) = view.fields
         frame = self._frame(view, links.target(key))
@@ -225,7 +243,7 @@ class Pages:
         return 200, target.view(frame, found), True
 
     def _make_pair(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import links, pair  # noqa: PLC0415 - htpy: see above
+        from kubenurse_otel.page import pair  # noqa: PLC0415 - see above
 
         source, other = view.fields
         there, back = self._direction(source, other), self._direction(other, source)
@@ -234,7 +252,7 @@ class Pages:
         return 200, pair.view(frame, there, back), is_whole
 
     def _direction(self, source: str, other: str) -> Direction:
-        from kubenurse_otel.page.pair import Direction  # noqa: PLC0415 - htpy: see above
+        from kubenurse_otel.page.pair import Direction  # noqa: PLC0415 - see above
 
         facts, key = self._facts, f"{seen.PATH}{other}"
         nodes = {one.node_name: one.pod_name for one in facts.neighbourhood().agents}
@@ -244,20 +262,26 @@ class Pages:
         if source == own:
             found = checked.read(facts.target.document(key))
             return Direction(source, other, checked=found, problem="" if found else _NOT_CHECKED)
-        if facts.others is None:
+        if self._others is None:
             return Direction(source, other, problem="KUBENURSE_DIAGNOSIS is false")
-        found, problem = facts.others.target(source, key)
+        found, problem = self._others.target(source, key)
         return Direction(source, other, nodes[source], found, problem)
 
     def _make_agent(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import agent  # noqa: PLC0415 - htpy: see above
+        from kubenurse_otel.page import agent  # noqa: PLC0415 - see above
+        from kubenurse_otel.server.about import About  # noqa: PLC0415 - see above
 
+        facts = self._facts
+        about = About(
+            self._config,
+            results=facts.results,
+            neighbourhood=facts.neighbourhood,
+            figures=facts.figures,
+        )
         frame = self._frame(view, "agent")
-        return 200, agent.view(frame, self._facts.groups(), self._facts.settings), True
+        return 200, agent.view(frame, about.groups(), facts.settings), True
 
     def _frame(self, view: View, here: str, *, is_whole: bool = True) -> Frame:
-        from kubenurse_otel.page.frame import Frame  # noqa: PLC0415 - htpy: see above
-
         config = self._config
         refresh = REFRESH_SECONDS if is_whole else SOON_SECONDS
         return Frame(
@@ -276,83 +300,6 @@ class Pages:
 
 
 _NOT_CHECKED: Final = "it does not check that one"
-
-
-def for_browsers(handler: routes.Handler, instead: routes.Handler) -> routes.Handler:
-    """A handler for who asks for HTML; others get what there is ``instead``."""
-
-    def handle(request: Request) -> Response:
-        asks = accepts_html(request.header(b"accept") or "")
-        return (handler if asks else instead)(request)
-
-    return handle
-
-
-def not_by_ingress(handler: routes.Handler, instead: routes.Handler, host: str) -> routes.Handler:
-    """A handler, but not for who came by the ingress' name: those get what there is ``instead``.
-
-    The chart's Ingress publishes /alwayshappy alone; one that publishes all, as kubenurse's may,
-    must not show the page to the world.
-    """
-    ingress = host.rstrip(".").lower()
-
-    def handle(request: Request) -> Response:
-        said = [request.authority[0]]
-        for name in (b"x-forwarded-host", b"x-original-host", b"forwarded"):
-            said += _hosts(request.header(name) or "")
-        is_by_ingress = any(one.rstrip(".").lower() == ingress for one in said)
-        return (instead if is_by_ingress else handler)(request)
-
-    return handle if ingress else handler
-
-
-def too_often(request: Request) -> Response:
-    """429, as a page for a browser, which comes again by itself."""
-    if not accepts_html(request.header(b"accept") or ""):
-        return routes.too_often(request)
-    from kubenurse_otel.page import busy  # noqa: PLC0415 - htpy: see above
-
-    body = busy.view(is_still=_is_still(request))
-    return Response(status=429, headers=(*_headers(), routes.RETRY_AFTER), tail=body)
-
-
-def accepts_html(accept: str) -> bool:
-    """Whether the header names HTML, as browsers' do, and not with q=0 (RFC 9110, 12.5.1)."""
-    for item in accept.lower().split(","):
-        kind, *parameters = (one.strip() for one in item.split(";"))
-        if kind in _HTML:
-            quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
-            return bool(quality.strip("0."))
-    return False
-
-
-def _hosts(value: str) -> list[str]:
-    """Of X-Forwarded-Host, a list of hosts with or without ports, or of Forwarded (RFC 7239)."""
-    found = []
-    for item in value.replace(";", ",").split(","):
-        host = item.strip()
-        if "=" in host:
-            name, _, host = host.partition("=")
-            if name.strip().lower() != "host":
-                continue
-        host = host.strip().strip('"')
-        found.append(
-            host.partition("]")[0].strip("[") if host[:1] == "[" else host.partition(":")[0]
-        )
-    return found
-
-
-def _headers() -> tuple[tuple[bytes, bytes], ...]:
-    from kubenurse_otel.page.style import POLICY  # noqa: PLC0415 - only once somebody looks
-
-    return (
-        (b"Content-Type", b"text/html; charset=utf-8"),
-        (b"Content-Security-Policy", POLICY.encode("ascii")),
-        (b"X-Content-Type-Options", b"nosniff"),
-        (b"Referrer-Policy", b"no-referrer"),
-        (b"Cross-Origin-Resource-Policy", b"same-origin"),
-        (b"Vary", b"Accept"),
-    )
 
 
 def _fields(request: Request, *names: str) -> tuple[str, ...]:

@@ -28,6 +28,9 @@ VIEW: Final = b"/api/v1/view"
 REPORT: Final = b"/api/v1/report"
 TARGET: Final = b"/api/v1/target"
 ROOT: Final = b"/"
+PAGE_OF_TARGET: Final = b"/target"
+PAGE_OF_PAIR: Final = b"/pair"
+PAGE_OF_AGENT: Final = b"/agent"
 RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 

@@ -14,8 +14,7 @@ import msgspec
 from kubenurse_otel.diagnosis.sentence import sentence
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.model import Outcome
-from kubenurse_otel.report.document import moment
-from kubenurse_otel.report.seen import MOST_SLOWER, MOST_WAYS
+from kubenurse_otel.report.document import MOST_SLOWER, MOST_WAYS, moment
 from kubenurse_otel.server.kept import Kept
 from kubenurse_otel.server.message import Response, indented, json, text
 

@@ -315,10 +315,12 @@ async def test_nobody_is_asked_while_nobody_looks() -> None:
     async with running(agent, other):
         agent.knows(neighbour("node-b", other.server.ports.port))
         await asyncio.sleep(0)
-        assert not agent.server._others._tasks
+        assert agent.server._pages is None
         await agent.shown()
-        assert agent.server._others._tasks
-    await until(lambda: not agent.server._others._tasks)
+        others = agent.server._looked_at()._others
+        assert others is not None
+        assert others._tasks
+    await until(lambda: not others._tasks)
 
 
 async def test_without_diagnosis_others_are_not_asked() -> None:
@@ -329,14 +331,13 @@ async def test_without_diagnosis_others_are_not_asked() -> None:
         agent.knows(neighbour("node-b"))
         assert "KUBENURSE_DIAGNOSIS" in await agent.shown()
         assert "KUBENURSE_DIAGNOSIS is false" in await agent.shown("/pair?from=node-b&to=node-a")
-        assert not agent.server._others._tasks
+        assert agent.server._looked_at()._others is None
 
 
 async def test_a_greedy_client_keeps_the_page_from_nobody() -> None:
     """Who asks for many pairs waits; the first view is for all, and another client has a share."""
     agent = Agent("node-a")
-    pages = agent.server._pages
-    assert pages is not None
+    pages = agent.server._looked_at()
     pages._of_one = Rate(per_second=0.0, burst=2.0)
     pages._of_all = Rate(per_second=0.0, burst=3.0)
 
@@ -361,8 +362,7 @@ async def test_a_greedy_client_keeps_the_page_from_nobody() -> None:
 async def test_what_is_for_all_is_kept_whatever_else_is_asked_for() -> None:
     """Many targets of one client do not push the first view out."""
     agent = Agent("node-a")
-    pages = agent.server._pages
-    assert pages is not None
+    pages = agent.server._looked_at()
     pages._of_one = pages._of_all = Rate(per_second=0.0, burst=100.0)
     async with running(agent):
         await agent.shown("/")
@@ -388,8 +388,7 @@ async def test_a_browser_that_asks_too_often_gets_a_page_that_comes_again() -> N
         assert b'<meta http-equiv="refresh" content="2">' in refused.body
         assert b"node-a" not in refused.body
         assert len(refused.body) < 8 * 1024
-        pages = agent.server._pages
-        assert pages is not None
+        pages = agent.server._looked_at()
         pages._of_one = Rate(per_second=0.0, burst=0.0)
         still = await agent.get("/pair?from=a&to=b&still=1", BROWSER)
         assert (still.status, b"refresh" in still.body) == (429, False)
@@ -402,8 +401,7 @@ async def test_what_is_watched_is_made_in_quiet_moments() -> None:
     """Who looks again finds a document that was made between checks, and not for him."""
     agent = Agent("node-a")
     async with running(agent):
-        pages = agent.server._pages
-        assert pages is not None
+        pages = agent.server._looked_at()
         now = pages._clock()
         pages._clock = lambda: now
         await agent.shown()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.report import checked, seen
-from kubenurse_otel.report.seen import MOST_SLOWER, MOST_WAYS, Slower, Way
+from kubenurse_otel.report.document import MOST_SLOWER, MOST_WAYS
+from kubenurse_otel.report.seen import Slower, Way
 from kubenurse_otel.state.history import STEPS, Step
 
 KNOWN = {"node-b", "node-c"}
