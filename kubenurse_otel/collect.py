@@ -12,10 +12,10 @@ import os
 import re
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel import __version__
+from kubenurse_otel.record import record
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class NoAnswerError(Exception):
     """Why there is none; the text is for people."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Source:
     """An agent, as it is called to people, and how it is asked.
 
@@ -54,7 +54,7 @@ class Source:
     read: Callable[[Any], Any] = lambda document: document
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Collected:
     """``document`` is what was read of the answer, None where there is a ``problem``."""
 

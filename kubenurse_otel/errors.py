@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, TypeVar
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Failure, Phase
+from kubenurse_otel.record import record
 from kubenurse_otel.tls import verify_codes
 
 AnyError = TypeVar("AnyError", bound=BaseException)
@@ -141,7 +141,7 @@ class OwnTimeoutError(CheckError):
 # --- exception -> error.type ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rule:
     """``error`` in one of ``phases`` (None: any) with one of ``codes`` (None: any) is a ``type``.
 

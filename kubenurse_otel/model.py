@@ -8,7 +8,7 @@ All durations are seconds (float) unless the name ends in ``_ns``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -122,7 +122,7 @@ def is_dns_subdomain(name: str) -> bool:
     return len(name) <= 253 and _DNS_SUBDOMAIN.fullmatch(name) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Neighbour:
     """Another agent, as discovery found it."""
 
@@ -139,7 +139,7 @@ class Neighbour:
     node_state: NodeState = NodeState.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DnsEndpoint:
     """A server behind the cluster's DNS Service, as an EndpointSlice has it."""
 
@@ -160,7 +160,7 @@ class DnsEndpoint:
         return f"{self.address} on {self.node_name}" if self.node_name else self.address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Neighbourhood:
     """Everything discovery knows at one moment. Replaced whole, never changed.
 
@@ -191,7 +191,7 @@ DNS = "dns"
 """The schemes of what is asked without HTTP; for DNS see RFC 4501."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Url:
     """Where a check goes, in its parts, made by config/urls.py or by ``of``; never parsed again.
 
@@ -245,7 +245,7 @@ class Url:
         return self.shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Proxy:
     """An HTTP proxy to go through; ``scheme`` is how it is spoken to itself (http or https)."""
 
@@ -261,7 +261,7 @@ Statuses: TypeAlias = tuple[tuple[int, int], ...]
 ONLY_200: Statuses = ((200, 200),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DnsQuery:
     """What a DNS server is asked, and which answer is good.
 
@@ -277,7 +277,7 @@ class DnsQuery:
     addresses: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Target:
     """One thing to check, complete: the probe needs nothing else to know how.
 

@@ -1,7 +1,8 @@
 """Dataclasses that are frozen for the type checker alone: of those a check makes three dozen.
 
 A frozen one sets each field by a call of its own: a Measurement takes 30 us on a machine where one
-of these takes 5. Nobody may change one all the same: mypy refuses it.
+of these takes 5. With slots, its __setattr__ holds on to the class that it was made of: 0.4 MiB
+of an agent. Nobody may change one all the same: mypy refuses it.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ spans: stable; connection spans: as .NET documents them); ours begin with ``kube
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -397,7 +398,7 @@ class Refusal(StrEnum):
     """A request or a reader of an answer that did not get on: the connection is closed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Metric:
     """One instrument: its literal (Prometheus) name, unit (UCUM), labels in order, HELP."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,6 +16,7 @@ from kubenurse_otel import collect
 from kubenurse_otel.collect import Collected, NoAnswerError, Source
 from kubenurse_otel.model import Trust, Url, is_dns_subdomain
 from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.record import record
 from kubenurse_otel.report import seen
 from kubenurse_otel.report.overview import overview
 from kubenurse_otel.report.seen import Sight
@@ -131,7 +132,7 @@ def _own_agent(config: Config) -> Url:
     return Url.of("http", server.listen_address or LOCALHOST, server.admin_port or server.port, "/")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ByUrl:
     """The agent at ``base``; with ``everybody`` also all that it knows, at their addresses."""
 
@@ -189,7 +190,7 @@ class ByUrl:
                 yield Url.of(self.base.scheme, address, own, "/"), node
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ByApiServer:
     """All agents of a cluster, by their pods' proxy at the API server of KUBECONFIG."""
 

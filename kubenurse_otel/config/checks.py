@@ -6,7 +6,7 @@ servicecheck, internal/kubenurse/server.go), here and in the modules beside it; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from kubenurse_otel.config.urls import BASE_URL, PROXY, hidden
 from kubenurse_otel.config.values import BOOLEAN, HOST, PORT, duration, integer, one_of, printable
 from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
 from kubenurse_otel.model import Proxy, TargetKind, Url
+from kubenurse_otel.record import record
 from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _proxy(name: str, of: str) -> Proxy | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ProxyConfig:
     """The proxies of extra checks and of the ingress; all empty unless KUBENURSE_USE_PROXY=true."""
 
@@ -143,7 +144,7 @@ def _by_kind(*seconds: float | None) -> dict[TargetKind, float]:
     return {kind: interval for kind, interval in of_kinds if interval is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ChecksConfig:
     """Which checks there are, where they go, how often and for how long; times are seconds."""
 

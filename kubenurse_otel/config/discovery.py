@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.lists import LABEL_SELECTOR, TAINTS
 from kubenurse_otel.config.values import BOOLEAN, NAME, PATH, integer, one_of, printable
 from kubenurse_otel.config.variable import variable
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ class DiscoverySource(StrEnum):
     STATIC = "static"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DiscoveryConfig:
     """Where neighbours come from, which of them are checked, and when a node counts as leaving."""
 

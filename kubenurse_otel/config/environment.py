@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GRPC_PROXY"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KubectlProxies:
     """The proxies that kubectl would use, as they were set; "" is none. A URL may hold a password.
 

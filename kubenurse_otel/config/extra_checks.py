@@ -8,7 +8,7 @@ that is wrong has a number there and no name: that may be a part of a password w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kubenurse_otel.config.urls import hidden, parse_dns, parse_tcp, parse_url
@@ -21,6 +21,7 @@ from kubenurse_otel.config.values import (
     duration,
 )
 from kubenurse_otel.model import DNS, TCP, DnsQuery, Statuses, TargetKind, Url
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSE
 """RFC 1035 section 4.1.1, by their names in IANA's registry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ExtraCheck:
     """One entry, or what one asks for without a name. ``None``: as others are."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.config.values import (
@@ -16,6 +16,7 @@ from kubenurse_otel.config.values import (
 )
 from kubenurse_otel.config.variable import Variable, filled_by, variable
 from kubenurse_otel.files import is_readable, read
+from kubenurse_otel.record import record
 from kubenurse_otel.tls.authorities import AuthoritiesError, check_authorities
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _SERVICE_ACCOUNT_DIR: Final = Variable(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TrustConfig:
     """Whom TLS believes, and the files that say who we are. They may be missing, and come later."""
 
@@ -96,7 +97,7 @@ _HOST_NAME: Final = Variable(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class IdentityConfig:
     """Who and where we are; empty where the environment does not say."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.checks import read_checks
@@ -15,6 +15,7 @@ from kubenurse_otel.config.server import read_server
 from kubenurse_otel.config.settings import BY_NAME, Config, LogConfig
 from kubenurse_otel.config.telemetry import read_telemetry
 from kubenurse_otel.config.unread import report_unread
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The Config, and for people where each value came from (in the reference's order)."""
 

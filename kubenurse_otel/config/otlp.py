@@ -5,7 +5,7 @@ After the OpenTelemetry specification 1.5x (protocol/exporter.md). Times are who
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from kubenurse_otel.config.values import (
     word,
 )
 from kubenurse_otel.config.variable import Variable, filled_by, variable, variables_of
+from kubenurse_otel.record import record
 from kubenurse_otel.text import host_port
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _file(name: str, text: str, example: str, absent: str = "none") -> Path | No
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class OtlpConfig:
     """Where one signal goes. The variables here are those of all signals."""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from kubenurse_otel.config.urls import BASE_URL, link_template
 from kubenurse_otel.config.values import BOOLEAN
 from kubenurse_otel.config.variable import variable
+from kubenurse_otel.record import record
 
 TRACE_ID: Final = "{trace_id}"
 QUERY: Final = "{query}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PageConfig:
     """Templates are empty where there is no link."""
 

@@ -5,7 +5,7 @@ Owns one pass over one environment. What the values mean together is for the mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -13,6 +13,7 @@ from kubenurse_otel.config.environment import is_service_link
 from kubenurse_otel.config.values import InvalidTextError
 from kubenurse_otel.config.variable import Origin, Variable, filling, part
 from kubenurse_otel.files import is_readable
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ class Source(StrEnum):
     """Set, without effect; the note says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One variable's effective value for people; secrets are masked. Empty: not set."""
 

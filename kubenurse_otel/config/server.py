@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.config.values import ADDRESS, BOOLEAN, PATH, PORT, duration, word
 from kubenurse_otel.config.variable import variable
 from kubenurse_otel.files import is_readable
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.config.reader import Reader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """Where we listen, with which certificate, and what we answer; times are seconds."""
 

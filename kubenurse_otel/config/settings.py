@@ -6,7 +6,7 @@ Durations are seconds. ``Config()`` is what an empty environment gives, but for 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from kubenurse_otel.config.server import ServerConfig
 from kubenurse_otel.config.telemetry import TelemetryConfig
 from kubenurse_otel.config.values import one_of, word
 from kubenurse_otel.config.variable import filling, part, variable
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """Which lines are logged, and how they look."""
 
@@ -50,7 +51,7 @@ class LogConfig:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Config:
     """All that the environment says, checked and frozen. Nothing else reads the environment."""
 

@@ -5,11 +5,11 @@ After the OpenTelemetry specification 1.5x (sdk-environment-variables.md, "Attri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from kubenurse_otel.config.values import INT32_MAX, integer
 from kubenurse_otel.config.variable import Variable, filled_by
+from kubenurse_otel.record import record
 
 
 def _limit(name: str, default: str | None, what: str, absent: str = "") -> Variable[int]:
@@ -36,7 +36,7 @@ def _special(general: int | None, special: int | None) -> int | None:
     return general if special is None else special
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SpanLimitsConfig:
     """Applied to what is exported only, never to what metrics are made from."""
 

@@ -6,7 +6,7 @@ and opentelemetry-python 1.45's own; how they and ours act together is said here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -38,6 +38,7 @@ from kubenurse_otel.config.values import (
     word,
 )
 from kubenurse_otel.config.variable import Origin, Variable, filled_by, variable
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.config.reader import Reader
@@ -128,7 +129,7 @@ _LOGS_EXPORTER: Final = Variable(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
     """Which telemetry there is, how long it is kept, and who gets it; times are
     seconds. None for ``otlp_*``: that signal is not sent.

@@ -6,7 +6,6 @@ values are never repeated: they may be secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kubenurse_otel.config.environment import is_service_link
 from kubenurse_otel.config.reader import Reader, Setting, Source
 from kubenurse_otel.config.settings import BY_NAME
+from kubenurse_otel.record import record
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Use(StrEnum):
     """It is about something that the agent does not have."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unread:
     """A variable that OpenTelemetry defines and the agent does not follow; * stands for any text.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from kubenurse_otel.model import is_dns_subdomain
+from kubenurse_otel.record import record
 from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class InvalidTextError(ValueError):
         self.known = known
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parser(Generic[T_co]):
     """One syntax: text -> value, and its description for messages and the reference."""
 

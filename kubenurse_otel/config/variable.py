@@ -6,10 +6,11 @@ A variable is written once, at its field. From there reader.py reads it, setting
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
+from kubenurse_otel.record import record
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _BY_PREFIX: Final = {
 """The first that fits counts; what fits none is the system's."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Variable(Generic[T_co]):
     """A variable that the agent reads.
 
@@ -89,7 +90,7 @@ class _Details(TypedDict, total=False):
     lenient: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Filling:
     """Which variables fill a field, and what their values (None: not set) become there."""
 

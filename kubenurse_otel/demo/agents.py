@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ class DemoError(Exception):
     """The demo cannot go on; the text says why, to a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Agent:
     number: int
     port: int

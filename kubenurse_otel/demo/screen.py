@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubenurse_otel.demo import view
+from kubenurse_otel.record import record
 from kubenurse_otel.report import within, written
 from kubenurse_otel.report.verdicts import key, names
 
@@ -37,7 +38,7 @@ _SHORT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Picture:
     """Everything there is to show at one moment."""
 

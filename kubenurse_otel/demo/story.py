@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ DOWN_NUMBER: Final = 4
 """Which agent is stopped. Not 1: the others reach it as the Service."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scene:
     """``share`` is its part of the play; ``expected`` (kind, culprit) is the verdict on it."""
 

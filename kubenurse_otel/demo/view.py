@@ -6,10 +6,10 @@ fault it is the agents say themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from kubenurse_otel.record import record
 from kubenurse_otel.report.words import duration
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SLOW_SECONDS: Final = 0.1
 """On loopback, where nothing takes more than a few ms."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Row:
     """The latest check of one target by one agent. Seconds; None where a step did not happen."""
 

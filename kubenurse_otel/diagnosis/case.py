@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from kubenurse_otel.diagnosis.doubt import NO_WITNESS
 from kubenurse_otel.diagnosis.symptoms import DNS, HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import SHARED, Accused, Said, Shared, View
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ def path_type(node: str) -> str:
     return f"path_{node}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a rule concludes: a verdict without its times.
 
@@ -60,7 +61,7 @@ class Finding:
     """Where it did not begin with the first check that failed; Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Vanishing:
     """Large segments that do not arrive: which way (ours), and TCP's word on their size.
 
@@ -74,7 +75,7 @@ class Vanishing:
     run: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LosingWay:
     """A way on which much is lost: which direction (ours), and since when (Unix seconds)."""
 
@@ -82,7 +83,7 @@ class LosingWay:
     since: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LosingWays:
     """All ways together lose much, in one direction. ``sums`` are each way's (cusum.py), by node.
 
@@ -94,7 +95,7 @@ class LosingWays:
     since: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is no witness's word: discovery's and configuration's, and our own measurements.
 
@@ -148,7 +149,7 @@ class Facts:
     """The trace of the last failed check, by type."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class Case:
     """One moment, indexed. ``heard`` are fresh views by node, without ours."""
 
@@ -272,7 +273,7 @@ class Case:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Votes:
     """Nodes of witnesses: those that see what I see, and those that do not."""
 

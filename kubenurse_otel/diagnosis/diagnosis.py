@@ -28,6 +28,7 @@ from kubenurse_otel.diagnosis.verdict import Cause, Direction, Kind
 from kubenurse_otel.diagnosis.view import MOST_RUN, SHARED, Accused, Said, Shared, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Neighbourhood, TargetKind
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +60,7 @@ _OF_DIRECTIONS: Final = {
 """By whether what we send is lost, and what is sent to us."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What is concluded now. ``raised`` and ``cleared``: since the judgement before.
 

@@ -8,13 +8,13 @@ name, if that one fails always and others never.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.view import Said
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,7 +50,7 @@ SILENT_SHARE: Final = 0.9
 HALF_SHARE: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ports:
     """What one check of the name servers found: source ports in all, those that were never
     answered, and those that were at their second try alone.
@@ -61,7 +61,7 @@ class Ports:
     half: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _LookUp:
     key: str
     symptom: Symptom

@@ -8,8 +8,9 @@ address family: this node may have no IPv6), and where none ever did nothing is 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ LEAST_SILENT: Final = 2
 KEPT_INTERVALS: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OneAnswer:
     """Whether ``endpoint`` answered one question by ``transport`` ("udp", "tcp")."""
 
@@ -32,7 +33,7 @@ class OneAnswer:
     is_answered: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class By:
     """One transport's: how many of the latest questions were answered."""
 
@@ -43,7 +44,7 @@ class By:
     """Now, while another server answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Figure:
     """What an endpoint answers, by each transport that it is asked by."""
 

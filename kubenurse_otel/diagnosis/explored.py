@@ -6,12 +6,12 @@ its other checkers are asked what they see. A good answer is not passed on: it i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.runs import Runs
 from kubenurse_otel.diagnosis.symptoms import HARD
+from kubenurse_otel.record import record
 from kubenurse_otel.ring import RING_SIZE, node_hash
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ENOUGH: Final = 3
 """Neighbours of ours that check the suspect, too: no more need to be heard."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Wanted:
     """Nodes to explore first: those that failed, once more; and those who check them, too."""
 

@@ -5,11 +5,11 @@ All times are Unix seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.symptoms import DNS, HARD, Symptom
 from kubenurse_otel.diagnosis.view import MOST_RUN, Said
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -22,7 +22,7 @@ KEPT_INTERVALS: Final = 4.0
 """A word that is not renewed for so long is not spoken any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Run:
     """``length`` is in intervals, 1 to MOST_RUN; ``trace_id`` of the latest failed check."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from kubenurse_otel.record import record
 
 MOST_EVIDENCE = 8
 
@@ -79,7 +80,7 @@ class State(StrEnum):
     CLEARED = "cleared"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """One thing that was seen, in words for people; ``trace_id`` is 32 hex digits or empty."""
 
@@ -87,7 +88,7 @@ class Evidence:
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """Who is at fault. Names are from discovery and configuration alone, never off the wire.
 

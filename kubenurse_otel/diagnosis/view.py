@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.model import TargetKind
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Accused(StrEnum):
     CUT_OFF = "x"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Said:
     """One target's word: what its last check showed, and since how many intervals.
 
@@ -62,7 +63,7 @@ class Said:
     lossy: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class View:
     """What the agent on ``node`` sees.
 

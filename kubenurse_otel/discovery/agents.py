@@ -6,7 +6,6 @@ the API server alone. Blocking: for threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from kubenurse_otel.discovery.listing import MAX_LIST_BYTES, ListError, read_lis
 from kubenurse_otel.discovery.pods import pods_path
 from kubenurse_otel.discovery.schema import Pod, decode
 from kubenurse_otel.model import is_dns_subdomain
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import Config
@@ -29,7 +29,7 @@ PORT_NAMES: Final = ("admin", "http")
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AgentAt:
     """``port`` is where it serves its documents; 0: the pod's first."""
 

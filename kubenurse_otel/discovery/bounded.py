@@ -13,8 +13,9 @@ import io
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     import socket
@@ -26,7 +27,7 @@ LEAST_BYTES_A_SECOND: Final = 65_536
 """What an answer must make, beyond the time that it has anyhow, to go on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Limits:
     """``seconds`` are what it has from the start, and a ``progressing`` one more by its bytes."""
 

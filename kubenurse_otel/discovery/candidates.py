@@ -7,9 +7,9 @@ exactly as many others as it checks (internal/servicecheck/neighbours.go).
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kubenurse_otel.record import record
 from kubenurse_otel.ring import RING_SIZE, node_hash
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.model import Neighbour
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Candidate:
     """A neighbour that may be chosen.
 

@@ -6,7 +6,7 @@ room for the next of the ring. Blocks while it reads; for one thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.discovery.candidates import Candidate, ring, youngest
@@ -14,6 +14,7 @@ from kubenurse_otel.discovery.nodes import DELETED, NodeView, decode_node
 from kubenurse_otel.discovery.object_cache import Kind, ObjectCache
 from kubenurse_otel.discovery.pods import GONE, AgentPod, decode_pod, pods_path
 from kubenurse_otel.model import Neighbour, NodeState
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -27,7 +28,7 @@ MAX_ROUNDS: Final = 50
 """Each leaves out who, by what was read in the one before, is going."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Choice:
     """``complete`` is false while objects of the chosen are left to be read.
 

@@ -26,6 +26,7 @@ from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.pods import pods_path
 from kubenurse_otel.discovery.refusals import Refusals
 from kubenurse_otel.discovery.schema import Struct, decode
+from kubenurse_otel.record import record
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class _Pod(Struct):
 _POD: Final = msgspec.json.Decoder(_Pod)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _About:
     """What an Event is on."""
 

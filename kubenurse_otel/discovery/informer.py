@@ -10,7 +10,7 @@ import itertools
 import random
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from kubenurse_otel.discovery.api import Answer, ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.listing import MAX_ITEM_BYTES, MAX_LIST_BYTES, ListError, read_list
 from kubenurse_otel.discovery.schema import Bookmark, Status, WatchEvent
 from kubenurse_otel.errors import without_frames
+from kubenurse_otel.record import record
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _STATUS: Final = msgspec.json.Decoder(Status)
 _BOOKMARK: Final = msgspec.json.Decoder(Bookmark)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ShortForm(Generic[Item]):
     """A list of a row an object, for more than ``above`` of them."""
 
@@ -51,7 +52,7 @@ class ShortForm(Generic[Item]):
     """(resourceVersion, items) of the whole body; the last items help. Raises DecodeError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ListWatch(Generic[Item]):
     """What to list and watch. ``name`` is for people ("pods in namespace x")."""
 
@@ -65,7 +66,7 @@ class ListWatch(Generic[Item]):
     """How to list, again and again, what is too much to watch; None: watch however much it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Snapshot(Generic[Item]):
     """``heard_at`` is time.monotonic() of the server's last word, None before the first list."""
 

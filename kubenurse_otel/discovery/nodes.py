@@ -5,7 +5,6 @@ Nodes are looked at one by one, when their pod is picked or fails; never all of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from kubenurse_otel.discovery.pods import bounded
 from kubenurse_otel.discovery.schema import Node, decode
 from kubenurse_otel.model import NodeState
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +27,7 @@ MAX_ZONE_LENGTH: Final = 63
 """A label value's (Kubernetes, labels and selectors)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NodeView:
     """``leaving`` says why the node is going away, and is empty while it stays."""
 

@@ -7,7 +7,6 @@ thread.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from kubenurse_otel.discovery.api import ApiError, ApiServer, Problem
 from kubenurse_otel.discovery.refusals import Refusals
 from kubenurse_otel.errors import without_frames
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -29,7 +29,7 @@ READS_A_PASS: Final = 20
 """More are read in later passes, so that a first neighbourhood does not wait for hundreds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[View]):
     """What a cache is of. ``asked`` is for people ("get nodes")."""
 
@@ -45,7 +45,7 @@ class Kind(Generic[View]):
     """Whether it is soon to be looked at again, after ``Timings.not_ready_cache``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Entry(Generic[View]):
     view: View
     read_at: float

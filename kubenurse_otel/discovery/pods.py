@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from kubenurse_otel.discovery.candidates import Candidate, candidate
 from kubenurse_otel.discovery.schema import ContainerStatus, Metadata, Pod, decode
 from kubenurse_otel.model import Neighbour, is_dns_subdomain
+from kubenurse_otel.record import record
 from kubenurse_otel.text import is_address
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_TEXT_LENGTH: Final = 253
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AgentPod:
     """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells.
 

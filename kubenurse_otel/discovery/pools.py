@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from kubenurse_otel.discovery.bounded import Response
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +28,7 @@ SOCKET_OPTIONS: Final = [
 what that silence is. Noticed in 25 s; the defaults of client-go take 165."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Access:
     """How an API server is reached."""
 

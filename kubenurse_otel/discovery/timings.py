@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from kubenurse_otel.record import record
 
 SMALL_CLUSTER: Final = 50
 LARGE_CLUSTER: Final = 500
 """Nodes at which the greatest jitter is reached."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Timings:
     """Defaults are those of a live agent; tests shorten them."""
 

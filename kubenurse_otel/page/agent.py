@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import htpy as h
@@ -10,6 +9,7 @@ import htpy as h
 from kubenurse_otel.page import frame as framing
 from kubenurse_otel.page import words
 from kubenurse_otel.page.table import columns, table
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.page.frame import Frame
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Figure:
     """One thing to know; ``kind`` is a sign of words.mark where it is good or bad."""
 
@@ -27,7 +27,7 @@ class Figure:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Group:
     identity: str
     heading: str

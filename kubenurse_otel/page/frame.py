@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import htpy as h
@@ -10,6 +9,7 @@ from markupsafe import Markup
 
 from kubenurse_otel.page import links, words
 from kubenurse_otel.page.style import CSS
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import PageConfig
@@ -18,7 +18,7 @@ STILL: Final = "still"
 """The query's field that stops refreshing (WCAG 2.2, 2.2.1)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Frame:
     """Whose page it is, and when it is made (Unix seconds)."""
 

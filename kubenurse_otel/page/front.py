@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import htpy as h
 
 from kubenurse_otel.page import checks, mesh, slow, verdicts, words
 from kubenurse_otel.page import frame as framing
+from kubenurse_otel.record import record
 from kubenurse_otel.report.overview import overview
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.seen import Sight
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Now:
     """What is shown. ``sight`` is None where there is no diagnosis."""
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import htpy as h
 
 from kubenurse_otel.page import frame as framing
 from kubenurse_otel.page import links, target, words
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.page.frame import Frame
     from kubenurse_otel.report.checked import Checked
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Direction:
     """``checked`` is None where there is no answer yet, or a ``problem``."""
 

@@ -6,13 +6,13 @@ how time really went (docs/split.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import htpy as h
 
 from kubenurse_otel import semconv
 from kubenurse_otel.page import words
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ _STEPS: Final = (
 """A step, and the events between which it really was."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Bar:
     label: str
     style: str

@@ -6,7 +6,7 @@ interval). Sends nothing and knows no certificate and no token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +27,7 @@ from kubenurse_otel.model import (
 )
 from kubenurse_otel.plan.explore import outside
 from kubenurse_otel.probe.dns.message import Question, RecordType
+from kubenurse_otel.record import record
 from kubenurse_otel.ring import node_hash
 from kubenurse_otel.text import is_address
 
@@ -43,7 +44,7 @@ NEIGHBOURHOOD: Final = "neighbourhood"
 """What kubenurse calls the path checks together."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Plan:
     """What to check now.
 

@@ -9,11 +9,11 @@ import asyncio
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kubenurse_otel.errors import without_frames
 from kubenurse_otel.probe.addresses import with_zone
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class DeadlineExceededError(TimeoutError):
         self.queries = queries
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """What a look-up found: addresses in the order to try (with a
     zone where they need one), and when it ran (monotonic ns).

@@ -6,10 +6,10 @@ texts printable and short, and whatever has not the form is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from kubenurse_otel.record import record
 from kubenurse_otel.semconv import EVENTS
 from kubenurse_otel.state.history import STEPS, WHOSE, Step
 from kubenurse_otel.text import printable
@@ -38,7 +38,7 @@ _FACTS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Strip:
     """30 minutes, in steps of ten seconds, oldest first; seconds are the longest of a step."""
 
@@ -46,7 +46,7 @@ class Strip:
     parts: Mapping[str, tuple[float | None, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Checked:
     """One target. ``outcome`` is ok, failed, or empty before its first check.
 

@@ -6,9 +6,9 @@ and the terminal write them down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.record import record
 from kubenurse_otel.report import slower, verdicts, ways
 from kubenurse_otel.report.words import ago, lasting, plural
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_SLOW: Final = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Overview:
     """``kind`` is good, warn, bad or dim; ``said`` are the first words."""
 

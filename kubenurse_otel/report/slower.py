@@ -7,10 +7,10 @@ the louder row hides none.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.slow import median
+from kubenurse_otel.record import record
 from kubenurse_otel.report.seen import PATH
 from kubenurse_otel.report.words import duration
 
@@ -39,7 +39,7 @@ _SHARED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Row:
     """``usual_seconds`` and ``now_seconds`` are medians of what is seen."""
 

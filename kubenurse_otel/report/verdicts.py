@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.verdict import Cause, Kind
+from kubenurse_otel.record import record
 from kubenurse_otel.text import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LESSER: Final = frozenset({Cause.SLOW, Cause.STARVED})
 _LONGEST: Final = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Told:
     """One agent's verdict, as it tells it."""
 
@@ -51,7 +52,7 @@ class Told:
         return self.sentence[:1].upper() + self.sentence[1:]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Report:
     """What one agent concludes."""
 
@@ -63,7 +64,7 @@ class Report:
     suspicions: tuple[Told, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Named:
     """One culprit, by all that name it: the surest agent's words, and what any sees against it."""
 
@@ -71,7 +72,7 @@ class Named:
     reporters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Summary:
     """All agents' word. ``silent`` are those that gave none, with the reason."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import codecs
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.model import FallbackReason, LossDirection, Outcome, Phase, TimingSource
+from kubenurse_otel.record import record
 from kubenurse_otel.report.document import moment
 from kubenurse_otel.report.words import duration
 from kubenurse_otel.text import host_port
@@ -33,7 +33,7 @@ _WAYS: Final[dict[LossDirection | None, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Glyphs:
     full: str
     begins: str
@@ -51,7 +51,7 @@ _UNICODE: Final = _Glyphs("█", "▐", "▌", "▏", "µ", "✓", "✗")
 _ASCII: Final = _Glyphs("#", "#", "#", "|", "u", "ok", "FAILED")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Bar:
     label: str
     start: float

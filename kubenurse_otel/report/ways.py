@@ -5,11 +5,11 @@ ends, and in words.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.view import MOST_RUN
+from kubenurse_otel.record import record
 from kubenurse_otel.report.words import plural
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ Ends = tuple[str, str, str]
 """(source, target, what is seen); an end is empty where it is several."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Mesh:
     """``rows`` are the widest of what is ``amiss``; so many are ``left``."""
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from kubenurse_otel import collect, unhandled
 from kubenurse_otel.model import Trust, Url
 from kubenurse_otel.probe.trust import TrustStore
+from kubenurse_otel.record import record
 from kubenurse_otel.report import checked, seen
 from kubenurse_otel.unhandled import Part
 
@@ -49,7 +50,7 @@ TARGET_SECONDS: Final = 4.0
 _LIST_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Answer:
     """``said`` is None where there is a ``problem``."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ class Step(IntEnum):
     FAILED = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Slower:
     """One part of one target's checks takes longer than usual; seconds, medians of steps."""
 

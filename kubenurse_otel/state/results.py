@@ -7,11 +7,12 @@ What is no longer a target is forgotten at once.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.model import Outcome, TargetKind
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MAX_RECENT_FAILURES: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where a target stands: its latest result and the history that matters.
 
@@ -35,7 +36,7 @@ class Standing:
     last_failure: CheckResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PastFailure:
     """A failed check, and when the target was good again.
 

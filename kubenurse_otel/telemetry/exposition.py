@@ -7,9 +7,9 @@ body costs only what changed. When to render is collection.py's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel.record import record
 from kubenurse_otel.semconv import Metric, MetricKind
 from kubenurse_otel.telemetry import vmrange
 from kubenurse_otel.telemetry.store import OPENMETRICS, TEXT, Exemplar, Family, Series, Store
@@ -27,7 +27,7 @@ _SERIES_A_PIECE: Final = 32
 _MAX_ACCEPT_BYTES: Final = 2_048
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rendered:
     """One answer to a scrape. ``content_encoding`` is "gzip" or empty."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tra
 
 from kubenurse_otel import semconv
 from kubenurse_otel.process.figures import GaugeSources, process_sources
+from kubenurse_otel.record import record
 from kubenurse_otel.telemetry.batches import BatchQueue
 from kubenurse_otel.telemetry.collection import Collection
 from kubenurse_otel.telemetry.delivery import Delivery
@@ -284,7 +284,7 @@ def _verdict_events(queues: Sequence[LogQueue], resource: Resource) -> VerdictEv
     return VerdictEvents(queues, resource)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Exporters:
     """Where each signal goes: OTLP configurations, None for the console."""
 

@@ -21,6 +21,7 @@ from opentelemetry.trace import get_current_span
 
 from kubenurse_otel import semconv
 from kubenurse_otel.model import Outcome
+from kubenurse_otel.record import record
 from kubenurse_otel.semconv import Kept
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class TokenBucket:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """Why a trace is worth keeping (None: it is not), and whether the limits let it through."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
 from kubenurse_otel.probe.dns.ask import ask, ask_by_tcp
 from kubenurse_otel.probe.dns.reply import Ending, Server, Transport
+from kubenurse_otel.record import record
 from kubenurse_otel.unhandled import Part
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def port(reply: Reply) -> Port:
     return Port.HALF if reply.tries > 1 else Port.SOUND
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OfEndpoint:
     """What came of asking ``endpoint`` by ``transport`` (``reply`` may have gone on by TCP)."""
 
@@ -69,7 +69,7 @@ class OfEndpoint:
         return port(self.reply) is not Port.SILENT
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Health:
     """``ports`` are a reply a source port, server by server."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from kubenurse_otel.record import record
 
 _RTM_GETADDR: Final = 22
 _RTM_NEWADDR: Final = 20
@@ -23,7 +24,7 @@ _MOST_READS: Final = 256
 _NETLINK_ROUTE: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OwnAddress:
     address: str
     prefix_length: int

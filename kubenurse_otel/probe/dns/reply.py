@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ _WORDS: Final[dict[int, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Server:
     """A name server. ``address`` is IPv4 or IPv6, its zone a number (``fe80::1%2``)."""
 
@@ -56,7 +56,7 @@ class Ending(StrEnum):
     """What came cannot be read, or there was no end of what is no answer to us."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Ignored:
     """Datagrams that came and are no answer to what is asked."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from kubenurse_otel.probe.addresses import with_zone, zone_number
 from kubenurse_otel.probe.dns.reply import Server
+from kubenurse_otel.record import record
 
 MOST_SERVERS: Final = 3
 _MOST_NDOTS, _MOST_TIMEOUT, _MOST_ATTEMPTS = 15, 30, 5
@@ -17,7 +18,7 @@ _BLANK: Final = " \t"
 _NUMBER: Final = re.compile(r"\s*([+-]?\d{1,9})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Options:
     ndots: int = 1
     timeout_seconds: int = 5
@@ -32,7 +33,7 @@ class Options:
     no_aaaa: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ResolvConf:
     """``search`` are domains without a dot at their end; "" is the root."""
 

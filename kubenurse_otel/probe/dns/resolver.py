@@ -11,7 +11,6 @@ import asyncio
 import logging
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +34,7 @@ from kubenurse_otel.probe.resolve import (
     ThreadResolver,
     interleave,
 )
+from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
     from kubenurse_otel.config import ChecksConfig
@@ -61,7 +61,7 @@ _ADDRESSES_SECONDS: Final = 1.0
 """For how long this host's own addresses are believed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SystemFiles:
     resolv_conf: Path = Path("/etc/resolv.conf")
     hosts: Path = Path("/etc/hosts")
@@ -69,7 +69,7 @@ class SystemFiles:
     gai_conf: Path = Path("/etc/gai.conf")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _System:
     """What the files say. ``others``: why the system's own resolver is to be asked."""
 
