@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from agents import Agent, environment, running, wait_for, write_neighbours
 from servers import BEHAVIOURS, Certificates, FaultServer
+from servers.certificates import write_pair
 
 from e2e.cluster.machine import Machine, network_of, remove_cgroups
 from e2e.misbehaving import clock, delay, dns, hostile, program, proxy, server
@@ -439,10 +440,7 @@ def test_a_handshake_ends_as_named(
 ) -> None:
     """Cut after the ClientHello, stalled after it, or good with the certificate given."""
     certificates = Certificates(tmp_path)
-    leaf = certificates.leaf()
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    chain.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    key.write_bytes(leaf.private_key_pem.bytes())
+    chain, key = write_pair(certificates.leaf(), tmp_path)
     shown, secret = (str(chain), str(key)) if error is None else ("", "")
     server.start(fabric.far, behaviour, port=8443, certificate=shown, key=secret)
     context = ssl.create_default_context(cafile=str(certificates.ca_file))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from probing import Prober
 from running_server import running
 from servers import Certificates, FaultServer, answer
+from servers.certificates import write_pair
 from servers.far_end import BEHIND, FAR, NEAR, FarEnd, FarEndBehindRouter, nft
 
 from kubenurse_otel import semconv
@@ -144,18 +145,10 @@ async def over_a_router(prober: Prober, cert: Path, key: Path, *, icmp: bool) ->
     return found
 
 
-def server_files(certificates: Certificates, directory: Path) -> tuple[Path, Path]:
-    leaf = certificates.leaf()
-    cert, key = directory / "tls.crt", directory / "tls.key"
-    cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    key.write_bytes(leaf.private_key_pem.bytes())
-    return cert, key
-
-
 async def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         certificates = Certificates(Path(directory))
-        cert, key = server_files(certificates, Path(directory))
+        cert, key = write_pair(certificates.leaf(), Path(directory))
         async with Prober(ca_file=certificates.ca_file, compares_sizes=True) as prober:
             which = sys.argv[1] if len(sys.argv) > 1 else json.load(sys.stdin)
             if which == "cable":

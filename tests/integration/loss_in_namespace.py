@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from probing import Prober
 from running_server import running
 from servers import Certificates, FaultServer, answer
+from servers.certificates import write_pair
 from servers.far_end import FAR, FarEnd, nft, sysctl
 
 if TYPE_CHECKING:
@@ -125,20 +126,12 @@ async def checks(far: Far, kernel: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _server_files(certificates: Certificates, directory: Path) -> tuple[Path, Path]:
-    leaf = certificates.leaf()
-    cert, key = directory / "tls.crt", directory / "tls.key"
-    cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    key.write_bytes(leaf.private_key_pem.bytes())
-    return cert, key
-
-
 async def main() -> dict[str, Any]:
     found: dict[str, Any] = {}
     end = FarEnd()
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         certificates = Certificates(Path(directory))
-        cert, key = _server_files(certificates, Path(directory))
+        cert, key = write_pair(certificates.leaf(), Path(directory))
         async with contextlib.AsyncExitStack() as servers:
             with end.entered():
                 await servers.enter_async_context(

@@ -17,6 +17,7 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from otlp_receiver import Received
 from otlp_telemetry import a_trace, exports, push
+from servers.certificates import write_pair
 from verification.forms import FORMS
 from verification.showing import server_context
 from waiting import wait_until
@@ -318,9 +319,7 @@ def test_headers_gzip_and_tls(
 ) -> None:
     """The configured CA vouches, our certificate is shown, headers are sent, bodies compressed."""
     leaf, client = certificates.leaf(), certificates.leaf()
-    key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
-    client.private_key_pem.write_to_path(key)
-    certificate.write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
+    certificate, key = write_pair(client, tmp_path)
     with contextlib.ExitStack() as stack:
         if protocol is OtlpProtocol.HTTP_PROTOBUF:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

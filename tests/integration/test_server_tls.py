@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 from running_server import LOOPBACK, PATIENCE_SECONDS, client, get, running
+from servers.certificates import write_pair
 from waiting import until
 
 from kubenurse_otel.server.connections import Stage
@@ -44,8 +45,7 @@ class Mounted:
         leaf = self.authority.issue_cert("agent", organization_unit_name=f"v{self.version}")
         directory = self.base / f"v{self.version}"
         directory.mkdir()
-        (directory / "tls.crt").write_bytes(leaf.cert_chain_pems[0].bytes())
-        (directory / "tls.key").write_bytes(leaf.private_key_pem.bytes())
+        write_pair(leaf, directory)
         link = self.base / "new"
         link.symlink_to(directory)
         link.rename(self.base / "current")

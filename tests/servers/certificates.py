@@ -30,6 +30,14 @@ class Kind(StrEnum):
     """Names only: asked by IP address it does not fit."""
 
 
+def write_pair(leaf: trustme.LeafCert, folder: Path) -> tuple[Path, Path]:
+    """Write tls.crt (with its chain) and tls.key, as a Secret has them; return their paths."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    certificate.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return certificate, key
+
+
 class Certificates:
     """A CA that ``ca_file`` holds, another that nobody trusts, and server contexts by Kind."""
 

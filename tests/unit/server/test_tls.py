@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from servers.certificates import write_pair
 
 from kubenurse_otel.server.tls import Certificate, Channel
 
@@ -37,8 +38,7 @@ class Pair:
         self.versions += 1
         version = self.base / f"v{self.versions}"
         version.mkdir()
-        (version / "tls.crt").write_bytes(leaf.cert_chain_pems[0].bytes())
-        (version / "tls.key").write_bytes(leaf.private_key_pem.bytes())
+        write_pair(leaf, version)
         link = self.base / "new"
         link.symlink_to(version)
         link.rename(self.base / "current")
