@@ -54,9 +54,12 @@ _OTHERS: Final[Names] = {
     "wrapt": ("BaseObjectProxy", "wrap_function_wrapper"),
     # protobuf without its library in C (checked below).
     "google.protobuf.internal.python_message": (),
-    # JSON schemas of types.
+    # Numbers that are in no JSON of ours, and schemas of types.
+    "decimal": ("Decimal",),
     "msgspec._json_schema": ("schema", "schema_components"),
     "msgspec.inspect": (),
+    # URLs, of which llhttp reads the requests.
+    "httptools.parser.url_parser": ("parse_url",),
 }
 
 

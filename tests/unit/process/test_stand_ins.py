@@ -53,12 +53,13 @@ for name, module in list(sys.modules.items()):
 print(*sorted(found))
 """
     assert run(script).split() == [
+        "httptools",
+        "httptools.parser",
         "msgspec.json",
         "opentelemetry.attributes",
         "opentelemetry.instrumentation._semconv",
         "opentelemetry.instrumentation.httpx",
         "opentelemetry.instrumentation.utils",
-        "opentelemetry.sdk.metrics._internal._view_instrument_match",
     ]
 
 
