@@ -429,6 +429,10 @@ _FOR_ITS_BACKEND: Final = (
     "{target} answered with {detail} for a backend that gave it no sound answer: look at the pods "
     "and endpoints behind it, then at its own log (an ingress, a load balancer, a mesh's proxy)"
 )
+_NO_ROUTE: Final = (
+    "{target} answered with {detail}: look at host, path and class of the Ingress and at the "
+    "endpoints of its Service (without any, Traefik says so), then at its own log"
+)
 _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
@@ -482,8 +486,8 @@ def status_failure(
     """Say what is wrong with a whole answer whose status is not the expected one.
 
     ``with_token``: the service account's token was sent. That it is refused is no fault of whoever
-    says so. ``leads_to``: where a redirect does. ``gateway``: who answered did it for a backend,
-    and is called so by its Server header, if by anything.
+    says so. ``leads_to``: where a redirect does. ``gateway``: a proxy answered in the place of its
+    backend, and is called so by its Server header, if by anything.
     """
     error_type, detail = ErrorType.HTTP_STATUS, f"status {status_code}"
     if with_token and status_code in _REMEDIES:
@@ -494,7 +498,7 @@ def status_failure(
     elif leads_to:
         sentence = _LEADS_AWAY
     elif gateway is not None:
-        sentence = _FOR_ITS_BACKEND
+        sentence = _NO_ROUTE if status_code == HTTPStatus.NOT_FOUND else _FOR_ITS_BACKEND
         detail += f" (Server: {gateway})" if gateway else ""
     event = semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code)
     message = sentence.format(target=target, detail=detail, leads_to=leads_to)

@@ -51,12 +51,15 @@ def failure(probed: Probed) -> Failure | None:
 def _is_gateways(probed: Probed) -> bool:
     """Whether a proxy answered in the place of its backend, by all signs.
 
-    503 may be the backend's own word: not where it is an agent, which names its node.
+    503 may be the backend's own word: not where it is an agent, which names its node. By 404 an
+    ingress says that it has no route to us (Traefik has none while there is no endpoint).
     """
     if probed.reply is None or probed.measurement.answering_node:
         return False
     target, status_code = probed.target, probed.reply.status_code
     wants_agent = target.answered_by_agent and target.kind is not TargetKind.EXTRA
+    if status_code == HTTPStatus.NOT_FOUND:
+        return target.kind is TargetKind.ME_INGRESS
     return status_code in _GATEWAYS or (
         wants_agent and status_code == HTTPStatus.SERVICE_UNAVAILABLE
     )

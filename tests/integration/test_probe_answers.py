@@ -388,3 +388,33 @@ async def test_who_answers_for_a_backend_is_not_who_failed(
     assert ("look at its log" in found.message) is not of_backend
     if of_backend and headers:
         assert f"(Server: {headers[0][1]})" in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers", "of_ingress"),
+    [
+        (TargetKind.ME_INGRESS, [], True),
+        (TargetKind.ME_INGRESS, [("Server", "envoy")], True),
+        (TargetKind.ME_SERVICE, [], False),
+        (TargetKind.EXTRA, [], False),
+    ],
+)
+async def test_a_404_of_the_ingress_is_about_its_routes(
+    serve: Callable[..., FaultServer],
+    prober: Prober,
+    kind: TargetKind,
+    headers: list[tuple[str, str]],
+    of_ingress: bool,
+) -> None:
+    """It has no route to us, and endpoints may be all that is missing."""
+    server = serve(answer(404, headers=headers))
+    checked = await prober.check(
+        server.url(), kind=kind, answered_by_agent=kind is not TargetKind.EXTRA
+    )
+
+    found = verdict.failure(checked.probe)
+
+    assert found is not None
+    assert found.event == "status_code_404"
+    assert ("endpoints of its Service" in found.message) is of_ingress
+    assert ("look at its log" in found.message) is not of_ingress
