@@ -964,10 +964,11 @@ def test_a_verdict_reads_as_a_sentence(tmp_path: Path, cluster: str) -> None:
             {
                 "exp_labels": labels | ({"cluster": cluster} if cluster else {}),
                 "exp_annotations": {
-                    "summary": f"node {SIX} is at fault, by the word of 2 agent(s): silent",
-                    "description": "Its neighbours agree that it does not answer them while the"
-                    " rest does, or it is cut off and says so itself. `kubectl kubenurse` prints"
-                    " what they saw, what speaks against it and what was ruled out.",
+                    "summary": f"node {SIX} is at fault, as 2 agent(s) report: silent",
+                    "description": "Its neighbours agree that it does not answer them, while other"
+                    " nodes do. Or its own agent says that it is cut off or loses full-size"
+                    " packets. `kubectl kubenurse` prints what they saw, what speaks against it and"
+                    " what was ruled out.",
                     "runbook_url": "https://github.com/kubenurse-otel/kubenurse-otel/blob/main/"
                     "docs/runbooks/KubenurseVerdictNode.md",
                 },
