@@ -72,17 +72,18 @@ def table(runs: Sequence[Run]) -> str:
     must = [run for run in runs if TRUTHS[run.fault].must]
     dates = sorted(run.date for run in runs)
     alerts = [run.alert_seconds for run in must if run.alert_seconds is not None]
-    alerted = f", with an alert after {_seconds(alerts)} s ({len(alerts)} runs)" if alerts else ""
+    alerted = f", and the alert after {_seconds(alerts)} s ({len(alerts)} runs)" if alerts else ""
     lines = [
-        f"{len(runs)} runs of {len({run.fault for run in runs})} faults, {dates[0]} to {dates[-1]}"
-        " (`make board`): a real cluster of three nodes, agents as shipped (every 5 s). Right:"
-        f" {sum(run.right for run in runs)} of {len(runs)}; of the {len(must)} in which somebody"
-        f" must be named {sum(run.right for run in must)}, after"
+        f"The board (`make board`) has {len(runs)} runs of {len({run.fault for run in runs})}"
+        f" faults, {dates[0]} to {dates[-1]}, on a real cluster of three nodes with agents as"
+        f" shipped (checks every 5 s). {sum(run.right for run in runs)} of the {len(runs)} runs"
+        f" were right. In {len(must)} runs somebody must be named, and"
+        f" {sum(run.right for run in must)} of these were right. The right verdict came after"
         f" {_seconds([run.verdict_seconds for run in must])} s (p50 / p95){alerted}."
         f" A healthy node was named in {sum(bool(run.wrong) for run in runs)}.",
         "",
-        "| fault | right is | right | verdict, s (p50 / p95) | alert, s (p50 / p95)"
-        " | most often named besides |",
+        "| fault | the right answer | right runs | seconds to the verdict (p50 / p95)"
+        " | seconds to the alert (p50 / p95) | most often named in addition |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     of_fault = {fault: [run for run in runs if run.fault == fault] for fault in TRUTHS}
