@@ -1,4 +1,4 @@
-"""The command line: what was asked for, and nothing of how it is done.
+"""The command line: parses what was asked for, and leaves the work to commands/.
 
 Reads the environment (through config) before anything of OpenTelemetry is imported, so that no
 library reads it by itself.

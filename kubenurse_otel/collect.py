@@ -1,4 +1,4 @@
-"""Asks many agents the same at once, within bounds: who does not answer in time is named.
+"""Asks many agents the same thing at once, within bounds, and names those that do not answer.
 
 Owns how many are asked at a time, how long, and one GET over a socket. What is asked for, and what
 the answers mean, is the caller's.

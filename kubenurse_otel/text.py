@@ -1,4 +1,4 @@
-"""Small questions about text that many ask: is it an address, how is it shown, does it print.
+"""Small functions about text that many modules use: is it an address, how to show it.
 
 Pure, with nothing of ours below it.
 """

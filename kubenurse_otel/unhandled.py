@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: said, counted, and the end of one thing alone.
+"""Exceptions that nobody foresaw: logged, counted, and the end of one thing only.
 
 One for the process, as logging is: whoever catches at an edge of the agent (one check, one answer,
 one round of discovery, one export) says it here. Owns the count and how often it is said.

@@ -1,4 +1,4 @@
-"""Who is at fault, asked of agents: one by its URL, our own in a pod, or all of a cluster.
+"""Asks agents who is at fault: one by its URL, our own in a pod, or all of a cluster.
 
 Owns whom to ask and how they are reached; asking within bounds is collect.py's, what the answers
 say report/'s.

@@ -1,4 +1,4 @@
-"""What is told to whom: which signals leave, by which way, how often, and of which resource.
+"""Which signals are exported, how, how often, and with which resource.
 
 OTEL_* after the OpenTelemetry specification 1.5x (sdk-environment-variables.md, resource/sdk.md)
 and opentelemetry-python 1.45's own; how they and ours act together is said here, too.

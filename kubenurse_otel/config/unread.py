@@ -1,4 +1,4 @@
-"""What is said about variables that are set and that the agent does not read.
+"""Variables that may be set but that the agent does not read: what the log says about each.
 
 Owns OpenTelemetry's refused and ignored ones, Kubernetes' service links, and typing errors. Their
 values are never repeated: they may be secrets.

@@ -1,4 +1,4 @@
-"""Lost segments on our ways to neighbours: a CUSUM a direction, for each way and for all together.
+"""Lost segments on our ways to neighbours: one CUSUM per direction, for each way and for all.
 
 Owns what counts as lost, and when more checks would tell sooner. Whom it speaks against is for the
 rules to say (rules/loss.py).

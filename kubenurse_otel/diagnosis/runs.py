@@ -1,4 +1,4 @@
-"""What checks show now: a symptom a key, and for how many intervals it has been so.
+"""What checks show now: one symptom per key, and for how many intervals it has lasted.
 
 All times are Unix seconds.
 """

@@ -1,4 +1,4 @@
-"""Who tells a verdict that many agents raise, where one word is enough: the first by ring order."""
+"""Which agent writes the Event of a verdict that many agents raise: the first by ring order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts as Kubernetes Events, written by a thread: at most one a verdict and ten minutes.
+"""Verdicts as Kubernetes Events, written by a thread: at most one per verdict and ten minutes.
 
 An Event's name is made of its verdict and of the ten minutes, so that the API server itself refuses
 the second one, whoever writes it. Each agent waits for its turn (diagnosis/writers.py); those that

@@ -1,4 +1,4 @@
-"""The short form of a pod list, for large clusters: a row a pod instead of its 9 KB. No I/O.
+"""The short form of a pod list, for large clusters: one row per pod instead of 9 KB. No I/O.
 
 What `kubectl get pods -o wide` asks for (meta/v1 Table): name, status, address and node. The rest
 is read of the chosen alone. See docs/scale.md for the figures.

@@ -1,4 +1,4 @@
-"""Connections to one API server, by urllib3: answers are counted, each has a trust of its own."""
+"""Connections to one API server, by urllib3: answers are bounded, each pool has its own trust."""
 
 from __future__ import annotations
 

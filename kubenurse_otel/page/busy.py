@@ -1,4 +1,4 @@
-"""What a browser gets that asks too often: it comes again by itself, so that no screen goes dark.
+"""The page for a browser that asks too often: it reloads by itself, so that no screen goes dark.
 
 Made once: whoever asks too often costs no more than these bytes.
 """

@@ -1,4 +1,4 @@
-"""Shapes and their links, as text: there may be hundreds, and htpy takes ten times as long."""
+"""Shapes and their links, as text: there may be hundreds, and htpy would take ten times as long."""
 
 from __future__ import annotations
 

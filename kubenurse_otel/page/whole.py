@@ -1,4 +1,4 @@
-"""Who cannot reach whom, where a way is too thin to be drawn: a mark a node."""
+"""Who cannot reach whom, if there are too many ways to draw: one mark per node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which agent that is no neighbour of ours is asked next: all in turn, so that each pair is seen.
+"""Which of the agents that are no neighbours to ask next: all in turn, so each pair is seen.
 
 Ten neighbours of the ring are checked each interval, and the way to all others never: at 500 nodes
 that is one pair in fifty. So one more is asked an interval, by name in a circle that begins at a

@@ -1,4 +1,4 @@
-"""When each target is checked: a short train of checks an interval, and one timer for all.
+"""When each target is checked: one short train of checks per interval, and one timer for all.
 
 Owns the trains, overlap, missed ticks and the quiet moments between trains. Does not know
 what a check is: it is given a coroutine function, and anything that this raises is a bug.

@@ -1,4 +1,4 @@
-"""Find which way what was lost was going, and what the far end had to send again. No I/O.
+"""Find in which direction packets were lost, and what the far end had to send again. No I/O.
 
 Our own repeats are ours to see (repairs.py): they are losses on the way out. Of a SYN-ACK that was
 sent again TCP's time stamps tell, or the far end itself. Of an answer that was, only the agent that

@@ -1,4 +1,4 @@
-"""Build one exchange's Measurement of its marks, time line and answer. No I/O, no clock."""
+"""Build one exchange's Measurement from its marks, time line and answer. No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a check full-size, and tell whether it failed by its size: whether the MTU is a lie.
+"""Make a check full-size, and find out whether its size made it fail: a wrong MTU.
 
 A path MTU black hole lets handshakes, pings and small requests pass, and everything that is large
 hangs: an overlay whose MTU is the underlay's, a VPN on the way, and ICMP's "packet too big" is

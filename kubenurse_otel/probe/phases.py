@@ -1,4 +1,4 @@
-"""Compute where the time of one exchange went, of its marks. No I/O, no clock.
+"""Compute from the marks of one exchange where its time went. No I/O, no clock.
 
 docs/split.md says how, with a picture of the two time lines: on the network's line our own process
 takes no time (figures and offsets stand there); on the real line, CLOCK_MONOTONIC, each step stands

@@ -1,4 +1,4 @@
-"""Make the result of a check of what was probed: is it bad, and why. No I/O, no clock."""
+"""Make the result of a check from what was probed: is it bad, and why. No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process's own figures: CPU, memory, descriptors, start; what its limit and its node withhold.
+"""The process's own figures: CPU, memory, descriptors, start; CPU that its limit or node denies.
 
 Owns reading /proc and the cgroup (v1 and v2). A file that is not there means no series, not an
 error: some kernels and sandboxes hide them.

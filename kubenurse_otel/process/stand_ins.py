@@ -1,4 +1,4 @@
-"""What the agent's packages import and its use of them never needs, 4 MiB: names stand in for it.
+"""Placeholders for what the agent's packages import and it never uses: they save 4 MiB.
 
 Only while a running agent is imported (cli.py). Who imports one of these modules later, or the
 package as a library, has the real one.

@@ -1,4 +1,4 @@
-"""What takes longer than usual, of all agents' words: a row a cause, and whose time it is.
+"""What takes longer than usual, as all agents report: one row per cause, and whose time it is.
 
 What several agents see of one target is one row, and so is what one agent sees of most of its own;
 the louder row hides none.

@@ -1,4 +1,4 @@
-"""What the page tells of this agent itself: how good its own word is, group by group.
+"""What the page says about this agent itself: how far to trust what it says, group by group.
 
 Owns which figures; they are the metrics' own (gauges.py, the store), read when the view is made.
 """

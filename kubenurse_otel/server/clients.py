@@ -1,4 +1,4 @@
-"""Who asks: a Client an address, what its connections may hold, and who goes where it is too much.
+"""One Client per address: what its connections may hold, and whose is closed if it is too much.
 
 Owns the shares and the budget. Bounds are in bytes where bytes are held, and a connection is
 charged for itself, so that nothing of a client's making is free. Refusals are counted by reason.

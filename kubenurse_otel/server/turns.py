@@ -1,4 +1,4 @@
-"""In whose turn connections are served: who asks now and then at once, who asks a lot one by one.
+"""In which order connections are served: rare clients at once, busy clients one by one.
 
 Owns the order and the share of time; what is done in a turn is the connection's. What is spent is
 CPU time: a process that gets little of the machine does as much in a slice.

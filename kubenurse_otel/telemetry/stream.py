@@ -1,4 +1,4 @@
-"""A TCP or TLS stream to a collector, each step of which has the rest of a deadline, and a budget.
+"""A TCP or TLS stream to a collector: all steps share one deadline and one budget of bytes.
 
 Owns a blocking socket. TLS runs over memory and not over the socket: OpenSSL reads on for as long
 as records come that hold no data (session tickets), and looks at no deadline and no budget.

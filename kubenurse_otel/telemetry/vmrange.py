@@ -1,4 +1,4 @@
-"""VictoriaMetrics' histogram ranges: 18 a decade from 1e-9 to 1e18, lower bound excluded.
+"""VictoriaMetrics' histogram ranges: 18 per decade from 1e-9 to 1e18, lower bound excluded.
 
 Owns the bounds and the `vmrange` texts, as github.com/VictoriaMetrics/metrics histogram.go
 defines them. Knows nothing of series or exposition.

@@ -1,4 +1,4 @@
-"""The check of the name servers, told: a root span, and one a query. Metrics: the bridge's."""
+"""The check of the name servers as spans: a root, and one per query. The bridge makes metrics."""
 
 from __future__ import annotations
 

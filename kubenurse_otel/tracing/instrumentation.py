@@ -1,4 +1,4 @@
-"""OpenTelemetry's instrumentation of httpx, asked once what it says of a URL and of an answer.
+"""OpenTelemetry's instrumentation of httpx, with what it says of a URL and an answer cached.
 
 The CLIENT span, its name, its attributes, its scope and the headers are the package's own. It makes
 them anew for each request, beside those of a metric that nobody has here; ours remembers what its

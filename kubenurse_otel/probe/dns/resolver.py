@@ -1,4 +1,4 @@
-"""A resolver of our own behind ``Resolve``: files and DNS as glibc, every query told.
+"""Our own resolver behind ``Resolve``: files and DNS by glibc's rules, every query reported.
 
 Owns the files of the system, read again when they change, and what a look-up ends in. Where this
 host's files ask for more than hosts and DNS, or cannot be read, ``system`` is asked, and that is
