@@ -65,8 +65,8 @@ class Phase(StrEnum):
     REQUEST = "request"
     RECEIVE = "receive"
     STATUS = "status"
-    """Only of a failure: the exchange was whole, and its answer (status, node, DNS) not the
-    expected."""
+    """Failures only: the exchange was complete, but its answer (status, node, DNS) was not the
+    expected one."""
 
 
 class NodeState(StrEnum):
@@ -78,33 +78,33 @@ class NodeState(StrEnum):
 
 
 class TimingSource(StrEnum):
-    """Who held the stopwatch."""
+    """Who took the times: the kernel, or our own process (user space)."""
 
     KERNEL = "kernel"
     USER = "user"
 
 
 class LossDirection(StrEnum):
-    """Which way what was lost was going, seen from us."""
+    """In which direction the lost packets were going, seen from us."""
 
     OUT = "out"
     IN = "in"
     BOTH = "both"
     UNKNOWN = "unknown"
-    """A SYN or its SYN-ACK, and neither TCP's time stamps nor the far end tell."""
+    """A SYN or its SYN-ACK; neither TCP's time stamps nor the far end show which."""
 
 
 class FallbackReason(StrEnum):
-    """Why user-space marks stand where kernel times should."""
+    """Why user-space marks are used in place of kernel times."""
 
     NONE = ""
     NO_TIMESTAMPS = "no_timestamps"
-    """The socket took no SO_TIMESTAMPING, or a stamp that we needed never came."""
+    """The socket does not support SO_TIMESTAMPING, or a stamp that we needed never came."""
     NO_TCP_INFO = "no_tcp_info"
     CLOCK_STEP = "clock_step"
     """CLOCK_REALTIME and CLOCK_MONOTONIC moved apart while the check ran."""
     ADDRESS_FAILED = "address_failed"
-    """An address before the one that was used failed: when, only our own marks tell."""
+    """An address before the one that was used failed. Only our own marks say when."""
     IMPLAUSIBLE = "implausible"
     """The kernel's stamps contradict each other or our own marks."""
 
@@ -131,10 +131,10 @@ class Neighbour:
     pod_ip: str
     """The first address; what kubenurse calls PodIP."""
     pod_ips: tuple[str, ...] = ()
-    """Every address, one a family, the first one included (empty: only pod_ip)."""
+    """Every address, one per family, the first one included (empty: only pod_ip)."""
     host_ip: str = ""
     port: int | None = None
-    """Where its listener is, when it is not where ours is."""
+    """The port of its listener, if it differs from ours."""
     zone: str = ""
     node_state: NodeState = NodeState.UNKNOWN
 
@@ -146,9 +146,9 @@ class DnsEndpoint:
     address: str
     udp_port: int
     tcp_port: int | None = None
-    """None where the Service has DNS by UDP alone."""
+    """None: the Service has DNS by UDP only."""
     node_name: str = ""
-    """Empty where the slice does not tell."""
+    """Empty: the slice does not say."""
 
     @property
     def is_ipv6(self) -> bool:
@@ -173,14 +173,14 @@ class Neighbourhood:
     chosen: tuple[Neighbour, ...] = ()
     known: tuple[Neighbour, ...] = ()
     agents: tuple[Neighbour, ...] = ()
-    """All that are listed but ourselves: also those that are leaving, or starting."""
+    """All agents that are listed except ourselves, also those that are leaving or starting."""
     state: str = "discovery has not answered yet"
     own_node_name: str = ""
     own_zone: str = ""
     own_node_leaving: bool = False
     listed_at: float | None = None
     dns_endpoints: tuple[DnsEndpoint, ...] = ()
-    """Of the cluster's DNS, those that are ready; none where they are not read."""
+    """The ready endpoints of the cluster's DNS; empty if discovery does not read them."""
 
 
 # --- what to check, and how: targets --------------------------------------------------------------
@@ -203,13 +203,13 @@ class Url:
     scheme: str
     host: str
     port: int
-    """The scheme's default where the text has none."""
+    """The scheme's default if the text has no port."""
     request_target: str
     text: str
 
     @classmethod
     def of(cls, scheme: str, host: str, port: int, path: str) -> Self:
-        """Return the URL of these; ``path`` begins with a slash and needs no encoding."""
+        """Return the URL with these parts; ``path`` begins with a slash and needs no encoding."""
         host = host.strip("[]").lower()
         text = f"{scheme}://{host_port(host, port)}{path}"
         return cls(scheme=scheme, host=host, port=port, request_target=path, text=text)
@@ -221,7 +221,7 @@ class Url:
 
     @property
     def shown(self) -> str:
-        """The text with ``?...`` for its query, where people put secrets (``?type=A`` is none)."""
+        """The text, with ``?...`` in place of an HTTP query, because people put secrets there."""
         if not self.speaks_http:
             return self.text
         shown, asks, _ = self.text.partition("?")
@@ -233,7 +233,7 @@ class Url:
 
     @property
     def host_port(self) -> str:
-        """Where it leads, as people write it."""
+        """Host and port, as people write them."""
         return host_port(self.host, self.port)
 
     @property
@@ -247,13 +247,13 @@ class Url:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """An HTTP proxy to go through; ``scheme`` is how it is spoken to itself (http or https)."""
+    """An HTTP proxy to go through; ``scheme`` is for talking to the proxy (http or https)."""
 
     scheme: str
     host: str
     port: int
     authorization: str = field(default="", repr=False)
-    """Proxy-Authorization, for the proxy alone: a secret."""
+    """The Proxy-Authorization header's value, a secret: sent only to the proxy."""
 
 
 Statuses: TypeAlias = tuple[tuple[int, int], ...]
@@ -265,24 +265,24 @@ ONLY_200: Statuses = ((200, 200),)
 class DnsQuery:
     """What a DNS server is asked, and which answer is good.
 
-    ``name`` is absolute, whether it ends in a dot or not. ``addresses``: each one of the answer is
-    among these, and there is one; empty: any record of the type is good.
+    ``name`` is absolute, whether it ends in a dot or not. ``addresses``: the answer must have an
+    address, and all of its addresses must be among these. Empty: any record of the type is good.
     """
 
     name: str
     record_type: str
     """As DNS writes it: "A", "AAAA", "TXT"."""
     rcode: str = ""
-    """The code that is good by itself, such as "NXDOMAIN"; empty: NOERROR, and a record."""
+    """The only good code, such as "NXDOMAIN". Empty: NOERROR with a record is good."""
     addresses: frozenset[str] = frozenset()
 
 
 @record(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One thing to check, complete: the probe needs nothing else to know how.
+    """One thing to check. It is complete: the probe needs no further information.
 
     ``key`` is unique among targets; ``type`` is the metrics' label (two address families of one
-    node share it). ``expect`` are the good status codes, where HTTP is spoken.
+    node share it). ``expect`` are the good status codes of HTTP.
     """
 
     key: str
@@ -292,16 +292,16 @@ class Target:
     interval_seconds: float
     timeout_seconds: float
     method: str = "GET"
-    """GET or HEAD, where HTTP is spoken."""
+    """HTTP only: GET or HEAD."""
     expect: Statuses = ONLY_200
     tls: bool = False
-    """tcp: shake hands for TLS, too (https always does)."""
+    """tcp: whether to make a TLS handshake (https always does)."""
     query: DnsQuery | None = None
     """dns: what is asked."""
     trust: Trust = Trust.WORKLOAD
     auth: Auth = Auth.NONE
     server_name: str | None = None
-    """SNI and the name that is verified, when it is not the URL's host."""
+    """SNI and the name to verify, if it is not the URL's host."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent as they are (path checks: KUBENURSE-NEIGHBOUR-ORIGIN)."""
     propagate: bool = False
@@ -309,19 +309,19 @@ class Target:
     answered_by_agent: bool = False
     """me_*, path: the answer's agent headers (node name, Server-Timing) are believed."""
     detect_interception: bool = False
-    """path: nothing belongs in between. An answer without an agent's node name, with a proxy's
-    marks, or from an agent that was asked from another port than ours, tells of something."""
+    """path: there should be nothing in between. An answer shows a proxy if it has no agent's node
+    name, if it has a proxy's headers, or if its agent was asked from a port that is not ours."""
     reuse_connection: bool = False
     full_size: bool = False
-    """Ask with a full-size segment, and for one (probe/full_size.py)."""
+    """Send a full-size segment, and ask for one (probe/full_size.py)."""
     most_segment_bytes: int | None = None
-    """The largest segment that we send and ask for; None: what the way carries, by the kernel."""
+    """The largest segment that we send and ask for; None: the kernel decides by the path."""
     proxy: Proxy | None = None
     neighbour: Neighbour | None = None
 
     @property
     def uses_tls(self) -> bool:
-        """With the far end itself."""
+        """Whether TLS is used with the far end itself (and not only with a proxy)."""
         return self.tls or self.url.scheme == "https"
 
     def expects(self, status_code: int) -> bool:
@@ -333,7 +333,7 @@ class Target:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a check is bad. Bounded: every field is from a closed set but ``message``."""
+    """Why a check is bad. Bounded: every field except ``message`` is from a closed set."""
 
     error_type: str
     """A value of errors.ErrorType."""
@@ -350,8 +350,8 @@ class Split:
 
     dns + connect + tls + request is kubenurse's request duration. request is request_egress +
     request_loss + network_round_trip + far_end; far_end is far_end_wait + far_end_app + rest.
-    ``egress`` and ``loss`` are what went by in connect, tls and request together: in queues and
-    rules of this node (but for the SYN's, which nobody can tell), and with retransmissions;
+    ``egress`` is the time in queues and rules of this node, ``loss`` the time that retransmissions
+    took, in connect, tls and request together (the SYN's own egress cannot be known).
     ``loss_out`` and ``loss_in`` are the parts of ``loss`` whose direction is known.
     ``own_delay`` is in none of the others.
     """
@@ -361,19 +361,19 @@ class Split:
     tls: float | None = None
     request: float | None = None
     receive: float | None = None
-    """First to last byte of the answer; outside kubenurse's duration."""
+    """First to last byte of the answer; not part of kubenurse's duration."""
     egress: float | None = None
-    """This node's network kept what we sent; None where the kernel does not tell."""
+    """How long this node's network kept what we sent; None: the kernel does not tell."""
     egress_queue: float | None = None
     """The part of ``egress`` in a device's queue."""
     request_egress: float | None = None
     """The part of ``egress`` that is in ``request``."""
     loss: float | None = None
-    """None where nobody can tell: we sent again, and the peer could not say that it had it."""
+    """None: unknown, because we sent again and the peer could not say that it had it already."""
     loss_out: float | None = None
-    """What we sent was lost, and sent again."""
+    """The part in which what we sent was lost, and sent again."""
     loss_in: float | None = None
-    """What the far end sent was lost: its SYN-ACK or its answer."""
+    """The part in which what the far end sent was lost: its SYN-ACK or its answer."""
     request_loss: float | None = None
     """The part of ``loss`` that is in ``request``."""
     network_round_trip: float | None = None
@@ -390,7 +390,7 @@ class Split:
         far_end_wait: float | None,
         far_end_app: float | None,
     ) -> Self:
-        """Return the same with what only the far end can say."""
+        """Return a copy with the figures that only the far end can tell."""
         return type(self)(  # not dataclasses.replace, which takes ten times as long
             dns=self.dns,
             connect=self.connect,
@@ -413,7 +413,7 @@ class Split:
 
     @property
     def loss_direction(self) -> LossDirection | None:
-        """Which way what was lost was going; None where nothing was lost, as far as is known."""
+        """In which direction the lost packets were going; None: no known loss."""
         if not self.loss:
             return None
         if self.loss_out and self.loss_in:
@@ -436,62 +436,62 @@ class Measurement:
     offsets: tuple[tuple[str, float], ...] = ()
     """(event name, seconds since the start on the line where our process takes no time)."""
     real_offsets: tuple[float, ...] = ()
-    """Of the same events, in the same order: seconds since the start as time really went."""
+    """The same events in the same order, in seconds since the start on the real time line."""
     timing_source: TimingSource = TimingSource.KERNEL
     fallback_reason: FallbackReason = FallbackReason.NONE
     round_trip_source: str = ""
     """request_ack, hello_ack or min_rtt."""
     status_code: int | None = None
     answer: str = ""
-    """Where no HTTP is spoken: "connected", or the code of a DNS server's answer ("NXDOMAIN")."""
+    """Checks without HTTP: "connected", or the code of a DNS server's answer ("NXDOMAIN")."""
     addresses: tuple[str, ...] = ()
-    """dns: those of the answer."""
+    """dns: the addresses in the answer."""
     dns_tries: int = 0
     """dns: how often the query was sent."""
     look_up_queries: int = 0
-    """That our own resolver needed to find the name; 0 where nobody can tell."""
+    """How many queries our own resolver needed to find the name; 0: unknown."""
     detour: float = 0.0
-    """Seconds of that look-up that went by with other names of the search path."""
+    """Seconds of that look-up that were spent on other names of the search path."""
     transport: str = "tcp"
     """tcp, or udp."""
     peer_address: str = ""
     peer_port: int = 0
     connection_reused: bool = False
     retransmits: int | None = None
-    """Segments sent again; None where the kernel does not count them."""
+    """Segments sent again; None: the kernel does not count them."""
     dsacks: int = 0
-    """Segments that the peer got twice; 0 also where the kernel counts none (``retransmits``)."""
+    """Segments that the peer got twice; 0 also if the kernel does not count (``retransmits``)."""
     lost: int = 0
-    """Likewise."""
+    """Segments that the kernel holds for lost (tcpi_lost); 0 also if it does not count."""
     rtt: float | None = None
     min_rtt: float | None = None
     pmtu: int | None = None
     send_mss: int | None = None
     """Bytes of a full segment that we sent, at the end."""
     padding: int | None = None
-    """Bytes of padding that made the request full-size; None: it is not to be."""
+    """Bytes of padding that made the request full-size; None: no full-size check."""
     answered_padding: int = 0
-    """Bytes of padding in the answer; none of an older agent, or one that does not know us."""
+    """Bytes of padding in the answer; 0 from an older agent, or from one that does not know us."""
     synack_retransmits: int | None = None
-    """How often the far end had to send its SYN-ACK again, by its own word."""
+    """How often the far end had to send its SYN-ACK again, as it reports."""
     address_failures: tuple[str, ...] = ()
     """Families ("ipv4", "ipv6") of addresses that failed before one was used."""
     certificate_expiry: float | None = None
     """notAfter of the far end's certificate, Unix seconds."""
     answering_node: str = ""
     view: str = ""
-    """What the neighbour that was asked says that it sees (KUBENURSE-VIEW), as it came."""
+    """The KUBENURSE-VIEW header of the neighbour that was asked, as it came: what it sees."""
     intercepted: bool = False
 
     @property
     def is_timed(self) -> bool:
-        """False where nothing took a time: a refused connection, an unknown host."""
+        """False if no step took a time: a refused connection, an unknown host."""
         was_asked = self.transport == "tcp" or self.dns_tries > 0
         return self.split.dns is not None or (bool(self.peer_address) and was_asked)
 
     @property
     def word(self) -> str:
-        """What was answered, in one word; empty: nothing."""
+        """The answer in one word: status, "connected" or DNS code; empty: no answer."""
         return self.answer if self.status_code is None else str(self.status_code)
 
 
