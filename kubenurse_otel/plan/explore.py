@@ -1,8 +1,9 @@
 """Which of the agents that are no neighbours to ask next: all in turn, so each pair is seen.
 
-Ten neighbours of the ring are checked each interval, and the way to all others never: at 500 nodes
-that is one pair in fifty. So one more is asked an interval, by name in a circle that begins at a
-place of our own. Whom the diagnosis wants to hear goes first, as long as it does.
+An agent checks its ten neighbours on the ring in each interval, and would never check the way to
+all others: at 500 nodes only one pair in fifty is checked. So it asks one more agent per interval,
+by name, in a circle that begins at a place of its own. Agents that the diagnosis wants to hear go
+first, for as long as it wants them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ at a time; and all others have their turn, be it later."""
 
 
 class Explore:
-    """``seed`` is where the circle begins: agents that start together begin at different places."""
+    """Chooses the next agent. ``seed`` is the start of the circle, and differs between agents."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
@@ -88,7 +89,7 @@ class Explore:
 
 
 def outside(neighbourhood: Neighbourhood) -> tuple[Neighbour, ...]:
-    """Return one agent a node that is known and neither ours nor a neighbour, by name."""
+    """Return one agent per known node, except our node and our neighbours, sorted by name."""
     near = {one.node_name for one in neighbourhood.chosen} | {neighbourhood.own_node_name}
     by_name = {
         one.node_name: one

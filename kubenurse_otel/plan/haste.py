@@ -23,9 +23,9 @@ MOST_AT_ONCE: Final = 16
 
 
 class Haste:
-    """Calls ``check(target)`` for one path target after the other, ``per_second`` times a second.
+    """Calls ``check(target)`` for one path target after the other, ``per_second`` per second.
 
-    Only while ``wanted()``, which is asked by ``look`` and, from then on, once a second.
+    Only while ``wanted()`` is true. ``look`` asks it, and after that it is asked once per second.
     ``check`` must raise nothing.
     """
 

@@ -3,10 +3,10 @@
 Owns the trains, overlap, missed ticks and the quiet moments between trains. Does not know
 what a check is: it is given a coroutine function, and anything that this raises is a bug.
 
-Checks of a train run one after the other: the second finds the processor's caches warm, where each
-that comes alone waits for memory (docs/performance.md). They never run at once, for then they would
-measure each other. Where this process gets too little CPU there is no train: whoever has just run
-waits for the processor, and others have the caches meanwhile.
+Checks of a train run one after the other. The second one finds the processor's caches warm; a check
+that comes alone waits for memory (docs/performance.md). They never run at the same time, because
+they would measure each other. If this process gets too little CPU there is no train: a process that
+has just run has to wait for the processor, and others use the caches meanwhile.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def name_servers_question(checks: ChecksConfig) -> Question | None:
 
 
 def dns_endpoints(neighbourhood: Neighbourhood) -> tuple[DnsEndpoint, ...]:
-    """Return those that we ask: all, or of many some, as each agent has them by hash."""
+    """Return the endpoints that we ask: all, or, if there are many, a share chosen by hash."""
     found = neighbourhood.dns_endpoints
     if len(found) <= MOST_DNS_ENDPOINTS:
         return found

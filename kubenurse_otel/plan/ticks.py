@@ -1,8 +1,8 @@
 """When the train of an interval leaves: pure functions of the node's name and the tick's number.
 
-A place in the interval that is the node's hash spreads the trains of a cluster's agents evenly.
-From there the train sways: what comes and goes in step with the interval would be met always or
-never by one that keeps its place.
+The node's hash gives the train a place in the interval, so the trains of a cluster's agents are
+spread evenly. From there the time of the train sways. A train at a fixed place would always or
+never meet something that comes and goes in step with the interval.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def phase_of(node: str) -> float:
 
 
 def tick_at(number: int, phase: float, interval: float) -> float:
-    """When tick ``number`` is, in seconds of the clock; of the number alone, so nothing adds up."""
+    """When tick ``number`` is, in seconds of the clock. Errors do not add up from tick to tick."""
     return (number + phase + SWAY * (number * GOLDEN_RATIO % 1)) * interval
 
 

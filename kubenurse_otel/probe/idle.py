@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class IdleConnections:
-    """At most one a target."""
+    """Idle connections, at most one per target."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[_Place, Connection]] = {}

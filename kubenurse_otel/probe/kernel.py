@@ -64,7 +64,7 @@ _ULONG: Final = struct.Struct("=Q")
 
 @record(frozen=True, slots=True)
 class ClockPair:
-    """CLOCK_REALTIME and CLOCK_MONOTONIC read as one, in ns, and how far apart at worst."""
+    """CLOCK_REALTIME and CLOCK_MONOTONIC read together, in ns, and how far apart at most."""
 
     realtime_ns: int
     monotonic_ns: int
@@ -72,7 +72,7 @@ class ClockPair:
 
     @property
     def offset_ns(self) -> int:
-        """What to take from a CLOCK_REALTIME stamp to get CLOCK_MONOTONIC."""
+        """Return the ns to subtract from a CLOCK_REALTIME stamp to get CLOCK_MONOTONIC."""
         return self.realtime_ns - self.monotonic_ns
 
 
@@ -98,7 +98,7 @@ def read_clocks() -> ClockPair:
 
 @record(frozen=True, slots=True)
 class Stamp:
-    """One transmit stamp: what happened (STAMP_*), to the byte with which key, when."""
+    """One transmit stamp: what happened (STAMP_*), to the byte with which key, and when."""
 
     what: int
     key: int

@@ -70,22 +70,22 @@ class _Times(Protocol):
     source: TimingSource
 
     def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
-        """(time to connect, of which lost to SYNs that were sent again)."""
+        """Return (ns to connect, the part of them lost to SYNs that were sent again)."""
 
     def given(self, step: Sent) -> int:
-        """When TCP had the send's last byte. Time after that is not ours."""
+        """Return when TCP had the last byte of the send. Time after that is not ours."""
 
     def sent(self, step: Sent) -> tuple[int, int]:
-        """When the send's last byte left this node: (its first copy, its last one)."""
+        """Return when the last byte of the send left this node: (its first copy, its last copy)."""
 
     def kept(self, step: Sent) -> tuple[int, int]:
-        """(how long this node kept the send, of which in the device's queue)."""
+        """Return (ns for which this node kept the send, the part of them in the device's queue)."""
 
     def received(self, step: Received) -> int:
-        """When the read's bytes came to this node."""
+        """Return when the bytes of the read came to this node."""
 
     def acknowledged(self, step: Sent) -> int | None:
-        """When the peer's kernel said that it had the send; None where nobody knows."""
+        """Return when the peer's kernel acknowledged the send; None: unknown."""
 
     def quickest(self) -> int | None:
         """The least time from a send's leaving to its acknowledgement."""

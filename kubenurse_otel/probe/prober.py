@@ -58,9 +58,9 @@ _OWN_SHARE: Final = 0.5
 class Probed:
     """All that came of one probe.
 
-    ``failure`` is what the network or the far end did; an answer with a bad status is none (see
-    verdict.py). ``reply`` is there where there is no failure, and HTTP is spoken. ``marks`` are
-    complete: their clocks are those of phases.py, whose figures stand in ``timeline``.
+    ``failure`` is what the network or the far end did. An answer with a bad status is no failure
+    here (see verdict.py). ``reply`` is set for HTTP without a failure. ``marks`` are complete;
+    phases.py made the figures in ``timeline`` from them.
     """
 
     target: Target
@@ -187,7 +187,7 @@ class _Run:
         self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
 
     async def ask(self) -> Reply | None:
-        """None where no HTTP is spoken."""
+        """Return the HTTP reply; None for a check without HTTP."""
         if self._target.query is not None:
             await self._ask_server(self._target.query)
             return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def needless(marks: Marks) -> frozenset[int]:
-    """Keys of the sends of which all that we sent again had arrived before, by the peer's word.
+    """Return the keys of the sends whose repeats were all needless, as the peer reports.
 
     A peer that acknowledges late (40 ms, once a connection has answered) makes our kernel probe
     for a lost tail, and one whose acknowledgement is lost makes it repeat: the request was there
@@ -28,7 +28,7 @@ def needless(marks: Marks) -> frozenset[int]:
 
 
 def unproven(marks: Marks) -> bool:
-    """Whether we sent something again, and this peer could not have said that it had it.
+    """Whether we sent something again, and this peer could not have reported it as needless.
 
     Without SACK there is no DSACK: a peer that acknowledges after our retransmission timeout
     (lwIP's timer is 250 ms) looks like one that our request never reached.
@@ -38,7 +38,7 @@ def unproven(marks: Marks) -> bool:
 
 
 def handshake_lost_ns(marks: Marks, taken_ns: int) -> int:
-    """What SYNs or SYN-ACKs that were sent again took of a handshake."""
+    """Return the ns of a handshake that SYNs or SYN-ACKs took which were sent again."""
     if marks.info_at_connect is None or not marks.info_at_connect.retransmits:
         return 0
     return max(0, taken_ns - (least_ns(marks) or 0))

@@ -27,9 +27,9 @@ RTO_MIN_US: Final = 200_000
 
 
 def is_late(acknowledged_after_ns: int, least_ns: int | None) -> bool:
-    """Whether an acknowledgement tells of the peer's timers rather than of the way.
+    """Whether an acknowledgement shows the peer's timers rather than the way.
 
-    Where nothing says how long the way is, it may be late as soon as a late one can be.
+    If the length of the way is unknown, any acknowledgement that could be late counts as late.
     """
     return acknowledged_after_ns > (least_ns or 0) + LATE_NS
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Hearing:
-    """Decodes each view once: most say what they said before. Keeps 64 of them."""
+    """Decodes each view once, because most repeat the one before. Keeps 64 of them."""
 
     def __init__(self, neighbourhood: Callable[[], Neighbourhood]) -> None:
         self._neighbourhood = neighbourhood

@@ -1,7 +1,7 @@
 """What the last 30 minutes were like, target by target: outcomes, and whose time it was.
 
-Owns steps of 10 s in memory that does not grow: 3.6 KiB a target (measured), of 256 targets at
-most, 0.9 MiB in all. Draws no conclusions but what is slower than usual.
+Owns steps of 10 s, in memory that does not grow: 3.6 KiB per target (measured), for at most 256
+targets, 0.9 MiB in all. Draws no conclusions except about what is slower than usual.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Course:
 
 
 class History:
-    """By ``Target.key``. ``clock`` gives monotonic seconds."""
+    """The steps of each target, by ``Target.key``. ``clock`` gives monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

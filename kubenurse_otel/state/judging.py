@@ -39,8 +39,8 @@ Labels = tuple[str, str, str, str]
 class Judging:
     """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
 
-    ``diagnosis`` makes one for our node, of which discovery may know the name first.
-    ``clock`` gives Unix seconds that no one sets back.
+    ``diagnosis`` makes the diagnosis of our node, once its name is known (maybe by discovery).
+    ``clock`` gives Unix seconds that are never set back.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Judging:
     # --- what comes of it -----------------------------------------------------------------------
 
     def judge(self, *, late_seconds: float = 0.0) -> None:
-        """Judge, where it is time to: soon while something is amiss, else once an interval.
+        """Judge if it is time: soon while something is wrong, otherwise once per interval.
 
         An agent that says of itself that it lacks CPU has none for more than that. Where
         ``late_seconds`` are given, only where it has been time for so long.
@@ -199,7 +199,7 @@ class Judging:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Those that stand, without suspicions."""
+        """The verdicts that stand, without suspicions."""
         return self._in_state(State.RAISED, State.FLAPPING)
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KnownAgents:
-    """``at`` an address. Empty where there is no discovery, or before its first word.
+    """Known agents by address. Empty without discovery, and before it first answered.
 
     A node's address stands for its agent, too: some networks hide a pod behind it.
     """

@@ -119,7 +119,7 @@ class Results:
     def all_good(self) -> bool:
         """Whether at least one check has run and the last one of every target was good.
 
-        But for the one agent that had its turn: it is others' neighbour.
+        The explored agent, which is no neighbour of ours, does not count: others check it.
         """
         return bool(self._latest) and all(
             standing.result.outcome is Outcome.OK
