@@ -326,7 +326,7 @@ SENTENCES: Final = {
     ErrorType.TLS_CERTIFICATE_UNTRUSTED: "the certificate of {target} is not trusted{detail}: its "
     "CA must be in the system's bundle, in ca.crt or in KUBENURSE_EXTRA_CA",
     ErrorType.TLS_CERTIFICATE_INVALID: "the certificate of {target}, or its CA's, is not acceptable"
-    "{detail}: issue it anew, no trusted CA would mend it",
+    "{detail}: issue a new one; trusting another CA does not help",
     ErrorType.TLS_HOSTNAME_MISMATCH: "the certificate of {target} is for another name{detail}: "
     "look at its subject alternative names (its common name does not count)",
     ErrorType.TLS_HANDSHAKE_TIMEOUT: "{target} accepted the connection and did not finish the TLS "
@@ -337,15 +337,15 @@ SENTENCES: Final = {
     "account's token and ca.crt in this pod",
     ErrorType.CREDENTIALS_REFUSED: "{target} refuses our token: {detail}",
     ErrorType.RESPONSE_TIMEOUT: "{target} took the connection and did not answer in time, {doing}"
-    "{detail}: its process hangs or is overloaded, or what it hands requests on to",
+    "{detail}: its process, or what it passes requests on to, hangs or is overloaded",
     ErrorType.CONNECTION_CLOSED_EARLY: "{target} closed the connection while {doing}{detail}: look "
     "at its log, at its restarts and at the proxies on the way",
     ErrorType.MALFORMED_RESPONSE: "{target} answered something that is not sound HTTP/1.1{detail}: "
     "look at what listens there",
     ErrorType.RESPONSE_HEAD_TOO_LARGE: "the head of the answer of {target} is too large{detail}: "
     "look at its cookies and other headers, and at what a proxy on the way adds",
-    ErrorType.RESPONSE_TOO_COSTLY: "{target} sends what takes this agent too much work to read"
-    "{detail}: look at what listens there, no sound server does so",
+    ErrorType.RESPONSE_TOO_COSTLY: "reading the answer of {target} is too much work for this agent"
+    "{detail}: look at what listens there, a healthy server does not do this",
     ErrorType.HTTP_STATUS: "{target} answered with {detail}: look at its log",
     ErrorType.UNEXPECTED_ANSWER: "{target} answered {detail}: look at what it serves, at its "
     "upstream, and at what the check expects",
@@ -359,8 +359,8 @@ SENTENCES: Final = {
     "{detail}: look at its CPU limit and its node's load",
     ErrorType.UNHANDLED_EXCEPTION: "a bug of this agent ended the check of {target}{detail}: it "
     "says nothing about the far end, and the traceback is in this agent's log",
-    ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error without a word "
-    "of its own, look at this agent's log",
+    ErrorType.OTHER: "the check of {target} failed while {doing}{detail}: an error that this agent "
+    "has no type for, look at its log",
 }
 
 _REMEDIES: Final[dict[int, str]] = {
@@ -398,7 +398,7 @@ _OF_AN_ERROR: Final[dict[type[BaseException], str]] = {
 _DOING: Final = {
     Phase.DNS: "looking up its name",
     Phase.CONNECT: "connecting",
-    Phase.TLS: "shaking hands for TLS",
+    Phase.TLS: "making the TLS handshake",
     Phase.REQUEST: "waiting for the answer",
     Phase.RECEIVE: "reading the answer",
     Phase.STATUS: "judging the answer",

@@ -237,7 +237,7 @@ def test_a_wrong_peer_is_told_by_both_names() -> None:
             Phase.RECEIVE,
             (
                 "the check of 10.0.0.7:8080 failed while reading the answer (errno 99999): an "
-                "error without a word of its own, look at this agent's log"
+                "error that this agent has no type for, look at its log"
             ),
         ),
     ],
