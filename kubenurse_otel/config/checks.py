@@ -132,7 +132,7 @@ _INTERVALS: Final = {
     TargetKind.FULL_SIZE: Variable(
         "KUBENURSE_CHECK_INTERVAL_FULL_SIZE",
         duration("10ms"),
-        "60s",
+        "30s",
         "Time between two checks of a neighbour with full-size segments; at once after a stall.",
         example="5m",
     ),

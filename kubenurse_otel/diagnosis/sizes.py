@@ -1,6 +1,6 @@
 """Full-size checks: which way large segments vanish, and whom to check again at once.
 
-A neighbour is checked so once a minute, and a black hole would be named after minutes. So it is
+A neighbour is checked so twice a minute, and a black hole would be named after minutes. So it is
 checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where it
 says that large segments vanish or is said to lose them, where they vanish to another neighbour of
 ours; and each interval while it is bad and the small checks of it are good: it may have healed.

@@ -37,7 +37,7 @@ SMALL_CLUSTER: Final = 6
 RUN_ALONE: Final = 3
 
 AT_ONCE: Final = frozenset({Symptom.SILENT, Symptom.FULL_SIZE})
-"""Nothing else looks like it; of full-size checks an interval is a minute."""
+"""Nothing else looks like it; of full-size checks an interval is half a minute."""
 AGENT: Final = frozenset({Symptom.REFUSED, Symptom.MUTE, Symptom.CUT})
 """Somebody is there: its kernel answered."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 RUN: Final = 3
 """What others say that is well may be older than the fault: they must have had time to see it."""
-HANGS_FOR: Final = 1
-"""Intervals: others look once they have heard of it, and their full-size check hangs, too."""
 FEW: Final = 0.25
 MOST_OF_ZONE: Final = 0.5
 
@@ -62,7 +60,7 @@ def _seen_by(case: Case, node: str, said: Said) -> tuple[View, ...]:
     """I, and those whose word cannot be older than the fault by now.
 
     That large segments vanish they hear from me, and check at once. Whom I do not tell that, for it
-    does not check me, checks it once a minute: its word counts later.
+    does not check me, checks it twice a minute: its word counts later.
     """
     seen_by = case.seen_by(node)
     if said.symptom is not Symptom.FULL_SIZE or said.run >= RUN:
@@ -71,13 +69,15 @@ def _seen_by(case: Case, node: str, said: Said) -> tuple[View, ...]:
 
 
 def _is_late(case: Case, node: str, said: Said) -> bool:
-    """Whether they have had the time to see it."""
+    """Whether they have had the time to see it.
+
+    In full size, too: an interval until they hear of it from me, one in which theirs hangs, and
+    one until I hear that, each a bit longer.
+    """
     gone, run = case.facts.vanishing.get(node), said.run
-    least = max(RUN, case.facts.run_alone)
-    if said.symptom is Symptom.FULL_SIZE:  # of full-size checks an interval is a minute
+    if said.symptom is Symptom.FULL_SIZE:  # of full-size checks an interval is half a minute
         run = gone.run if gone is not None and case.facts.sizes_are_settled else 0
-        least += HANGS_FOR
-    return run >= least
+    return run >= max(RUN, case.facts.run_alone)
 
 
 def _fails_from_my_zone(case: Case, node: str) -> bool:

@@ -210,14 +210,14 @@ def test_not_before_all_were_checked_anew() -> None:
 def test_a_pair_waits_until_others_have_heard_of_it_and_looked() -> None:
     """Those that check me: they check it at once, and that hangs an interval, too.
 
-    Of others it takes their minute, and one more.
+    Of others it takes their half a minute, and one more.
     """
     words = {f"{ME}>n3": "f1"}
-    gone = {run: {"n3": replace(OUT, run=run)} for run in (5, 6, 99)}
+    gone = {run: {"n3": replace(OUT, run=run)} for run in (4, 5, 99)}
     pair = [("pair", f"{ME}|n3", "", "full_size")]
-    assert of(5, words, vanishing=gone[5], run_alone=5) == []
-    assert of(5, words, vanishing=gone[6], run_alone=5) == pair
-    assert of(5, words, vanishing=gone[6], run_alone=5, sizes_are_settled=False) == []
+    assert of(5, words, vanishing=gone[4], run_alone=5) == []
+    assert of(5, words, vanishing=gone[5], run_alone=5) == pair
+    assert of(5, words, vanishing=gone[5], run_alone=5, sizes_are_settled=False) == []
     mine, *others = everybody(5, words)
     untold = [
         replace(one, targets={n: s for n, s in one.targets.items() if n != ME}) for one in others
