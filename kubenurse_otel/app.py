@@ -294,9 +294,10 @@ class App:
 
     def neighbourhood_changed(self, neighbourhood: Neighbourhood) -> None:
         """Take what discovery found."""
-        self._neighbourhood = neighbourhood
-        # A list held megabytes while it was read; one that was refused holds them in its error.
-        self._garbage.trim_soon()
+        before, self._neighbourhood = self._neighbourhood, neighbourhood
+        if neighbourhood != replace(before, listed_at=neighbourhood.listed_at):
+            # A list held megabytes while it was read; one that was refused holds them in its error.
+            self._garbage.trim_soon()
         try:
             self._replan()
         except Exception as error:  # noqa: BLE001 - the edge of one round: the last targets stay

@@ -142,6 +142,8 @@ class StaticDiscovery:
         self._poll_seconds = poll_seconds
         self._listed: tuple[Neighbour, ...] | None = None
         self._problem: str | None = None
+        self._is_new = True
+        """Whether the list or the problem may be another one since they were published."""
         self._current: Neighbourhood | None = None
         self._path = config.discovery.neighbours_file
         self._file = files.Reread(
@@ -170,6 +172,7 @@ class StaticDiscovery:
 
     def _read(self) -> bool:
         """Take the file's list; one that is none leaves the one before. True, for it was read."""
+        self._is_new = True
         if self._path is None:
             self._problem = "KUBENURSE_NEIGHBOURS_FILE is not set"
             return True
@@ -181,6 +184,7 @@ class StaticDiscovery:
         return True
 
     def _cannot_be_read(self, error: OSError | ValueError) -> None:
+        self._is_new = True
         why = getattr(error, "strerror", None) or error
         self._problem = f"the neighbours file {self._path} cannot be read: {why}{self._kept()}"
 
@@ -189,8 +193,12 @@ class StaticDiscovery:
 
     def _publish(self) -> None:
         now = time.monotonic()
-        neighbourhood = self._neighbourhood(now)
         before = self._current
+        heard = before.listed_at if before is not None else None
+        if not self._is_new and heard is not None and now - heard < HEARD_SECONDS:
+            return
+        self._is_new = False
+        neighbourhood = self._neighbourhood(now)
         if before is not None and is_old_news(before, neighbourhood, within_seconds=HEARD_SECONDS):
             return
         self._current = neighbourhood
