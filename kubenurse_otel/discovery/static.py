@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -155,14 +156,30 @@ class StaticDiscovery:
 
     async def run(self) -> None:
         """Look at the file until cancelled."""
-        while True:
-            # A file system that hangs (a lost network mount) must not stop the event loop.
-            await asyncio.to_thread(self._look)
-            self._publish()
-            await asyncio.sleep(self._poll_seconds)
+        cancelled = threading.Event()
+        try:
+            while True:
+                # A file system that hangs (a lost network mount) must not stop the event loop,
+                # and a look that finds nothing new need not wake it.
+                await asyncio.to_thread(self._await_news, cancelled)
+                self._publish()
+        finally:
+            cancelled.set()
 
     def target_failed(self, node_name: str) -> None:
         """Ignored: a file knows nothing of nodes."""
+
+    def _await_news(self, cancelled: threading.Event) -> None:
+        """Look, the first time at once, until there is something to publish."""
+        if self._current is not None:
+            cancelled.wait(self._poll_seconds)
+        self._look()
+        while not self._has_news() and not cancelled.wait(self._poll_seconds):
+            self._look()
+
+    def _has_news(self) -> bool:
+        heard = self._current.listed_at if self._current is not None else None
+        return self._is_new or heard is None or time.monotonic() - heard >= HEARD_SECONDS
 
     def _look(self) -> None:
         try:
@@ -192,13 +209,8 @@ class StaticDiscovery:
         return "; the last good list stays" if self._listed is not None else ""
 
     def _publish(self) -> None:
-        now = time.monotonic()
-        before = self._current
-        heard = before.listed_at if before is not None else None
-        if not self._is_new and heard is not None and now - heard < HEARD_SECONDS:
-            return
         self._is_new = False
-        neighbourhood = self._neighbourhood(now)
+        before, neighbourhood = self._current, self._neighbourhood(time.monotonic())
         if before is not None and is_old_news(before, neighbourhood, within_seconds=HEARD_SECONDS):
             return
         self._current = neighbourhood
