@@ -228,10 +228,15 @@ class Informer(Generic[Item]):
             max_bytes=MAX_WATCH_BYTES,
             total_seconds=seconds + 2 * self._timings.watch_grace,
         )
+        told = False
         with answer:
             self._heard()
             for line in self._lines(answer):
-                self._take_event(line)
+                told |= self._take_event(line)
+        if not told:
+            # The cluster is quiet, or the server is behind our version, as after etcd was restored
+            # from a backup: then it tells nothing, no error either, until it has caught up.
+            self._version = None
         if time.monotonic() - started < self._timings.backoff:
             self._pause(self._timings.backoff)  # A server that ends every watch at once.
 
@@ -246,9 +251,10 @@ class Informer(Generic[Item]):
                 yield bytes(rest)
                 rest = bytearray(line)
 
-    def _take_event(self, line: bytes) -> None:
+    def _take_event(self, line: bytes) -> bool:
+        """Whether there was one."""
         if not line.strip():
-            return
+            return False
         try:
             event = _EVENT.decode(line)
             if event.type == "ERROR":
@@ -266,6 +272,7 @@ class Informer(Generic[Item]):
             raise self._not_understood("watch", str(error)) from None
         self._version = metadata.resource_version
         self._heard()
+        return True
 
     def _watch_error(self, status: Status) -> ApiError:
         if status.code == 410:

@@ -402,6 +402,23 @@ async def test_410_as_a_status(cluster: StandIn, config: Config) -> None:
     assert cluster.count("list pods") == 2
 
 
+async def test_a_watch_that_told_nothing_is_followed_by_a_list(
+    cluster: StandIn, config: Config
+) -> None:
+    """An etcd that was restored from a backup is behind our version: its watches tell nothing."""
+
+    def silent(request: Handler) -> None:
+        request.start_stream()
+        request.end_stream()
+
+    cluster.always["watch pods"] = silent
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        cluster.put(pod("d"), node("d"))
+        await seen.until_chosen("a", "b", "c", "d")
+        assert {one.state for one in seen.all} == {"ok"}
+
+
 async def test_bookmarks(cluster: StandIn, config: Config) -> None:
     """A bookmark moves the version that the next watch starts from, and the age."""
 
