@@ -25,13 +25,13 @@ PHRASES: Final[Mapping[Symptom, str]] = {
     Symptom.CUT: "the connection was cut",
     Symptom.FULL_SIZE: "small packets pass and full ones do not",
     Symptom.CERTIFICATE: "its certificate is not accepted",
-    Symptom.BROKEN: "an answer that is none",
+    Symptom.BROKEN: "an invalid answer",
     Symptom.TOKEN: "our token is refused",
-    Symptom.SLOW: "answered well, and late: the far end took the time",
+    Symptom.SLOW: "a good answer, but late: the far end took the time",
     Symptom.DNS_SILENT: "DNS did not answer",
     Symptom.DNS_FAILING: "DNS answered with a failure",
     Symptom.DNS_UNKNOWN: "DNS knows no such name",
-    Symptom.DNS_PART: "DNS answers now and not then: one of its replicas is silent",
+    Symptom.DNS_PART: "DNS answers only sometimes: one of its replicas is silent",
     Symptom.DNS_LOSSY: "look-ups are lost now and then",
 }
 
