@@ -404,6 +404,17 @@ FAULTS: Final = (
         inject=_both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),
     ),
     Fault(
+        name="MTU of one node, DNS silent",
+        inject=_both(_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS), _dns("dns_silent")),
+    ),
+    Fault(
+        name="MTU of one node, ingress silent",
+        inject=_both(
+            _shared_from_one("mute", Kind.NODE_MTU, *_API),
+            _shared("silent", Kind.INGRESS, "cluster", _INGRESS),
+        ),
+    ),
+    Fault(
         name="agent hung, DNS replica silent",
         inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,

@@ -14,7 +14,7 @@ from kubenurse_otel.diagnosis.rules import (
     SUSPICION,
     agreed,
 )
-from kubenurse_otel.diagnosis.symptoms import HARD, STALLS, Symptom
+from kubenurse_otel.diagnosis.symptoms import DNS, HARD, STALLS, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import (
@@ -84,7 +84,8 @@ def far_ends(case: Case) -> Iterator[Finding]:
     """Far ends that have our node alone in common connect and then say nothing; others get answers.
 
     Neighbours' answers are small. Until full-size ones are asked for, it is seen here alone. Half
-    of the neighbours answer small ones: what is wrong with the others is of them.
+    of the neighbours answer small ones: what is wrong with the others is of them. Two do so, or
+    one where the other is out of reach for everybody.
     """
     vanish = _vanish(case.paths)
     if not case.paths or len(case.hard) - len(vanish) > MOST_BAD * len(case.paths):
@@ -96,13 +97,14 @@ def far_ends(case: Case) -> Iterator[Finding]:
         if _is_connected(case.shared(letter)) and _is_mine(case, letter)
     ]
     ends = sum(any(letter in bad for letter in letters) for letters in FAR_ENDS)
+    least = LEAST_FAR_ENDS - (1 if any(_is_everybodys(case, end) for end in FAR_ENDS) else 0)
     extras = {
         name: said
         for name, said in case.facts.extras.items()
         if _is_connected(said) and case.is_open(name)
     }
     words = [*(case.mine.shared[letter] for letter in bad), *extras.values()]
-    if not bad or ends + bool(extras) < LEAST_FAR_ENDS:
+    if not bad or ends + bool(extras) < least:
         return
     if max(said.run for said in words) < case.facts.run_alone:
         return
@@ -131,6 +133,16 @@ def _is_connected(said: Said | None) -> bool:
 def _is_mine(case: Case, letter: Shared) -> bool:
     votes = case.votes(letter, HARD.__contains__)
     return len(votes) > 0 and votes.share <= FEW_AGREE
+
+
+def _is_everybodys(case: Case, letters: tuple[Shared, ...]) -> bool:
+    """Whether none of ``letters`` can tell: others fail there as well, or no name is found."""
+    asked = [(one, case.mine.shared[one].symptom) for one in letters if one in case.mine.shared]
+    return bool(asked) and all(
+        symptom in DNS
+        or (symptom in HARD and case.votes(letter, HARD.__contains__).share >= MOST_AGREE)
+        for letter, symptom in asked
+    )
 
 
 def _connected(case: Case) -> set[str]:

@@ -94,6 +94,24 @@ def test_far_ends_that_connect_and_are_mute_for_us_alone_are_our_mtu(
     assert named(found(mine, heard, run_alone=5)) == verdicts
 
 
+@pytest.mark.parametrize(
+    ("mine", "others", "expected"),
+    [
+        ("D:s5 N:s5 I:m5", "D:s5 N:s5 I:o9", {("node_mtu", ME), ("api_server", "cluster")}),
+        ("D:m5 N:m5 I:s5", "D:o9 N:o9 I:s5", {("node_mtu", ME), ("ingress", "cluster")}),
+        ("D:m5 N:d5 I:d5 Q:d5", "D:o9 N:d5 I:d5 Q:d5", {("node_mtu", ME), ("dns", "cluster")}),
+        ("D:o9 N:d5 I:m5", "D:o9 N:o9 I:o9", {("ingress", ME)}),
+    ],
+)
+def test_where_the_other_far_end_is_bad_for_all_one_is_enough_for_our_mtu(
+    mine: str, others: str, expected: set[tuple[str, str]]
+) -> None:
+    """It was this node's API server, or its ingress, beside the cluster's DNS or API server."""
+    heard = [view("n2", {ME: "o9", "n3": "o9"}, others), view("n3", {ME: "o9"}, others)]
+    seen = found(view(ME, {"n2": "o9", "n3": "o9"}, mine), heard, run_alone=5)
+    assert {(one.kind.value, one.culprit) for one in seen} == expected
+
+
 @pytest.mark.parametrize(("dead", "is_ours"), [(("n3",), True), (("n2", "n3"), False)])
 def test_neighbours_that_are_dead_do_not_hide_our_mtu(
     dead: tuple[str, ...], *, is_ours: bool
