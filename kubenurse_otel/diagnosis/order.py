@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.case import Case, Facts, Finding
 from kubenurse_otel.diagnosis.rules import (
+    agent,
     dns,
     loss,
     mtu,
@@ -43,8 +44,8 @@ ORDER: Final[tuple[Rule, ...]] = (
     pair.cut,
     node.kernel_answers,
     node.unexplained,
-    node.agents_certificate,
-    node.answering_badly,
+    agent.shared_certificate,
+    agent.answering_badly,
     loss.of_neighbour,
     loss.of_pair,
     # Is it what all share? Without names nothing that goes by name is asked.
