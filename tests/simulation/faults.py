@@ -259,7 +259,7 @@ def _starved(cluster: Cluster) -> Truth:
     )
 
 
-def _loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:
+def loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:
     def inject(cluster: Cluster) -> Truth:
         node = _one(cluster)
         lost = cluster.network.loss_out if direction is Direction.OUT else cluster.network.loss_in
@@ -381,12 +381,12 @@ FAULTS: Final = (
     # A certificate is full-size, and neighbours' answers are small.
     Fault(name="MTU of one node", inject=_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS)),
     Fault(name="prober starved", inject=_starved),
-    Fault(name="loss 30 % out", inject=_loss(0.3, Direction.OUT)),
-    Fault(name="loss 30 % in", inject=_loss(0.3, Direction.IN)),
-    Fault(name="loss 5 % out", inject=_loss(0.05, Direction.OUT), seconds=90.0),
-    Fault(name="loss 5 % in", inject=_loss(0.05, Direction.IN), seconds=90.0),
-    Fault(name="loss 1 % out", inject=_loss(0.01, Direction.OUT), seconds=300.0),
-    Fault(name="loss 1 % in", inject=_loss(0.01, Direction.IN), seconds=300.0),
+    Fault(name="loss 30 % out", inject=loss(0.3, Direction.OUT)),
+    Fault(name="loss 30 % in", inject=loss(0.3, Direction.IN)),
+    Fault(name="loss 5 % out", inject=loss(0.05, Direction.OUT), seconds=90.0),
+    Fault(name="loss 5 % in", inject=loss(0.05, Direction.IN), seconds=90.0),
+    Fault(name="loss 1 % out", inject=loss(0.01, Direction.OUT), seconds=300.0),
+    Fault(name="loss 1 % in", inject=loss(0.01, Direction.IN), seconds=300.0),
     Fault(name="loss of a pair", inject=_pair_loss, seconds=120.0),
     Fault(
         name="pair that nobody checks", inject=_pair_nobody_checks, least_nodes=24, seconds=240.0

@@ -9,9 +9,10 @@ from random import Random
 
 import pytest
 
+from kubenurse_otel.diagnosis.verdict import Direction
 from simulation import trial
 from simulation.cluster import Cluster
-from simulation.faults import FAULTS, ONE_PERCENT, Fault
+from simulation.faults import FAULTS, ONE_PERCENT, Fault, loss
 
 SEEDS = {3: range(2), 6: range(1), 12: range(1), 60: range(1)}
 AT = {
@@ -64,6 +65,24 @@ def test_a_black_hole_is_not_called_what_stalls_for_it(name: str, seed: int) -> 
     """
     (fault,) = (one for one in FAULTS if one.name == name)
     assert trial.run(fault, 3, seed).wrong == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "direction", "seed"),
+    [
+        ("L2in", 0.02, Direction.IN, 37),
+        ("L2in", 0.02, Direction.IN, 77),
+        ("L3out", 0.03, Direction.OUT, 17),
+        ("L1out", 0.01, Direction.OUT, 44),
+    ],
+)
+def test_a_node_that_loses_a_little_among_three_is_no_pair(
+    name: str, share: float, direction: Direction, seed: int
+) -> None:
+    """The names choose what is lost: by chance one of its two ways loses more for a minute."""
+    fault = Fault(name=name, inject=loss(share, direction), seconds=180.0)
+    outcome = trial.run(fault, 3, seed)
+    assert (outcome.is_right, outcome.wrong) == (True, ())
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
