@@ -134,7 +134,7 @@ IMPORTS: Final = (
     "kubenurse_otel.server",
     "kubenurse_otel.app",
     "opentelemetry.exporter.otlp.proto.common.trace_encoder",
-    "opentelemetry.exporter.otlp.proto.common.metrics_encoder",
+    "kubenurse_otel.telemetry.points",
     "kubenurse_otel.telemetry.otlp_http",
 )
 

@@ -63,11 +63,9 @@ def _to_console(signal: str) -> Callable[[Any], object]:
 
             return ConsoleSpanExporter(out=sys.stdout).export
         case "metrics":
-            from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - lazy
-                ConsoleMetricExporter,
-            )
+            from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - lazy
 
-            return ConsoleMetricExporter(out=sys.stdout).export
+            return lambda request: sys.stdout.write(f"{MessageToJson(request)}\n")
         case _:
             from opentelemetry.sdk._logs.export import (  # noqa: PLC0415 - lazy
                 ConsoleLogRecordExporter,
@@ -102,7 +100,7 @@ def _wire(otlp: OtlpConfig, signal: Signal[T]) -> Wire:
 
 
 class _ConsoleExporter(Generic[T]):
-    """The SDK's own, which has no answer; a broken pipe is an OSError."""
+    """Prints; it has no answer, and a broken pipe is an OSError."""
 
     def __init__(self, export: Callable[[T], object]) -> None:
         self._export = export

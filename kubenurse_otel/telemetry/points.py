@@ -1,4 +1,4 @@
-"""The store as the SDK's MetricsData, in pieces, for one exporter.
+"""The store as OTLP's requests, in pieces, for one exporter (opentelemetry/proto/metrics/v1).
 
 Owns temporality (cumulative, or deltas since what this exporter last delivered) and which
 exemplars it has sent. Changes nothing in the store but those marks.
@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
 )
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as PbResource
 
 from kubenurse_otel import __version__, semconv
 from kubenurse_otel.config import Temporality
@@ -31,7 +23,7 @@ from kubenurse_otel.semconv import MetricKind
 from kubenurse_otel.telemetry.instruments import SCOPE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.sdk.resources import Resource
 
@@ -77,8 +69,8 @@ class Points:
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
-        self._resource = resource
-        self._scope = InstrumentationScope(SCOPE_NAME, __version__, semconv.SCHEMA_URL)
+        self._resource = PbResource(attributes=_key_values(resource.attributes))
+        self._resource_schema_url = resource.schema_url
         self._delta_kinds = _DELTA_KINDS[temporality]
         self._mark = 1 << number
         self._sent: dict[Series, _Sent] = {}
@@ -86,7 +78,7 @@ class Points:
         self._time_ns = max(store.collected_ns, store.gauges_ns)
         self._moved_at_ns = clock_ns()
 
-    def pieces(self) -> Iterator[tuple[MetricsData, Callable[[], None]]]:
+    def pieces(self) -> Iterator[tuple[ExportMetricsServiceRequest, Callable[[], None]]]:
         """Every series in batches of POINTS_A_PIECE, each with what to call once it is delivered.
 
         The store is locked only while one batch is built; a batch is a whole OTLP request. All
@@ -126,8 +118,8 @@ class Points:
 
     def _piece(
         self, some: list[tuple[Family, Series]]
-    ) -> tuple[MetricsData, Callable[[], None]] | None:
-        metrics: list[Metric] = []
+    ) -> tuple[ExportMetricsServiceRequest, Callable[[], None]] | None:
+        metrics: list[pb.Metric] = []
         sent: dict[Series, _Sent] = {}
         exemplars: list[Exemplar] = []
         with self._store.lock:
@@ -147,25 +139,36 @@ class Points:
             for exemplar in exemplars:
                 exemplar.sent |= self._mark
 
-        url = semconv.SCHEMA_URL
-        scope_metrics = ScopeMetrics(self._scope, metrics, url)
-        return MetricsData([ResourceMetrics(self._resource, [scope_metrics], url)]), delivered
+        scope_metrics = pb.ScopeMetrics(
+            scope=InstrumentationScope(name=SCOPE_NAME, version=__version__),
+            metrics=metrics,
+            schema_url=semconv.SCHEMA_URL,
+        )
+        resource_metrics = pb.ResourceMetrics(
+            resource=self._resource,
+            scope_metrics=[scope_metrics],
+            schema_url=self._resource_schema_url,
+        )
+        return ExportMetricsServiceRequest(resource_metrics=[resource_metrics]), delivered
 
-    def _metric(self, family: Family, points: list[Any]) -> Metric:
+    def _metric(self, family: Family, points: list[Any]) -> pb.Metric:
         metric = family.metric
         temporality = (
-            AggregationTemporality.DELTA
+            pb.AGGREGATION_TEMPORALITY_DELTA
             if metric.kind in self._delta_kinds
-            else AggregationTemporality.CUMULATIVE
+            else pb.AGGREGATION_TEMPORALITY_CUMULATIVE
         )
-        data: Sum | Gauge | Histogram
+        made = pb.Metric(name=metric.name, description=metric.help, unit=metric.unit)
         if metric.kind is MetricKind.GAUGE:
-            data = Gauge(points)
+            made.gauge.data_points.extend(points)
         elif metric.kind is MetricKind.HISTOGRAM:
-            data = Histogram(points, temporality)
+            made.histogram.aggregation_temporality = temporality
+            made.histogram.data_points.extend(points)
         else:
-            data = Sum(points, temporality, is_monotonic=True)
-        return Metric(metric.name, metric.help, metric.unit, data)
+            made.sum.aggregation_temporality = temporality
+            made.sum.is_monotonic = True
+            made.sum.data_points.extend(points)
+        return made
 
     def _point(
         self,
@@ -173,7 +176,7 @@ class Points:
         series: Series,
         sent: dict[Series, _Sent],
         exemplars: list[Exemplar],
-    ) -> NumberDataPoint | HistogramDataPoint | None:
+    ) -> pb.NumberDataPoint | pb.HistogramDataPoint | None:
         kind = family.metric.kind
         time_ns = self._time_ns
         start_ns, value, counts = series.start_ns, series.value, tuple(series.counts)
@@ -193,23 +196,45 @@ class Points:
         )
         new = [one for one in series.exemplars.values() if not one.sent & self._mark]
         exemplars.extend(new)
-        sdk_exemplars = [
-            SdkExemplar({}, one.value, one.time_ns, one.span_id, one.trace_id) for one in new
-        ]
+        about: dict[str, Any] = {
+            "attributes": _key_values(attributes),
+            "time_unix_nano": time_ns,
+            "exemplars": [_exemplar(one) for one in new],
+        }
+        if kind is not MetricKind.GAUGE:
+            about["start_time_unix_nano"] = start_ns
         if kind is MetricKind.HISTOGRAM:
-            unset = cast("float", None)  # the encoder leaves min and max out
-            return HistogramDataPoint(
-                attributes,
-                start_ns,
-                time_ns,
-                sum(counts),
-                value,
-                counts,
-                family.bounds,
-                unset,
-                unset,
-                sdk_exemplars,
+            return pb.HistogramDataPoint(
+                count=sum(counts),
+                sum=value,
+                bucket_counts=counts,
+                explicit_bounds=family.bounds,
+                **about,
             )
-        if kind is MetricKind.GAUGE:
-            start_ns = 0
-        return NumberDataPoint(attributes, start_ns, time_ns, value, sdk_exemplars)
+        return pb.NumberDataPoint(**_number(value), **about)
+
+
+def _exemplar(one: Exemplar) -> pb.Exemplar:
+    return pb.Exemplar(
+        time_unix_nano=one.time_ns,
+        span_id=one.span_id.to_bytes(8, "big"),
+        trace_id=one.trace_id.to_bytes(16, "big"),
+        **_number(one.value),
+    )
+
+
+def _number(value: float) -> dict[str, Any]:
+    return {"as_int" if isinstance(value, int) else "as_double": value}
+
+
+def _key_values(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    """Strings and booleans: there are no others."""
+    return [
+        KeyValue(
+            key=key,
+            value=AnyValue(bool_value=value)
+            if isinstance(value, bool)
+            else AnyValue(string_value=value),
+        )
+        for key, value in attributes.items()
+    ]

@@ -10,10 +10,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from kubenurse_otel import unhandled
+from kubenurse_otel.unhandled import Part
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
 
     from kubenurse_otel.telemetry.delivery import Delivery
     from kubenurse_otel.telemetry.points import Points
@@ -34,7 +39,7 @@ class MetricPush:
 
     def __init__(
         self,
-        delivery: Delivery[MetricsData],
+        delivery: Delivery[ExportMetricsServiceRequest],
         points: Points,
         *,
         await_fresh: Callable[[float], None],
@@ -71,6 +76,13 @@ class MetricPush:
         self._delivery.close()
 
     def _push(self, deadline: float) -> None:
+        try:
+            self._push_pieces(deadline)
+        except Exception as error:  # noqa: BLE001 - the edge of one round: the next one is tried
+            unhandled.caught(Part.EXPORT, error, about="metrics")
+            self._delivery.gave_up(f"a bug, {type(error).__name__}")
+
+    def _push_pieces(self, deadline: float) -> None:
         for data, delivered in self._points.pieces():
             if time.monotonic() >= min(deadline, self._delivery.deadline):
                 self._delivery.gave_up(f"a round took longer than {self._timeout_seconds:g} s")

@@ -1,6 +1,7 @@
 """The signals in OTLP: how each is encoded, where it goes, and what its answer is called.
 
-OpenTelemetry's own encoder does the work (opentelemetry-exporter-otlp-proto-common). Its exporters
+OpenTelemetry's own encoder does the work for spans and log records
+(opentelemetry-exporter-otlp-proto-common). Its exporters
 are not used: they tell success from failure alone, and take a redirect, a web page and a partial
 success for success.
 """
@@ -14,8 +15,10 @@ from kubenurse_otel.record import record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
     from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
 T = TypeVar("T")
@@ -63,10 +66,8 @@ def traces() -> Signal[Sequence[ReadableSpan]]:
     )
 
 
-def metrics() -> Signal[MetricsData]:
-    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import (  # noqa: PLC0415 - lazy
-        encode_metrics,
-    )
+def metrics() -> Signal[ExportMetricsServiceRequest]:
+    """Its requests are made by points.py: the encoder brings all of the SDK's metrics."""
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - lazy
         ExportMetricsServiceResponse,
     )
@@ -77,7 +78,7 @@ def metrics() -> Signal[MetricsData]:
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         "rejected_data_points",
         ExportMetricsServiceResponse,
-        encode_metrics,
+        lambda request: request,
         _count_points,
     )
 
@@ -124,10 +125,10 @@ def _set_trace_flags(request: Any, spans: Sequence[ReadableSpan]) -> None:
                     encoded_link.flags |= link.context.trace_flags
 
 
-def _count_points(data: MetricsData) -> int:
+def _count_points(request: ExportMetricsServiceRequest) -> int:
     return sum(
-        len(metric.data.data_points)
-        for resource in data.resource_metrics
+        len(getattr(metric, metric.WhichOneof("data")).data_points)
+        for resource in request.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
     )

@@ -749,6 +749,19 @@ def test_the_console_shows_both_signals(start: START, capsys: pytest.CaptureFixt
     assert MISSED.name in printed
 
 
+@pytest.mark.makes_bugs
+def test_what_no_request_can_hold_ends_one_round(start: START) -> None:
+    """A label that is no text: each round is a failure, and the next one is tried."""
+    with otlp_receiver.http_receiver() as received:
+        telemetry = start(
+            otlp_metrics=otlp(received, OtlpProtocol.HTTP_PROTOBUF, "metrics"),
+            metric_interval_seconds=0.2,
+        )
+        telemetry.instruments.add(MISSED, 1, {"type": "\udcff"})
+        wait_until(lambda: exports(telemetry).get(("metrics", "failure"), 0) >= 2)
+        assert telemetry._pushes[0].thread.is_alive()
+
+
 def test_every_point_of_a_round_has_one_time(start: START) -> None:
     """Over several requests: Prometheus refuses a request that goes back in time."""
     with otlp_receiver.http_receiver() as received:

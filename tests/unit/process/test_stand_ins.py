@@ -60,7 +60,6 @@ print(*sorted(found))
         "opentelemetry.instrumentation._semconv",
         "opentelemetry.instrumentation.httpx",
         "opentelemetry.instrumentation.utils",
-        "opentelemetry.sdk.metrics._internal._view_instrument_match",
     ]
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from opentelemetry.sdk.metrics.export import NumberDataPoint
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from kubenurse_otel import semconv
+from kubenurse_otel import __version__, semconv
 from kubenurse_otel.config import Temporality
+from kubenurse_otel.telemetry.instruments import SCOPE_NAME
 from kubenurse_otel.telemetry.points import MOST_AHEAD_NS, Points
-from kubenurse_otel.telemetry.store import Store
+from kubenurse_otel.telemetry.store import Store, limit_of_sets
 
 SECOND = 1_000_000_000
 NOON = 1_790_000_000 * SECOND
@@ -50,7 +55,7 @@ class Pushing:
         for data, delivered in self.points.pieces():
             delivered()
             for metric in data.resource_metrics[0].scope_metrics[0].metrics:
-                (point,) = metric.data.data_points
+                (point,) = getattr(metric, metric.WhichOneof("data")).data_points
                 assert isinstance(point, NumberDataPoint)
                 found[metric.name] = point
         return found
@@ -120,3 +125,68 @@ def test_the_lead_has_a_bound() -> None:
     assert pushing.time(seconds=15, step=MOST_AHEAD_NS / SECOND) == 615
     assert pushing.time(seconds=15, step=-MOST_AHEAD_NS / SECOND) == 628.5
     assert pushing.time(seconds=15, step=-4) == 41
+
+
+def test_requests_are_those_of_opentelemetrys_encoder() -> None:
+    """A gauge, an observed counter, a counter that overflows, a histogram with an exemplar."""
+    requests, took = semconv.HTTPCLIENT_REQUESTS, semconv.NETWORK_ROUND_TRIP_TIME
+    store = Store(
+        [(GAUGE, ()), (COUNTER, ()), (requests, ()), (took, (0.1, 0.5))],
+        ttl_seconds=600,
+        on_overflow=lambda _metric, _count: None,
+        started_ns=NOON,
+    )
+    resource = Resource({"service.name": "kubenurse-otel", "host.name": "ä"}, "https://schema")
+    points = Points(
+        store, resource=resource, temporality=Temporality.CUMULATIVE, clock_ns=lambda: SECOND
+    )
+    store.set_gauge(GAUGE, [(1, ("path_ä",))], now_ns=NOON + SECOND)
+    store.set_gauge(COUNTER, [(0.25, ("user",) * len(COUNTER.labels))], now_ns=NOON + SECOND)
+    store.observe([(requests, 3, ("path_a", "200", "GET"))])
+    store.observe([(took, 0.25, ("path_a",))], trace=(0xABC, 0xDEF))
+    store.collected(NOON + SECOND)
+    ((ours, _delivered),) = points.pieces()
+
+    span = (NOON, NOON + SECOND)
+    (exemplar,) = store.families[took.name].series["path_a",].exemplars.values()
+    linked = Exemplar({}, exemplar.value, exemplar.time_ns, 0xDEF, 0xABC)
+    cumulative = sdk.AggregationTemporality.CUMULATIVE
+    labels = dict(zip(requests.labels, ("path_a", "200", "GET"), strict=True))
+    user = dict.fromkeys(COUNTER.labels, "user")
+    of_took = sdk.HistogramDataPoint(
+        *({"type": "path_a"}, *span, 1, 0.25, (0, 1, 0), (0.1, 0.5)),
+        *(None, None, [linked]),  # type: ignore[arg-type]  # no least and most are kept
+    )
+    data: list[sdk.DataT] = [
+        sdk.Gauge([sdk.NumberDataPoint({"type": "path_ä"}, 0, span[1], 1)]),
+        sdk.Sum([sdk.NumberDataPoint(user, *span, 0.25)], cumulative, is_monotonic=True),
+        sdk.Sum([sdk.NumberDataPoint(labels, *span, 3)], cumulative, is_monotonic=True),
+        sdk.Histogram([of_took], cumulative),
+    ]
+    metrics = [
+        sdk.Metric(one.name, one.help, one.unit, found)
+        for one, found in zip((GAUGE, COUNTER, requests, took), data, strict=True)
+    ]
+    scope = InstrumentationScope(SCOPE_NAME, __version__, semconv.SCHEMA_URL)
+    of_scope = sdk.ScopeMetrics(scope, metrics, semconv.SCHEMA_URL)
+    expected = encode_metrics(
+        sdk.MetricsData([sdk.ResourceMetrics(resource, [of_scope], "https://schema")])
+    )
+    assert str(ours) == str(expected)
+    assert ours.SerializeToString() == expected.SerializeToString()
+
+
+def test_what_overflows_is_said_by_a_boolean() -> None:
+    """As the SDK's attribute."""
+    store = Store(
+        [(GAUGE, ())],
+        ttl_seconds=600,
+        on_overflow=lambda _metric, _count: None,
+        started_ns=NOON,
+    )
+    store.set_gauge(GAUGE, [(1, (f"path_{n}",)) for n in range(limit_of_sets(0) + 1)], now_ns=NOON)
+    points = Points(store, resource=Resource.get_empty(), temporality=Temporality.CUMULATIVE)
+    *_, (last, _delivered) = points.pieces()
+    (point,) = last.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[-1:]
+    ((key, value),) = [(one.key, one.value.WhichOneof("value")) for one in point.attributes]
+    assert (key, value) == (semconv.OVERFLOW, "bool_value")
