@@ -41,6 +41,17 @@ def test_an_agent_imports_none_of_them_and_leaves_no_stand_in_behind() -> None:
     run(f"assert not set(sys.modules).intersection({unused!r}), set(sys.modules)\n")
 
 
+def test_an_agent_at_whose_page_nobody_looks_imports_nothing_of_it() -> None:
+    """Nor the SDK's metrics, with OTLP. Megabytes, one import away."""
+    rooms = (
+        "kubenurse_otel.page",
+        "kubenurse_otel.report.seen",
+        "htpy",
+        "opentelemetry.sdk.metrics",
+    )
+    run(f"assert not [one for one in sys.modules if one.startswith({rooms!r})], set(sys.modules)\n")
+
+
 def test_only_packages_that_never_use_them_have_stand_ins() -> None:
     """No module of ours, of the standard library or of anybody who is not named here."""
     script = """
