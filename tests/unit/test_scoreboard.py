@@ -63,7 +63,7 @@ def test_a_row_counts_what_was_wrong() -> None:
     _, wanted, score, verdict, alert, besides = _row(scoreboard.table(runs), runs[0].fault)
     assert wanted.startswith("nobody: ")
     assert score == f"**{sum(run.right for run in runs)} of {len(runs)}**"
-    assert (verdict, alert, besides) == ("", "", "node_loss node-3 in (1)")
+    assert (verdict, alert, besides) == ("", "", "node_loss: node-3, incoming (1)")
     assert "A healthy node was named in 1." in scoreboard.table(runs)
 
 
@@ -73,7 +73,13 @@ def test_a_row_has_times_and_what_was_named_besides() -> None:
     assert seen.verdicts == ("pair_loss node-1|node-2", "node_loss node-2 in")
     runs = [replace(seen, alert_seconds=90.0), replace(seen, verdict_seconds=20.0)]
     row = _row(scoreboard.table(runs), "node-link-flaps")
-    assert row[2:] == ["2 of 2", "20 / 64", "90 / 90", "pair_loss node-1 and node-2 (2)"]
+    assert row[1:] == [
+        "node: the faulty node; or node_loss: the faulty node",
+        "2 of 2",
+        "20 / 64",
+        "90 / 90",
+        "pair_loss: node-1 and node-2 (2)",
+    ]
 
 
 def test_rows_stand_in_the_order_of_the_truths() -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from e2e.faults.truth import NODE, TRUTHS
+from e2e.faults.truth import CLUSTER, NODE, TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +25,14 @@ BOOK: Final = Path(__file__).with_name("runs.jsonl")
 PAGE: Final = Path(__file__).parents[3] / "docs/diagnosis.md"
 _START: Final = "<!-- board: written by `make board`; do not edit below -->\n"
 _END: Final = "<!-- board: end -->\n"
+_CULPRITS: Final = {
+    NODE: "the faulty node",
+    "{pair}": "the two nodes",
+    CLUSTER: "the cluster",
+    "ingress": "the ingress",
+    "outside": "outside the cluster",
+}
+_DIRECTIONS: Final = {"in": ", incoming", "out": ", outgoing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +105,23 @@ def _row(fault: str, runs: Sequence[Run]) -> str:
     verdict = _seconds([run.verdict_seconds for run in runs])
     alert = _seconds([run.alert_seconds for run in runs])
     besides = Counter(one for run in runs for one in run.verdicts if not _is_right(fault, one, run))
-    second = "".join(f"{one.replace('|', ' and ')} ({n})" for one, n in besides.most_common(1))
+    second = "".join(f"{_readable(one)} ({n})" for one, n in besides.most_common(1))
     return f"| `{fault}` | {_right_is(fault)} | {score} | {verdict} | {alert} | {second} |"
 
 
 def _right_is(fault: str) -> str:
     truth = TRUTHS[fault]
-    wanted = " or ".join(words(one) for one in truth.right)
-    wanted = wanted.replace(NODE, "the node").replace("{pair}", "of the two nodes")
-    if truth.right and not truth.must:
-        return f"{wanted}, or nobody"
-    return wanted or f"nobody: {truth.why}"
+    if not truth.right:
+        return f"nobody: {truth.why}"
+    wanted = "; or ".join(_readable(words(one)) for one in truth.right)
+    return wanted if truth.must else f"{wanted}; or nobody"
+
+
+def _readable(said: str) -> str:
+    """Return the words of one verdict or truth as "kind: culprit, direction"."""
+    kind, culprit, *direction = said.split(" ")
+    culprit = _CULPRITS.get(culprit, culprit.replace("|", " and "))
+    return f"{kind}: {culprit}" + "".join(_DIRECTIONS[one] for one in direction)
 
 
 def _is_right(fault: str, said: str, run: Run) -> bool:
