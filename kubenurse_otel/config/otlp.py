@@ -85,14 +85,15 @@ class OtlpConfig:
         "OTEL_EXPORTER_OTLP_INSECURE",
         OTEL_BOOLEAN,
         "false",
-        "Plain text to a grpc endpoint without a scheme.",
+        "Whether a grpc endpoint without a scheme is sent plain text instead of TLS.",
         example="true",
     )
     headers: tuple[tuple[str, str], ...] = variable(
         "OTEL_EXPORTER_OTLP_HEADERS",
         HEADERS,
         None,
-        "Sent with each export, such as authorization=Bearer%20... Never shown or logged.",
+        "Headers that each export sends and that are never shown or logged, such as"
+        " authorization=Bearer%20example.",
         otherwise=(),
         absent="none",
         example="authorization=Bearer%20example",
@@ -131,7 +132,7 @@ def own(common: Variable[T], signal: str) -> Variable[T]:
     """The variable of one signal, ``traces``, ``metrics`` or ``logs``, beside that of all."""
     sentence = common.help.partition(". ")[0].rstrip(".")
     if common.name == ENDPOINT.name:
-        sentence += ", complete"
+        sentence += " (http/protobuf: the complete URL, nothing is appended)"
     return replace(
         common,
         name=common.name.replace("_OTLP_", f"_OTLP_{signal.upper()}_"),
