@@ -50,7 +50,9 @@ def _nobody(why: str, seconds: float = 45.0) -> Truth:
     return Truth(must=False, why=why, seconds=seconds)
 
 
-_NO_FAULT: Final = "no fault of the network or of what it carries"
+_NO_FAULT: Final = "nothing is wrong with the network or what it carries"
+_NO_HISTORY: Final = "node_slow compares with an hour of history, which these agents do not have"
+_PROXIED: Final = "every check is answered; the agent reports the interception separately"
 
 TRUTHS: Final = {
     "node-link-down": _node("node"),
@@ -58,8 +60,8 @@ TRUTHS: Final = {
     "mtu-black-hole": _node("node_mtu", seconds=120),
     "mtu-outgoing": _node("node_mtu", direction="out", seconds=120),
     "mtu-between-two": Truth((Named("pair", "{pair}"),), seconds=240),
-    "delay-to-node": _nobody("a node is slow against an hour of its own past, which nobody has"),
-    "delay-from-node": _nobody("a node is slow against an hour of its own past, which nobody has"),
+    "delay-to-node": _nobody(_NO_HISTORY),
+    "delay-from-node": _nobody(_NO_HISTORY),
     "bufferbloat": _node("node_loss", "node_slow", must=False),
     "loss-to-node-1": _node("node_loss", direction="in", must=False, seconds=150),
     "loss-from-node-1": _node("node_loss", direction="out", must=False, seconds=150),
@@ -67,7 +69,7 @@ TRUTHS: Final = {
     "loss-from-node-5": _node("node_loss", direction="out", seconds=90),
     "loss-to-node-30": _node("node_loss", direction="in"),
     "loss-from-node-30": _node("node_loss", direction="out"),
-    "loss-one-in-1000": _nobody("as much is lost on networks that are well"),
+    "loss-one-in-1000": _nobody("healthy networks lose as much"),
     "loss-between-two-nodes": Truth((Named("pair_loss", "{pair}"),), seconds=90),
     "loss-before-ingress": _all("ingress", must=False),
     "reset-on-connect": _node("agent"),
@@ -83,14 +85,14 @@ TRUTHS: Final = {
     "dns-nxdomain": _all("dns"),
     "dns-one-frozen": _all("dns_replica", "dns", must=False),
     "dns-one-silent": _all("dns_replica", "dns"),
-    "dns-slow": _nobody("every name is found: an alert of its own tells"),
+    "dns-slow": _nobody("every name is found; an alert of its own reports the delay"),
     "dns-2s-slow": _all("dns", must=False),
     "dns-lossy": _all("dns_loss", "dns", must=False),
     "dns-search-path": _all("search_path", seconds=180),  # a roll-out of all agents is in it
     "tls-expired": _all("certificate", culprit="ingress"),
     "tls-wrong-name": _all("certificate", culprit="ingress"),
     "tls-untrusted": _all("certificate", culprit="ingress"),
-    "tls-expires-soon": _nobody("it is good for three days: an alert of its own tells"),
+    "tls-expires-soon": _nobody("it is valid for three more days; an alert of its own reports it"),
     "tls-handshake-cut": _all("ingress"),
     "tls-handshake-stalled": _all("ingress"),
     # No agent hears of another's extra checks: each keeps it for a suspicion (docs/diagnosis.md).
@@ -108,8 +110,8 @@ TRUTHS: Final = {
     "all-agents-restarted": _nobody(_NO_FAULT),
     "node-cordoned": _nobody(_NO_FAULT),
     "node-drained": _nobody(_NO_FAULT),
-    "node-deleted": _nobody("it has left"),
-    "node-taken-by-autoscaler": _nobody("it has left"),
+    "node-deleted": _nobody("the node has left"),
+    "node-taken-by-autoscaler": _nobody("the node has left"),
     "all-nodes-cordoned": _all("service", "ingress", must=False),
     "api-server-stopped": _all("api_server"),
     "api-server-restarted": _all("api_server", must=False),
@@ -124,9 +126,9 @@ TRUTHS: Final = {
     "prober-little-cpu": _node("prober", must=False),
     "prober-stopped": _node("prober", must=False),
     "prober-blocked": _node("prober", must=False),
-    "prober-clock-stepped": _nobody("no figure is by that clock"),
-    "proxied-outbound": _nobody("every check is answered; that something is between is told apart"),
-    "proxied-inbound": _nobody("every check is answered; that something is between is told apart"),
+    "prober-clock-stepped": _nobody("no duration is measured with that clock"),
+    "proxied-outbound": _nobody(_PROXIED),
+    "proxied-inbound": _nobody(_PROXIED),
     "collector-image-missing": _nobody(_NO_FAULT),
     "collector-configuration-invalid": _nobody(_NO_FAULT),
     "collector-out-of-memory": _nobody(_NO_FAULT),
