@@ -50,9 +50,12 @@ def shown_by(case: Case, letter: Shared) -> frozenset[Symptom]:
 
 
 def _share(case: Case) -> float:
-    """Of the agents that anybody speaks of: those that do not answer me, or half of the others."""
+    """Of the agents that anybody speaks of: those that do not answer me, or half of the others.
+
+    And those that doubt themselves: they answer at times.
+    """
     views = (case.mine, *case.witnesses)
+    doubted = case.facts.doubted_lately
     spoken_of = {node for view in views for node in view.targets} | {case.mine.node}
-    return sum(node in case.hard or case.is_bad_for_others(node) for node in spoken_of) / len(
-        spoken_of
-    )
+    gone = [node in case.hard or case.is_bad_for_others(node) for node in spoken_of - doubted]
+    return (sum(gone) + len(spoken_of & doubted)) / len(spoken_of)

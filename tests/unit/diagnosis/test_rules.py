@@ -404,6 +404,13 @@ def test_our_service_fails_more_often_than_its_bad_backends_explain() -> None:
     assert shared("D:o9 S:s3", "S:o9", "S:o9") == [("service", ME, "", "silent")]
 
 
+def test_an_agent_that_doubted_itself_may_be_why_our_service_fails() -> None:
+    """It answers some: the Service was named, from the node that met it three times in a row."""
+    lately = {"doubted_lately": frozenset({"n3"})}
+    assert shared("D:o9 S:m3", "S:o9", "S:o9", **lately) == []
+    assert shared("D:o9 S:m9", "S:m9", "S:m9", **lately) == [("service", "cluster", "", "mute")]
+
+
 def test_while_a_virtual_ip_was_not_asked_yet_nobody_says_dns_or_api_server() -> None:
     """It may be the service path: what was well before says nothing now."""
     words = "D:s2 S:o9 Q:d2 N:d2"
