@@ -42,18 +42,22 @@ _COLLECTOR: Final = 'service_name="kubenurse-collector"'
 
 def build() -> Dashboard:
     return (
-        frame("agents", "The agents", "Whether the agents' word is good, and what they cost.")
+        frame(
+            "agents",
+            "The agents",
+            "Whether the agents' figures can be trusted, and what the agents cost.",
+        )
         .with_panel(
             stat(
                 "Agents",
-                "Agents that report, scraped or pushed.",
+                "Agents that report, whether they are scraped or push by OTLP.",
                 f"count({series('kubenurse_build_info')})",
             )
         )
         .with_panel(
             stat(
                 "Not ready",
-                "Agents whose node leaves or that are shutting down.",
+                "Agents that are shutting down, or whose node is leaving the cluster.",
                 f"sum({_of_agent('min', 'kubenurse_ready')} == bool 0)",
                 warn_from=1,
             )
@@ -61,7 +65,8 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Ticks missed",
-                "Checks a second that were due and skipped, for the one before was not over.",
+                "Checks per second that were due but skipped, because the previous check of the"
+                " target had not ended or the agent stood still.",
                 or_zero(f"sum({rate('kubenurse_missed_checks_total')})"),
                 unit=PER_SECOND,
                 warn_from=0.1,
@@ -70,7 +75,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Timed by the kernel",
-                "Share of the checks whose stopwatch was the kernel's.",
+                "Share of the checks that were timed by the kernel's stamps.",
                 f"sum({rate('kubenurse_checks_timed_total', _KERNEL)})"
                 f" / sum({rate('kubenurse_checks_timed_total')})",
                 unit=RATIO,
@@ -87,7 +92,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "CPU, mean",
-                "Cores an agent uses, in the mean.",
+                "Cores that an agent uses, as the mean of all agents.",
                 f"avg({rate('process_cpu_seconds_total')})",
             )
         )
@@ -103,8 +108,8 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Egress, p90",
-                "How long the node's own queues (tc) and rules (nft) kept what checks sent. It is"
-                " the network's, and what the node's workloads feel.",
+                "How long the node's own queues (tc) and rules (nft) held back what checks sent."
+                " It counts as time in the network, and the node's workloads feel it, too.",
                 quantile_of_agent(0.9, _EGRESS),
                 SECONDS,
             )
@@ -120,7 +125,8 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Ticks missed",
-                "By agent. A dead target costs its own ticks alone.",
+                "Skipped checks per second, by agent. A dead target makes only its own checks be"
+                " skipped.",
                 _sum_of_agent("kubenurse_missed_checks_total"),
                 PER_SECOND,
             )
@@ -128,7 +134,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Who held the stopwatch",
-                "Checks a second by timing source, and why not the kernel.",
+                "Checks per second by timing source, with the reason where it was not the kernel.",
                 [
                     Query(
                         f"sum by (source, reason) ({rate('kubenurse_checks_timed_total')})",
@@ -142,7 +148,8 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Checks that end at a proxy",
-                "Checks of neighbours a second that a mesh or proxy took: no network figures.",
+                "Checks of neighbours per second that a mesh or a proxy intercepted. They have no"
+                " network figures.",
                 _sum_of_agent("kubenurse_intercepted_checks_total"),
                 PER_SECOND,
             )
@@ -158,8 +165,9 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "The node's CPU pressure",
-                "Share of the time in which something on the node waited for a core (PSI). High"
-                " beside a slow agent it is the node; low, it is the agent or its limit.",
+                "Share of the time in which something on the node waited for a core (PSI). If an"
+                " agent is slow and this is high, the node is short of CPU; if this is low, look"
+                " at the agent or its CPU limit.",
                 _sum_of_agent("kubenurse_node_cpu_pressure_seconds_total"),
                 RATIO,
             )
@@ -167,7 +175,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Age of what discovery knows",
-                "Time since it last heard of the neighbours. Up to 5 minutes is usual.",
+                "Time since discovery last heard of the neighbours. Up to 5 minutes is usual.",
                 _of_agent("max", "kubenurse_discovery_age_seconds"),
                 SECONDS,
             )
@@ -175,7 +183,8 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Doubt",
-                "How little an agent trusts what it measures, 0 to 7; from 3 on it accuses nobody.",
+                "How much an agent doubts what it measures, from 0 to 7. From 3 on it accuses"
+                " nobody else.",
                 _of_agent("max", "kubenurse_doubt"),
                 COUNT,
             )
@@ -183,8 +192,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "What they hear of each other",
-                "Fresh and stale views of neighbours, suspicions, and headers a second that are no"
-                " view. Without fresh views an agent judges alone.",
+                "Fresh and stale views that agents have of their neighbours, suspicions, and"
+                " invalid view headers per second. Without fresh views an agent judges alone.",
                 [
                     Query(f"sum by (state) ({series('kubenurse_views')})", "{{state}} views"),
                     Query(f"sum({series('kubenurse_suspicions')})", "suspicions"),
@@ -221,7 +230,7 @@ def build() -> Dashboard:
         .with_panel(
             _by_node(
                 "Series",
-                "Time series of kubenurse's and ours, by agent.",
+                "Number of time series of each agent: those that kubenurse has, too, and ours.",
                 f"count without ({', '.join(OWN_LABELS)}) ({series('', _OURS)})",
                 COUNT,
             )
@@ -230,7 +239,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "OTLP exports",
-                "Exports a second by signal and result.",
+                "Exports per second by signal and result.",
                 [
                     Query(
                         f"sum by (signal, result) ({rate('kubenurse_telemetry_exports_total')})",
@@ -243,8 +252,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Verdicts as Kubernetes Events",
-                "Events a second that agents wrote, and that they could not write"
-                " (events.enabled; their log says why).",
+                "Events per second that agents wrote, and that they failed to write"
+                " (events.enabled; the agent's log says why).",
                 [
                     Query(
                         or_zero(f"sum({rate('kubenurse_kubernetes_events_total', outcome)})"),
@@ -261,8 +270,9 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Spans dropped, items rejected, log lines lost, series beyond a limit",
-                "Spans worth keeping that were not exported, by reason; spans and points that a "
-                "collector rejected; log lines that nobody read in time; label sets too many.",
+                "Per second: spans worth keeping that were not exported, by reason; spans and"
+                " points that a collector rejected; log lines that nobody read in time; label"
+                " sets beyond the limit.",
                 [
                     Query(
                         f"sum by (reason) ({rate('kubenurse_telemetry_spans_dropped_total')})",
@@ -284,8 +294,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Collectors beside the agents",
-                "Spans and points a second that they took, sent, refused and gave up, where a"
-                " monitor scrapes them. What is taken and not sent fills their queues.",
+                "Spans and points per second that the collectors took, sent, refused and gave up,"
+                " if a monitor scrapes them. What they take and do not send fills their queues.",
                 [
                     Query(_of_collectors(f"otelcol_{counter}_{items}"), f"{items}: {what}")
                     for items in ("spans", "metric_points")
@@ -302,7 +312,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Queues of the collectors, fullest",
-                "How full the queue is of the ten collectors where it is the fullest. 1 refuses.",
+                "How full the queue is, of the ten collectors with the fullest queues. At 1 a"
+                " collector refuses exports.",
                 [
                     Query(
                         "topk(10, max by (k8s_node_name) ("
@@ -318,7 +329,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Neighbours",
-                "Known and chosen by an agent, in the mean; how many others asked it in 60 s.",
+                "How many neighbours an agent knows and has chosen to check, and how many other"
+                " agents checked it in the last 60 s; each the mean of all agents.",
                 [
                     Query(f"avg by (state) ({series('kubenurse_neighbours')})", "{{state}}"),
                     Query(f"avg({series('kubenurse_neighbourhood_incoming_checks')})", "asked by"),
@@ -329,7 +341,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Requests with an origin that is none",
-                "Origin headers that are no DNS name, or came while 10,000 were held.",
+                "Requests per second whose origin is no DNS name or no known agent, or is a new"
+                " one while 10,000 are held.",
                 [Query(f"sum({rate('kubenurse_invalid_origins_total')})", "requests")],
                 unit=PER_SECOND,
             )
@@ -337,7 +350,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "What clients sent and the agents' servers did not take",
-                "By reason; see kubenurse_http_refused_total in docs/metrics.md.",
+                "Per second, by reason; see kubenurse_http_refused_total in docs/metrics.md.",
                 [Query(f"sum by (reason) ({rate('kubenurse_http_refused_total')})", "{{reason}}")],
                 unit=PER_SECOND,
             )
@@ -345,7 +358,7 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Versions",
-                "What runs, and on how many nodes.",
+                "Which versions run, and on how many nodes.",
                 [
                     Query(
                         "count by (cluster, version, python_version) ("

@@ -38,12 +38,12 @@ def build() -> Dashboard:
         frame(
             "api-server",
             "API server and DNS",
-            "api_server_direct goes to an address, api_server_dns to a name.",
+            "api_server_direct checks the API server by its address, api_server_dns by its name.",
         )
         .with_panel(
             stat(
                 "By address: failing",
-                "Share of the nodes whose latest check of api_server_direct was bad.",
+                "Share of the nodes whose latest check of api_server_direct failed.",
                 f"1 - avg({series('kubenurse_check_success', only('api_server_direct'))})",
                 unit=RATIO,
                 width=6,
@@ -53,7 +53,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "By name: failing",
-                "Share of the nodes whose latest check of api_server_dns was bad.",
+                "Share of the nodes whose latest check of api_server_dns failed.",
                 f"1 - avg({series('kubenurse_check_success', only('api_server_dns'))})",
                 unit=RATIO,
                 width=6,
@@ -73,7 +73,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Look-ups that fail",
-                "Checks a second that end at their look-up.",
+                "Checks per second that fail at their look-up.",
                 or_zero(f"sum({rate(_FAILURES, _DNS)})"),
                 unit=PER_SECOND,
                 width=6,
@@ -98,7 +98,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Failures by cause",
-                "Failed checks a second, by the step that failed and why.",
+                "Failed checks per second, by the step that failed and the reason.",
                 [
                     Query(
                         f"sum by (type, phase, error_type) ({rate(_FAILURES, _BOTH)})",
@@ -112,7 +112,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "p95, by address and by name",
-                "95th percentile of a check. Both high: the API server; the name alone: DNS.",
+                "95th percentile of a check. If both are high, the API server is slow; if only"
+                " the one by name is, DNS is slow.",
                 [Query(quantile(0.95, _DURATION, "type", _BOTH), "{{type}}")],
                 unit=SECONDS,
             )
@@ -130,7 +131,7 @@ def build() -> Dashboard:
             heat(
                 "Look-ups",
                 "How long look-ups take, over all checks that need one. A second band at 1 or 5 s"
-                " is a resolver's timeout: answers are lost.",
+                " is a resolver's timeout, so answers are lost.",
                 buckets(_PHASES, _DNS),
                 exemplars=True,
             )
@@ -159,7 +160,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Addresses that did not connect",
-                "Of a name with several addresses, those that failed; another may have worked.",
+                "Addresses per second that failed, of names with several addresses. The check may"
+                " have succeeded with another one.",
                 [
                     Query(
                         f"sum by (type, family) ({rate('kubenurse_address_failures_total')})",
@@ -180,7 +182,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "What name servers answer",
-                "Queries by server and outcome; silent is a lost query or a dead server.",
+                "Queries per second by server and outcome. silent means a lost query, a lost"
+                " answer or a dead server.",
                 [
                     Query(
                         f"sum by (server, outcome) ({rate('kubenurse_dns_queries_total')})",
@@ -193,7 +196,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Ports that name servers never answer",
-                "Share of the check dns' source ports: one silent replica of a Service is a part.",
+                "Share of the dns check's source ports that never get an answer. If one replica"
+                " behind a Service is silent, only a part of the ports is.",
                 [
                     Query(
                         share(
@@ -210,7 +214,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Servers of DNS that do not answer by their own address",
-                "Share of the queries to each endpoint of the DNS Service (chart: dnsEndpoints).",
+                "Share of the queries to each endpoint of the DNS Service that got no valid"
+                " answer (chart: dnsEndpoints).",
                 [
                     Query(
                         share(
@@ -230,7 +235,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Detours of the search path",
-                "Names that were asked for before the right one; a dot at the end spares them.",
+                "Names per second that were asked for before the right one. A dot at the end of a"
+                " name avoids them.",
                 [Query(f"sum by (type) ({rate('kubenurse_dns_detours_total')})", "{{type}}")],
                 unit=PER_SECOND,
             )

@@ -42,7 +42,8 @@ def build() -> Dashboard:
             matrix(
                 "Failing checks: from (rows) to (columns)",
                 "Share of failed checks of each pair. A red column is a node that cannot be"
-                " reached, a red row one that reaches nobody, a single cell a broken path.",
+                " reached, a red row is a node that reaches nobody, and a single red cell is a"
+                " broken path.",
                 f"avg by ({_PAIR}) ({failing})",
                 row="source_node",
                 column="target_node",
@@ -54,7 +55,7 @@ def build() -> Dashboard:
         .with_panel(
             matrix(
                 "Network round trip: from (rows) to (columns)",
-                "Mean time to the other node's kernel and back; no application is in it.",
+                "Mean time to the other node's kernel and back, without any application's time.",
                 mean(_ROUND_TRIP, _PAIR, join=partial(where, more=_NEIGHBOURS)),
                 row="source_node",
                 column="target_node",
@@ -67,7 +68,7 @@ def build() -> Dashboard:
             matrix(
                 "Loss: from (rows) to (columns)",
                 "Share of each pair's checks that waited for a retransmission. Pairs with a dead"
-                " end are left out. A single cell is the way between two nodes.",
+                " node are left out. A single red cell is the path between two nodes.",
                 f"avg by ({_PAIR}) (kubenurse:pair:loss_ratio5m{{{RULE}}})",
                 row="source_node",
                 column="target_node",
@@ -91,7 +92,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Loss by node, as target",
-                "Mean share of checks that waited for a retransmission, of each node's sources.",
+                "Share of checks that waited for a retransmission, as the mean of each node's"
+                " sources.",
                 [Query(f"topk(10, kubenurse:node_in:loss_ratio5m{_IN})", "{{node}}")],
                 unit=RATIO,
             )
@@ -99,7 +101,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Loss by node, as source",
-                "The same for each node's targets.",
+                "The same, as the mean of each node's targets.",
                 [Query(f"topk(10, kubenurse:node_out:loss_ratio5m{_IN})", "{{node}}")],
                 unit=RATIO,
             )
@@ -109,7 +111,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Segments sent again, by source node",
-                "TCP retransmissions a second of path checks, also those that cost no time.",
+                "TCP retransmissions per second of path checks, including those that cost no time.",
                 [
                     Query(
                         "sum by (source_node) ("
@@ -124,7 +126,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Round trip between zones",
-                "Mean network round trip by zone of the source and of the target.",
+                "Mean network round trip, by the zones of source and target.",
                 [
                     Query(
                         mean(_ROUND_TRIP, "source_zone, target_zone", join=between_zones),
@@ -137,8 +139,8 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Targets by the state of their Node",
-                "node_state as the Node object says (read when a target is picked and when it"
-                " fails), with the number of agents that check it.",
+                "The state that the Node object gives (read when an agent picks a target and when"
+                " the target fails), with the number of agents that check it.",
                 [
                     Query(
                         "count by (target_node, node_state) ("
@@ -153,11 +155,11 @@ def build() -> Dashboard:
     )
 
 
-_IN_TEXT: Final = "Share of its sources that fail to reach the node; bad sources are left out."
-_OUT_TEXT: Final = "Share of its targets that the node fails to reach though others do."
-_LOSS_TEXT: Final = "Share of checks that waited for a retransmission; bad nodes are left out."
+_IN_TEXT: Final = "Share of the node's sources that fail to reach it. Bad sources are left out."
+_OUT_TEXT: Final = "Share of its targets that the node fails to reach although others reach them."
+_LOSS_TEXT: Final = "Share of checks that waited for a retransmission. Bad nodes are left out."
 _FAR_TEXT: Final = (
-    "Median over its pairs of the mean network round trip; of two pairs the nearer one."
+    "Median of the mean network round trips of the node's pairs; with two pairs the shorter one."
 )
 
 
@@ -171,8 +173,8 @@ def _lost(title: str, *, out: str, into: str) -> TimeSeriesPanel:
     )
     return time_series(
         title,
-        "Checks a second, of it and by it, that waited for a packet which was lost in this"
-        " direction. A bad cable or queue loses in one direction.",
+        "Checks per second, of the node and by the node, that waited because a packet was lost in"
+        " this direction. A bad cable or queue often loses packets in one direction only.",
         [Query(f"topk(10, sum by (node) ({' or '.join(parts)}))", "{{node}}")],
         unit="cps",
     )

@@ -56,7 +56,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Checks failing now",
-                "Targets whose latest check was bad, of all agents together.",
+                "Targets whose latest check failed, of all agents together.",
                 f"sum({failing})",
                 warn_from=1,
             )
@@ -64,7 +64,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Checks",
-                "Checks a second, of all agents together.",
+                "Checks per second, of all agents together.",
                 f"sum({rate('kubenurse_checks_timed_total')})",
                 unit=PER_SECOND,
             )
@@ -72,7 +72,7 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Checks that waited for a retransmission",
-                "Share of all checks that lost time to a lost packet.",
+                "Share of all checks that took longer because a packet was lost.",
                 share(
                     rate("kubenurse_lossy_checks_total"),
                     rate("kubenurse_checks_timed_total"),
@@ -87,8 +87,9 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Verdicts",
-                "What the agents conclude now, and how many say so (docs/diagnosis.md). A node is"
-                " an alert from two on. `kubectl kubenurse` prints the evidence.",
+                "What the agents conclude now, and how many say so (docs/diagnosis.md). For a"
+                " node, agent or zone an alert needs two agents, unless a node says itself that"
+                " it is cut off. `kubectl kubenurse` prints the evidence.",
                 [
                     Query(
                         "sum by (cluster, kind, culprit, direction, cause)"
@@ -116,7 +117,7 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Alerts",
-                "What fires now, with what it names.",
+                "Alerts that fire now, with what they name.",
                 [Query(f"max by (alertname, severity, cluster, node, type) ({_FIRING})")],
                 unit=COUNT,
                 names={"Value": "firing"},
@@ -125,7 +126,8 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Checks that fail now",
-                "Latest check bad: from which node, to which node or service.",
+                "Checks whose latest result is a failure: from which node, to which node or"
+                " service.",
                 [
                     Query(
                         "max by (cluster, type, source_node, target_node) ("
@@ -140,7 +142,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Nodes that cannot be reached",
-                "Share of its sources that fail to reach a node, without sources that are bad"
+                "Share of a node's sources that fail to reach it, without sources that are bad"
                 " themselves. 50 % for two minutes is an alert.",
                 [
                     Query(
@@ -155,7 +157,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Nodes that cannot reach others",
-                "Share of its targets that a node fails to reach though others do.",
+                "Share of its targets that a node fails to reach although others reach them.",
                 [
                     Query(
                         f'topk(10, kubenurse:node_out:failure_ratio{{{RULE}, node=~"$node"}})',
@@ -169,7 +171,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Service, ingress, API server, extra checks: failing share",
-                "Mean over the sources of the share of failed checks in two minutes.",
+                "Share of failed checks in two minutes, as the mean of all sources.",
                 [
                     Query(
                         f"avg by (cluster, type) (kubenurse:source:failure_ratio2m{{{RULE}}})",
@@ -183,7 +185,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Why checks fail",
-                "Failed checks a second by cause and by the step that failed.",
+                "Failed checks per second by cause and by the step that failed.",
                 [Query(f"sum by (error_type, phase) ({failures})", "{{phase}}: {{error_type}}")],
                 unit=PER_SECOND,
                 stacked=True,
@@ -207,8 +209,9 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Network, far end, or ourselves",
-                "Mean network round trip, far end, time kept by the nodes' own queues and rules,"
-                " and lost to retransmissions a check; the agents' own delay is part of no other.",
+                "Mean seconds per check: network round trip, far end, held back by the nodes' own"
+                " queues and rules, lost to retransmissions, and the agents' own delay, which is"
+                " part of none of the others.",
                 [
                     Query(_overall("kubenurse_network_round_trip_seconds"), "network round trip"),
                     Query(_overall("kubenurse_far_end_duration_seconds"), "far end"),

@@ -27,7 +27,7 @@ def build() -> Dashboard:
         built.with_panel(
             stat(
                 f"{name}: failing",
-                f"Share of the nodes whose latest check of {type_} was bad.",
+                f"Share of the nodes whose latest check of {type_} failed.",
                 f"1 - avg({series('kubenurse_check_success', only(type_))})",
                 unit=RATIO,
                 width=6,
@@ -49,7 +49,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Failing share by node",
-                "Which nodes cannot get through; one line is one node's own problem.",
+                "Which nodes cannot get through. If only one line rises, that node has the"
+                " problem.",
                 [
                     Query(
                         f"topk(10, avg by (type, source_node) ({where(f'(1 - {success})')}))",
@@ -63,7 +64,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Failures by cause",
-                "Failed checks a second, by the step that failed and why.",
+                "Failed checks per second, by the step that failed and the reason.",
                 [
                     Query(
                         "sum by (type, phase, error_type) ("
@@ -79,7 +80,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Answers by status",
-                "Checks a second by status code; round_trip_error is no answer.",
+                "Checks per second by status code. round_trip_error means that there was no"
+                " answer.",
                 [
                     Query(
                         "sum by (type, code) ("
@@ -93,7 +95,7 @@ def build() -> Dashboard:
         .with_panel(
             table(
                 "Certificates",
-                "Time until the certificate that the far end last showed expires.",
+                "Time until the certificate that the far end last presented expires.",
                 [Query(f"min by (cluster, type) ({series(_EXPIRY)}) - time()")],
                 unit=SECONDS,
                 names={"Value": "expires in"},
@@ -103,7 +105,7 @@ def build() -> Dashboard:
         .with_panel(
             heat(
                 "Ingress: time of a check",
-                "How the checks of me_ingress are spread.",
+                "How the durations of the checks of me_ingress are distributed.",
                 buckets(_DURATION, only("me_ingress")),
                 exemplars=True,
             )
@@ -111,7 +113,7 @@ def build() -> Dashboard:
         .with_panel(
             heat(
                 "Service: time of a check",
-                "How the checks of me_service are spread.",
+                "How the durations of the checks of me_service are distributed.",
                 buckets(_DURATION, only("me_service")),
                 exemplars=True,
             )
@@ -132,7 +134,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Network round trip and far end",
-                "To the first TCP end (a balancer, a proxy, a pod); what is behind it is far end.",
+                "The round trip is to whoever ends the TCP connection first (a balancer, a proxy,"
+                " a pod). The time of everything behind it is far end.",
                 [
                     Query(
                         mean("kubenurse_network_round_trip_seconds", "type", _BOTH),

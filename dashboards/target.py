@@ -32,14 +32,14 @@ def build() -> Dashboard:
         frame(
             "target",
             "One target",
-            "One type of check from one node, or from several. Exemplars (the dots) lead to traces"
-            " where the data source of the metrics names the one of the traces.",
+            "One type of check from one node or from several. Exemplars (the dots) lead to traces"
+            " if the metrics data source names the traces data source.",
             one_target=True,
         )
         .with_panel(
             stat(
                 "Failing now",
-                "Nodes whose latest check of this target was bad.",
+                "Nodes whose latest check of this target failed.",
                 f"sum({where(f'({_SUCCESS} == bool 0)')})",
                 width=6,
                 bad_from=1,
@@ -67,7 +67,8 @@ def build() -> Dashboard:
         .with_panel(
             stat(
                 "Network round trip",
-                "Mean time to the first TCP end and back; no application is in it.",
+                "Mean time to whoever ends the TCP connection first and back, without any"
+                " application's time.",
                 _mean("kubenurse_network_round_trip_seconds"),
                 unit=SECONDS,
                 width=6,
@@ -77,7 +78,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Steps, stacked",
-                "Mean time of each step by the kernel's stamps; together they are the check.",
+                "Mean time of each step by the kernel's stamps. Together they are the time of the"
+                " check.",
                 [
                     Query(
                         _mean("kubenurse_check_phase_duration_seconds", "phase"),
@@ -91,9 +93,9 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Whose time: egress, loss, network, far end, own delay",
-                "A check's mean seconds kept by its node's own queues and rules, lost to"
-                " retransmissions, in the network, at the far end, and waiting for the agent itself"
-                " (in no other figure).",
+                "Mean seconds per check: held back by the node's own queues and rules, lost to"
+                " retransmissions, in the network, at the far end, and waiting for the agent"
+                " itself (in no other figure).",
                 [
                     Query(_mean("kubenurse_egress_delay_seconds"), "egress"),
                     Query(loss(_TYPE, join=where), "loss"),
@@ -107,7 +109,8 @@ def build() -> Dashboard:
         .with_panel(
             heat(
                 "Checks",
-                "How the checks are spread; dots are exemplars, each with its trace.",
+                "How the durations of the checks are distributed. Dots are exemplars, each with"
+                " its trace.",
                 buckets(_DURATION, _TYPE, join=where),
                 exemplars=True,
             )
@@ -130,8 +133,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Events",
-                "Mean time since the request's start at which each event was reached, as Go's"
-                " httptrace names them.",
+                "Mean time from the start of the request to each event, by the names of Go's"
+                " httptrace.",
                 [
                     Query(
                         _mean("kubenurse_httpclient_trace_request_duration_seconds", "event"),
@@ -144,7 +147,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Network round trip by source",
-                "Mean from each node that checks this target.",
+                "Mean network round trip from each node that checks this target.",
                 [
                     Query(
                         _mean("kubenurse_network_round_trip_seconds", "source_node"),
@@ -158,7 +161,7 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Failures by cause",
-                "Failed checks a second, by the step that failed and why.",
+                "Failed checks per second, by the step that failed and the reason.",
                 [
                     Query(
                         "sum by (phase, error_type) ("
@@ -174,8 +177,8 @@ def build() -> Dashboard:
         .with_panel(
             time_series(
                 "Lost packets",
-                "Checks a second that waited for a retransmission (of what we sent: out, of the far"
-                " end's: in), and segments that we sent again.",
+                "Checks per second that waited for a retransmission (out: of what we sent, in: of"
+                " what the far end sent), and segments per second that we sent again.",
                 [
                     Query(
                         or_zero(f"sum({_sum('kubenurse_lossy_checks_total')})"),
