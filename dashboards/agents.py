@@ -96,7 +96,7 @@ def build() -> Dashboard:
                 f"avg({rate('process_cpu_seconds_total')})",
             )
         )
-        .with_row(row("Is their word good?"))
+        .with_row(row("Can the agents be trusted?"))
         .with_panel(
             _by_node(
                 "Own delay, p90",
@@ -133,7 +133,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Who held the stopwatch",
+                "Timing source of the checks",
                 "Checks per second by timing source, with the reason where it was not the kernel.",
                 [
                     Query(
@@ -191,7 +191,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "What they hear of each other",
+                "Views of neighbours",
                 "Fresh and stale views that agents have of their neighbours, suspicions, and"
                 " invalid view headers per second. Without fresh views an agent judges alone.",
                 [
@@ -202,7 +202,7 @@ def build() -> Dashboard:
                 unit=COUNT,
             )
         )
-        .with_row(row("What they cost"))
+        .with_row(row("What the agents cost"))
         .with_panel(
             _by_node(
                 "CPU",
@@ -235,7 +235,7 @@ def build() -> Dashboard:
                 COUNT,
             )
         )
-        .with_row(row("What leaves them"))
+        .with_row(row("What the agents send and receive"))
         .with_panel(
             time_series(
                 "OTLP exports",
@@ -340,7 +340,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Requests with an origin that is none",
+                "Requests with an invalid origin",
                 "Requests per second whose origin is no DNS name or no known agent, or is a new"
                 " one while 10,000 are held.",
                 [Query(f"sum({rate('kubenurse_invalid_origins_total')})", "requests")],

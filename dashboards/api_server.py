@@ -195,7 +195,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Ports that name servers never answer",
+                "Source ports that get no DNS answer",
                 "Share of the dns check's source ports that never get an answer. If one replica"
                 " behind a Service is silent, only a part of the ports is.",
                 [
@@ -213,7 +213,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Servers of DNS that do not answer by their own address",
+                "DNS servers that do not answer at their own address",
                 "Share of the queries to each endpoint of the DNS Service that got no valid"
                 " answer (chart: dnsEndpoints).",
                 [
@@ -234,7 +234,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             time_series(
-                "Detours of the search path",
+                "Extra look-ups by the search path",
                 "Names per second that were asked for before the right one. A dot at the end of a"
                 " name avoids them.",
                 [Query(f"sum by (type) ({rate('kubenurse_dns_detours_total')})", "{{type}}")],
