@@ -39,19 +39,20 @@ _TEXT: Final = """\
 # Faults, and what is seen of them
 
 Written by `make faults`, {date}; do not edit. Each fault was injected into a real
-cluster (three nodes, Kubernetes {kubernetes}, Linux {kernel}; `make cluster`), and everything
-in a row was seen then, from outside: Prometheus, Jaeger, the agents' /alive, the API server. The
-last column has the time (UTC) of each row's run. {count}
+cluster (three nodes, Kubernetes {kubernetes}, Linux {kernel}; `make cluster`). Everything in
+its row was then seen from outside: in Prometheus, Jaeger, the agents' /alive and the API server.
+The last column has the time (UTC) of each row's run. {count}
 
-- Agents check every {interval} here (5 s by default) with a timeout of {timeout} (5 s), Prometheus
-  scrapes every second. So "seconds" are those of this run: by default multiply what waits for a
-  check by five and add your scrape interval.
-- The alerts are those of the chart with every range and every `for` divided by
-  {compress:.0f}: an alert "after 20 s" fires after about {compress:.0f} times that. Any alert that
-  fires and is not in its row fails the row.
-- {cores} cores carry the whole cluster; what the machine was busy with meanwhile: load {load}.
-- A row whose proof failed says so. `python -m e2e.faults NAME` (PYTHONPATH=tests) runs one alone;
-  `make cluster ARGS="fault NAME"` breaks it until `heal`, for a look of your own.
+- Here the agents check every {interval} (by default 5 s) with a timeout of {timeout} (by default
+  5 s), and Prometheus scrapes every second. "Seconds" are those of this run. With the defaults,
+  multiply what waits for a check by five, and add your scrape interval.
+- The alerts are those of the chart, with every range and every `for` divided by
+  {compress:.0f}. So an alert "after 20 s" fires after about {compress:.0f} times that. If an
+  alert fires that is not in the row, the row fails.
+- {cores} cores carry the whole cluster. Other work on the machine meanwhile: load {load}.
+- A row whose proof failed says so. `python -m e2e.faults NAME` (PYTHONPATH=tests) runs one fault.
+  `make cluster ARGS="fault NAME"` injects it and keeps it until `heal`, so that you can
+  look yourself.
 """
 
 
