@@ -39,7 +39,10 @@ EVERYTHING: Final = 9
 
 
 class Key(NamedTuple):
-    """What makes two findings the same verdict; its cause may change meanwhile."""
+    """What makes two findings the same verdict; its cause may change meanwhile.
+
+    Of a silent node the direction may be known later. Loss goes either way, and both may be found.
+    """
 
     kind: Kind
     culprit: str
@@ -85,7 +88,7 @@ class Ledger:
         ``since`` says when what a finding explains began.
         """
         before = {key for key, entry in self._entries.items() if entry.stands}
-        found = {Key(one.kind, one.culprit, one.direction): one for one in findings}
+        found = {_key(one): one for one in findings}
         for key, finding in found.items():
             if key not in before and self._is_left_over(finding, found, now):
                 continue
@@ -154,6 +157,11 @@ class Ledger:
         while len(self._entries) > MOST_ENTRIES:
             oldest = min(self._entries, key=lambda key: self._entries[key].verdict.last_seen)
             del self._entries[oldest]
+
+
+def _key(finding: Finding) -> Key:
+    direction = Direction.NONE if finding.kind is Kind.NODE else finding.direction
+    return Key(finding.kind, finding.culprit, direction)
 
 
 def _width(finding: Finding) -> float:

@@ -81,13 +81,16 @@ _WAY: Final[Mapping[Direction, str]] = MappingProxyType(
         Direction.OUT: ", of what it sends",
     }
 )
+_CUT_INWARDS: Final = ": what is sent to it does not arrive, and what it sends does"
 
 
 def sentence(verdict: Verdict) -> str:
     """Say it, without a full stop: "node worker-3 does not answer"."""
     named = f" ({verdict.named})" if verdict.named else ""
     who = _who(verdict.kind, verdict.culprit) + named
-    said = f"{who} {_DOES[verdict.cause]}{_WAY[verdict.direction]}"
+    is_cut_inwards = (verdict.cause, verdict.direction) == (Cause.SILENT, Direction.IN)
+    way = _CUT_INWARDS if is_cut_inwards else _WAY[verdict.direction]
+    said = f"{who} {_DOES[verdict.cause]}{way}"
     return f"{said}, for node {verdict.culprit} alone" if _is_of_one_seat(verdict) else said
 
 

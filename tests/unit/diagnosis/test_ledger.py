@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kubenurse_otel.diagnosis.case import Finding
 from kubenurse_otel.diagnosis.ledger import MOST_ENTRIES, Ledger
-from kubenurse_otel.diagnosis.verdict import Cause, Kind, State
+from kubenurse_otel.diagnosis.verdict import Cause, Direction, Kind, State
 
 
 def finding(kind: Kind = Kind.NODE, culprit: str = "n3", confidence: float = 0.9) -> Finding:
@@ -109,3 +111,18 @@ def test_the_ledger_is_bounded() -> None:
     for number in range(200):
         told.take(number / 100, *(finding(culprit=f"n{number}-{other}") for other in range(3)))
     assert len(told.ledger.verdicts()) <= MOST_ENTRIES
+
+
+def test_a_node_s_direction_may_be_known_later() -> None:
+    """It is the same verdict then, with one more word; lost packets are one for each direction."""
+    told = Told()
+    told.take(0, NODE)
+    told.take(1, replace(NODE, direction=Direction.IN))
+    (verdict,) = told.ledger.verdicts()
+    assert (Direction.IN, -3.0) == (verdict.direction, verdict.since)
+    assert [(0, Kind.NODE)] == told.raised
+    assert [] == told.cleared
+    loss = replace(finding(Kind.NODE_LOSS), explains=frozenset())
+    told = Told()
+    told.take(0, *(replace(loss, direction=one) for one in (Direction.IN, Direction.OUT)))
+    assert 2 == len(told.raised)

@@ -32,6 +32,10 @@ def verdict(
             "node w3 does not answer",
         ),
         (
+            verdict(Kind.NODE, "w3", Cause.SILENT, Direction.IN),
+            "node w3 does not answer: what is sent to it does not arrive, and what it sends does",
+        ),
+        (
             verdict(Kind.NODE_LOSS, "w3", Cause.LOSS, Direction.OUT),
             "the network of node w3 loses packets, of what it sends",
         ),
