@@ -44,6 +44,7 @@ from kubenurse_otel.probe import verdict
 from kubenurse_otel.probe.dns import health
 from kubenurse_otel.probe.dns.resolver import own_resolver
 from kubenurse_otel.probe.full_size import SizeComparer
+from kubenurse_otel.probe.half_open import HalfOpen
 from kubenurse_otel.probe.prober import Prober
 from kubenurse_otel.probe.trust import TrustStore
 from kubenurse_otel.process import ending
@@ -112,7 +113,13 @@ class App:
         self._outcomes = OutcomeLog()
         self._garbage = Garbage()
 
-        self._judging = make_judging(config, lambda: self._neighbourhood, tell=self._tell)
+        half_open = HalfOpen(lambda: self._server.ports.checked)
+        self._judging = make_judging(
+            config,
+            lambda: self._neighbourhood,
+            tell=self._tell,
+            half_open=lambda: agents.nodes_at(half_open.among(agents.addresses)),
+        )
         self._events = make_events(config, lambda: self._neighbourhood)
 
         # Telemetry, at the end of the flow; everything before it hands its spans down.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kubenurse_otel import errors
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis import wire
@@ -34,6 +36,7 @@ REFUSED = Failure(
     event="connect_done",
     message="refused",
 )
+SILENT = replace(REFUSED, error_type=errors.ErrorType.CONNECT_TIMEOUT, message="no answer to a SYN")
 LABELS = ("agent", DEAD, "", "refused")
 
 
@@ -62,6 +65,10 @@ def refused(node: str) -> CheckResult:
     return CheckResult(target=target(node), outcome=Outcome.FAILED, started_at=0.0, failure=REFUSED)
 
 
+def silent(node: str) -> CheckResult:
+    return replace(refused(node), failure=SILENT)
+
+
 def witness(node: str) -> str:
     """What a neighbour says that cannot reach the dead one either."""
     return wire.encode(View(node=node, targets={DEAD: Said(Symptom.REFUSED, 3)}))
@@ -80,6 +87,8 @@ class Agent:
         )
         self.told: list[Judgement] = []
         self.set_forward = 0.0
+        self.half_open: frozenset[str] = frozenset()
+        self.looks = 0
         self.judging = Judging(
             lambda node: Diagnosis(
                 node=node,
@@ -90,10 +99,15 @@ class Agent:
             lambda: self.neighbourhood,
             interval_seconds=INTERVAL,
             tell=self.told.append,
+            half_open=self._look,
             clock=lambda: self.now,
             wall_clock=lambda: self.now + self.set_forward,
         )
         self.judging.retain(target(node) for node in NEIGHBOURS)
+
+    def _look(self) -> frozenset[str]:
+        self.looks += 1
+        return self.half_open
 
     def interval(self, *results: CheckResult) -> None:
         """One of each, and a quiet moment."""

@@ -128,6 +128,7 @@ class Diagnosis:
         self._cut_off_at: float | None = None
         self._accused = Accused.NOTHING
         self._said_to_vanish: dict[str, float] = {}
+        self._half_open: frozenset[str] = frozenset()
 
     # --- what comes in --------------------------------------------------------------------------
 
@@ -269,6 +270,17 @@ class Diagnosis:
             for kept in (self._heard, self._accused_at, self._doubted_at):
                 kept.pop(oldest, None)
 
+    def found_half_open(self, nodes: frozenset[str]) -> None:
+        """Take in whose connections are half open here. It counts while we find them silent."""
+        self._half_open = nodes
+
+    def has_silent_neighbour(self, now: float) -> bool:
+        """Whether half-open connections would tell more."""
+        return any(
+            run.symptom is Symptom.SILENT and self._targets[run.key].neighbour is not None
+            for run in self._runs.current(now)
+        )
+
     def wants_haste(self, now: float) -> bool:
         """Whether more checks of neighbours (note's ``is_hasty``) would tell sooner."""
         if self._is_after_cut(now):
@@ -387,6 +399,7 @@ class Diagnosis:
         dns = self._look_ups.said(now)
         if dns is not None:
             shared[Shared.DNS] = dns
+        silent = (node for node, said in targets.items() if said.symptom is Symptom.SILENT)
         return View(
             node=self._node,
             zone=self._surroundings.zones.get(self._node, ""),
@@ -394,6 +407,7 @@ class Diagnosis:
             accused=self._accused_now(now),
             targets=MappingProxyType(targets),
             shared=MappingProxyType(shared),
+            half_open=tuple(sorted(self._half_open.intersection(silent))),
         )
 
     def _accused_now(self, now: float) -> Accused:

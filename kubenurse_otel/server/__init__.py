@@ -58,6 +58,11 @@ class Ports(NamedTuple):
     tls_port: int | None = None
     admin_port: int | None = None
 
+    @property
+    def checked(self) -> int:
+        """The one that other agents check."""
+        return self.tls_port or self.port
+
 
 class Server:
     """Serves from ``start`` to ``stop``. Responses are computed on request.

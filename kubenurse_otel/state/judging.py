@@ -40,7 +40,8 @@ class Judging:
     """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
 
     ``diagnosis`` makes the diagnosis of our node, once its name is known (maybe by discovery).
-    ``clock`` gives Unix seconds that are never set back.
+    ``half_open`` looks whose connections are half open here (names of nodes). ``clock`` gives Unix
+    seconds that are never set back.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Judging:
         *,
         interval_seconds: float,
         tell: Callable[[Judgement], None] = lambda _: None,
+        half_open: Callable[[], frozenset[str]] = frozenset,
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +62,8 @@ class Judging:
         self._neighbourhood = neighbourhood
         self._hearing = Hearing(neighbourhood)
         self._tell = tell
+        self._half_open = half_open
+        self._looked_at = 0.0
         self._clock = clock or _steady_clock()
         self._wall_clock = wall_clock
         self._interval_seconds = interval_seconds
@@ -150,12 +154,21 @@ class Judging:
             self._node = here.own_node_name
             self._diagnosis = self._make(self._node)
             self._diagnosis.retain(self._targets)
+        self._look_for_half_open(now, is_quiet=not late_seconds)
         self.judgement = self._diagnosis.judge(here, now)
         self.changes += 1
         view = self.judgement.view
         if view is not None and view != self._said[0]:
             self._said = (view, wire.encode(view).encode("ascii"))
         self._tell(self.judgement)
+
+    def _look_for_half_open(self, now: float, *, is_quiet: bool) -> None:
+        """Only while a neighbour is silent, once per interval, and never between two checks."""
+        if not self._diagnosis.has_silent_neighbour(now):
+            self._diagnosis.found_half_open(frozenset())
+        elif is_quiet and now - self._looked_at >= self._interval_seconds:
+            self._looked_at = now
+            self._diagnosis.found_half_open(self._half_open())
 
     @property
     def _is_starved(self) -> bool:
@@ -222,6 +235,7 @@ def make_judging(
     neighbourhood: Callable[[], Neighbourhood],
     *,
     tell: Callable[[Judgement], None],
+    half_open: Callable[[], frozenset[str]],
 ) -> Judging | None:
     """None where there is no diagnosis."""
     checks = config.checks
@@ -237,7 +251,9 @@ def make_judging(
             slow_seconds=config.telemetry.slow_threshold_seconds,
         )
 
-    return Judging(diagnosis, neighbourhood, interval_seconds=interval, tell=tell)
+    return Judging(
+        diagnosis, neighbourhood, interval_seconds=interval, tell=tell, half_open=half_open
+    )
 
 
 def labels(verdict: Verdict) -> Labels:

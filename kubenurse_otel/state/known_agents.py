@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
-    from kubenurse_otel.model import Neighbourhood
+    from kubenurse_otel.model import Neighbour, Neighbourhood
 
 
 class KnownAgents:
@@ -23,7 +23,7 @@ class KnownAgents:
     def __init__(self, neighbourhood: Callable[[], Neighbourhood]) -> None:
         self._neighbourhood = neighbourhood
         self._of: Neighbourhood | None = None
-        self._names: dict[str, str] = {}
+        self._agents: dict[str, Neighbour] = {}
         self._on_loopback = False
 
     def __bool__(self) -> bool:
@@ -32,7 +32,18 @@ class KnownAgents:
 
     def at(self, address: str) -> str | None:
         """Return the name of the pod that has this address; None where it is no agent's."""
-        return self._current().get(address)
+        agent = self._current().get(address)
+        return None if agent is None else agent.pod_name
+
+    @property
+    def addresses(self) -> Collection[str]:
+        """All that are known."""
+        return self._current().keys()
+
+    def nodes_at(self, addresses: Iterable[str]) -> frozenset[str]:
+        """Return the names of the nodes whose agents have one of these addresses."""
+        known = self._current()
+        return frozenset(known[one].node_name for one in addresses if one in known)
 
     def is_asking(self, address: str, origin: str) -> bool:
         """Whether it is a known agent that asks from there, which also says that it is.
@@ -41,20 +52,20 @@ class KnownAgents:
         """
         named = self.at(address)
         if named is None and self._on_loopback and is_own_host(address):
-            return origin in self._names.values()
+            return any(one.pod_name == origin for one in self._agents.values())
         return named is not None and named == origin
 
-    def _current(self) -> dict[str, str]:
+    def _current(self) -> dict[str, Neighbour]:
         neighbourhood = self._neighbourhood()
         if neighbourhood is not self._of:
             self._of = neighbourhood
-            names = {one.host_ip: one.pod_name for one in neighbourhood.agents if one.host_ip}
+            agents = {one.host_ip: one for one in neighbourhood.agents if one.host_ip}
             for one in neighbourhood.agents:
-                names.update(dict.fromkeys((one.pod_ip, *one.pod_ips), one.pod_name))
-            names.pop("", None)
-            self._names = names
-            self._on_loopback = any(known.startswith("127.") or known == "::1" for known in names)
-        return self._names
+                agents.update(dict.fromkeys((one.pod_ip, *one.pod_ips), one))
+            agents.pop("", None)
+            self._agents = agents
+            self._on_loopback = any(known.startswith("127.") or known == "::1" for known in agents)
+        return self._agents
 
 
 def is_own_host(address: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from judges import DEAD, LABELS, NEIGHBOURS, Agent, good, refused, target, witness
+from judges import DEAD, LABELS, NEIGHBOURS, Agent, good, refused, silent, target, witness
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
@@ -72,6 +72,36 @@ def test_a_starved_agent_judges_once_an_interval() -> None:
         judged.append(agent.judging.changes)
     assert [Kind.PROBER] == [one.kind for one in agent.judging.verdicts]
     assert [1, 1, 1, 1, 1, 2, 2, 2, 2, 2] == judged[:10]
+
+
+def test_half_open_connections_are_looked_for_while_a_neighbour_is_silent() -> None:
+    """Once per interval, in quiet moments alone; what is told is of those that are silent."""
+    agent = Agent()
+    agent.half_open = frozenset({DEAD, "node-c", "node-x"})
+    agent.is_well()
+    agent.interval(refused(DEAD))
+    assert 0 == agent.looks
+    agent.now += 10.0
+    agent.judging.note(silent(DEAD))
+    agent.judging.judge(late_seconds=2.0)
+    assert 0 == agent.looks
+    for _ in range(5):
+        agent.now += 1.0
+        agent.judging.judge()
+    assert 1 == agent.looks
+    view = agent.judging.view()
+    assert view is not None
+    assert (DEAD,) == view.half_open
+    assert agent.judging.encoded_view().decode().endswith(f" h={short_hash(DEAD)}")
+    agent.is_well()
+    view = agent.judging.view()
+    assert view is not None
+    assert () == view.half_open
+    agent.interval(silent("node-d"))
+    assert 2 == agent.looks
+    view = agent.judging.view()
+    assert view is not None
+    assert () == view.half_open
 
 
 def test_a_header_that_is_no_view_is_dropped_and_counted() -> None:
