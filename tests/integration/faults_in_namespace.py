@@ -25,12 +25,16 @@ def rules() -> int:
 
 def main() -> None:
     nodes = {
-        f"node-{number}": SimpleNamespace(pod_subnet=f"10.{number}.0.0/24") for number in (1, 2, 3)
+        f"node-{number}": SimpleNamespace(
+            pod_subnet=f"10.{number}.0.0/24", machine=SimpleNamespace(address=f"10.90.0.{number}")
+        )
+        for number in (1, 2, 3)
     }
     cluster = cast("Cluster", SimpleNamespace(nodes=nodes, control=SimpleNamespace(net=net)))
     for machine in ("node-2", "edge"):
         net("ip", "link", "add", fabric.port_of(machine), "type", "veth", "peer", "name", machine)
     faults = {
+        "node-cut-inwards": network.cut_inwards(cluster, "node-2"),
         "mtu-black-hole": network.mtu_black_hole(cluster, "node-2"),
         "mtu-outgoing": network.mtu_outgoing(cluster, "node-2"),
         "mtu-between-two": network.mtu_between_two(cluster, "node-2"),

@@ -56,6 +56,25 @@ def proof_link_down(scene: Scene) -> None:
     )
 
 
+# --- nothing comes in -----------------------------------------------------------------------------
+
+
+@contextmanager
+def cut_inwards(cluster: Cluster, node: str) -> Iterator[None]:
+    """What other nodes and their pods send to it is dropped, their answers included."""
+    others = [one for name, one in cluster.nodes.items() if name != node]
+    sources = ", ".join(word for one in others for word in (one.machine.address, one.pod_subnet))
+    with wire.dropping(cluster, node, to=f"ip saddr {{ {sources} }}"):
+        yield
+
+
+def proof_cut_inwards(scene: Scene) -> None:
+    """Its own checks fail as theirs do; what tells the direction is the board's."""
+    # Some servers of DNS and some endpoints of the Service are on the other side, from wherever.
+    scene.may_alert("KubenurseDNSFailing", "KubenurseServiceFailing")
+    proof_link_down(scene)
+
+
 # --- a link that comes and goes -------------------------------------------------------------------
 
 
@@ -197,6 +216,15 @@ FAULTS: Final = (
         "errors at path_<node> from every other node, each counted twice",
         link_down,
         proof_link_down,
+    ),
+    Fault(
+        "node-cut-inwards",
+        "What other nodes send to a node is dropped, their answers included; what it sends arrives",
+        "Pods on the node cannot be reached, and reach no pod on other nodes",
+        "errors at path_<node> from every other node and at every other node's path from this one, "
+        "each counted twice",
+        cut_inwards,
+        proof_cut_inwards,
     ),
     Fault(
         "node-link-flaps",

@@ -56,6 +56,7 @@ _PROXIED: Final = "every check is answered; the agent reports the interception s
 
 TRUTHS: Final = {
     "node-link-down": _node("node"),
+    "node-cut-inwards": _node("node", direction="in"),
     "node-link-flaps": _node("node", "node_loss", seconds=90),
     "mtu-black-hole": _node("node_mtu", seconds=120),
     "mtu-outgoing": _node("node_mtu", direction="out", seconds=120),
