@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Ports", "Server", "ServerError"]
 
 STOP_SECONDS: Final = 1.0
-"""For the answers that are under way when the server stops."""
+"""Seconds that answers under way get when the server stops."""
 LARGE_PER_SECOND: Final = 20.0
-"""How often one client may ask for /metrics, and as often for each of the others."""
+"""Requests per second that one client may make for /metrics, and for each other large document."""
 LARGE_BURST: Final = 40.0
 
 
@@ -68,7 +68,7 @@ class Server:
     """Serves from ``start`` to ``stop``. Responses are computed on request.
 
     ``ready`` returns None, or the reason why not. ``render`` gets the Accept header's value.
-    ``judging`` is None where there is no diagnosis; what it sees is told to ``agents`` alone.
+    ``judging`` is None where there is no diagnosis; what it sees is sent only to ``agents``.
     ``history``, ``settings`` (for people) and ``figures`` (a metric's values) are the page's.
     ``on_crowd`` is called (often) while there are more clients than checks explain.
     """
@@ -260,11 +260,11 @@ class Server:
             ) from problem
 
     def quiet(self) -> bool:
-        """Make a page anew that is watched, in a quiet moment; whether there is another."""
+        """In a quiet moment, rebuild one page that somebody watches. True if another one is due."""
         return self._pages is not None and self._pages.quiet()
 
     def _looked_at(self) -> Pages:
-        """The page; imported and made when somebody looks for the first time."""
+        """Return the page. It is imported and built when somebody looks for the first time."""
         if self._pages is None:
             self._pages = self._make_pages()
         return self._pages

@@ -1,6 +1,7 @@
-"""What the page says about this agent itself: how far to trust what it says, group by group.
+"""What the page says about this agent itself: figures in groups that show how far to trust it.
 
-Owns which figures; they are the metrics' own (gauges.py, the store), read when the view is made.
+Owns the choice of figures. Their values are the metrics' (gauges.py, the store), read when the view
+is built.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.state.results import Results
 
 MOST_TYPES: Final = 8
-"""Types of checks of which missed ticks are told one by one."""
+"""Most types of checks whose missed ticks are listed one by one."""
 
 
 class About:

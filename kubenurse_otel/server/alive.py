@@ -1,4 +1,4 @@
-"""/alive: kubenurse's JSON about the last checks, and ``details`` of ours beside it.
+"""/alive: kubenurse's JSON about the last checks, with our own ``details`` added.
 
 Owns the shape of that document (postfinance/kubenurse internal/kubenurse/handler.go and
 internal/servicecheck); the facts are results.py's and discovery's.
@@ -47,8 +47,9 @@ _ECHOED: Final = frozenset(
         semconv.HEADER_ORIGIN.lower().encode("ascii"),
     )
 )
-"""What tells of a request's way. Any other may prove who somebody is, or hold what a proxy knows
-of them; Host is not among these because Go keeps it out of a request's headers too."""
+"""Headers that show which way a request took. Any other header may hold credentials, or what a
+proxy knows of a person. Host is left out because Go does not count it among a request's headers.
+"""
 _NEIGHBOURHOOD: Final = "neighbourhood"
 _OPENS: Final = b"{\n"
 _CLOSES: Final = b"\n}"
@@ -88,7 +89,7 @@ class Alive:
         return json(indented(asked)[: -len(_CLOSES)] + b",\n", tail=facts, status=status)
 
     def _facts(self) -> tuple[int, bytes]:
-        """Return the status, and of the document what is the same for all who ask, with its end."""
+        """Return the status, and the end of the document, which is the same for every client."""
         facts = {"last_check_result": self._last_check_result(), "details": self._details()}
         status = 200 if self._results.all_good() else self._bad_status
         return status, indented(facts)[len(_OPENS) :] + b"\n"
@@ -153,7 +154,7 @@ class Alive:
 
 
 def _echo(request: Request) -> dict[str, list[str]]:
-    """Return of the request's headers those that tell its way, as Go shows them."""
+    """Return the request's headers that show its way, written as Go writes them."""
     echoed: dict[str, list[str]] = {}
     for name, value in request.headers[:MAX_ECHOED_HEADERS]:
         if name in _ECHOED:

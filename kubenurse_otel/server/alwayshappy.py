@@ -1,4 +1,4 @@
-"""/alwayshappy: what other agents ask, answered first and accounted for afterwards.
+"""/alwayshappy: what other agents check. It is answered first and recorded afterwards.
 
 Owns its headers, the note of the caller and the SERVER span; the span's fate after its end is
 the tracer's.
@@ -97,9 +97,9 @@ class AlwaysHappy:
     def _for_agents(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
         """Return what we see, and as much padding as came: for an agent, at our own address.
 
-        So that nobody can have more sent to another than was sent to us. Not through a Service or
-        an ingress, which are asked by a name or an address of theirs: who is behind them nobody
-        knows, and some of them ask from a node's address.
+        Nobody can make us send more to a third party than was sent to us. Requests through a
+        Service or an ingress come by a name or an address of theirs, and get nothing: nobody knows
+        who is behind them, and some of them ask from a node's address.
         """
         view = self._view()
         asked = sum(len(value) for name, value in request.headers if name == _PAD_ASKED)
@@ -116,7 +116,7 @@ class AlwaysHappy:
         return tuple(header for header in offered if header[1])
 
     def _account(self, request: Request, arrival: Arrival, app_seconds: float) -> None:
-        """After the write, so that nobody waits for it."""
+        """Record the request. Called after the write, so that no client waits for it."""
         origin = request.header(_HEADER_ORIGIN)
         if origin:
             self._incoming.seen(origin, request.peer.address)

@@ -1,4 +1,4 @@
-"""What is sent for one request, or in place of one that is refused.
+"""What is sent as the answer to one request, or as the refusal of it.
 
 Owns the words of refusals, and whether the connection may go on (RFC 9112, 9.3); the handlers are
 routes.py's, the bytes message.py's.
@@ -27,7 +27,9 @@ _REFUSALS: Final = {
 
 
 class Answer(NamedTuple):
-    """``closes``: it says that the connection ends; ``rests``: the next request is read later."""
+    """``closes``: the answer says that the connection ends. ``rests``: the connection's next
+    request is read later (Stage.RESTING).
+    """
 
     pieces: tuple[bytes, ...]
     closes: bool

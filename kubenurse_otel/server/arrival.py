@@ -1,7 +1,7 @@
 """When a request reached our kernel, and how often its connection's SYN-ACK was sent again.
 
-Owns the read of an accepted socket: TCP_INFO first, then the bytes with the kernel's receive
-stamp. Layouts: linux/tcp.h (struct tcp_info), linux/errqueue.h, socket(7).
+Owns the read of an accepted socket: TCP_INFO first, then the bytes with the kernel's receive stamp.
+Layouts: linux/tcp.h (struct tcp_info), linux/errqueue.h, socket(7).
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ _TICK_SECONDS = 0.025
 
 
 class Arrival(NamedTuple):
-    """``waited_seconds`` in the kernel until our read; when that was, by both clocks."""
+    """How long a request waited in the kernel until our read, and when that read was, by two
+    clocks.
+    """
 
     waited_seconds: float | None
-    """None where the kernel says nothing of it."""
+    """Seconds between the arrival in the kernel and our read. None if the kernel does not say."""
     retransmits: int | None
-    """tcpi_total_retrans (None likewise): of SYN-ACKs alone, while we have sent nothing else."""
+    """tcpi_total_retrans, None if the kernel does not say. It counts only SYN-ACKs, because we have
+    sent nothing else yet.
+    """
     read_at: float
-    """time.perf_counter()"""
+    """Seconds of time.perf_counter()."""
     read_at_ns: int
-    """time.time_ns()"""
+    """Nanoseconds of time.time_ns()."""
 
 
 def stamp_arrivals(listener: socket.socket) -> None:

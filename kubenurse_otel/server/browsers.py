@@ -1,4 +1,4 @@
-"""To whom the page is shown: who asks for HTML, and not by the ingress' name.
+"""Who gets the page: clients that ask for HTML, and not by the ingress' name.
 
 Owns Accept and the names of a host. How the page is made is pages.py's, which is not imported for
 this: an agent at whose page nobody looks is 0.4 MiB smaller.
@@ -16,7 +16,7 @@ _HTML: Final = ("text/html", "application/xhtml+xml")
 
 
 def for_browsers(handler: routes.Handler, instead: routes.Handler) -> routes.Handler:
-    """A handler for who asks for HTML; others get what there is ``instead``."""
+    """Return a handler that serves clients which ask for HTML. Others get ``instead``."""
 
     def handle(request: Request) -> Response:
         asks = accepts_html(request.header(b"accept") or "")
@@ -26,7 +26,7 @@ def for_browsers(handler: routes.Handler, instead: routes.Handler) -> routes.Han
 
 
 def not_by_ingress(handler: routes.Handler, instead: routes.Handler, host: str) -> routes.Handler:
-    """A handler, but not for who came by the ingress' name: those get what there is ``instead``.
+    """Return a handler that does not serve requests by the ingress' name. They get ``instead``.
 
     The chart's Ingress publishes /alwayshappy alone; one that publishes all, as kubenurse's may,
     must not show the page to the world.
@@ -44,7 +44,7 @@ def not_by_ingress(handler: routes.Handler, instead: routes.Handler, host: str) 
 
 
 def accepts_html(accept: str) -> bool:
-    """Whether the header names HTML, as browsers' do, and not with q=0 (RFC 9110, 12.5.1)."""
+    """Whether Accept names HTML, as browsers' does, and not with q=0 (RFC 9110, 12.5.1)."""
     for item in accept.lower().split(","):
         kind, *parameters = (one.strip() for one in item.split(";"))
         if kind in _HTML:

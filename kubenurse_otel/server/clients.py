@@ -1,4 +1,5 @@
-"""One Client per address: what its connections may hold, and whose is closed if it is too much.
+"""One Client per address: how much its connections may hold, and which one is closed if that is
+exceeded.
 
 Owns the shares and the budget. Bounds are in bytes where bytes are held, and a connection is
 charged for itself, so that nothing of a client's making is free. Refusals are counted by reason.
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
 BUDGET_BYTES: Final = 16 * 1024 * 1024
-"""Of all clients: parts of requests, and answers that were not taken."""
+"""Bytes that all clients together may hold: parts of requests, and answers not taken yet."""
 SHARE_BYTES: Final = 2 * 1024 * 1024
 MAX_CONNECTIONS: Final = 1_500
 SHARE_CONNECTIONS: Final = 256
@@ -23,9 +24,13 @@ MAX_HANDSHAKES: Final = 64
 """TLS handshakes under way; each holds 30 to 50 KB of OpenSSL's and costs a signature."""
 SHARE_HANDSHAKES: Final = 8
 SILENT_SECONDS: Final = 1.0
-"""At a client's share of connections, one of its own that is silent for so long makes room."""
+"""If a client has its share of connections, one of its own makes room once it is silent for this
+long.
+"""
 ROOM_SECONDS: Final = 0.1
-"""And not more often than this: to end one and begin another costs ten times a refusal."""
+"""Least time between two connections closed for room: to end one and begin another costs ten times
+as much as a refusal.
+"""
 MAX_REMEMBERED: Final = 1_024
 """Clients without a connection: when they were served last is known for a while."""
 
@@ -35,7 +40,7 @@ class Member(Protocol):
 
     client: Client
     entered_at: float
-    """When it came to its stage, in the event loop's seconds: it is silent since."""
+    """When it entered its stage, in the event loop's seconds. It has been silent since then."""
 
     def serve(self) -> None:
         """Do one thing: read, or answer one request."""
@@ -73,7 +78,7 @@ class Client:
         """Whether it is in a queue of turns.py: once, also where those that waited have gone."""
 
     def next_waiting(self) -> Member:
-        """Return the one that waits longest, which waits no more."""
+        """Remove and return the member that has waited longest."""
         member = next(iter(self.waiting))
         del self.waiting[member]
         return member
@@ -109,10 +114,12 @@ class Clients:
         return self._connections
 
     def admit(self, address: str, now: float) -> Client | None:
-        """Return whose a new connection is; None (counted) where it has no room.
+        """Return the Client of a new connection, or None if there is no room (the refusal is
+        counted).
 
-        Room is made: at a client's share by its own most silent connection, at the limit by that of
-        the client that has most. Only who comes faster than its connections fall silent is refused.
+        A client at its share makes room by its own most silent connection. At the limit of all, the
+        client with the most connections makes room. A client is refused only if it opens
+        connections faster than its own fall silent.
         """
         client = self._here.get(address) or self._remembered.get(address) or Client(address)
         full = self._connections >= self._limit
@@ -131,7 +138,7 @@ class Clients:
         return client
 
     def make_room(self) -> bool:
-        """End the most silent connection of who has most; False where there is none."""
+        """Close the most silent connection of the client that has most. False if there is none."""
         if not self._here:
             return False
         oldest = [(len(one.members), next(iter(one.members))) for one in self._here.values()]
@@ -164,8 +171,8 @@ class Clients:
     def hold(self, member: Member, more: int) -> bool:
         """Charge ``member`` for ``more`` bytes (less where negative).
 
-        False: it is too much, and ``member`` has to go. Over the budget, the most silent one goes
-        of the client that holds most.
+        False: that is too much, and ``member`` must be closed. If all clients together are over the
+        budget, the client that holds most loses its most silent connection.
         """
         client = member.client
         client.held_bytes += more
@@ -182,7 +189,7 @@ class Clients:
     def start_handshake(self, key: object, member: Member) -> bool:
         """Whether a TLS handshake of ``member`` may begin; ``end_handshake`` must follow then.
 
-        Where there are too many, the oldest one goes of the client that has most.
+        If there are too many, the client with the most handshakes loses its oldest one.
         """
         if member.client.handshakes >= SHARE_HANDSHAKES:
             return False
@@ -194,5 +201,5 @@ class Clients:
         return True
 
     def end_handshake(self, key: object) -> None:
-        """Must be called by who is aborted, too."""
+        """End a handshake. A member that is aborted must call it, too."""
         self._handshakes.pop(key).client.handshakes -= 1

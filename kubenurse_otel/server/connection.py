@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from kubenurse_otel.server.wire import Wire
 
 CONNECTION_BYTES: Final = 4_096
-"""What a connection is charged for itself: objects of ours, and the kernel's."""
+"""Bytes that a connection is charged for itself: our objects, and the kernel's."""
 PROGRESS_BYTES: Final = 32_768
-"""A reader that takes so much has its deadline set anew."""
+"""A client that has taken this many more bytes of its answer gets a new deadline."""
 MAX_LINGER_BYTES: Final = 1_048_576
 _WAITS: Final = frozenset((Stage.READING, Stage.IDLE, Stage.LINGERING))
-"""For bytes, that is: in other stages nothing is read."""
+"""The stages that wait for bytes. In the others nothing is read."""
 
 
 _IN_PEACE: Final = (None, Refusal.REQUEST)
-"""Ends after which the peer may still have our last words."""
+"""Reasons to end after which the peer may still read what we sent last."""
 
 
 class Connection:
@@ -126,7 +126,9 @@ class Connection:
             self.abort()
 
     def _charge(self) -> None:
-        """Tell what is held for this connection; one that may not have so much is closed."""
+        """Charge the client for what this connection holds. Close the connection if that is too
+        much.
+        """
         held = 0
         if self.stage is not None:
             held = CONNECTION_BYTES + self._reader.held_bytes + self._wire.held_bytes
@@ -137,7 +139,9 @@ class Connection:
     # --- reading ---------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """A request is mostly here with its connection: then the event loop need not say so."""
+        """Read at once: most requests arrive together with their connection, and that saves an
+        event-loop round.
+        """
         if self.stage is None:
             return
         try:
@@ -225,7 +229,7 @@ class Connection:
         return True
 
     def _answered(self) -> None:
-        """What we had to send is with the kernel: go on, wait, or end."""
+        """The kernel has the whole answer: go on, wait, or end."""
         if self._reader.refused:
             self._linger()
         elif self._told_close:

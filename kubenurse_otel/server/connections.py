@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 READ_SIZE: Final = 16_384
 MAX_DRAINING: Final = 32
-"""Answers that wait for a slow reader hold memory, of ours and of the kernel: few of them may."""
+"""The most answers that may wait for a slow reader: each holds memory, ours and the kernel's."""
 SHARE_DRAINING: Final = 4
 CROWD: Final = 64
-"""So many connections, or a refusal, are more than the checks of a cluster bring."""
+"""This many connections, or any refusal, is more than a cluster's checks cause."""
 
 
 class Stage(Enum):
@@ -48,7 +48,7 @@ class Stage(Enum):
 
 
 class Member(clients.Member, Protocol):
-    """What more is asked of a connection here."""
+    """What this module needs of a connection, in addition to clients.Member."""
 
     stage: Stage | None
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PER_SECOND: Final = 1.0
 BURST: Final = 5.0
-"""So many may be made in a row: who looks now and then sees what is."""
+"""So many may be built in a row, so that a client that asks seldom gets the current state."""
 
 Document = TypeVar("Document")
 

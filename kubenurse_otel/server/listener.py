@@ -26,10 +26,13 @@ _BUFFERS: Final = (
     (socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768),
     (socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOT_SENT_BYTES),
 )
-"""What the kernel may hold of one connection (it doubles the first two): a request is small, and of
-an answer no more is with it than is under way and 4 KiB."""
+"""Bytes that the kernel may hold per connection (it doubles the first two): a request is small, and
+of an answer it holds what is under way and 4 KiB more.
+"""
 _ACCEPT_SECONDS: Final = 0.004
-"""Then others have their turn. Refusing is quick, and who is not refused waits behind who is."""
+"""After this many seconds of accepting, other tasks have their turn. Refusals are quick, but the
+connections that are not refused wait behind them.
+"""
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _PAUSE_SECONDS: Final = 0.2
 _NO_SUCH_FAMILY: Final = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT))
@@ -170,7 +173,9 @@ class Listener:
             self._welcome(connection, address)
 
     def _rest(self, problem: OSError) -> None:
-        """Without a descriptor the event loop would spin on a connection that nobody can take."""
+        """Stop accepting for a while: without a free descriptor the event loop would spin on a
+        connection that nobody can accept.
+        """
         _log.error("No connection can be accepted now: %s", problem)
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(

@@ -1,4 +1,5 @@
-"""A request as it was read, and a response as it will be written. Of the clock, the date alone.
+"""A request as it was read, and a response as it will be written. The Date header is its only use
+of a clock.
 
 Owns the bytes of a response's head and the list of statuses that we use; parsing is llhttp's
 (through httptools), sockets are connection.py's.
@@ -55,13 +56,13 @@ class Request:
 
     peer: Peer
     target: bytes = b""
-    """As it was sent: path and query, or a whole URL."""
+    """The request target as it was sent: path and query, or a whole URL."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     method: bytes = b""
     http_version: str = ""
     keep_alive: bool = False
     arrival: Arrival | None = None
-    """Of the bytes that made the request whole."""
+    """Arrival of the last bytes of the request."""
     synack_retransmits: int | None = None
     """How often we sent this connection's SYN-ACK again; only on its first request."""
 
@@ -80,7 +81,9 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's fields (a form's, UTF-8); of one that is there twice the last, 8 at most."""
+        """Return the query's fields (form-encoded, UTF-8), at most 8. If a name appears twice, the
+        last one counts.
+        """
         text = self.target.partition(b"?")[2].decode("latin-1")
         try:
             return dict(parse_qsl(text, errors="replace", max_num_fields=MAX_FIELDS))
@@ -139,7 +142,9 @@ _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 @lru_cache(maxsize=1)
 def _date(unix_seconds: int) -> bytes:
-    """The Date header, made once a second (RFC 9110, 6.6.1), in English whatever the locale."""
+    """Return the Date header (RFC 9110, 6.6.1), in English whatever the locale. It is made once per
+    second.
+    """
     at = time.gmtime(unix_seconds)
     day, month = _DAYS[3 * at.tm_wday :][:3], _MONTHS[3 * at.tm_mon - 3 :][:3]
     text = f"{day}, {at.tm_mday:02} {month} {at.tm_year} {time.strftime('%H:%M:%S', at)} GMT"

@@ -33,12 +33,15 @@ if TYPE_CHECKING:
 REPORT: Final = "/api/v1/report"
 TARGET: Final = "/api/v1/target?of="
 WATCHED_SECONDS: Final = 30.0
-"""So long after the last look others are asked again; then all is forgotten."""
+"""Seconds after the last look during which others are asked again. Then all answers are forgotten.
+"""
 FRESH_SECONDS: Final = 5.0
-"""An agent is asked again when its answer is so old."""
+"""Age in seconds at which an agent's answer is asked for again."""
 AT_ONCE: Final = 8
 PACE_SECONDS: Final = 0.05
-"""How long a place is held at least: 160 agents a second are asked at most."""
+"""Seconds for which one of the parallel places is held at least, so that at most 160 agents per
+second are asked.
+"""
 EACH_SECONDS: Final = 2.0
 ALL_SECONDS: Final = 120.0
 MOST_AGENTS: Final = 5_000
@@ -46,13 +49,13 @@ MOST_BYTES: Final = 64 * 1024
 """Of a report, and of a target: while all is well they are some hundred bytes, and 6 KiB."""
 MOST_TARGETS: Final = 32
 TARGET_SECONDS: Final = 4.0
-"""How old another agent's target may be."""
+"""Age in seconds up to which another agent's target is shown without asking again."""
 _LIST_SECONDS: Final = 1.0
 
 
 @record(frozen=True, slots=True)
 class _Answer:
-    """``said`` is None where there is a ``problem``."""
+    """One agent's answer. ``said`` is None if there is a ``problem``."""
 
     at: float
     said: Seen | None
@@ -111,7 +114,9 @@ class Others:
         )
 
     def target(self, node: str, key: str) -> tuple[Checked | None, str]:
-        """Return another agent's target, or why there is none; neither: it is being asked."""
+        """Return another agent's target, or the reason why there is none. Both are empty while it
+        is being asked.
+        """
         agent = self._agents(self._neighbourhood()).get(node)
         if agent is None:
             return None, "no agent is known there"
@@ -153,7 +158,7 @@ class Others:
             self._targets.clear()
 
     async def _ask_all(self) -> None:
-        """Ask those whose answer is old; each answer is known as soon as it is here."""
+        """Ask the agents whose answers are old. Each answer is available as soon as it arrives."""
         here = self._neighbourhood()
         agents, now = self._agents(here), self._clock()
         self._answers = {node: one for node, one in self._answers.items() if node in agents}

@@ -44,24 +44,24 @@ if TYPE_CHECKING:
 FRONT: Final = "./"
 REFRESH_SECONDS: Final = 5
 SOON_SECONDS: Final = 2
-"""While answers are still to come."""
+"""Seconds until the next refresh while answers of other agents are missing."""
 YOUNG_SECONDS: Final = 1.0
-"""What was made so lately is shown again to whoever asks."""
+"""Seconds for which a view that misses answers of other agents is shown again."""
 KEPT_SECONDS: Final = 4.0
-"""What is watched may be so old: it is made anew in quiet moments."""
+"""Seconds for which a whole view is shown again. Quiet moments rebuild it earlier."""
 AGAIN_SECONDS: Final = 2.0
-"""When a quiet moment makes it anew."""
+"""Age in seconds from which a quiet moment rebuilds it."""
 WATCHED_SECONDS: Final = 12.0
-"""Asked for so lately it is watched: two refreshs and a bit."""
+"""Seconds after a request during which a view counts as watched: a bit more than two refreshes."""
 MOST_KEPT: Final = 16
 ONE_PER_SECOND: Final = 4.0
 ONE_BURST: Final = 12.0
-"""How many targets and pairs are made on demand for one client."""
+"""How many views of targets and pairs are built at once on demand for one client."""
 ALL_PER_SECOND: Final = 12.0
 ALL_BURST: Final = 36.0
-"""And for all of them together: one leaves most of it to the others."""
+"""The same for all clients together. One client leaves most of it to the others."""
 MOST_CHECKS: Final = 25
-"""Targets of the first view's table, what is bad first."""
+"""The most targets in the first view's table; bad ones come first."""
 MOST_TEXT: Final = 300
 """Characters of a query's field: a target's key, a node's name."""
 _STILL: Final = "still"
@@ -79,7 +79,9 @@ _HEADERS: Final = (
 
 
 class View(NamedTuple):
-    """What is asked for: the document's address, its fields, and whether it refreshes itself."""
+    """What a client asks for: the document's address, its query's fields, and whether it refreshes
+    itself.
+    """
 
     name: str
     fields: tuple[str, ...] = ()
@@ -93,7 +95,7 @@ class _Made:
     status: int
     body: bytes
     is_whole: bool
-    """No answer of others is to come."""
+    """True if no other agent's answer is missing."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -153,12 +155,12 @@ class Pages:
         return Response(status=429, headers=(*_HEADERS, routes.RETRY_AFTER), tail=body)
 
     def close(self) -> None:
-        """Ask other agents no more."""
+        """Stop asking other agents."""
         if self._others is not None:
             self._others.close()
 
     def quiet(self) -> bool:
-        """Make one watched view anew, if one is old; whether there is another."""
+        """Rebuild one watched view, if one is old. True if there is another."""
         now = self._clock()
         for view, made in list(self._made.items()):
             if now - made.asked_at > WATCHED_SECONDS:
@@ -312,7 +314,7 @@ def _is_still(request: Request) -> bool:
 
 
 def _rank(standing: Standing | None) -> int:
-    """What is bad comes first, then what was not checked yet."""
+    """Sort key: bad targets first, then those that were not checked yet."""
     if standing is None:
         return 1
     return 0 if standing.result.failure is not None else 2

@@ -1,4 +1,4 @@
-"""The bytes of one connection to requests, one at a time, within bounds.
+"""Turn the bytes of one connection into requests, one at a time, within bounds.
 
 Owns what is refused and with which status; no socket, and nothing of how it is answered. Bytes are
 kept as they came until a head is whole (so a head that never ends costs its bytes and no more),
@@ -54,7 +54,7 @@ class Reader:
 
     @property
     def held_bytes(self) -> int:
-        """How much of further requests is here."""
+        """Bytes that are held of further requests."""
         return len(self._held)
 
     @property
@@ -110,7 +110,7 @@ class Reader:
 
 
 def _judge(held: bytes, body_at: int, end: int | None) -> int:
-    """Return why what begins with ``held`` will be no request, as a status; 0 where it may be.
+    """Return the status that refuses what begins with ``held``; 0 if it may become a request.
 
     ``end`` is where its head (or, from ``body_at`` on, its body) ends, None while it does not.
     """

@@ -1,6 +1,7 @@
 """Connections that were refused: held for a second before they are closed, as far as there is room.
 
-Who comes again without a pause comes a second later, at the price of a socket.
+So a client that reconnects without a pause is slowed down to once per second and connection. That
+costs us one socket.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LEAST_BYTES: Final = 1
 
 
 class Refused:
-    """``hold`` a socket that nobody reads; it is closed by and by."""
+    """``hold`` keeps a socket that nobody reads. It is closed a second later."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int = MAX_HELD) -> None:
         self._loop = loop
@@ -39,7 +40,9 @@ class Refused:
             self._timer = self._loop.call_later(HELD_SECONDS, self._close_due)
 
     def release(self) -> bool:
-        """Close the one that is held longest: its descriptor is needed. False: there is none."""
+        """Close the socket that is held longest, because its descriptor is needed. False if there
+        is none.
+        """
         if not self._held:
             return False
         self._held.popleft()[1].close()

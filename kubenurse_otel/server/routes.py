@@ -1,4 +1,4 @@
-"""Which path is answered by whom, and the answers that need no module of their own.
+"""Which handler answers which path, and the answers that need no module of their own.
 
 Owns /ready, /metrics, the redirect, 404 and OPTIONS; other methods were judged before.
 """
@@ -64,7 +64,9 @@ def too_often(_: Request) -> Response:
 def limited(
     handler: Handler, rate: Rate, refusals: Counter[Refusal], refused: Handler = too_often
 ) -> Handler:
-    """A handler of large documents, for who does not ask too often; others get ``refused``."""
+    """Return a handler of large documents that limits each client's rate. Clients that ask too
+    often get ``refused``.
+    """
 
     def handle(request: Request) -> Response:
         if rate.allows(request.peer.address):

@@ -39,7 +39,7 @@ class OneTarget:
         return json(msgspec.json.encode(found) + b"\n")
 
     def document(self, key: str) -> dict[str, Any] | None:
-        """None where there is no such target."""
+        """Return the target's document, None if there is no such target."""
         about = self._results.targets.get(key)
         if about is None:
             return None

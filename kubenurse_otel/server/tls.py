@@ -1,4 +1,4 @@
-"""TLS of one accepted connection, between bytes and bytes, and the certificate that it shows.
+"""TLS of one accepted connection, in memory, and the certificate that it shows.
 
 Owns SSLObject and MemoryBIO (asyncio's own TLS keeps 256 KiB a connection); no socket.
 Certificate and key are loaded again when the files change; a half-written pair changes nothing.
@@ -28,8 +28,10 @@ CIPHERS: Final = (
     "ECDHE-ECDSA-CHACHA20-POLY1305",
     "ECDHE-RSA-CHACHA20-POLY1305",
 )
-"""TLS 1.2 of Mozilla's intermediate configuration 6.0 (ssl-config.mozilla.org/guidelines): of 5.8
-without Diffie-Hellman over finite fields. That of TLS 1.3 is what OpenSSL has by itself."""
+"""The TLS 1.2 ciphers of Mozilla's intermediate configuration 6.0
+(ssl-config.mozilla.org/guidelines), which are those of 5.8 without finite-field Diffie-Hellman. TLS
+1.3 has OpenSSL's defaults.
+"""
 _REFUSED: Final = b"\x15\x03\x03\x00\x02\x02\x28"
 """A fatal alert, handshake_failure (RFC 8446, 6)."""
 _READ_SIZE: Final = 16_384

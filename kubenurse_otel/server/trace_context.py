@@ -1,7 +1,7 @@
-"""traceparent and tracestate of a request to the context that it continues, within bounds.
+"""Turn a request's traceparent and tracestate into the context that it continues, within bounds.
 
 Owns what is taken of the two headers (W3C Trace Context, 3.2 and 3.3). OpenTelemetry's propagator
-would log a line a request, with the sender's bytes in it, for each that it cannot read.
+would log a line with the sender's bytes for each request that it cannot read.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def continued(
 ) -> Context | None:
     """Return the caller's context, None where there is none to continue.
 
-    What cannot be read is counted: with a bad traceparent there is no context, with a bad
-    tracestate one without it.
+    What cannot be read is counted. A bad traceparent gives no context. A bad tracestate gives a
+    context without it.
     """
     if traceparent is None:
         return None

@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from kubenurse_otel.server.clients import Client, Member
 
 SPACING_SECONDS: Final = 0.005
-"""A client that was served longer ago is served at once."""
+"""A client that was last served longer ago than this is served at once."""
 SLICE_SECONDS: Final = 0.002
-"""Of CPU. Turns are given for so long; then whatever else the event loop has to do comes first."""
+"""CPU seconds per slice of turns. Then everything else that the event loop has to do comes first.
+"""
 REST_SECONDS: Final = 0.010
 
 
 class Turns:
-    """One thing a turn, one turn a client, round and round.
+    """Give clients their turns: one thing per turn, and one turn per client and round.
 
-    Who asks seldom is served at once, as far as that takes less than a slice of one round of the
-    event loop. The time that is spent on those who wait is at most a sixth of the event loop's:
-    checks, and clients that ask seldom, wait for little more than a slice and what one thing takes.
-    ``cpu`` gives this thread's CPU time in seconds.
+    A client that asks seldom is served at once, as long as that takes less than a slice per round
+    of the event loop. Clients that wait get at most a sixth of the event loop's time. So checks,
+    and clients that ask seldom, wait for little more than a slice and one thing. ``cpu`` gives this
+    thread's CPU time in seconds.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Turns:
         self._loop = loop
         self._cpu = cpu
         self._first: deque[Client] = deque()
-        """Those that had nothing waiting before: they have the next turns, in order."""
+        """Clients that had nothing waiting before. They get the next turns, in order."""
         self._again: deque[Client] = deque()
         self._serving: Client | None = None
         self._handle: asyncio.Handle | None = None

@@ -34,7 +34,7 @@ MAX_AGENTS: Final = 5_000
 
 
 class Documents:
-    """The handlers' documents, each made once a change, and not too often."""
+    """The handlers' documents. Each is made once per change, and not too often."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ def _is_amiss(said: Said) -> bool:
 
 
 def _badness(one: tuple[str, Said]) -> tuple[bool, bool, str]:
-    """What is bad first, and always in the same order."""
+    """Sort key: bad targets first, and always in the same order."""
     node, said = one
     return said.symptom not in HARD, said.symptom is Symptom.OK, node
 

@@ -1,4 +1,4 @@
-"""One accepted socket, with TLS on it or not: plain bytes in, and out what the socket will take.
+"""One accepted socket, with or without TLS: reads plain bytes, and writes what the socket takes.
 
 Owns what is not sent yet. A large body is shared by all who are sent it and never copied here;
 with TLS it is encrypted a record at a time, as the socket takes it. OpenSSL's part begins with a
@@ -39,7 +39,7 @@ _FORGET: Final = struct.pack("@ii", 1, 0)
 
 
 class NotWelcomeError(Exception):
-    """What came is not taken, for ``reason``; the connection has to end."""
+    """We do not accept what came, for ``reason``. The connection must end."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
@@ -76,7 +76,7 @@ class Wire:
         self._unsent = _EMPTY
         self._small_until = 0
         self.taken_bytes = 0
-        """By the kernel, of all that was ever put."""
+        """Bytes that the kernel has taken, of all that was ever put."""
         self.peer_ended = False
 
     def has_bytes(self) -> bool:
