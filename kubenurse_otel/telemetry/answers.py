@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.telemetry.signals import Signal
 
 MAX_ANSWER_BYTES: Final = 65_536
-"""Of one answer, head and body, on the wire and unpacked. A real one has below a hundred."""
+"""Bytes of one answer, head and body, on the wire and unpacked. A real one has less than a hundred.
+"""
 _RETRYABLE_STATUS: Final = frozenset({429, 502, 503, 504})
 """OTLP specification, "Retryable Response Codes"; all others must not be sent again."""
 _PROTOBUF: Final = "application/x-protobuf"
@@ -38,8 +39,8 @@ class Result(StrEnum):
 class Answer:
     """What became of one export.
 
-    ``cause`` names the kind ("HTTP 302"), so that the same one is said once; ``reason`` is the
-    whole sentence, at its end text of the far end as it came. ``rejected`` counts the signal's
+    ``cause`` names the kind ("HTTP 302"), so that each kind is logged once. ``reason`` is the whole
+    sentence, which may end with unchanged text of the far end. ``rejected`` counts the signal's
     items.
     """
 
@@ -52,7 +53,7 @@ class Answer:
 
 
 class AnswerError(Exception):
-    """What came back is no answer to an export; the text says what it is."""
+    """What came back is no answer to an export. The text says what it is."""
 
 
 def failure(

@@ -1,7 +1,7 @@
 """What waits to be exported: a queue of whole groups, bounded in items, and the thread that sends.
 
-Unlike the SDK's batch processors it never splits a group to fit, tells what it drops, and ends when
-it is told to. How a batch is sent is delivery.py's.
+Unlike the SDK's batch processors it never splits a group to fit, reports what it drops, and ends
+when it is told to. How a batch is sent is delivery.py's.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class BatchQueue(Generic[T]):
         self.thread.start()
 
     def offer(self, group: Sequence[T]) -> bool:
-        """Queue a group; False if it does not fit and was dropped. Never waits; from any thread."""
+        """Queue a group. False if it did not fit and was dropped. Never waits. Call it from any
+        thread.
+        """
         with self._changed:
             taken = not self._stopping.is_set() and self._waiting + len(group) <= self._queue_size
             if taken:
@@ -76,7 +78,7 @@ class BatchQueue(Generic[T]):
             self._changed.notify()
 
     def abandon(self) -> None:
-        """Cut off whatever still runs; what waits is dropped."""
+        """Cut off whatever still runs, and drop what waits."""
         self._delivery.close()
         self._drop_waiting()
 
@@ -91,7 +93,7 @@ class BatchQueue(Generic[T]):
         self._delivery.close()
 
     def _next_batch(self) -> list[T]:
-        """Wait for a batch; empty when stopped and nothing is left, or no time."""
+        """Wait for a batch. Empty if the queue was stopped and nothing, or no time, is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._groups or self._stopping.is_set())
             self._changed.wait_for(

@@ -30,7 +30,9 @@ BUDGET_SECONDS: Final = 0.002
 COLLECT_SECONDS: Final = 10.0
 _EXPIRE_SECONDS: Final = 10.0
 _LEAD_SECONDS: Final = 0.8
-"""Before the expected scrape; with what follows, less than FRESH_SECONDS."""
+"""Seconds before the expected scrape at which the body is built. With the time that building takes,
+less than FRESH_SECONDS.
+"""
 _SHORTEST_PERIOD_SECONDS: Final = 2.0
 _LONGEST_PERIOD_SECONDS: Final = 300.0
 _GZIP_LEVEL: Final = 1
@@ -231,7 +233,7 @@ class Collection:
 
 
 def _compressed(body: bytes) -> Generator[None, None, bytes]:
-    """Compress 64 KiB each time it is advanced; return all."""
+    """Compress 64 KiB per step of the generator, and return all of it at the end."""
     compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS)
     parts: list[bytes] = []
     for start in range(0, len(body), _GZIP_PIECE_BYTES):

@@ -1,4 +1,4 @@
-"""One batch to one exporter: tries, waits, counts, and the few log lines that it is worth.
+"""Delivers one batch to one exporter: tries, waits, counts, and writes few log lines.
 
 Owns when an export is tried again, and what of its answers is counted and told. How it is sent is
 the exporter's.
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BACKOFF_SECONDS: Final = (1.0, 4.0)
-"""Waits before the second and the third try; a far end may ask for longer."""
+"""Seconds to wait before the second and the third try. A far end may ask for longer."""
 LONGEST_WAIT_SECONDS: Final = 60.0
-"""Of what a far end asks for: its "in a year" must not silence us for a year."""
+"""The longest wait in seconds that a far end may ask for: its "in a year" must not silence us for a
+year.
+"""
 QUIET_SECONDS: Final = 600.0
-"""Rejections this far apart are said again."""
+"""Seconds after which a rejection is logged again."""
 _MOST_CAUSES: Final = 20
 _LONGEST_REASON: Final = 400
 _SHORTEST_SECRET: Final = 6
@@ -80,7 +82,7 @@ class Delivery(Generic[T]):
         self._clock = clock
         self.stopping = threading.Event()
         self.deadline = float("inf")
-        """Of time.monotonic: nothing is sent past it."""
+        """Seconds of time.monotonic: nothing is sent after it."""
 
     def stop(self, *, deadline: float) -> None:
         """End waits; from now on each batch is tried once, until ``deadline``."""
@@ -112,7 +114,7 @@ class Delivery(Generic[T]):
         return False
 
     def gave_up(self, reason: str) -> None:
-        """Count and tell a failure that no exporter had a part in."""
+        """Count and log a failure that happened before any exporter was involved."""
         self._note(failure(reason, reason))
 
     def _try(self, data: T, deadline: float) -> Answer:
@@ -128,7 +130,7 @@ class Delivery(Generic[T]):
             return failure(said, said)
 
     def _note(self, answer: Answer) -> None:
-        """Tell, then count: who sees the count finds the line."""
+        """Log first, then count, so that whoever sees the count finds the line."""
         self._telling.tell(answer)
         labels = {"signal": self._signal, "result": answer.result.value}
         self._instruments.add(semconv.TELEMETRY_EXPORTS, 1, labels)
@@ -139,7 +141,7 @@ class Delivery(Generic[T]):
 
 
 class _Telling:
-    """What the log says of one place: each kind of failure once until it works again."""
+    """What is logged about one collector: each kind of failure once, until exports work again."""
 
     def __init__(self, signal: str, otlp: OtlpConfig | None, clock: Callable[[], float]) -> None:
         self._signal = signal
@@ -172,7 +174,7 @@ class _Telling:
         )
 
     def _tell_note(self, answer: Answer) -> None:
-        """Of what was taken, but not whole or not without a word."""
+        """Log what the collector said about an export that it took, whole or in part."""
         now = self._clock()
         last = self._noted.get(answer.cause, float("-inf"))
         self._noted[answer.cause] = now
@@ -188,14 +190,16 @@ class _Telling:
             )
 
     def _shown(self, reason: str) -> str:
-        """Text of the far end may be in it: one line, printable, short, and none of our secrets."""
+        """Make text that may hold the far end's words safe for the log: one line, printable, short,
+        and without our secrets.
+        """
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         return printable(" ".join(_USER_AND_QUERY.sub("...", reason).split()), _LONGEST_REASON)
 
 
 def _secrets(otlp: OtlpConfig) -> list[str]:
-    """What a far end could send back to us: the headers' values, and "abc" of "Bearer abc"."""
+    """Secrets that a far end could send back: the headers' values, and "abc" of "Bearer abc"."""
     values = {value for _name, value in otlp.headers}
     words = {word for value in values for word in value.split()}
     return sorted(

@@ -51,7 +51,7 @@ class Exchanges:
                 raise h11.RemoteProtocolError("the protocol was switched")
 
     def _next_event(self, deadline: float) -> object:
-        """What comes next, read until it is whole."""
+        """Return h11's next event, reading until it is complete."""
         ended = False
         while True:
             try:

@@ -1,7 +1,7 @@
 """Exporters built from the Config: OTLP by HTTP or gRPC, or the console.
 
-Owns the lazy imports (protobuf and grpc are megabytes that an agent with a scrape alone never
-loads) and joining a signal's encoder with a wire.
+Owns the lazy imports (protobuf and grpc are megabytes that an agent which is only scraped never
+loads), and joins a signal's encoder with a wire.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Wire(Protocol):
 
 
 def load(*, traces: OtlpConfig | None, metrics: OtlpConfig | None) -> None:
-    """Import now what exporters of these import when they are made."""
+    """Import now what the exporters of these configurations would import when they are made."""
     from kubenurse_otel.telemetry import signals  # noqa: PLC0415 - lazy
 
     if traces is not None:
@@ -45,7 +45,7 @@ def load(*, traces: OtlpConfig | None, metrics: OtlpConfig | None) -> None:
 
 
 def make_exporter(signal: str, otlp: OtlpConfig | None) -> Exporter[Any]:
-    """An OTLP exporter of ``signal`` (traces, metrics or logs), or the console's for None.
+    """Make an OTLP exporter of ``signal`` (traces, metrics or logs), or the console's for None.
 
     Raises OSError or ValueError for a file that is missing or not what it should be.
     """

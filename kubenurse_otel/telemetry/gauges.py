@@ -35,7 +35,7 @@ def state_gauges(
     event_counts: Mapping[str, int] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> GaugeSources:
-    """One source a gauge: (value, label values in the metric's order)."""
+    """Return one source per gauge, which gives (value, label values in the metric's order)."""
 
     def check_success() -> Readings:
         return [(float(good), (type_,)) for type_, good in results.success_by_type().items()]

@@ -22,7 +22,9 @@ SERVICE: Final = "kubenurse-otel"
 
 
 def make_resource(config: Config) -> Resource:
-    """Ours below, the user's on top (a later pair of the same key wins); empty ones left out."""
+    """Merge the attributes: the user's override ours, and a later pair with the same key wins.
+    Empty ones are left out.
+    """
     identity = config.identity
     ours = {
         semconv.SERVICE_NAME: SERVICE,
@@ -42,7 +44,7 @@ def make_resource(config: Config) -> Resource:
 
 
 def _instance_id(config: Config) -> str:
-    """The pod's UID, else namespace.pod.container; random where not even the pod is known."""
+    """Return the pod's UID, else namespace.pod.container. Random if not even the pod is known."""
     identity = config.identity
     if identity.pod_uid:
         return identity.pod_uid

@@ -1,8 +1,8 @@
-"""What the agent records with, and which of semconv.METRICS there are.
+"""The instruments that the agent records with, and the choice from semconv.METRICS.
 
 Owns the choice of metrics, their bounds, and what makes an exemplar. Keeps nothing: that is the
-store's. The metrics API of OpenTelemetry is not between: all that records is here, and knows its
-labels.
+store's. OpenTelemetry's metrics API is not used: everything that records is in this agent, and
+knows its labels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ SCOPE_NAME: Final = "kubenurse_otel"
 
 
 def chosen_metrics(config: Config) -> tuple[Metric, ...]:
-    """The rows of semconv.METRICS that KUBENURSE_METRICS asks for; the process's are always in."""
+    """Return the rows of semconv.METRICS that KUBENURSE_METRICS asks for. The process's metrics are
+    always included.
+    """
     choice = config.telemetry.metrics
     unwanted = {
         MetricsChoice.BOTH: None,
@@ -39,7 +41,7 @@ def chosen_metrics(config: Config) -> tuple[Metric, ...]:
 
 
 def bounds_of(metric: Metric, config: Config) -> tuple[float, ...]:
-    """Upper bounds in seconds; those of kubenurse's own histograms are the user's to choose."""
+    """Return upper bounds in seconds. The user may choose those of kubenurse's own histograms."""
     if metric.kind is not MetricKind.HISTOGRAM or metric.family is not MetricFamily.KUBENURSE:
         return metric.bounds
     if config.telemetry.victoriametrics_histogram:
@@ -74,7 +76,7 @@ class Instruments:
     """Observe ``value`` (in the metric's unit, >= 0) on a histogram."""
 
     def observe(self, observations: Iterable[Observation], context: Context | None) -> None:
-        """Add or record all that a check is worth: 15 to 20."""
+        """Add or record all observations of one check: 15 to 20."""
         trace: TraceIds | None = None
         if self._exemplars and context is not None:
             span = get_current_span(context).get_span_context()

@@ -1,7 +1,7 @@
-"""A collector's name to addresses, for a thread that may wait, within a deadline.
+"""Looks up a collector's addresses within a deadline, for a thread that may wait.
 
-getaddrinfo cannot be given one: with a dead resolver it takes ten seconds and more. It runs in a
-thread of its own, of which there is never more than one an exporter.
+getaddrinfo takes no deadline, and with a dead resolver needs ten seconds and more. So it runs in a
+thread of its own, at most one per exporter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LookUp:
         self._running: _Run | None = None
 
     def addresses(self, deadline: float) -> list[Address]:
-        """At least one address, in the order in which to try them.
+        """Return at least one address, in the order in which to try them.
 
         ``deadline`` is of time.monotonic. Raises OSError (TimeoutError past it).
         """

@@ -1,7 +1,7 @@
 """OTLP/gRPC: one unary call on a channel of grpcio's, with a deadline and a bound for the answer.
 
-Owns the channel and its options. Frames and metadata beside the message are grpcio's to read and to
-bound. What the answer means is answers.py's.
+Owns the channel and its options. grpcio reads and bounds the frames and metadata around the
+message. What the answer means is answers.py's.
 """
 
 from __future__ import annotations
@@ -113,11 +113,12 @@ def _channel(otlp: OtlpConfig) -> Any:
 
 
 def _authorities(otlp: OtlpConfig) -> bytes | None:
-    """PEM of who vouches for the collector: of the file that is configured, else of the system.
+    """Return the PEM of the authorities that vouch for the collector: of the configured file, else
+    of the system.
 
     The system's bundle is OpenSSL's (SSL_CERT_FILE, or where it was built to look), as for
-    OTLP/HTTP; gRPC by itself trusts roots.pem of its own wheel. None where there is no bundle: then
-    that remains. A folder of single certificates (SSL_CERT_DIR) cannot be given to gRPC.
+    OTLP/HTTP; gRPC by itself trusts roots.pem of its own wheel. None if there is no bundle: then
+    gRPC's own remains. A folder of single certificates (SSL_CERT_DIR) cannot be given to gRPC.
     """
     if otlp.certificate is not None:
         return files.read(otlp.certificate)

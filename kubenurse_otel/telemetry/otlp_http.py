@@ -46,7 +46,7 @@ class HttpWire:
         self._stream: Stream | None = None
         self._kept: Exchanges | None = None
         self._step = ""
-        """What is being done, for the sentence of a failure."""
+        """The step that is under way, for the sentence of a failure."""
         self._closed = False
         if self._tls:
             self._context()  # a missing file is said by name, now
@@ -121,7 +121,7 @@ class HttpWire:
                 exchanges.stream.close()
 
     def _connect(self, deadline: float) -> Stream:
-        """Try each address, with its share of the time."""
+        """Try each address, each with its share of the remaining time."""
         self._step = "the DNS look-up"
         addresses = self._look_up.addresses(deadline)
         last = OSError("no address")
@@ -150,7 +150,7 @@ class HttpWire:
             del last  # an error and the frame that holds it are a ring
 
     def _context(self) -> ssl.SSLContext:
-        """Made anew for each connection, since certificates are replaced while we run."""
+        """Make a TLS context for each connection, since certificates are replaced while we run."""
         otlp = self._otlp
         for path in (otlp.client_certificate, otlp.client_key):
             if path is not None:

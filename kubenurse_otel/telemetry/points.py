@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 POINTS_A_PIECE: Final = 64
 MOST_AHEAD_NS: Final = 600 * 1_000_000_000
-"""How far in the future Prometheus takes samples (maxAheadTime in storage/remote)."""
+"""Nanoseconds up to which Prometheus accepts samples from the future (maxAheadTime in
+storage/remote).
+"""
 _CATCH_UP: Final = 10
-"""While ahead of the wall clock, one second of so many is left out: a minute is caught up in ten,
-and until then a rate shows as 11 % higher."""
+"""While our time is ahead of the wall clock, it does not advance in one second of this many. So one
+minute is caught up within ten, and until then rates appear 11 % higher.
+"""
 _DELTA_KINDS: Final = {
     Temporality.CUMULATIVE: frozenset[MetricKind](),
     Temporality.DELTA: frozenset(

@@ -178,17 +178,17 @@ class Telemetry:
         return bool(self._queues)
 
     def offer(self, spans: Sequence[ReadableSpan]) -> bool:
-        """Hand over a whole trace to be exported; False where an exporter's queue is full."""
+        """Hand over a whole trace to be exported. False if an exporter's queue is full."""
         taken = [queue.offer(spans) for queue in self._queues]
         return all(taken)
 
     def tell(self, judgement: Judgement) -> None:
-        """Send an event for each verdict that was raised or cleared, where log records leave."""
+        """Send an event per verdict that was raised or cleared, if log records are exported."""
         if self._verdict_events is not None:
             self._verdict_events.tell(judgement)
 
     def retain(self, types: frozenset[str]) -> None:
-        """Let all series expire but those of these ``type`` values, which have a target now."""
+        """Let all series expire except those of these ``type`` values, which have a target now."""
         self._store.retain(types)
 
     def refresh(self) -> bool:
@@ -200,9 +200,9 @@ class Telemetry:
         return self._collection.render(accept, gzip=gzip)
 
     def figures(self, metric: Metric) -> list[tuple[float, tuple[str, ...]]]:
-        """A metric's values (of a histogram the sums) with their label values, as of now.
+        """Return a metric's values (for a histogram, the sums) with their label values, as of now.
 
-        Of a gauge as of the last collection; of a metric that is not kept, none.
+        A gauge's values are those of the last collection. A metric that is not kept has none.
         """
         with self._store.lock:
             family = self._store.families.get(metric.name)
@@ -248,14 +248,14 @@ def _ended(part: BatchQueue[Any] | MetricPush, deadline: float) -> bool:
 
 
 def _points(store: Store, **options: Any) -> Points:
-    """Import it only where metrics are pushed: it brings the SDK's metrics, a megabyte."""
+    """Import points.py only if metrics are pushed: it imports the SDK's metrics, a megabyte."""
     from kubenurse_otel.telemetry.points import Points  # noqa: PLC0415 - see above
 
     return Points(store, **options)
 
 
 def _log_queue(otlp: OtlpConfig | None, instruments: Instruments) -> LogQueue:
-    """Import it only where log records leave: it brings the SDK's logs."""
+    """Import verdict_events.py only if log records are exported: it imports the SDK's logs."""
     from kubenurse_otel.telemetry.verdict_events import (  # noqa: PLC0415 - see above
         BACKOFF_SECONDS,
         LogQueue,

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 _FRESH_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.002
-"""Between two requests, so that the checks' loop gets the interpreter back."""
+"""Seconds between two requests, so that the checks' event loop gets the interpreter back."""
 
 
 class MetricPush:
@@ -57,7 +57,9 @@ class MetricPush:
         self.thread.start()
 
     def stop(self, *, deadline: float) -> None:
-        """Ask for the last push, to be over at ``deadline`` (time.monotonic); returns at once."""
+        """Ask for the last push, which is to end by ``deadline`` (seconds of time.monotonic).
+        Returns at once.
+        """
         self._delivery.stop(deadline=deadline)
 
     def abandon(self) -> None:

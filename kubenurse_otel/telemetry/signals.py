@@ -1,9 +1,9 @@
 """The signals in OTLP: how each is encoded, where it goes, and what its answer is called.
 
 OpenTelemetry's own encoder does the work for spans and log records
-(opentelemetry-exporter-otlp-proto-common). Its exporters
-are not used: they tell success from failure alone, and take a redirect, a web page and a partial
-success for success.
+(opentelemetry-exporter-otlp-proto-common); requests of metrics are made by points.py. Its exporters
+are not used: they only distinguish success from failure, and take a redirect, a web page and a
+partial success for success.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Signal(Generic[T]):
     grpc_method: str
     """opentelemetry/proto/collector/*/v1/*_service.proto."""
     rejected_field: str
-    """In the answer's partial_success."""
+    """The name of its field in the answer's partial_success that counts rejected items."""
     new_response: Callable[[], Any]
     encode: Callable[[T], Any]
     """The request's message. Raises what protobuf raises for a value that it cannot hold."""

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SETS_FLOOR: Final = 2_000
-"""The SDK's own default limit of attribute sets a metric."""
+"""The SDK's own default limit of attribute sets per metric."""
 SETS_PER_TYPE: Final = 20
-"""Nine events a type, twice over: a rolling cluster shows its old and its new nodes together."""
+"""Attribute sets per type: nine events, twice, since a cluster in a roll-out shows its old and its
+new nodes together.
+"""
 TEXT: Final = 0
 OPENMETRICS: Final = 1
 
@@ -107,7 +109,7 @@ class Family:
         self.series: dict[tuple[str, ...], Series] = {}
         self.overflow: Series | None = None
         self.overflowing: set[tuple[str, ...]] = set()
-        """The label sets that found no room since the last collection, as many as have room."""
+        """Label sets that found no room since the last collection, as many as this set may hold."""
         self.is_histogram = metric.kind is MetricKind.HISTOGRAM
         self.type_index = metric.labels.index("type") if "type" in metric.labels else None
 
@@ -140,7 +142,7 @@ class Store:
         self.lock = threading.RLock()
         self.families = {metric.name: Family(metric, bounds) for metric, bounds in families}
         self.collected_ns = started_ns
-        """Unix time of the last collection; the time of every cumulative point."""
+        """Unix time in ns of the last collection, which is the time of every cumulative point."""
         self.gauges_ns = started_ns
         self.version = 0
         """Moves whenever a counter or histogram changed or went away."""
@@ -152,7 +154,7 @@ class Store:
         self._clock = clock
 
     def retain(self, types: frozenset[str]) -> None:
-        """Let all types expire but these; the limit of series follows their number."""
+        """Let all types expire except these. The limit of series follows their number."""
         with self.lock:
             self._types = types
 
@@ -191,7 +193,7 @@ class Store:
             self.version += is_changed
 
     def collected(self, now_ns: int) -> None:
-        """What is recorded now belongs to the next collection."""
+        """End a collection: what is recorded from now on belongs to the next one."""
         with self.lock:
             self.collected_ns = now_ns
             for family in self.families.values():
@@ -259,7 +261,7 @@ class Store:
             self.gauges_ns = now_ns
 
     def expire(self, *, now: float) -> None:
-        """Forget what was not touched for the TTL and is of no current type."""
+        """Forget series that were not touched for the TTL and whose type is not current."""
         oldest = now - self._ttl_seconds
         with self.lock:
             for family in self.families.values():

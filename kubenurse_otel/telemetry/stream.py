@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HANDSHAKE_BYTES: Final = 262_144
-"""What a TLS handshake may send us; OpenSSL takes 100 KiB of certificates."""
+"""The most bytes that a TLS handshake may send us. OpenSSL takes 100 KiB of certificates."""
 _READ_BYTES: Final = 16_384
 
 
 class TooLongError(Exception):
-    """More came than what was asked for can have."""
+    """More bytes came than a valid answer can have."""
 
 
 class _Tls(NamedTuple):
@@ -41,7 +41,7 @@ class Stream:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._tls: _Tls | None = None
         self.budget = 0
-        """Bytes on the wire that may still come; TooLongError for more."""
+        """Bytes on the wire that may still come. More raise TooLongError."""
 
     def connect(self, address: object, deadline: float) -> None:
         """Raises OSError."""
@@ -78,7 +78,7 @@ class Stream:
             return b""
 
     def is_idle(self) -> bool:
-        """Whether it is open, and nothing came but what TLS says to itself."""
+        """Whether the stream is open, and nothing came except records of TLS itself."""
         try:
             self._socket.settimeout(0.0)
             data = self._socket.recv(_READ_BYTES)
@@ -96,7 +96,7 @@ class Stream:
         self._socket.close()
 
     def cut(self) -> None:
-        """Wake the thread that waits for it; the socket is still that thread's to close."""
+        """Wake the thread that waits for the stream. That thread still has to close the socket."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

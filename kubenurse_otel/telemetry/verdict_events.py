@@ -1,4 +1,5 @@
-"""Verdicts as OpenTelemetry events: a log record for each that is raised, one where it is cleared.
+"""Verdicts as OpenTelemetry events: one log record when a verdict is raised, and one when it is
+cleared.
 
 Owns what such a record says, and how long it waits. It is imported only where log records leave:
 with the encoder, the SDK's logs are a megabyte.
@@ -33,16 +34,20 @@ if TYPE_CHECKING:
     from kubenurse_otel.telemetry.delivery import Delivery
 
 _QUEUE_SIZE: Final = 512
-"""Verdicts are few: so many wait only while a collector is away and much is amiss."""
+"""The most log records that wait. Verdicts are few, so that many wait only while a collector is
+away and much is wrong.
+"""
 _BATCH_SIZE: Final = 64
 BACKOFF_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0)
-"""Three minutes: what a verdict is about may be what keeps it from the collector."""
+"""Seconds between tries, three minutes in all: the fault that a verdict names may be what cuts off
+the collector.
+"""
 _DELAY_SECONDS: Final = 1.0
 """A judgement's records leave together; the next judgement is a second later."""
 
 
 class LogQueue(BatchQueue[ReadableLogRecord]):
-    """Log records on their way out; what does not fit counts as an export that failed."""
+    """Log records that wait for export. One that does not fit counts as a failed export."""
 
     def __init__(self, delivery: Delivery[Sequence[ReadableLogRecord]]) -> None:
         def dropped(_records: int, reason: str) -> None:
@@ -100,14 +105,14 @@ class VerdictEvents:
 
 
 def _in_first_trace(verdict: Verdict) -> Context:
-    """The trace of the first evidence that has one, without a span; else none at all."""
+    """Return the context of the first evidence's trace (without a span), or an empty one."""
     trace_ids = [one.trace_id for one in verdict.evidence if one.trace_id]
     trace_id = int(trace_ids[0], 16) if trace_ids else 0
     return set_span_in_context(NonRecordingSpan(SpanContext(trace_id, 0, is_remote=False)))
 
 
 class _IntoQueue(LogRecordProcessor):
-    """Holds no thread: the queue's is stopped by Telemetry."""
+    """Holds no thread: Telemetry stops that of the queue."""
 
     def __init__(self, queue: LogQueue, resource: Resource) -> None:
         self._queue = queue
