@@ -31,7 +31,7 @@ class Discovery(Protocol):
 
 
 def make_discovery(config: Config, *, on_change: Callable[[Neighbourhood], None]) -> Discovery:
-    """Of the source that is configured."""
+    """Make the source that is configured."""
     if config.discovery.source is DiscoverySource.STATIC:
         from kubenurse_otel.discovery.static import StaticDiscovery  # noqa: PLC0415 - see above
 
@@ -44,7 +44,7 @@ def make_discovery(config: Config, *, on_change: Callable[[Neighbourhood], None]
 
 
 def make_events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> Events | None:
-    """Whoever writes verdicts as Kubernetes Events; None where nobody is to."""
+    """Make the writer of verdicts as Kubernetes Events, None if it is switched off."""
     if not (config.checks.diagnosis and config.checks.events):
         return None
     from kubenurse_otel.discovery.events import Events  # noqa: PLC0415 - see above
@@ -53,7 +53,7 @@ def make_events(config: Config, neighbourhood: Callable[[], Neighbourhood]) -> E
 
 
 def is_old_news(before: Neighbourhood, after: Neighbourhood, *, within_seconds: float) -> bool:
-    """Whether nothing changed but ``listed_at``, and that by less than ``within_seconds``."""
+    """Whether only ``listed_at`` changed, and by less than ``within_seconds``."""
     then, now = before.listed_at, after.listed_at
     close = then == now or (then is not None and now is not None and now - then < within_seconds)
     return close and before == replace(after, listed_at=then)

@@ -1,4 +1,4 @@
-"""The agents of a cluster, listed and asked through its API server, for who is not in the cluster.
+"""The agents of a cluster, listed and asked through its API server from outside the cluster.
 
 The pods' proxy of the API server leads to them: no port-forward, no ingress, and our token goes to
 the API server alone. Blocking: for threads.
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from kubenurse_otel.config.environment import KubectlProxies
 
 DEFAULT_SELECTOR: Final = "app.kubernetes.io/name=kubenurse"
-"""The label of our chart's pods, where it has no other name."""
+"""The label of our chart's pods, unless the release changes it."""
 LIST_SECONDS: Final = 10.0
 PORT_NAMES: Final = ("admin", "http")
-"""Of our chart's; the first that a pod has is asked."""
+"""Port names of our chart. The first one that a pod has is asked."""
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
 @record(frozen=True, slots=True)
 class AgentAt:
-    """``port`` is where it serves its documents; 0: the pod's first."""
+    """``port`` is where the agent serves its documents; 0: the pod's first port."""
 
     node: str
     namespace: str

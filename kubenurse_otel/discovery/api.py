@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
 PLUGIN_SECONDS: Final = 20.0
-"""For what a kubeconfig runs to get credentials; the library would wait for ever."""
+"""Seconds for the program that a kubeconfig runs to get credentials. The library would wait for
+ever.
+"""
 CHUNK_BYTES: Final = 128 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 60.0
 
@@ -43,17 +45,17 @@ class Problem(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     EXISTS = "exists"
-    """What was to be made is there."""
+    """The object that we wanted to make exists already."""
     GONE = "gone"
     THROTTLED = "throttled"
     REFUSED = "refused"
     """Any other status."""
     INVALID = "invalid"
-    """The answer is not what Kubernetes would say."""
+    """The answer is none that Kubernetes would give."""
 
 
 class ApiError(Exception):
-    """Why the API server told us nothing. ``str()`` is a sentence for people."""
+    """Why a request to the API server failed. ``str()`` is a sentence for people."""
 
     def __init__(
         self, problem: Problem, message: str, *, retry_after_seconds: float | None = None
@@ -118,7 +120,7 @@ class Answer:
 class ApiServer:
     """The API server of our cluster, or of KUBECONFIG. Safe to use from several threads.
 
-    ``proxies`` are for that of KUBECONFIG; None: through none but its own ``proxy-url``.
+    ``proxies`` apply to the API server of KUBECONFIG only. None: only its own ``proxy-url`` counts.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class ApiServer:
         self._plugin_seconds = plugin_seconds
         self._plugin: threading.Thread | None = None
         self._connecting = threading.Lock()
-        """Held while credentials are asked for; ``_lock`` only while something is put down."""
+        """Held while credentials are fetched. ``_lock`` is held only while a field is written."""
         self._lock = threading.Lock()
         self._access: Access | None = None
         self._open: set[Answer] = set()
@@ -153,9 +155,10 @@ class ApiServer:
     ) -> Answer:
         """Ask, and return the answer to a status of 200. Raises ApiError.
 
-        ``asked`` is verb and resource for people ("list pods in namespace x"). An answer is given
-        up after ``read_seconds`` of silence, beyond ``max_bytes`` (on the wire, and unpacked), and
-        after ``total_seconds``, or else where its bytes come more slowly than bounded.py says.
+        ``asked`` is verb and resource for people ("list pods in namespace x"). An answer is
+        abandoned after ``read_seconds`` of silence, beyond ``max_bytes`` (on the wire, and
+        unpacked), and after ``total_seconds``, or (without that) if its bytes come more slowly than
+        bounded.py allows.
         """
         headers = {"accept": accept} | ({"accept-encoding": "gzip"} if compressed else {})
         limits = Limits(
@@ -177,7 +180,7 @@ class ApiServer:
         seconds: float,
         max_bytes: int,
     ) -> None:
-        """Make the object of the JSON in ``body``. Raises ApiError; EXISTS where it is there.
+        """Make the object in ``body`` (JSON). Raises ApiError, with EXISTS if the object exists.
 
         The answer has ``seconds`` from its first byte to its last, and ``max_bytes``.
         """
@@ -256,7 +259,7 @@ class ApiServer:
 
     @property
     def _credentials(self) -> str:
-        """The file that our credentials are of, for sentences."""
+        """Return the file that holds our credentials, for error messages."""
         return self._config.discovery.kubeconfig or str(self._config.trust.token_file)
 
     def _ended(self, answer: Answer) -> None:
@@ -264,7 +267,7 @@ class ApiServer:
             self._open.discard(answer)
 
     def _reach(self) -> tuple[Access, dict[str, str]]:
-        """How to ask now, and the headers to ask with. Raises ApiError."""
+        """Return how to reach the API server now, and the headers to send. Raises ApiError."""
         with self._connecting:
             with self._lock:
                 kept = self._access
@@ -297,7 +300,9 @@ class ApiServer:
         )
 
     def _in_time(self, ask: Callable[[], T]) -> T:
-        """What ``ask`` returns or raises; a kubeconfig's plugin may hang, and is asked once."""
+        """Return or raise what ``ask`` does, within PLUGIN_SECONDS. A kubeconfig's plugin may hang,
+        so only one runs.
+        """
         if not self._config.discovery.kubeconfig:
             return ask()
         late = f"a plugin of KUBECONFIG has not answered within {self._plugin_seconds:g} s"

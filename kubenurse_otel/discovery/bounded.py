@@ -1,4 +1,5 @@
-"""What one answer of the API server may take: bytes on the wire and time, counted at the socket.
+"""The most that one answer of the API server may take: bytes on the wire and time, counted at the
+socket.
 
 Owns the count below http.client; the pools whose answers are counted are pools.py's. urllib3
 bounds a line and what it unpacks at once. Neither it nor http.client bounds how many interim
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 HEAD_BYTES: Final = 65_536
 """Status line and headers, interim answers included. Kubernetes' are below one KiB."""
 LEAST_BYTES_A_SECOND: Final = 65_536
-"""What an answer must make, beyond the time that it has anyhow, to go on."""
+"""Bytes per second that an answer must bring to go on beyond its guaranteed time."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """``seconds`` are what it has from the start, and a ``progressing`` one more by its bytes."""
+    """``seconds`` are the time from the start. A ``progressing`` answer gets more time by its
+    bytes.
+    """
 
     max_bytes: int
     seconds: float
@@ -46,7 +49,7 @@ class LimitError(OSError):
 
 @contextmanager
 def limited(limits: Limits) -> Iterator[None]:
-    """Hold what is asked within, by this thread, to ``limits``."""
+    """Apply ``limits`` to every request that this thread makes within the block."""
     before = _limits.set(limits)
     try:
         yield
@@ -55,7 +58,7 @@ def limited(limits: Limits) -> Iterator[None]:
 
 
 class _Counted(io.RawIOBase):
-    """A socket's bytes, as many and as long as the limits let them come."""
+    """A raw stream over a socket that enforces the limits."""
 
     def __init__(self, sock: socket.socket, limits: Limits) -> None:
         self._socket = sock
@@ -100,7 +103,7 @@ class _Counted(io.RawIOBase):
 
 
 class _CountedSocket:
-    """What http.client takes for a socket: it only makes a file of it."""
+    """Stands in for a socket in http.client, which only makes a file of it."""
 
     def __init__(self, counted: _Counted) -> None:
         self._counted = counted
@@ -110,7 +113,7 @@ class _CountedSocket:
 
 
 class Response(http.client.HTTPResponse):
-    """http.client's, over counted bytes."""
+    """http.client's response, over counted bytes."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         self._counted = _Counted(sock, _limits.get())

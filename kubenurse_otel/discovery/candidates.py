@@ -36,7 +36,7 @@ def candidate(neighbour: Neighbour, started: str = "") -> Candidate:
 
 
 def youngest(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return one candidate a node: the one that started last (then the greater pod name)."""
+    """Return one candidate per node: the one that started last (then the greater pod name)."""
     of_node: dict[str, Candidate] = {}
     for one in candidates:
         other = of_node.get(one.neighbour.node_name)
@@ -48,7 +48,7 @@ def youngest(candidates: Iterable[Candidate]) -> list[Candidate]:
 def ring(candidates: Iterable[Candidate], own_node: str, limit: int) -> list[Candidate]:
     """Return the ``limit`` candidates (0: all) that follow our own node on the ring, nearest first.
 
-    One a node, none on our own. An empty ``own_node`` has a place too, as in kubenurse.
+    One per node, and none on our own node. An empty ``own_node`` has a place too, as in kubenurse.
     """
     own_hash = node_hash(own_node)
     others = [one for one in youngest(candidates) if one.neighbour.node_name != own_node]

@@ -1,4 +1,5 @@
-"""From agents to neighbours: who is a candidate, the ring, and reading those whom it picks.
+"""From agents to neighbours: finds the candidates, applies the ring, and reads the objects of those
+that it picks.
 
 A picked agent's node is read, and in a large cluster its pod: who turns out to be leaving makes
 room for the next of the ring. Blocks while it reads; for one thread.
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
 NODES_PATH: Final = "/api/v1/nodes"
 MAX_ROUNDS: Final = 50
-"""Each leaves out who, by what was read in the one before, is going."""
+"""The most rounds of a choice. Each round leaves out the nodes and pods that the round before found
+to be leaving.
+"""
 
 
 @record(frozen=True, slots=True)
 class Choice:
-    """``complete`` is false while objects of the chosen are left to be read.
+    """``complete`` is false while objects of the chosen ones are still to be read.
 
     ``outdated``: pods that were picked by their row in a table turned out to be gone.
     """
@@ -121,7 +124,7 @@ class Chooser:
 
 
 def _incomplete(listed: Iterable[AgentPod], nodes: Collection[str]) -> dict[str, str]:
-    """Return {pod: node} of those on ``nodes`` that are to be read."""
+    """Return {pod: node} of the pods on ``nodes`` that must still be read."""
     return {
         one.name: one.node_name for one in listed if not one.complete and one.node_name in nodes
     }

@@ -1,6 +1,6 @@
 """From EndpointSlices to the servers behind the cluster's DNS Service. No I/O.
 
-Slices are told by the labels of their Service, which Kubernetes copies to them: CoreDNS, kube-dns
+Slices are found by the labels of their Service, which Kubernetes copies to them: CoreDNS, kube-dns
 and what stands in for them are `k8s-app=kube-dns` everywhere but where somebody chose otherwise.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_ENDPOINTS: Final = 1_024
 MOST_SLICES: Final = 32
 MOST_OF_A_SLICE: Final = 1_000
-"""Kubernetes' own bound; as a rule there are 100."""
+"""The most endpoints of a slice: Kubernetes' own bound. Usually there are up to 100."""
 _SLICE: Final = msgspec.json.Decoder(EndpointSlice)
 _ADDRESSES: Final = frozenset({"IPv4", "IPv6"})
 _DNS: Final = "dns"
@@ -77,6 +77,6 @@ def _endpoints(found: EndpointSlice) -> Iterator[DnsEndpoint]:
 
 
 def _port(ports: Iterable[SlicePort]) -> int | None:
-    """The one that is called so first: beside it may be DNS over QUIC."""
+    """Return the first port with that name. Beside it there may be a port for DNS over QUIC."""
     in_order = sorted(ports, key=lambda one: (not one.name.startswith(_DNS), one.port or 0))
     return in_order[0].port if in_order else None

@@ -1,8 +1,8 @@
 """Verdicts as Kubernetes Events, written by a thread: at most one per verdict and ten minutes.
 
 An Event's name is made of its verdict and of the ten minutes, so that the API server itself refuses
-the second one, whoever writes it. Each agent waits for its turn (diagnosis/writers.py); those that
-come later find it there. Needs no right but to create events.
+the second one, whoever writes it. Each agent waits for its turn (diagnosis/writers.py), and later
+ones find the Event there. Needs only the right to create events.
 """
 
 from __future__ import annotations
@@ -40,28 +40,33 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS: Final = 600
 TURN_SECONDS: Final = 10.0
-"""How long those after an agent wait for it."""
+"""Seconds that later agents wait for each agent before them."""
 AGAIN_SECONDS: Final = 10.0
-"""After an API server that did not answer: a verdict on it may stand for 15 s after it does."""
+"""Seconds until the next try if the API server did not answer. A verdict on the API server may
+stand for 15 s after it answers again.
+"""
 FORBIDDEN_SECONDS: Final = 300.0
 PATIENCE_SECONDS: Final = 60.0
-"""How long it is asked again after ``AGAIN_SECONDS`` before (discovery/refusals.py)."""
+"""Seconds for which a forbidden request is repeated every ``AGAIN_SECONDS``. Then it is repeated
+seldom (discovery/refusals.py).
+"""
 LOOK_SECONDS: Final = 1.0
 ASK_SECONDS: Final = 5.0
 MOST_BYTES: Final = 256 * 1024
-"""Of an answer: the Event that was made, or our own pod."""
+"""The most bytes of an answer: the Event that was made, or our own pod."""
 MOST_KEPT: Final = 128
 MOST_SAID: Final = 20
 MESSAGE_BYTES: Final = 1024
-"""What the API server takes."""
+"""The longest message that the API server takes, in bytes."""
 NAME_LENGTH: Final = 253
 OF_NODES: Final = "default"
-"""The namespace of Events on what has none (pkg/apis/core/validation/events.go)."""
+"""The namespace of Events about objects without a namespace (pkg/apis/core/validation/events.go).
+"""
 COMPONENT: Final = "kubenurse-otel"
 
 
 class Outcome(StrEnum):
-    """What came of an attempt; a metric's label."""
+    """The result of an attempt; a metric's label."""
 
     WRITTEN = "written"
     ALREADY_WRITTEN = "already_written"
@@ -91,7 +96,7 @@ _POD: Final = msgspec.json.Decoder(_Pod)
 
 @record(frozen=True, slots=True)
 class _About:
-    """What an Event is on."""
+    """The object that an Event is about."""
 
     api_version: str
     kind: str
@@ -102,16 +107,19 @@ class _About:
 
 @dataclass(slots=True)
 class _Due:
-    """When a verdict is written next, by the monotonic clock; ``window`` is known to have it."""
+    """When a verdict is written next, in seconds of the monotonic clock. In ``window`` it is known
+    to be written.
+    """
 
     at: float
     window: int = -1
 
 
 class Events:
-    """Of one agent. ``tell`` is for the event loop, the rest for the thread.
+    """Writes one agent's Events. ``tell`` is called on the event loop, everything else on the
+    thread.
 
-    ``clock`` gives Unix seconds, as people have them.
+    ``clock`` gives Unix seconds of the wall clock.
     """
 
     def __init__(
@@ -147,7 +155,9 @@ class Events:
         self._server.close()
 
     def tell(self, verdicts: tuple[Verdict, ...], *, set_forward_seconds: float = 0.0) -> None:
-        """Take what is concluded now; ``set_forward_seconds`` makes its times the wall clock's."""
+        """Take the current verdicts. ``set_forward_seconds`` turns their times into those of the
+        wall clock.
+        """
         standing = tuple(one for one in verdicts if one.state in (State.RAISED, State.FLAPPING))
         self._standing = standing, set_forward_seconds
 
@@ -214,7 +224,7 @@ class Events:
     def _create(
         self, event: dict[str, Any], verdict: Verdict, window: int, *, dry: bool = False
     ) -> bool:
-        """Whether it was made; it was there before if not. Raises ApiError."""
+        """Create the Event. False if it existed before. Raises ApiError."""
         namespace = event["metadata"]["namespace"]
         name = _name(event["involvedObject"]["name"], verdict, window)
         body = event | {"metadata": {"namespace": namespace, "name": name}}
@@ -234,7 +244,7 @@ class Events:
         return True
 
     def _about(self, culprit: str) -> _About:
-        """The node that is at fault, or the DaemonSet (or what else has made our pod)."""
+        """Return the faulty node, or the DaemonSet (or whatever else made our pod)."""
         here = self._neighbourhood()
         if culprit == here.own_node_name or culprit in {one.node_name for one in here.known}:
             # As kubelet has it: `kubectl describe node` looks for its name as UID as well.
@@ -293,14 +303,16 @@ class Events:
         }
 
     def _say(self, problem: str) -> None:
-        """Once, until one is written again."""
+        """Log a problem once, until an Event is written again."""
         if problem not in self._said and len(self._said) < MOST_SAID:
             self._said.add(problem)
             log.warning("no Kubernetes Event: %s", problem)
 
 
 def _key(verdict: Verdict) -> tuple[str, ...]:
-    """What makes it the same: its cause may change meanwhile (diagnosis/ledger.py)."""
+    """Return what identifies a verdict. Its cause is no part of it, since it may change
+    (diagnosis/ledger.py).
+    """
     return verdict.kind.value, verdict.culprit, verdict.direction.value
 
 

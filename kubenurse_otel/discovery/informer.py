@@ -32,9 +32,11 @@ Item = TypeVar("Item")
 
 MAX_ITEMS: Final = 20_000
 MAX_SHORT_BYTES: Final = 8 * 1024 * 1024
-"""20,000 rows are 6 MB."""
+"""The most bytes of a short list: 20,000 rows have 6 MB."""
 MAX_WATCH_BYTES: Final = 128 * 1024 * 1024
-"""In the five minutes of a watch; one that has more to say is begun anew with a list."""
+"""The most bytes within the five minutes of a watch. A watch that brings more is started again with
+a list.
+"""
 
 _EVENT: Final = msgspec.json.Decoder(WatchEvent)
 _STATUS: Final = msgspec.json.Decoder(Status)
@@ -43,13 +45,13 @@ _BOOKMARK: Final = msgspec.json.Decoder(Bookmark)
 
 @record(frozen=True, slots=True, kw_only=True)
 class ShortForm(Generic[Item]):
-    """A list of a row an object, for more than ``above`` of them."""
+    """A list with one row per object, for more than ``above`` objects."""
 
     above: int
     accept: str
     query: dict[str, str]
     decode: Callable[[bytes, Mapping[str, Item]], tuple[str, dict[str, Item]]]
-    """(resourceVersion, items) of the whole body; the last items help. Raises DecodeError."""
+    """Turns the whole body and the last items into (resourceVersion, items). Raises DecodeError."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class ListWatch(Generic[Item]):
     """Raises msgspec.DecodeError."""
     max_items: int = MAX_ITEMS
     short: ShortForm[Item] | None = None
-    """How to list, again and again, what is too much to watch; None: watch however much it is."""
+    """How to poll with lists if there are too many objects to watch. None: always watch."""
 
 
 @record(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Informer(Generic[Item]):
                 )
 
     def _note_size(self, size: int) -> None:
-        """Choose between watching and listing; not to and fro at the border."""
+        """Choose between watching and listing, with hysteresis at the border."""
         if self._list_watch.short is not None:
             border = self._list_watch.short.above * (0.8 if self._is_large else 1.0)
             self._is_large = size > border
@@ -252,7 +254,7 @@ class Informer(Generic[Item]):
                 rest = bytearray(line)
 
     def _take_event(self, line: bytes) -> bool:
-        """Whether there was one."""
+        """Take one event of the watch. False if there was none."""
         if not line.strip():
             return False
         try:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from kubenurse_otel.config.environment import KubectlProxies
 
 LOOPBACK: Final = "localhost,127.0.0.0/8,::1"
-"""Never through a proxy of the environment (golang.org/x/net/http/httpproxy, useProxy)."""
+"""Hosts that are never reached through a proxy of the environment (golang.org/x/net/http/httpproxy,
+useProxy).
+"""
 
 
 def by_kubeconfig(paths: str, proxies: KubectlProxies | None = None) -> Access:
@@ -61,7 +63,8 @@ def by_kubeconfig(paths: str, proxies: KubectlProxies | None = None) -> Access:
     def headers() -> dict[str, str]:
         """Fresh: the configuration rereads its files, or runs its plugin.
 
-        None without TLS, as client-go has it: who listens on the way would have them.
+        Without TLS it sends no credentials, as client-go does: whoever listens on the way would
+        have them.
         """
         if not configuration.host.lower().startswith("https://"):
             return {}

@@ -1,7 +1,8 @@
 """Neighbours from a Kubernetes API server, in threads; only the result meets the event loop.
 
 Owns the flow: followed pods and cordoned nodes -> candidates -> ring -> nodes of the chosen ->
-Neighbourhood. Whatever the API server does, the last neighbours stay and ``state`` says it.
+Neighbourhood. Whatever the API server does, the last neighbours stay, and ``state`` says what is
+wrong.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ log = logging.getLogger(__name__)
 
 MAX_HINTS: Final = 20_000
 MAX_CPU_SHARE: Final = 0.05
-"""Of one core, for rounds, however fast a cluster changes."""
+"""Largest share of one core for rounds of choosing, however fast a cluster changes."""
 STOP_SECONDS: Final = 1.0
 MAX_SAID: Final = 20
-"""Different bad states that are logged before all is well again."""
+"""The most different bad states that are logged before all is well again."""
 
 
 class KubernetesDiscovery:
@@ -127,7 +128,7 @@ class KubernetesDiscovery:
             loop.call_soon_threadsafe(self._on_change, neighbourhood)
 
     def _say(self, state: str, *, is_new: bool) -> None:
-        """Log a bad state once until all is well again, however often it comes and goes."""
+        """Log each bad state once until all is well again, however often it comes and goes."""
         if state == NO_NEIGHBOUR and is_new:
             # At a first installation all agents start together, and none has started yet.
             if not self._said_new:

@@ -1,7 +1,8 @@
 """The answer to a list, cut into its items while it arrives. No I/O.
 
-5,000 pods are 24 MB of JSON: whole, they cost more memory than the agent has, and decoding them
-at once holds the interpreter for 50 ms, in which no check is looked after. Items are 5 KB each.
+5,000 pods are 24 MB of JSON. Held whole, they would need more memory than the agent has. Decoded at
+once, they would hold the interpreter for 50 ms, in which no check makes progress. Items have 5 KB
+each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES: Final = 256 * 1024 * 1024
 """Of a whole list: 5,000 pods are 24 MB. Nothing of it is held but what is kept of each item."""
 MAX_ITEM_BYTES: Final = 8 * 1024 * 1024
-"""etcd takes 1.5 MiB an object; JSON makes a little more of it."""
+"""etcd takes 1.5 MiB per object; as JSON it is a little larger."""
 MAX_UNSPLIT_BYTES: Final = 16 * 1024 * 1024
 MAX_TRIES: Final = 64
 
@@ -59,7 +60,7 @@ def read_list(chunks: Iterable[bytes], take: Callable[[bytes], None]) -> str:
 
 
 def _head_version(head: bytes) -> str | None:
-    """Return the version from what stands before the items, None if that is not all of a head."""
+    """Return the version from the part before the items, None if that part is not a whole head."""
     try:
         return _HEAD.decode(head.rstrip(b",") + b"}").metadata.resource_version or None
     except (msgspec.DecodeError, RecursionError):

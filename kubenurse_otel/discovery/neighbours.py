@@ -39,7 +39,7 @@ _SHORT: Final = ShortForm(above=LARGE_CLUSTER, accept=ACCEPT, query=QUERY, decod
 _OF_THE_WAY: Final = frozenset(
     {Problem.UNREACHABLE, Problem.UNAUTHORIZED, Problem.THROTTLED, Problem.GONE}
 )
-"""What is wrong with all that is asked, and said of the neighbours."""
+"""Reasons that affect every request. They are reported once, for the neighbours."""
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
@@ -63,7 +63,7 @@ class Neighbours:
         self._taints = frozenset(config.discovery.leaving_taints)
         self._chooser = Chooser(config, server, timings)
         self._asks_nodes = not config.discovery.allow_unschedulable
-        """kubenurse's role holds nodes only where unschedulable ones are left out."""
+        """kubenurse's role may read nodes only if unschedulable ones are left out."""
         self._pods = Informer(
             server,
             _pods(config),
@@ -96,7 +96,7 @@ class Neighbours:
     def current(self, failed: Collection[str]) -> tuple[Neighbourhood | None, bool]:
         """Return (what is known now, whether all of the chosen are read).
 
-        ``failed`` are nodes whose check failed. None before the API server's first word.
+        ``failed`` are nodes whose check failed. None before the API server's first answer.
         """
         pods = self._pods.snapshot()
         if pods.heard_at is None:
@@ -183,7 +183,9 @@ class Neighbours:
         )
 
     def _dns_endpoints(self) -> Endpoints:
-        """None while they cannot be read: who was one may be gone, and silent for that."""
+        """Return the endpoints of DNS. None while they cannot be read: an old one may be gone, and
+        silent for that reason.
+        """
         if self._dns is None:
             return ()
         slices = self._dns.snapshot()
@@ -231,7 +233,7 @@ class Neighbours:
         return "; ".join(dict.fromkeys(sentences)) or "ok"
 
     def is_new(self) -> bool:
-        """Whether our own pod need not be in the list yet: it is not Running at once."""
+        """Whether our own pod may still be missing from the list: it is not Running at once."""
         first = self._first_listed_at
         return first is None or time.monotonic() - first < self._timings.own_pod_grace
 

@@ -1,4 +1,4 @@
-"""What a Node says of its agents: is it leaving, is it ready, in which zone. No I/O.
+"""Reads a Node: is it leaving, is it ready, in which zone is it. No I/O.
 
 Nodes are looked at one by one, when their pod is picked or fails; never all of them.
 """
@@ -24,7 +24,7 @@ _STATES: Final = {
     "Unknown": NodeState.NOT_READY,
 }
 MAX_ZONE_LENGTH: Final = 63
-"""A label value's (Kubernetes, labels and selectors)."""
+"""The longest label value in characters (Kubernetes, labels and selectors)."""
 
 
 @record(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class NodeView:
 
 DELETED: Final = NodeView(leaving="deleted")
 CORDON: Final = "node.kubernetes.io/unschedulable"
-"""The taint that Kubernetes makes of spec.unschedulable, and takes off a moment after it."""
+"""The taint that Kubernetes sets for spec.unschedulable, and removes a moment after that is unset.
+"""
 
 
 def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, NodeView]:
@@ -48,7 +49,9 @@ def decode_node(content: bytes, leaving_taints: Collection[str]) -> tuple[str, N
 
 
 def node_view(node: Node, leaving_taints: Collection[str]) -> NodeView:
-    """A node whose kubelet is silent has Ready "Unknown": for who asks it, that is not ready."""
+    """Return the view of a Node. If the kubelet is silent, Ready is "Unknown", which counts as not
+    ready.
+    """
     keys = (one.key for one in node.spec.taints or ())
     taint = next((key for key in keys if key in leaving_taints and key != CORDON), None)
     if node.metadata.deletion_timestamp is not None:

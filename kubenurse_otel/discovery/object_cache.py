@@ -26,7 +26,9 @@ View = TypeVar("View")
 READ_SECONDS: Final = 5.0
 MAX_BYTES: Final = 4 * 1024 * 1024
 READS_A_PASS: Final = 20
-"""More are read in later passes, so that a first neighbourhood does not wait for hundreds."""
+"""The most reads per pass. Others follow in later passes, so that a first neighbourhood does not
+wait for hundreds.
+"""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -38,18 +40,18 @@ class Kind(Generic[View]):
     decode: Callable[[bytes], View]
     """Raises msgspec.DecodeError."""
     missing: View
-    """What an object is that the API server does not have."""
+    """The view of an object that the API server does not have."""
     is_gone: Callable[[View], bool]
-    """Whether it is out of the question; looked at again after ``Timings.leaving_cache``."""
+    """Whether an object cannot be a neighbour. It is read again after ``Timings.leaving_cache``."""
     recheck_soon: Callable[[View], bool] = lambda _: False
-    """Whether it is soon to be looked at again, after ``Timings.not_ready_cache``."""
+    """Whether an object is to be read again soon, after ``Timings.not_ready_cache``."""
 
 
 @record(frozen=True, slots=True)
 class _Entry(Generic[View]):
     view: View
     read_at: float
-    """time.monotonic()"""
+    """Seconds of time.monotonic()."""
 
 
 class ObjectCache(Generic[View]):
@@ -61,7 +63,7 @@ class ObjectCache(Generic[View]):
         self._kind = kind
         self._entries: dict[str, _Entry[View]] = {}
         self._unread: set[str] = set()
-        """Whose last read failed: they are due until one succeeds."""
+        """Names whose last read failed. They are due until a read succeeds."""
         self._blocked_until = 0.0
         self._refusals = Refusals(
             soon=timings.node_cache, later=timings.forbidden, patience=timings.patience
@@ -74,7 +76,9 @@ class ObjectCache(Generic[View]):
         return entry.view if entry is not None else None
 
     def read(self, names: Iterable[str], failed: Collection[str]) -> bool:
-        """Read those that are new, old or (cached for 10 s) failed. False: some are left over."""
+        """Read the names that are new or outdated, and those in ``failed`` that were read more than
+        10 s ago. False if some are left over.
+        """
         reads = 0
         for name in names:
             if not self._is_due(name, failed):
@@ -88,7 +92,7 @@ class ObjectCache(Generic[View]):
         return True
 
     def gone(self) -> set[str]:
-        """Return those that are out of the question, until it is time to look again."""
+        """Return those that cannot be neighbours, until it is time to read them again."""
         oldest = time.monotonic() - self._timings.leaving_cache
         return {
             name
@@ -97,7 +101,7 @@ class ObjectCache(Generic[View]):
         }
 
     def retain(self, names: Collection[str]) -> None:
-        """Forget all but these and those that are out of the question."""
+        """Forget all but these and those that cannot be neighbours."""
         gone = self.gone()
         self._entries = {
             name: entry for name, entry in self._entries.items() if name in names or name in gone

@@ -1,7 +1,7 @@
 """The short form of a pod list, for large clusters: one row per pod instead of 9 KB. No I/O.
 
-What `kubectl get pods -o wide` asks for (meta/v1 Table): name, status, address and node. The rest
-is read of the chosen alone. See docs/scale.md for the figures.
+What `kubectl get pods -o wide` asks for (meta/v1 Table): name, status, address and node. Everything
+else is read only of the chosen pods. See docs/scale.md for the figures.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def decode_pod_table(
 ) -> tuple[str, dict[str, AgentPod]]:
     """Return (resourceVersion, agents by pod name). Raises msgspec.DecodeError.
 
-    An agent is eligible as far as its row tells; whether it has started, it does not. ``before``
-    is what the last list said: who has not changed stays the same object.
+    An agent is eligible as far as its row tells; the row does not tell whether it has started.
+    ``before`` is the result of the last list: an agent that has not changed stays the same object.
     """
     table = decode(_TABLE, content)
     names = [column.name for column in table.column_definitions or ()]

@@ -26,9 +26,9 @@ _POD: Final = msgspec.json.Decoder(Pod)
 
 @record(frozen=True, slots=True)
 class AgentPod:
-    """What we keep of a pod. ``eligible``: it may be a neighbour as far as the pod itself tells.
+    """What we keep of a pod. ``eligible``: as far as the pod itself tells, it may be a neighbour.
 
-    Not ``complete``: from the short form of a list, so that it is to be read before it is checked.
+    Not ``complete``: it comes from the short form of a list, and must be read before it is checked.
     """
 
     uid: str
@@ -63,7 +63,9 @@ def decode_pod(content: bytes, port: int) -> tuple[str, AgentPod]:
 
 
 def bounded(text: str) -> str:
-    """A text as long as Kubernetes would have it, or nothing: it is kept of every pod."""
+    """Return the text if it is no longer than Kubernetes allows, else an empty one: it is kept of
+    every pod.
+    """
     return text if len(text) <= MAX_TEXT_LENGTH else ""
 
 
@@ -123,14 +125,14 @@ def agent_containers(pod: Pod, port: int) -> list[ContainerStatus]:
 
 
 GONE: Final = agent_pod(Pod(metadata=Metadata()), 0)
-"""What a pod is that the API server no longer has."""
+"""The view of a pod that the API server no longer has."""
 
 
 def find_own(pods: Collection[AgentPod], identity: IdentityConfig) -> AgentPod | None:
     """Return our own pod: by UID, by name, by address, then by the host's name.
 
     Without the downward API ``identity.pod_name`` is the host name: the pod's name, or under
-    hostNetwork the node's (maybe without its domain), where one agent a node is on the host's
+    hostNetwork the node's (maybe without its domain), where one agent per node is on the host's
     network.
     """
     for pod in pods:

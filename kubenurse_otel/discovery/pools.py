@@ -24,8 +24,9 @@ SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
-"""tcp(7), in seconds: a watch is silent for minutes, and a connection that a NAT forgot must not be
-what that silence is. Noticed in 25 s; the defaults of client-go take 165."""
+"""Keep-alive of tcp(7), in seconds. A watch is silent for minutes, and we must notice if a NAT has
+forgotten the connection. This notices it within 25 s; client-go's defaults need 165 s.
+"""
 
 
 @record(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Access:
 
 
 def pool_classes(make_context: Callable[[], ssl.SSLContext]) -> dict[str, Any]:
-    """What PoolManager.pool_classes_by_scheme holds; ``make_context`` is called at each connect."""
+    """Return the value of PoolManager.pool_classes_by_scheme. ``make_context`` is called at each
+    connect.
+    """
     return {"http": _Pool, "https": partial(_SecurePool, make_context=make_context)}
 
 
@@ -49,7 +52,7 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(HTTPSConnection):
-    """Has a TLS context for itself, since CA files are replaced while we run."""
+    """Makes a TLS context of its own, since CA files are replaced while we run."""
 
     response_class = Response
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Refusals:
-    """Of one kind of request: ask again soon at first, and seldom where it stays forbidden.
+    """Waits after refusals of one kind of request: short at first, and long if it stays forbidden.
 
     A kube-apiserver that has just started answers before it has read its roles, and so forbids for
     a moment what it allows (findings/apiserver-forbids-while-it-starts.sh). Arguments are seconds.
@@ -38,7 +38,7 @@ class Refusals:
         return self._since is not None and self._clock() - self._since >= self._patience
 
     def wait_after(self, problem: Problem | None) -> float:
-        """Take what came of a request, None for an answer; seconds until the next one."""
+        """Take a request's error, None if it succeeded. Return the seconds until the next one."""
         if problem is not Problem.FORBIDDEN:
             self._since = None
         elif self._since is None:

@@ -12,7 +12,9 @@ import msgspec
 T = TypeVar("T")
 
 MAX_VALUES: Final = 500_000
-"""In what is decoded at once: some 30 MiB of objects. 5,000 pods as lines are 100,000."""
+"""The most JSON values that are decoded at once: about 30 MiB of objects. 5,000 pods as rows have
+100,000.
+"""
 
 
 def decode(decoder: msgspec.json.Decoder[T], content: bytes | bytearray) -> T:
@@ -115,12 +117,12 @@ class EndpointConditions(Struct):
     ready: bool | None = None
     """None is to be read as true."""
     terminating: bool | None = None
-    """And ready as well, where the Service has publishNotReadyAddresses."""
+    """An endpoint may be ready as well, if the Service has publishNotReadyAddresses."""
 
 
 class Endpoint(Struct):
     addresses: list[str] | None = None
-    """Of those of one endpoint clients use the first."""
+    """Clients use the first address of an endpoint."""
     conditions: EndpointConditions | None = None
     node_name: str | None = None
 

@@ -1,7 +1,7 @@
 """The API server of our own cluster: its address from the environment, our service account's token.
 
-The token goes there alone: over TLS that ca.crt (or KUBENURSE_EXTRA_CA) vouches for, through no
-proxy and after no redirect (api.py).
+The token goes only there: over TLS that ca.crt (or KUBENURSE_EXTRA_CA) verifies, through no proxy
+and after no redirect (api.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config
 
 _CONNECTIONS = 8
-"""Kept at most: two watches, our own node, and what is read one by one."""
+"""The most connections that are kept: two watches, our own node, and objects that are read one by
+one.
+"""
 
 
 def in_cluster(config: Config) -> Access:

@@ -31,7 +31,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_ENTRIES: Final = 10_000
 POLL_SECONDS: Final = 5.0
 HEARD_SECONDS: Final = 15.0
-"""How often an unchanged good file moves ``listed_at``."""
+"""Seconds between two moves of ``listed_at`` by an unchanged good file."""
 
 
 class FileError(Exception):
@@ -144,7 +144,7 @@ class StaticDiscovery:
         self._listed: tuple[Neighbour, ...] | None = None
         self._problem: str | None = None
         self._is_new = True
-        """Whether the list or the problem may be another one since they were published."""
+        """Whether the list or the problem may have changed since they were published."""
         self._current: Neighbourhood | None = None
         self._path = config.discovery.neighbours_file
         self._file = files.Reread(
@@ -188,7 +188,9 @@ class StaticDiscovery:
             self._cannot_be_read(error)
 
     def _read(self) -> bool:
-        """Take the file's list; one that is none leaves the one before. True, for it was read."""
+        """Take the file's list. A broken file leaves the list before. Returns True: the file was
+        read.
+        """
         self._is_new = True
         if self._path is None:
             self._problem = "KUBENURSE_NEIGHBOURS_FILE is not set"

@@ -16,9 +16,9 @@ class Timings:
     """Defaults are those of a live agent; tests shorten them."""
 
     jitter: float = 30.0
-    """The most that agents of a large cluster spread their lists over."""
+    """The longest time over which agents of a large cluster spread their lists."""
     least_jitter: float = 1.0
-    """What every re-list is spread over, also in a small cluster."""
+    """The time over which every re-list is spread, also in a small cluster."""
     backoff: float = 0.5
     max_backoff: float = 30.0
     list_read: float = 30.0
@@ -34,11 +34,11 @@ class Timings:
     poll: float = 300.0
     """About how long between two lists where a cluster is too large to watch."""
     hurried_poll: float = 60.0
-    """The same while the last list turns out to be outdated: a roll-out."""
+    """The same while the last list proves outdated, as in a roll-out."""
     settle: float = 0.2
     """Changes that come together are looked at together."""
     tick: float = 5.0
-    """How often `listed_at` moves while nothing else does."""
+    """The time between two moves of `listed_at` while nothing else changes."""
     own_pod_grace: float = 15.0
     """How long our own pod may be missing from the list (it is not Running at once)."""
     node_cache: float = 10.0
