@@ -1,4 +1,4 @@
-"""Our own agent: how it is itself, and what its configuration comes to."""
+"""Our own agent: its state, and its effective configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @record(frozen=True, slots=True)
 class Figure:
-    """One thing to know; ``kind`` is a sign of words.mark where it is good or bad."""
+    """One figure. ``kind`` is a sign of words.mark if the figure is good or bad."""
 
     term: str
     value: str
@@ -33,7 +33,7 @@ class Group:
     heading: str
     figures: Sequence[Figure]
     nothing: str = ""
-    """What is said where there is no figure."""
+    """The text if there is no figure."""
 
 
 def view(frame: Frame, groups: Sequence[Group], settings: Sequence[Setting]) -> bytes:

@@ -1,6 +1,6 @@
 """The page for a browser that asks too often: it reloads by itself, so that no screen goes dark.
 
-Made once: whoever asks too often costs no more than these bytes.
+It is made once: a client that asks too often costs no more than these bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Our own checks: the last one of each target, what is bad first."""
+"""Our own checks: the last one of each target, bad ones first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _FIGURES: Final = ("network_round_trip", "loss", "far_end", "own_delay")
 def section(
     frame: Frame, checks: Sequence[Checked], *, known: int, interval_seconds: float
 ) -> h.Element:
-    """``checks`` are some of the ``known``, what is bad first; most are made each interval."""
+    """Return the section. ``checks`` are some of the ``known``, bad ones first. Most are made every
+    interval.
+    """
     left = known - len(checks)
     return h.section(aria_labelledby="checks")[
         h.h2("#checks")[f"Where the time went: checks of node {frame.node}"],
@@ -52,7 +54,7 @@ def _line(frame: Frame, one: Checked, interval_seconds: float) -> tuple[str, ...
 
 
 def _rarely(one: Checked, interval_seconds: float) -> str:
-    """What is checked now and then may be bad for a while after it is mended: say how long."""
+    """Say how rarely a kind is checked: it may stay bad for a while after the fault is fixed."""
     own = one.number("interval_seconds") or 0.0
     return f", each {words.lasting(own)}" if own > interval_seconds else ""
 

@@ -1,4 +1,4 @@
-"""What all views have around them: head, navigation, footer. Owns the order of landmarks."""
+"""The frame of all views: head, navigation, footer. Owns the order of landmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STILL: Final = "still"
 
 @record(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Whose page it is, and when it is made (Unix seconds)."""
+    """Whose page it is, and when it was made (Unix seconds)."""
 
     node: str
     zone: str = ""
@@ -32,9 +32,9 @@ class Frame:
     now: float
     config: PageConfig
     refresh_seconds: int | None = None
-    """None: it stands still."""
+    """Seconds until the page reloads. None: it does not reload."""
     here: str = links.FRONT
-    """The view's own address, as the links of other views have it."""
+    """The view's own address, as other views link to it."""
 
     def with_field(self, field: str) -> str:
         path = self.here if self.here != links.FRONT else "./"
@@ -82,7 +82,7 @@ def section(identity: str, heading: str, *content: h.Node) -> h.Element:
 
 
 def out(href: str, text: str) -> h.Node:
-    """A link to elsewhere, or its text where there is none."""
+    """Return a link to elsewhere, or only its text if there is no link."""
     return h.a(href=href, rel="noreferrer")[text] if href else text
 
 

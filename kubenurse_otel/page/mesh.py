@@ -1,8 +1,8 @@
 """Who cannot reach whom: the whole cluster, drawn sparsely, and the same in words.
 
-Only what is amiss is drawn: a mark a way, from 2,000 nodes on (or where too much is amiss) a mark
-a node. Nodes stand in the order of zones. Every mark leads to its pair; its shape says what its
-colour says.
+Only faults are drawn: one mark per way, and from 2,000 nodes on (or if there are too many faults)
+one mark per node. Nodes stand in the order of zones. Every mark links to its pair, and its shape
+says the same as its colour.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.ways import Ends, Mesh
 
 WHOLE_NODES: Final = 2_000
-"""From so many nodes on a way is thinner than what a screen shows."""
+"""From this many nodes on, one way is thinner than a screen can show."""
 MOST_NAMED: Final = 30
-"""Up to so many nodes have room for their names."""
+"""Up to this many nodes, there is room for their names."""
 _ZONE_MARGIN: Final = 84.0
 _LETTER: Final = 6.6
 _LEAST_MARK: Final = 6.0
@@ -94,7 +94,7 @@ def _picture(sight: Sight, nodes: Sequence[str], amiss: Sequence[Way]) -> h.Node
 def _matrix(
     zones: Mapping[str, str], nodes: Sequence[str], amiss: Sequence[Way], silent: set[str]
 ) -> h.Element:
-    """From whom downwards, to whom to the right."""
+    """Draw the matrix: sources from top to bottom, targets from left to right."""
     labels = [_label(node) for node in nodes] if len(nodes) <= MOST_NAMED else []
     top = max((len(label) for label in labels), default=0) * _LETTER + 8
     left = top + _ZONE_MARGIN
@@ -137,7 +137,7 @@ def _matrix(
 def _runs(
     nodes: Iterable[str], among: set[str], place: Mapping[str, float], cell: float
 ) -> Iterator[tuple[float, float]]:
-    """Where neighbours in the order are all ``among``: (begin, length), 600 at most."""
+    """Return the runs of nodes in a row that are all ``among``: (begin, length), at most 600."""
     left = whole.MOST_MARKS
     for is_among, run in groupby(nodes, key=lambda node: node in among):
         if is_among and left:
@@ -180,7 +180,7 @@ def _node_labels(
 
 
 def _label(node: str) -> str:
-    """Names of nodes are long, and differ at their ends."""
+    """Shorten a node's name to its end: the names are long, and differ at their ends."""
     return node if len(node) <= 16 else f"{node[:6]}…{node[-9:]}"
 
 

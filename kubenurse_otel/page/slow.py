@@ -1,4 +1,4 @@
-"""Slow now, and whose time: what takes longer than usual, by how many it is seen."""
+"""What takes longer than usual now: whose time it is, and how many agents see it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _medians(strip: Strip) -> str:
 
 
 def _curve(series: Sequence[float | None], highest: float) -> str:
-    """A path in pieces: nothing is drawn where nothing was measured."""
+    """Return an SVG path in pieces, with gaps where nothing was measured."""
     scale = (_HEIGHT - 2) / highest if highest > 0 else 0.0
     drawn: list[str] = []
     pen = "M"

@@ -31,12 +31,12 @@ def mark(style: str, x: float, y: float, size: float) -> Markup:
 
 
 def titled(title: str, drawn: Markup) -> Markup:
-    """What is shown where the mouse rests."""
+    """Add a title, which browsers show where the mouse rests."""
     return Markup(f"<g><title>{escape(title)}</title>{drawn}</g>")  # noqa: S704 - escaped
 
 
 def link(href: str, title: str, drawn: Markup) -> Markup:
-    """For the mouse alone: the keyboard has the same links in a table."""
+    """Return a link for the mouse only. The keyboard has the same links in a table."""
     return Markup(  # noqa: S704 - escaped
         f'<a href="{escape(href)}" tabindex="-1"><title>{escape(title)}</title>{drawn}</a>'
     )

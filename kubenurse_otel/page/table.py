@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 class Column(NamedTuple):
     name: str
     is_figure: bool = False
-    """It stands at the right."""
+    """Whether the column holds figures, which are aligned to the right."""
 
 
 def columns(*names: str, figures: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Return them in this order; those of ``figures`` are."""
+    """Return columns in this order. Those named in ``figures`` hold figures."""
     return tuple(Column(name, name in figures) for name in names)
 
 
 def table(caption: str, head: Sequence[Column], lines: Iterable[Sequence[str]]) -> h.Element:
-    """Return a table; of each line the first cell names it. A cell that is Markup is HTML."""
+    """Return a table. The first cell of each row is its heading. A cell that is Markup is HTML."""
     begins = [_begin(column) for column in head[1:]]
     return h.div(".wide")[
         h.table(".rows")[

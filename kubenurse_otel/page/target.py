@@ -38,7 +38,7 @@ def view(frame: Frame, one: Checked) -> bytes:
 
 
 def missing(frame: Frame, key: str) -> bytes:
-    """For a target that is gone, or never was."""
+    """Return the view of a target that is gone, or never existed."""
     return framing.document(
         frame,
         "No such target",
@@ -80,7 +80,9 @@ def _facts(frame: Frame, one: Checked) -> list[tuple[str, h.Node]]:
 
 
 def _outcome(frame: Frame, one: Checked) -> list[tuple[str, h.Node]]:
-    """When, since when, how long, by whom."""
+    """Say when the last check was, since when its outcome holds, how long it took, and which agent
+    made it.
+    """
     facts: list[tuple[str, h.Node]] = []
     checked_at, since = one.text("checked_at"), one.text("since")
     status = one.number("status_code")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.verdicts import Named, Summary
 
 MOST: Final = 30
-"""Verdicts that are written out; the others are counted."""
+"""The most verdicts that are written out. The others are counted."""
 MOST_TRACES: Final = 4
 FLAPPING: Final = "flapping"
 
@@ -59,7 +59,7 @@ def _starved(starved: Sequence[Named]) -> h.Element:
 
 
 def off(frame: Frame) -> h.Node:
-    """In place of verdicts, where there is no diagnosis."""
+    """Return what stands in place of verdicts if there is no diagnosis."""
     return h.section(aria_labelledby="verdicts")[
         h.h2("#verdicts")["Who is at fault"],
         h.p[

@@ -1,7 +1,7 @@
 """Where the time of a check went: each step on both time lines, and its nine events.
 
-On the network's line the agent takes no time: figures and offsets stand there. The other line is
-how time really went (docs/split.md).
+On the network's line the agent itself takes no time; figures and offsets are on this line. The
+other line is real time (docs/split.md).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class _Bar:
     label: str
     style: str
     start: float
-    """Seconds on the network's line."""
+    """Start in seconds on the network's line."""
     seconds: float
     depth: int = 0
     really: tuple[float, float] | None = None
-    """From when to when, as time really went."""
+    """Start and end in seconds of real time."""
 
 
 def section(one: Checked) -> h.Node:
@@ -106,7 +106,7 @@ def _bars(one: Checked) -> Iterator[_Bar]:
 
 
 def _of_request(one: Checked, at: float) -> Iterator[_Bar]:
-    """What the request's time is made of (model.Split)."""
+    """Return the parts of the request's time (model.Split)."""
     phases = one.phases
     network = "to the proxy" if one.number("intercepted") else "network"
     for label, name, style in (

@@ -25,7 +25,9 @@ SIZE: Final = 720.0
 
 
 def picture(nodes: Sequence[str], amiss: Sequence[Way], silent: set[str]) -> h.Element:
-    """Every node has a place, in the order of zones, row by row; a mark only where it is amiss."""
+    """Return the picture. Every node has a place, in the order of zones, row by row. Only nodes
+    with a fault have a mark.
+    """
     across = math.ceil(math.sqrt(len(nodes)))
     cell = SIZE / across
     side = across * cell
@@ -66,7 +68,7 @@ def _worst(amiss: Sequence[Way]) -> dict[str, Way]:
 def _runs_of_nodes(
     nodes: Sequence[str], across: int, cell: float, worst: Mapping[str, Way], silent: set[str]
 ) -> Iterator[Markup]:
-    """Where so many are amiss that each is no news: a mark a run of them in a row."""
+    """If very many nodes have faults, draw one mark per run of them in a row."""
 
     def style(node: str) -> str:
         way = worst.get(node)

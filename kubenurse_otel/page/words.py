@@ -31,13 +31,15 @@ __all__ = [
 
 
 def flat(element: h.Renderable) -> Markup:
-    """The element, rendered: of what is nested htpy hands every piece up, level by level."""
+    """Return the element rendered at once, because htpy passes every piece of nested elements up
+    level by level.
+    """
     return Markup(str(element))  # noqa: S704 - htpy has escaped it
 
 
 @cache
 def mark(kind: str) -> Markup:
-    """A sign beside a word that says the same: good, bad, warn or dim."""
+    """Return a sign for good, bad, warn or dim, to stand beside a word that says the same."""
     sign, style = _MARKS[kind]
     return flat(h.span(class_=f"mark {style}", aria_hidden="true")[sign])
 

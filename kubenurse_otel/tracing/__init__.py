@@ -1,1 +1,1 @@
-"""A check told: spans around a probe, and what becomes of ended spans. No sockets here."""
+"""Spans around a probe, and what becomes of ended spans. No sockets here."""

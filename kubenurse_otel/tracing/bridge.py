@@ -1,7 +1,8 @@
 """The checks' span processor: metrics of every check, then its trace is kept or dropped whole.
 
-Owns the spans of open checks, and the moment: when the root ends, all of it is known. What is
-recorded: recording.py. What is worth keeping: sampling.py. How it leaves: export_form.py.
+Owns the spans of open checks, and acts when the root ends, since then everything is known.
+recording.py says what is recorded, sampling.py what is worth keeping, export_form.py in which form
+it leaves.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_OPEN_CHECKS: Final = 16_384
 MAX_SPANS_PER_CHECK: Final = 128
 
 Export = Callable[[Sequence[ReadableSpan]], bool]
-"""Takes a trace whole (True) or not at all (False, and counts it)."""
+"""Takes a whole trace (True), or refuses and counts it (False)."""
 
 
 @dataclass(slots=True)
@@ -66,7 +67,9 @@ class Bridge(SpanProcessor):
         self._open: dict[int, _Open] = {}
 
     def sample_reason(self, target_key: str) -> str | None:
-        """Why the next check of this target is to be sampled at both ends; None: it is not."""
+        """Return why the next check of this target is to be sampled at both ends, None if it is
+        not.
+        """
         if self._keep is None or self._export is None:
             return None
         return self._keep.sample_reason(target_key)
@@ -140,7 +143,7 @@ class Bridge(SpanProcessor):
         root_attributes: Mapping[str, AnyValue],
         client_attributes: Mapping[str, AnyValue],
     ) -> bool:
-        """Export the trace if it is worth it; whether an exemplar may point at it."""
+        """Export the trace if it is worth keeping. True if an exemplar may point at it."""
         context = root.get_span_context()
         if self._keep is None or self._export is None or context is None:
             return False

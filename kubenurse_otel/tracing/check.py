@@ -1,6 +1,6 @@
-"""One Target -> one root span and one CheckResult, over a prober.
+"""Checks one Target with a prober: makes one root span and one CheckResult.
 
-Owns the root span. Measures nothing and judges nothing: that is the probe's.
+Owns the root span. Measures and judges nothing: the probe does that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Probing(Protocol):
-    """Who asks: httpx_adapter.InstrumentedProber."""
+    """What makes the probe: httpx_adapter.InstrumentedProber."""
 
     async def probe(self, target: Target) -> Probed: ...
 

@@ -1,4 +1,5 @@
-"""The spans of checks: OpenTelemetry's, without what the SDK's own do for spans of strangers.
+"""The spans of checks: OpenTelemetry spans without the costs that the SDK's have for spans of
+unknown origin.
 
 One thread makes a check's spans, all attributes are ours, and their number is known. So there is
 no lock, no cleaning and counting of attributes, and no copy at the end: a span that has ended is
@@ -58,7 +59,7 @@ class CheckEvent(Event):
 
 
 class CheckSpan(Span):
-    """Its own readable form. Used by one thread; what is said after its end is lost."""
+    """A span and its own readable form. For one thread. What is set after its end is lost."""
 
     __slots__ = ("attributes", "events", "kind", "name", "parent")  # the SDK's are computed
     # What the SDK's methods that nothing overrides here go by.
@@ -122,7 +123,7 @@ class CheckSpan(Span):
             super().set_status(status, description)
 
     def record_exception(self, *_args: Any, **_kwargs: Any) -> None:
-        """Do nothing: an exception's text and frames never leave (export_form.py)."""
+        """Do nothing: an exception's text and frames are never exported (export_form.py)."""
 
     def end(self, end_time: int | None = None) -> None:
         if self._end_time is None:
@@ -131,7 +132,7 @@ class CheckSpan(Span):
 
 
 class _Current:
-    """A span that is the current one for as long as the block runs, and ends with it.
+    """Makes a span the current one within a block, and ends it with the block.
 
     A block that raises makes it an error without a description.
     """

@@ -21,7 +21,7 @@ TYPE: Final = "dns"
 
 
 def tell(tracer: trace.Tracer, checked: Health, *, sub_spans: bool) -> None:
-    """Make the spans of a check that is over; of one that asked nobody, none."""
+    """Make the spans of a finished check. A check that asked no server gets none."""
     if not checked.ports:
         return
     replies = (*checked.ports, *(one.reply for one in checked.endpoints))
@@ -47,7 +47,7 @@ def tell(tracer: trace.Tracer, checked: Health, *, sub_spans: bool) -> None:
 
 
 def _endpoints(checked: Health) -> dict[str, AttributeValue]:
-    """Three lists of one length, which a metric is made of."""
+    """Return three lists of one length, from which a metric is made."""
     if not checked.endpoints:
         return {}
     return {

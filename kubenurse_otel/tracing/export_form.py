@@ -1,4 +1,4 @@
-"""The form in which a kept span leaves: sampled, in our words, within the user's limits.
+"""The form in which a kept span is exported: sampled, in our words, within the user's limits.
 
 Owns what an exported span may say (no stack trace, no exception's text, no query string).
 Decides nothing about which spans leave; see sampling.py.
@@ -30,7 +30,7 @@ _EXCEPTION_EVENT = "exception"
 
 
 def rebuild(span: ReadableSpan, limits: SpanLimitsConfig, kept: Kept | None = None) -> ReadableSpan:
-    """Copy an ended span as it is to be exported; ``kept`` is said on a trace's first span only.
+    """Copy an ended span in its export form. Only a trace's first span gets ``kept``.
 
     The limits drop what was added last, as the specification wants it; ``kept`` comes first.
     """

@@ -1,8 +1,8 @@
 """A probe as httpx and its OpenTelemetry instrumentation see it: the CLIENT span around it.
 
-What is asked is the target's own URL, whatever a request says; what comes of
-it is told on the CLIENT span (spans.py). Goes without httpx's client: redirects, cookies, proxies
-and decoding are not switched off but absent.
+The URL that is asked is the target's own, whatever the request says. The result is described on the
+CLIENT span (spans.py). httpx's client is not used, so that redirects, cookies, proxies and decoding
+do not exist here, rather than being switched off.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _NO_HEADERS: Final = httpx.Headers()
 
 @dataclass(slots=True)
 class _Asked:
-    """Travels with a request past the instrumentation: the target down, what came of it up."""
+    """Travels with a request through the instrumentation: the target on the way down, the result on
+    the way up.
+    """
 
     target: Target
     probed: Probed | None = None
@@ -89,7 +91,7 @@ class InstrumentedProber:
 
 
 class _Request(httpx.Request):
-    """A target, asked for: no headers, no body; what is sent is the probe's."""
+    """A request for a target, without headers and body: the probe decides what is sent."""
 
     def __init__(self, asked: _Asked) -> None:
         self.method = asked.target.method
@@ -100,7 +102,7 @@ class _Request(httpx.Request):
 
 
 class _Response(httpx.Response):
-    """What came of it, without a body."""
+    """The answer, without a body."""
 
     def __init__(self, reply: Reply) -> None:
         self.status_code = reply.status_code
@@ -112,7 +114,9 @@ class _Response(httpx.Response):
 
 
 class _ProbingTransport(httpx.AsyncBaseTransport):
-    """What httpx has for its network: raises its exceptions, for the instrumentation to see."""
+    """httpx's transport interface. It raises httpx's exceptions, so that the instrumentation sees
+    them.
+    """
 
     def __init__(self, prober: Probing, tracer: trace.Tracer | None) -> None:
         self._prober = prober
@@ -181,7 +185,7 @@ _PROTOCOL: Final = frozenset(
 
 
 def _error(failure: Failure, request: httpx.Request) -> httpx.TransportError:
-    """What a user of httpx expects for this failure; its text is our sentence."""
+    """Return the httpx exception that fits this failure, with our sentence as its text."""
     connecting = failure.phase in {Phase.DNS, Phase.CONNECT, Phase.TLS}
     kind: type[httpx.TransportError]
     if failure.error_type in _TIMEOUTS:

@@ -1,8 +1,8 @@
-"""OpenTelemetry's instrumentation of httpx, with what it says of a URL and an answer cached.
+"""OpenTelemetry's instrumentation of httpx, with its attributes of a URL and an answer cached.
 
-The CLIENT span, its name, its attributes, its scope and the headers are the package's own. It makes
-them anew for each request, beside those of a metric that nobody has here; ours remembers what its
-functions say.
+The CLIENT span, its name, its attributes, its scope and the headers are the package's own. The
+package makes them for each request, together with those of a metric that does not exist here. Ours
+caches the results of the package's functions.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _MODE: Final = conventions._StabilityMode.HTTP  # noqa: SLF001 - there is no pub
 
 class Instrumentation(package.AsyncOpenTelemetryTransport):
     """The package's transport. Whoever uses it has the stable HTTP conventions, no metrics, no
-    hooks, and no excluded URLs and captured headers: config.take_environment has taken what says
-    so out of the environment.
+    hooks, and no excluded URLs and captured headers: config.take_environment has taken what says so
+    out of the environment.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Instrumentation(package.AsyncOpenTelemetryTransport):
 
 @lru_cache(maxsize=1024)
 def _asked(method: str, url: httpx.URL) -> tuple[str, dict[str, AttributeValue]]:
-    """The CLIENT span's name, and its attributes at its start."""
+    """Return the CLIENT span's name, and its attributes at its start."""
     attributes: dict[str, AttributeValue] = {}
     package._apply_request_client_attributes_to_span(  # noqa: SLF001 - there is no public way
         attributes, {}, url, method, _MODE, _HTTPX, None, [], []
@@ -71,7 +71,7 @@ def _asked(method: str, url: httpx.URL) -> tuple[str, dict[str, AttributeValue]]
 
 
 class _Said(NonRecordingSpan):
-    """What is said of a span."""
+    """Collects the status and the attributes that the package sets on a span."""
 
     def __init__(self) -> None:
         super().__init__(INVALID_SPAN_CONTEXT)
@@ -89,7 +89,7 @@ class _Said(NonRecordingSpan):
 def _answered(
     status_code: int, http_version: str
 ) -> tuple[Status | StatusCode, dict[str, AttributeValue]]:
-    """Its status, and its attributes of an answer."""
+    """Return the span's status, and its attributes that come from the answer."""
     span = _Said()
     package._apply_response_client_attributes_to_span(  # noqa: SLF001 - there is no public way
         span, status_code, http_version, _MODE, _HTTPX, None, [], []

@@ -1,4 +1,5 @@
-"""The table of what is recorded from which attribute of a check's spans, and its one loop.
+"""The table of which attribute of a check's spans is recorded in which metric, and the loop over
+it.
 
 Owns the allow-list of labels. Reads attributes only, never end minus start; which checks count,
 and whether an exemplar may point at one, is for the bridge to say.
@@ -29,23 +30,23 @@ if TYPE_CHECKING:
 
 
 class When(Enum):
-    """Of which checks a row is recorded."""
+    """For which checks a row is recorded."""
 
     ALWAYS = "always"
     KERNEL = "kernel"
-    """The kernel held the stopwatch."""
+    """Checks that the kernel timed."""
     NETWORK = "network"
-    """As KERNEL, and the far end of the connection was the target itself."""
+    """Checks that the kernel timed, and whose connection ended at the target itself."""
 
 
 class Take(Enum):
-    """What of the attribute is observed."""
+    """What is observed of the attribute."""
 
     VALUE = "value"
     POSITIVE = "positive"
     """The value, if it is more than 0."""
     ONE = "one"
-    """1, where it is there and neither False nor 0."""
+    """1, if the attribute exists and is neither False nor 0."""
     EACH = "each"
     """1 for each element, which is the ``labels`` entry's value."""
 
@@ -149,7 +150,7 @@ ROWS: Final = (
     ),
     Row(_CLIENT, semconv.INTERCEPTED, semconv.INTERCEPTED_CHECKS, take=Take.ONE),
 )
-"""Every observation of a check but the events' offsets: the allow-list of what becomes a label."""
+"""Every observation of a check, except the events' offsets. This is the allow-list of labels."""
 
 
 NOT_ANSWERED: Final = frozenset({"silent", "unreachable", "malformed"})
@@ -158,7 +159,7 @@ _HOLDS: Final = {When.ALWAYS: 0, When.KERNEL: 1, When.NETWORK: 2}
 
 @dataclass(slots=True)
 class _Planned:
-    """A row, made ready for one type."""
+    """A row, prepared for one type of check."""
 
     of_root: bool
     attribute: str
@@ -166,9 +167,9 @@ class _Planned:
     holds: int
     take: Take
     label_values: tuple[str, ...]
-    """In the metric's order; where an attribute fills one, it is put in."""
+    """Label values in the metric's order. Those that an attribute fills are put in later."""
     filled: tuple[tuple[int, str], ...]
-    """(place among them, attribute)."""
+    """(index in ``label_values``, attribute) of those."""
 
     @classmethod
     def of(cls, row: Row, type_: str) -> Self:
@@ -248,7 +249,7 @@ def _rows(
     client: Mapping[str, AnyValue],
     holds: tuple[bool, ...],
 ) -> list[Observation]:
-    """What the table makes of the spans' attributes."""
+    """Return the observations that the table makes from the spans' attributes."""
     found: list[Observation] = []
     for row in rows:
         attributes = root if row.of_root else client
@@ -281,7 +282,7 @@ def _endpoint_queries(root: Mapping[str, AnyValue]) -> Iterator[Observation]:
 
 
 def _queries(asked: Mapping[str, AnyValue]) -> Iterator[Observation]:
-    """What name servers did: lists of one length, an element a query."""
+    """Return observations of name servers, from lists of one length, one element per query."""
     servers, outcomes, seconds, ports = _lists(
         asked,
         semconv.DNS_SERVERS,

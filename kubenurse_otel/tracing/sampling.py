@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 FOLLOW_UPS: Final = 3
 """How many checks after a target went bad carry the sampled flag."""
 BAD_PERIOD_SECONDS: Final = 60.0
-"""While a target stays bad, one trace of it in this time is kept."""
+"""While a target stays bad, one trace of it is kept per this many seconds."""
 OWN_DELAY_KEPT_SECONDS: Final = 0.1
-"""Much own delay: a whole period of the kernel's CPU limit (cpu.cfs_period_us)."""
+"""Own delay in seconds from which a trace is kept: a whole period of the kernel's CPU limit
+(cpu.cfs_period_us).
+"""
 MAX_STANDINGS: Final = 10_000
-"""Targets remembered before the app has said which ones there are."""
+"""The most targets that are remembered before the app has said which ones exist."""
 
 
 class _RecordingSampler(Sampler):
@@ -90,7 +92,9 @@ class CheckSampler(_RecordingSampler):
 
 
 class ServerSampler(_RecordingSampler):
-    """Follows the caller; without one there is nothing to continue, hence no span."""
+    """Follows the caller's decision. Without a caller's context there is nothing to continue, so
+    there is no span.
+    """
 
     def _root(self, trace_id: int, attributes: Attributes) -> Decision:  # noqa: ARG002 - see above
         return Decision.DROP
@@ -238,6 +242,6 @@ class KeepPolicy:
 
 
 def _number(attributes: Mapping[str, AnyValue], name: str) -> float:
-    """Read a number; absent is 0, for no rule takes 0 as a reason."""
+    """Read a number. A missing one is 0, because no rule treats 0 as a reason."""
     value = attributes.get(name)
     return float(value) if isinstance(value, int | float) else 0.0

@@ -1,8 +1,8 @@
 """Our answers to other agents as traces: which SERVER spans are exported.
 
-Owns their rate, of all and of each caller. They belong to a TracerProvider of their own: a check
-that our own pod answers shares its trace id, and must neither mix with nor end the check's spans in
-bridge.py.
+Owns their rate limits, for all and for each caller. They belong to a TracerProvider of their own: a
+check that our own pod answers shares its trace id, and must neither mix with nor end the check's
+spans in bridge.py.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class ServerSpanProcessor(SpanProcessor):
     """Exports SERVER spans that the caller sampled, and slow ones, each a trace of its own here.
 
-    ``export`` takes it or not, and counts what it refuses. What the rate holds back is counted.
+    ``export`` takes a trace or refuses and counts it. Spans beyond the rate are counted, too.
     """
 
     MAX_PER_SECOND: Final = 20
     SHARE_PER_SECOND: Final = 2.0
-    """Of one address: whoever asks decides that a trace is kept, and must not own them all."""
+    """Spans per second of one address. A caller decides that a trace is kept, so it must not be
+    able to use up the whole rate.
+    """
     SHARE_BURST: Final = 5.0
 
     def __init__(

@@ -1,7 +1,7 @@
 """One exchange as spans: attributes and events on the CLIENT span, sub-spans of its setup.
 
-Made when the exchange is over, out of its marks, so that telling costs no measured time. Start
-times are real; a sub-span lasts its network figure, and the gaps are own delay.
+They are made from the marks when the exchange is over, so that making them costs no measured time.
+Start times are real. A sub-span lasts as long as its network figure, and the gaps are own delay.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def describe(span: trace.Span, tracer: trace.Tracer | None, probed: Probed) -> N
 
 
 def attributes(type_: str, measured: Measurement) -> Attributes:
-    """The CLIENT span's attributes; what was not measured is absent."""
+    """Return the CLIENT span's attributes. What was not measured is left out."""
     split = measured.split
     found: dict[str, AttributeValue | None] = {
         semconv.TYPE: type_,
@@ -105,7 +105,7 @@ def attributes(type_: str, measured: Measurement) -> Attributes:
 
 
 def dns_attributes(queries: tuple[Reply, ...]) -> Attributes:
-    """What was asked of name servers: three lists of one length, which metrics are made of."""
+    """Return queries to name servers: three lists of one length, from which metrics are made."""
     found: Attributes = {
         semconv.DNS_SERVERS: [one.server.text for one in queries],
         semconv.DNS_OUTCOMES: [one.outcome for one in queries],
@@ -116,7 +116,9 @@ def dns_attributes(queries: tuple[Reply, ...]) -> Attributes:
 
 
 def failure_attributes(failure: Failure) -> Attributes:
-    """Ours, beside error.type: the instrumentation overwrites that one with a class name."""
+    """Return our own attributes beside error.type, because the instrumentation overwrites
+    error.type with a class name.
+    """
     return {
         semconv.FAILURE_ERROR_TYPE: str(failure.error_type),
         semconv.FAILURE_PHASE: failure.phase.value,
@@ -126,7 +128,7 @@ def failure_attributes(failure: Failure) -> Attributes:
 
 
 def tell_query(tracer: trace.Tracer, query: Reply, context: Context, offset_ns: int) -> None:
-    """Make the span of one question to a name server; ``offset_ns``: monotonic to Unix time."""
+    """Make the span of one query to a name server. ``offset_ns``: monotonic to Unix time."""
     attributes: dict[str, AttributeValue] = {
         semconv.DNS_QUESTION_NAME: query.question.name,
         semconv.DNS_QUESTION_TYPE: query.question.type.name,
@@ -156,7 +158,7 @@ def tell_query(tracer: trace.Tracer, query: Reply, context: Context, offset_ns: 
 
 
 class _Setup:
-    """The connection_setup span, where HTTP is spoken, and its children."""
+    """The connection_setup span (only with HTTP) and its children."""
 
     def __init__(self, span: trace.Span, tracer: trace.Tracer, probed: Probed) -> None:
         self._parent = trace.set_span_in_context(span)

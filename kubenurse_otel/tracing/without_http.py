@@ -1,7 +1,7 @@
-"""The CLIENT span of a check that speaks no HTTP: a TCP connection, or a DNS query.
+"""The CLIENT span of a check without HTTP: a TCP connection, or a DNS query.
 
-OpenTelemetry's attributes for it (network.*, server.*, dns.*) and no http.* among them. What was
-measured, the events and the steps below are as everywhere (spans.py).
+It has OpenTelemetry's attributes (network.*, server.*, dns.*), and no http.*. Figures, events and
+the steps below are the same as everywhere (spans.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Probing(Protocol):
-    """Who talks to the network: probe.Prober, or a stand-in of the tests."""
+    """What talks to the network: probe.Prober, or a stand-in of the tests."""
 
     async def probe(self, target: Target, *, propagation: Iterable[Field]) -> Probed: ...
 
