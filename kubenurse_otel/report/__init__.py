@@ -1,1 +1,3 @@
-"""For people and programs: a check drawn and as JSON, many agents' verdicts, and what those say."""
+"""Reports for people and programs: one check drawn and as JSON, and many agents' verdicts put
+together.
+"""

@@ -1,7 +1,8 @@
-"""A target's JSON (/api/v1/target) -> its last check and its last 30 minutes, in a bounded record.
+"""Reads a target's JSON (/api/v1/target) into a bounded record: its last check and its last 30
+minutes.
 
-The same is read of our own agent and of another one, which may be anybody: numbers are finite,
-texts printable and short, and whatever has not the form is left out.
+The JSON of our own agent and of another one, which may be anybody, is read in the same way: numbers
+are finite, texts are printable and short, and whatever has another form is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _FACTS: Final = frozenset(
 
 @record(frozen=True, slots=True)
 class Strip:
-    """30 minutes, in steps of ten seconds, oldest first; seconds are the longest of a step."""
+    """30 minutes in steps of ten seconds, oldest first. Each step has its longest duration, in
+    seconds.
+    """
 
     outcomes: tuple[Step, ...]
     parts: Mapping[str, tuple[float | None, ...]]
@@ -54,7 +57,7 @@ class Checked:
     """
 
     node: str
-    """Who checks it."""
+    """The node whose agent checks it."""
     key: str
     type: str
     url: str
@@ -62,9 +65,9 @@ class Checked:
     duration: float | None = None
     phases: Mapping[str, float]
     offsets: Mapping[str, float]
-    """Of events, on the network's line, where the agent takes no time."""
+    """Seconds of events on the network's line, where the agent takes no time."""
     real_offsets: Mapping[str, float]
-    """Of the same events, as time really went."""
+    """Seconds of the same events in real time."""
     facts: Mapping[str, str | float]
     strip: Strip | None = None
 
@@ -78,7 +81,7 @@ class Checked:
 
 
 def read(document: object) -> Checked | None:
-    """None where it is no target's document."""
+    """Return the target, None if this is no target's document."""
     if not isinstance(document, dict) or not isinstance(document.get("key"), str):
         return None
     outcome = document.get("outcome")

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from kubenurse_otel.state.results import Standing
 
 MOST_WAYS: Final = 64
-"""Of one agent's report, what is bad; the worst come first."""
+"""The most bad ways in one agent's report. The worst come first."""
 MOST_SLOWER: Final = 64
 
 
 def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:
-    """All that is known of a check; ``in_full`` with offsets and what TCP counted."""
+    """Return all that is known of a check. ``in_full`` adds offsets and TCP's counts."""
     about: dict[str, Any] = {
         "url": result.target.url.shown,
         "outcome": result.outcome.value,
@@ -38,7 +38,7 @@ def document(result: CheckResult, *, in_full: bool = False) -> dict[str, Any]:
 
 
 def target(about: Target, standing: Standing | None, *, in_full: bool = False) -> dict[str, Any]:
-    """All that is known of one target; what is not known is left out."""
+    """Return all that is known of one target. What is not known is left out."""
     told: dict[str, Any] = {
         "type": about.type,
         "url": about.url.shown,
@@ -57,12 +57,12 @@ def target(about: Target, standing: Standing | None, *, in_full: bool = False) -
 
 
 def failure(result: CheckResult) -> dict[str, Any]:
-    """A failed check's reason alone, with its moment."""
+    """Return only a failed check's reason and its time."""
     return {"at": moment(result.started_at), **_failure(result)}
 
 
 def moment(unix_seconds: float) -> str:
-    """RFC 3339 in UTC, milliseconds."""
+    """Return a time as RFC 3339 in UTC, with milliseconds."""
     when = datetime.fromtimestamp(unix_seconds, UTC)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -112,7 +112,9 @@ def _measurement(measured: Measurement) -> dict[str, Any]:
 
 
 def _sizes(measured: Measurement) -> dict[str, int | None]:
-    """Of a full-size check: what made it one, and what came back."""
+    """Return the bytes of a full-size check: the padding of request and answer, segment and path
+    MTU.
+    """
     if measured.padding is None:
         return {}
     return {

@@ -1,7 +1,8 @@
-"""What the page's first view and `diagnose` both say: how it is, who is at fault, what is amiss.
+"""What the page's first view and `diagnose` both show: the overall state, who is at fault, and what
+is wrong.
 
-Owns the first words, the rows of both tables and the ground on which "all is well" stands; the page
-and the terminal write them down.
+Owns the first words, the rows of both tables, and the grounds for "all is well". The page and the
+terminal write them down.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class Overview:
     mesh: Mesh
     slow: Sequence[slower.Row]
     slow_left: int
-    """So many rows more there are."""
+    """Number of further rows."""
 
     @property
     def failing(self) -> int:
-        """Checks that failed the last time, of all agents."""
+        """Number of targets whose last check failed, of all agents."""
         return sum(one.bad for one in self.sight.seen)
 
     @property
@@ -52,7 +53,7 @@ class Overview:
         )
 
     def ground(self, now: float) -> tuple[str, str]:
-        """How much was checked, by whom, and how fresh it is; ``now`` in Unix seconds."""
+        """Say how much was checked, by whom, and how fresh that is. ``now`` is in Unix seconds."""
         agents = self.sight.seen
         good = sum(one.good for one in agents)
         waiting = sum(one.waiting for one in agents)
@@ -111,7 +112,7 @@ def _what_is_wrong(every: Sequence[Named]) -> str:
 
 
 def _amiss(failing: int, ways_amiss: int, summary: Summary) -> list[str]:
-    """What fails; only where nothing does, what is slow or loses packets."""
+    """Return the ways that fail. Only if none fails, those that are slow or lose packets."""
     found = [plural(failing, "check fails", "checks fail")] if failing else []
     if ways_amiss and not failing:
         found.append(f"{plural(ways_amiss, 'way is', 'ways are')} slow or lossy")

@@ -1,7 +1,7 @@
-"""What an agent answers at /api/v1/report -> what it concludes and sees, in a bounded record.
+"""Reads an agent's answer at /api/v1/report into a bounded record: what it concludes and sees.
 
-What is read comes from the network: names are those that the caller knows, words those that agents
-have, and whatever has not the form is left out.
+The answer comes from the network. So names must be ones that the caller knows, words must be ones
+that agents use, and whatever has another form is left out.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ _SYMPTOMS: Final = {one.name.lower(): one for one in Symptom}
 
 @record(frozen=True, slots=True)
 class Way:
-    """A way from one node to another on which something is amiss, as the first one sees it."""
+    """A way from one node to another on which something is wrong, as the first one sees it."""
 
     source: str
     target: str
     symptom: Symptom
     run: int
-    """Intervals in a row, 1 to 9."""
+    """For how many intervals in a row, 1 to 9."""
     lossy: bool = False
 
 
 @record(frozen=True, slots=True)
 class Slower:
-    """What one agent finds slower than usual: a check's type, and whose time it is; seconds."""
+    """What one agent finds slower than usual: a check's type, whose time it is, and how long in
+    seconds.
+    """
 
     source: str
     type: str
@@ -52,7 +54,7 @@ class Slower:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One agent's word. ``checked_at`` is its latest check's moment, empty before the first."""
+    """One agent's report. ``checked_at`` is its latest check's time, empty before the first."""
 
     report: Report
     zone: str = ""
@@ -73,7 +75,7 @@ class Seen:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What all agents say, as far as they were asked; our own word is the first."""
+    """What all agents say, as far as they were asked. Our own report is the first."""
 
     seen: tuple[Seen, ...] = ()
     silent: tuple[tuple[str, str], ...] = ()
@@ -86,12 +88,14 @@ class Sight:
     """All nodes that are known, with their zones."""
 
     def summary(self) -> verdicts.Summary:
-        """Put together as `kubenurse-otel diagnose --all` has it."""
+        """Return the verdicts put together, as `kubenurse-otel diagnose --all` shows them."""
         return verdicts.merge((one.report for one in self.seen), self.silent)
 
 
 class AnyNode:
-    """Where nobody lists the nodes: whatever may be the name of one."""
+    """Stands for the known nodes if nobody lists them: contains every text that may be a node's
+    name.
+    """
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and is_dns_subdomain(name)
@@ -100,9 +104,9 @@ class AnyNode:
 def read(
     document: object, *, node: str = "", known: Container[str], asked_as: str = ""
 ) -> Seen | None:
-    """Return what ``node`` says; None where it is no agent's report. ``known`` are nodes' names.
+    """Return what ``node`` says, None if this is no agent's report. ``known`` are nodes' names.
 
-    Without ``node`` it is whom it calls itself, and without that ``asked_as``.
+    Without ``node`` the agent's own name for itself counts, and without that ``asked_as``.
     """
     report = verdicts.read(document, node=node, asked_as=asked_as)
     if report is None or not isinstance(document, dict):

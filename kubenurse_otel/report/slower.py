@@ -1,7 +1,7 @@
 """What takes longer than usual, as all agents report: one row per cause, and whose time it is.
 
-What several agents see of one target is one row, and so is what one agent sees of most of its own;
-the louder row hides none.
+What several agents see of one target is one row, and so is what one agent sees of most of its own
+targets. A row with many targets hides no other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ WHOSE: Final = {
 MOST_NAMES: Final = 4
 HEAD: Final = ("what", "whose time", "now", "usually", "seen by")
 SOURCE_LEAST: Final = 3
-"""So many targets of one source, and of each fewer other sources: it is the source."""
+"""If one source sees this many slow targets, and each of them is slow for fewer other sources, the
+source is the cause.
+"""
 _OWN: Final = "own_delay"
 _SHARED: Final = {
     "api_server_direct": "the API server, by its address",
@@ -41,7 +43,7 @@ _SHARED: Final = {
 
 @record(frozen=True, slots=True)
 class Row:
-    """``usual_seconds`` and ``now_seconds`` are medians of what is seen."""
+    """``usual_seconds`` and ``now_seconds`` are medians over the agents' reports."""
 
     what: str
     whose: str
@@ -52,13 +54,15 @@ class Row:
 
 
 def rows(sight: Sight, most: int) -> tuple[list[Row], int]:
-    """The most widely seen first, then the slowest; and how many there are beyond ``most``."""
+    """Return the rows, the most widely seen first, then the slowest, and the number of rows beyond
+    ``most``.
+    """
     found = _together(sight)
     return [_row(*one) for one in found[:most]], max(0, len(found) - most)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row in words, as HEAD has it."""
+    """Return a row in words, with the columns of HEAD."""
     shown = ", ".join(row.sources[:MOST_NAMES])
     more = " ..." if len(row.sources) > MOST_NAMES else ""
     return (
@@ -71,7 +75,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """A row for programs: of many names the first."""
+    """Return a row for programs. Of many names it has only the first ones."""
     return {
         "what": row.what,
         "whose": row.whose,
@@ -84,7 +88,7 @@ def as_json(row: Row) -> dict[str, Any]:
 
 
 def _together(sight: Sight) -> list[tuple[str, str, list[Slower]]]:
-    """(what, whose time, by whom it is seen) of each cause, the most widely seen first."""
+    """Return (what, whose time, who sees it) per cause, the most widely seen first."""
     by_target: dict[tuple[str, str], list[Slower]] = defaultdict(list)
     by_source: dict[tuple[str, str], list[Slower]] = defaultdict(list)
     for agent in sight.seen:

@@ -1,7 +1,8 @@
-"""What agents answer at /api/v1/verdicts -> who is at fault, ranked by reporters.
+"""Reads agents' answers at /api/v1/verdicts, and says who is at fault, ranked by the number of
+reporters.
 
-Owns how several agents' verdicts become one. What is read comes from the network: every text is
-cut, and what has not the form is left out.
+Owns how several agents' verdicts become one. The answers come from the network: every text is cut,
+and whatever has another form is left out.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
 MOST_VERDICTS: Final = 64
-"""Of one agent."""
+"""The most verdicts that are read of one agent."""
 MOST_WORDS: Final = 8
 MOST_NAMES: Final = 8
 TOGETHER: Final = 3
-"""So many agents that lack CPU are one thing."""
+"""This many agents that lack CPU are reported as one finding."""
 _SEE_IT_WELL: Final = re.compile(r"(?P<nodes>.+?)(?P<more> and \d+ more)? sees? it well")
 _LESSER: Final = frozenset({Cause.SLOW, Cause.STARVED})
 _LONGEST: Final = 300
@@ -41,7 +42,7 @@ class Told:
     state: str = ""
     confidence: float = 0.0
     since: str = ""
-    """RFC 3339 in UTC: texts in the order of time."""
+    """RFC 3339 in UTC, so that the texts sort by time."""
     evidence: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
@@ -59,14 +60,16 @@ class Report:
     node: str
     doubt: int = 0
     judged: bool = False
-    """It has checked enough to say something."""
+    """True once it has checked enough to judge."""
     verdicts: tuple[Told, ...] = ()
     suspicions: tuple[Told, ...] = ()
 
 
 @record(frozen=True, slots=True, kw_only=True)
 class Named:
-    """One culprit, by all that name it: the surest agent's words, and what any sees against it."""
+    """One culprit, with all agents that name it, the words of the most confident agent, and all
+    that speaks against it.
+    """
 
     verdict: Told
     reporters: tuple[str, ...]
@@ -74,7 +77,9 @@ class Named:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """All agents' word. ``silent`` are those that gave none, with the reason."""
+    """All agents' verdicts together. ``silent`` are the agents that gave no answer, with the
+    reason.
+    """
 
     named: tuple[Named, ...]
     suspected: tuple[Named, ...]
@@ -86,14 +91,14 @@ class Summary:
 
 
 DOUBTFUL: Final = 3
-"""From this doubt on an agent is no witness (diagnosis/doubt.py)."""
+"""From this doubt on, an agent does not count as a witness (diagnosis/doubt.py)."""
 
 
 def read(document: object, *, node: str = "", asked_as: str = "") -> Report | None:
-    """Return what a parsed answer says; None where it is none of an agent's.
+    """Return what a parsed answer says, None if it is no agent's answer.
 
-    ``node`` is whose it is where that is known: what an agent calls itself may be another's name.
-    ``asked_as`` is how it is called where it has no name.
+    ``node`` is the agent's node, if that is known, because an agent may claim another's name.
+    ``asked_as`` is the name to use if it gives none.
     """
     if not isinstance(document, dict) or not isinstance(document.get("verdicts"), list):
         return None
@@ -107,9 +112,10 @@ def read(document: object, *, node: str = "", asked_as: str = "") -> Report | No
 
 
 def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> Summary:
-    """Put the same verdicts of several agents together; what most of them report comes first.
+    """Merge the same verdicts of several agents. Those that most of them report come first.
 
-    What is slow, or lacks CPU, comes after what does not work: on a busy machine much is slow.
+    Verdicts on what is slow or lacks CPU come after those on what does not work, since on a busy
+    machine much is slow.
     """
     reports = sorted(reports, key=lambda report: report.node)
     named = _put_together((report.node, report.verdicts) for report in reports)
@@ -126,7 +132,7 @@ def merge(reports: Iterable[Report], silent: Iterable[tuple[str, str]] = ()) -> 
 
 
 def apart(named: Sequence[Named]) -> tuple[list[Named], list[Named]]:
-    """Take out agents that lack CPU where they are many (a busy machine): they are one thing."""
+    """Take out the agents that lack CPU if they are many (a busy machine), as one finding."""
     by_cause: tuple[list[Named], list[Named]] = [], []
     for one in named:  # there may be thousands: none is looked for among the others
         verdict = one.verdict
@@ -145,14 +151,14 @@ def ruled_out(verdict: Told) -> str:
 
 
 def all_is_well(summary: Summary) -> str:
-    """Say that nothing is wrong; empty where something is, or nobody was heard."""
+    """Say that nothing is wrong. Empty if something is, or if no agent answered."""
     if not summary.heard or summary.named or summary.suspected:
         return ""
     return f"Nothing is wrong, says {names(summary.heard, whole='each')}."
 
 
 def notes(summary: Summary) -> list[str]:
-    """Name the agents whose word is worth less."""
+    """Name the agents whose verdicts count less, and say why."""
     return [
         f"{names(nodes)}: {what}."
         for nodes, what in (
@@ -208,7 +214,9 @@ def _as_one(same: Sequence[tuple[str, Told]]) -> Named:
 
 
 def _without(reporters: Container[str], text: str) -> str:
-    """What speaks against it, but for those who say it themselves by now (diagnosis/words.py)."""
+    """Return what speaks against it, without agents that report it themselves by now
+    (diagnosis/words.py).
+    """
     found = _SEE_IT_WELL.fullmatch(text)
     if found is None:
         return text
@@ -224,7 +232,7 @@ def _together(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 
 def key(verdict: Told) -> tuple[str, ...]:
-    """What makes verdicts of several agents the same."""
+    """Return the key by which verdicts of several agents are the same."""
     return verdict.kind, verdict.culprit, verdict.direction, verdict.cause
 
 

@@ -25,7 +25,9 @@ _VALUE: Final = 9
 _DAY_SECONDS: Final = 86400
 _MOST_ADDRESSES: Final = 10
 _TELLING_EGRESS_SECONDS: Final = 0.0001
-"""On a sound node a packet takes microseconds to the device: no bar is drawn of them."""
+"""Seconds of egress from which a bar is drawn. On a healthy node a packet needs only microseconds
+to the device.
+"""
 _WAYS: Final[dict[LossDirection | None, str]] = {
     LossDirection.OUT: " on the way there",
     LossDirection.IN: " on the way back",
@@ -128,7 +130,7 @@ def _chart(result: CheckResult, measured: Measurement, glyphs: _Glyphs, width: i
 
 
 def _bars(split: Split, *, intercepted: bool) -> list[_Bar]:
-    """One bar a step that happened, each beginning where the one before ended."""
+    """Return one bar per step that happened. Each begins where the one before ended."""
     bars: list[_Bar] = []
     position = 0.0
     for label, seconds in (("dns", split.dns), ("connect", split.connect), ("tls", split.tls)):
@@ -161,7 +163,7 @@ def _bars(split: Split, *, intercepted: bool) -> list[_Bar]:
 
 
 def _far_end(split: Split, far_end: float) -> list[tuple[str, float]]:
-    """What the far end says of itself, and what it does not account for."""
+    """Return what the far end says of its own time, and what it does not account for."""
     told = [("wait", split.far_end_wait), ("app", split.far_end_app)]
     known = [(label, seconds) for label, seconds in told if seconds is not None]
     if not known:
@@ -171,7 +173,9 @@ def _far_end(split: Split, far_end: float) -> list[tuple[str, float]]:
 
 
 def _paint(bar: _Bar, end: float, columns: int, glyphs: _Glyphs) -> str:
-    """Draw to half a cell; whatever happened is seen, and never beyond the columns."""
+    """Draw to half a cell. Everything that happened is visible, and nothing goes beyond the
+    columns.
+    """
     if end <= 0:
         return glyphs.sliver
     halves = columns * 2

@@ -1,5 +1,5 @@
-"""Who cannot reach whom: the ways between nodes on which something is amiss, put together by their
-ends, and in words.
+"""Who cannot reach whom: the ways between nodes on which something is wrong, grouped by their ends,
+and in words.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MOST_ROWS: Final = 40
 MOST_NAMES: Final = 4
 HEAD: Final = ("from", "to", "what is seen", "for")
 _BEARABLE: Final = {Symptom.OK, Symptom.SLOW}
-"""What answers, if late."""
+"""States of ways that answer, even if late or with lost packets."""
 TOGETHER: Final = 3
-"""So many ways with an end in common are one row."""
+"""This many ways with an end in common are one row."""
 _WORDS: Final[Mapping[Symptom, str]] = {
     Symptom.OK: "loses packets",
     Symptom.SILENT: "no answer",
@@ -37,15 +37,17 @@ _WORDS: Final[Mapping[Symptom, str]] = {
     Symptom.TOKEN: "token refused",
     Symptom.SLOW: "slow",
 }
-"""What a check found on a way; all others are of DNS."""
+"""Words for what a check found on a way. All other states are about DNS."""
 
 Ends = tuple[str, str, str]
-"""(source, target, what is seen); an end is empty where it is several."""
+"""(source, target, what is seen). An end is empty if the row has several nodes there."""
 
 
 @record(frozen=True, slots=True)
 class Mesh:
-    """``rows`` are the widest of what is ``amiss``; so many are ``left``."""
+    """``rows`` are the rows with the most ways of ``amiss``. ``left`` is the number of further
+    rows.
+    """
 
     amiss: Sequence[Way]
     checked: int
@@ -87,7 +89,7 @@ def mesh(sight: Sight) -> Mesh:
 
 
 def together(ways: Sequence[Way]) -> list[tuple[Ends, list[Way]]]:
-    """Put together what shows the same and has an end in common; the widest first."""
+    """Group ways that show the same and have an end in common. The largest group comes first."""
     sources, targets = [way.source for way in ways], [way.target for way in ways]
     out, into = Counter(sources), Counter(targets)
     alike: dict[tuple[str, str, Symptom, bool], list[Way]] = defaultdict(list)
@@ -106,7 +108,7 @@ def together(ways: Sequence[Way]) -> list[tuple[Ends, list[Way]]]:
 
 
 def cells(ends: Ends, same: Sequence[Way]) -> tuple[str, ...]:
-    """A row in words, as HEAD has it."""
+    """Return a row in words, with the columns of HEAD."""
     source, target, shows = ends
     run = max(way.run for way in same)
     return (
@@ -118,7 +120,7 @@ def cells(ends: Ends, same: Sequence[Way]) -> tuple[str, ...]:
 
 
 def as_json(ends: Ends, same: Sequence[Way]) -> dict[str, Any]:
-    """A row for programs: of many names the first."""
+    """Return a row for programs. Of many names it has only the first ones."""
     sources, targets = {way.source for way in same}, {way.target for way in same}
     return {
         "from": sorted(sources)[:MOST_NAMES],

@@ -1,4 +1,4 @@
-"""Text that fits: a table into a width, lines into a height; what is left out is said."""
+"""Makes text fit: a table into a width, lines into a height. It says what is left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _CUT: Final = "..."
 _GAP: Final = "  "
 _LEAST: Final = 8
-"""A column is cut to so many characters at least."""
+"""The fewest characters to which a column is cut."""
 
 
 def table(
@@ -18,7 +18,7 @@ def table(
 ) -> list[str]:
     """Align ``rows``, of which the first is the head; the widest cells are cut first.
 
-    ``left``: how many rows more there are.
+    ``left``: the number of rows that are left out.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     over = len(indent) + sum(widths) + len(_GAP) * (len(widths) - 1) - width

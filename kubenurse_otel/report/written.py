@@ -1,6 +1,6 @@
 """An overview for a terminal and for programs: verdicts, who cannot reach whom, slow now.
 
-Owns how much of it is written: two hundred agents that say all they can fill no disk.
+Owns how much is written, so that two hundred agents with the longest possible reports fill no disk.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.verdicts import Named
 
 WIDTH: Final = 160
-"""Of a table where there is no terminal: nobody's names are cut there."""
+"""Columns of a table if there is no terminal, so that no names are cut."""
 _PROSE: Final = 100
 MOST_VERDICTS: Final = 20
-"""With suspicions; what most agents say comes first."""
+"""The most verdicts and suspicions that are written. What most agents say comes first."""
 _INDENT: Final = "    "
 
 
 def lines(found: Overview, now: float, *, width: int = WIDTH) -> list[str]:
-    """Write it for people: who is at fault, what is amiss, then on what ground that is said."""
+    """Write it for people: who is at fault, what is wrong, then the grounds for that."""
     summary = found.summary
     written: list[str] = []
     if not summary.named and not summary.suspected and summary.heard:
@@ -109,7 +109,9 @@ def to_json(found: Overview) -> dict[str, Any]:
 
 
 def news(found: Overview) -> object:
-    """What is told anew where it changes: not a figure or an age, which always do."""
+    """Return the parts whose change is reported. Figures and ages are left out, since they always
+    change.
+    """
     summary = found.summary
     return (
         sorted((verdicts.key(one.verdict), one.reporters) for one in summary.named),
@@ -127,7 +129,7 @@ def news(found: Overview) -> object:
 
 
 def rows(found: Overview) -> object:
-    """What both tables tell of, without figures and without one slow answer alone."""
+    """Return the contents of both tables, without figures and without single slow answers."""
     return (
         sorted(
             ends
@@ -139,14 +141,14 @@ def rows(found: Overview) -> object:
 
 
 def _first_words(found: Overview) -> str:
-    """Where nobody is named nor suspected."""
+    """Return the first words if nobody is named or suspected."""
     return verdicts.all_is_well(found.summary) if found.is_well else f"{found.said}."
 
 
 def _most(
     named: Sequence[Named], suspected: Sequence[Named]
 ) -> tuple[Sequence[Named], Sequence[Named], int]:
-    """Verdicts before suspicions, and how many of both are left out."""
+    """Return verdicts, then suspicions, and how many of both are left out."""
     room = max(0, MOST_VERDICTS - len(named))
     left = max(0, len(named) - MOST_VERDICTS) + max(0, len(suspected) - room)
     return named[:MOST_VERDICTS], suspected[:room], left
