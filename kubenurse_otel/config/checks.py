@@ -146,7 +146,7 @@ def _by_kind(*seconds: float | None) -> dict[TargetKind, float]:
 
 @record(frozen=True, slots=True, kw_only=True)
 class ChecksConfig:
-    """Which checks there are, where they go, how often and for how long; times are seconds."""
+    """Which checks there are, where they go, how often and how long. Times are in seconds."""
 
     ingress_url: Url | None = variable(
         "KUBENURSE_INGRESS_URL",
@@ -325,7 +325,7 @@ def read_checks(reader: Reader) -> ChecksConfig:
 
 
 def _read_proxies(reader: Reader) -> ProxyConfig:
-    """Each proxy variable is read in capitals, else in small letters (as Go and curl do)."""
+    """Read each proxy variable in capitals, else in small letters (as Go and curl do)."""
     if not reader.required(USE_PROXY):
         for unused in variables_of(ProxyConfig):
             reader.skip(unused, f"{USE_PROXY.name} is false")

@@ -1,4 +1,5 @@
-"""The process's environment: taken once, and cleared of what libraries would read by themselves.
+"""The process's environment: read once, and cleared of variables that libraries would read by
+themselves.
 
 Also knows the variables that Kubernetes sets for Services, which may collide with ours.
 """
@@ -31,7 +32,7 @@ class KubectlProxies:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> KubectlProxies:
-        """Each in capitals, else in small letters, as Go has it."""
+        """Read each variable in capitals, else in small letters, as Go does."""
         return cls(
             *(
                 environ.get(name) or environ.get(name.lower(), "")
@@ -43,11 +44,12 @@ class KubectlProxies:
 def take_environment(*, with_proxies: bool = True) -> dict[str, str]:
     """Return a copy of the environment, and remove every OTEL_* and proxy variable from it.
 
-    But for the proxies' with ``with_proxies`` false: what a kubeconfig runs may need them.
+    With ``with_proxies`` false, the proxy variables stay: a program that a kubeconfig runs may need
+    them.
 
     Called before anything of opentelemetry or httpx is imported: what reaches them comes from the
-    Config. gRPC's C core has no other way to be told than a variable: it would print each failed
-    connection to stderr, beside our one log line.
+    Config. Only gRPC's C core must be told by a variable not to print each failed connection to
+    stderr, beside our one log line.
     """
     environ = os.environ  # noqa: TID251 - the one reader
     taken = dict(environ)

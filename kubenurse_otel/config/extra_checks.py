@@ -31,7 +31,7 @@ T = TypeVar("T")
 MAX_EXTRA_CHECKS: Final = 100
 MAX_EXPECTED: Final = 20
 MAX_TOLD: Final = 10
-"""So many problems of this one variable are said, and of the rest how many they are."""
+"""The most problems of this one variable that are listed. The rest are counted."""
 
 RESERVED_TYPES: Final = frozenset(TargetKind) - {TargetKind.PATH, TargetKind.EXTRA} | {
     "neighbourhood",
@@ -45,7 +45,9 @@ RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSE
 
 @record(frozen=True, slots=True, kw_only=True)
 class ExtraCheck:
-    """One entry, or what one asks for without a name. ``None``: as others are."""
+    """One entry, or a check on the command line, which has no name. A field that is None has the
+    default of all checks.
+    """
 
     name: str = ""
     url: Url
@@ -88,7 +90,9 @@ STATUSES: Final = Parser(_statuses, "status codes such as 200, 200-299,401 or 2x
 
 
 def _expected(query: DnsQuery, text: str) -> DnsQuery:
-    """``query`` with what is good: a code, or addresses of the type that is asked for."""
+    """Return ``query`` with the expected answer: a code, or addresses of the type that is asked
+    for.
+    """
     if text.upper() in RCODES:
         return replace(query, rcode=text.upper())
     addresses = frozenset(ADDRESS.parse(item) for item in comma_list(text))
@@ -116,7 +120,7 @@ _LAST_OPTION: Final = re.compile(rf"(.*);((?:{'|'.join(_OF_HTTP)})=[^;]*)", re.D
 
 
 class _Options:
-    """What stands behind one URL. Each is taken by its word; what is wrong is kept."""
+    """The options behind one URL. Each is taken by its name. Mistakes are collected."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._left = [text.partition("=") for text in texts]
@@ -124,7 +128,7 @@ class _Options:
         self.problems: list[str] = []
 
     def parse(self, parse: Callable[[str], T], text: str, wants: str) -> T | None:
-        """The value; None where it is none."""
+        """Return the parsed value, None if it is not valid."""
         try:
             return parse(text)
         except InvalidTextError as error:
@@ -132,7 +136,7 @@ class _Options:
             return None
 
     def take(self, word: str, parser: Parser[T]) -> T | None:
-        """The option's value; None: there is none."""
+        """Return the option's value, None if it is not set."""
         self._known.append(f";{word}=")
         texts = self._pop(word, "=")
         if len(texts) > 1:
@@ -146,7 +150,7 @@ class _Options:
         return bool(self._pop(word, ""))
 
     def finish(self) -> None:
-        """Raise InvalidTextError with all that is wrong, what was not taken included."""
+        """Raise InvalidTextError with all mistakes, including options that nobody took."""
         if self._left:
             self.problems.append(f"no options behind it but {', '.join(self._known)}")
         if self.problems:
@@ -168,7 +172,9 @@ def parse_check(text: str) -> ExtraCheck:
 
 
 def _http(text: str) -> ExtraCheck:
-    """A URL may hold ``;`` itself: options are what is one at its end (``%3B`` begins none)."""
+    """Parse an HTTP check. A URL may hold ``;`` itself: only valid options at its end count as
+    options (``%3B`` begins none).
+    """
     texts: list[str] = []
     while (found := _LAST_OPTION.fullmatch(text)) is not None:
         text = found[1]
@@ -212,7 +218,7 @@ def _dns(text: str) -> ExtraCheck:
 
 
 def _finished(options: _Options, url: Url | None, **more: Any) -> ExtraCheck:
-    """With the options that every kind has. Raises InvalidTextError where anything is wrong."""
+    """Add the options that every kind has. Raises InvalidTextError if anything is wrong."""
     interval, timeout = options.take("interval", INTERVAL), options.take("timeout", TIMEOUT)
     options.finish()
     assert url is not None
@@ -263,7 +269,7 @@ EXTRA_CHECKS: Final = Parser(
 
 
 def hidden_checks(text: str) -> str:
-    """Extra checks with their queries masked; nothing at all where a password may stand."""
+    """Return the text with its queries masked, or nothing at all if it may hold a password."""
     if "@" in text:
         return "***"
     return "|".join(hidden(entry) for entry in text.split("|"))

@@ -1,4 +1,4 @@
-"""Who we are, and the files that vouch for us and for others."""
+"""Who we are, and the files by which TLS verifies others and that identify us."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ _SERVICE_ACCOUNT_DIR: Final = Variable(
 
 @record(frozen=True, slots=True, kw_only=True)
 class TrustConfig:
-    """Whom TLS believes, and the files that say who we are. They may be missing, and come later."""
+    """Whom TLS trusts, and the files that say who we are. The files may be missing at the start,
+    and come later.
+    """
 
     insecure: bool = variable(
         "KUBENURSE_INSECURE",
@@ -99,7 +101,7 @@ _HOST_NAME: Final = Variable(
 
 @record(frozen=True, slots=True, kw_only=True)
 class IdentityConfig:
-    """Who and where we are; empty where the environment does not say."""
+    """Who and where we are. A field is empty if the environment does not say."""
 
     node_name: str = _name(
         "KUBENURSE_NODE_NAME", NAME, "Our node (downward API: spec.nodeName).", "node-1"

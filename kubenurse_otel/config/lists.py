@@ -114,7 +114,9 @@ HEADERS: Final = Parser(_headers, "header=value,header=value, values percent-enc
 
 
 def hidden_headers(text: str) -> str:
-    """The names of the headers, their values masked; a name without a value may be a secret."""
+    """Return the headers' names with masked values. A name without a value is masked, too: it may
+    be a secret.
+    """
     try:
         return ",".join(f"{name}=***" if value else "***" for name, value in _headers(text))
     except InvalidTextError:

@@ -80,7 +80,7 @@ def load(environ: Mapping[str, str], *, host_name: Callable[[], str] = platform.
 
 
 def _why_no_server_of_dns_is_asked(config: Config) -> str:
-    """By its own address; empty where they are."""
+    """Say why the servers of DNS are not asked by their own addresses. Empty if they are."""
     if config.discovery.source is DiscoverySource.STATIC:
         return "KUBENURSE_DISCOVERY is static: EndpointSlices are not read"
     if not config.checks.name_servers:

@@ -1,4 +1,4 @@
-"""Where OTLP goes: OTEL_EXPORTER_OTLP_*, for all signals or for one, whose own win.
+"""Where OTLP goes: OTEL_EXPORTER_OTLP_* for all signals or for one. A signal's own variables win.
 
 After the OpenTelemetry specification 1.5x (protocol/exporter.md). Times are whole milliseconds.
 """
@@ -70,7 +70,7 @@ def _file(name: str, text: str, example: str, absent: str = "none") -> Path | No
 
 @record(frozen=True, slots=True, kw_only=True)
 class OtlpConfig:
-    """Where one signal goes. The variables here are those of all signals."""
+    """Where one signal goes. The variables here are the common ones of all signals."""
 
     endpoint: str = filled_by(ENDPOINT, make=lambda text: text or "")
     """Complete: what the exporter posts to (http/protobuf) or dials (grpc)."""
@@ -129,7 +129,9 @@ class OtlpConfig:
 
 
 def own(common: Variable[T], signal: str) -> Variable[T]:
-    """The variable of one signal, ``traces``, ``metrics`` or ``logs``, beside that of all."""
+    """Return the variable of one signal (``traces``, ``metrics`` or ``logs``) that goes with the
+    common one.
+    """
     sentence = common.help.partition(". ")[0].rstrip(".")
     if common.name == ENDPOINT.name:
         sentence += " (http/protobuf: the complete URL, nothing is appended)"
@@ -157,14 +159,14 @@ _DEFAULT_ENDPOINT: Final = {
 
 
 def read_otlp(reader: Reader, signal: str) -> tuple[OtlpConfig, bool]:
-    """The exporter of ``signal``, and whether a variable says where to."""
+    """Return the exporter of ``signal``, and whether a variable sets its endpoint."""
 
     def own_or_common(common: Variable[T]) -> T | None:
         own_value, value = reader.optional(own(common, signal)), reader.optional(common)
         return value if own_value is None else own_value
 
     def name_of(part: str) -> str:
-        """The name of the variable that counts."""
+        """Return the name of the variable that counts."""
         common = f"OTEL_EXPORTER_OTLP_{part}"
         own_name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{part}"
         return own_name if reader.is_set(own_name) else common
@@ -193,8 +195,8 @@ def read_otlp(reader: Reader, signal: str) -> tuple[OtlpConfig, bool]:
 
 
 def _with_endpoint(reader: Reader, otlp: OtlpConfig, signal: str) -> tuple[OtlpConfig, bool]:
-    """Where to, and whether a variable says so: the signal's own, else the common one, else the
-    specification's default.
+    """Add the endpoint, and say whether a variable sets it: the signal's own, else the common one,
+    else the specification's default.
     """
 
     def complete(text: str, path: str) -> OtlpConfig:
@@ -252,7 +254,7 @@ def _warn_of_port(reader: Reader, name: str, otlp: OtlpConfig) -> None:
 
 
 def _http_endpoint(text: str, signal_path: str) -> str:
-    """What to post to (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP").
+    """Return the URL to post to (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP").
 
     The common endpoint is a base to which the signal's path is appended; a signal's own is used
     as it is, with / as the path where it has none.
@@ -266,7 +268,9 @@ def _http_endpoint(text: str, signal_path: str) -> str:
 
 
 def _grpc_address(text: str, *, insecure: bool) -> tuple[str, bool]:
-    """What to dial, and whether in plain text: the scheme says it, and _INSECURE without one."""
+    """Return the address to dial, and whether in plain text. The scheme decides; without one,
+    _INSECURE does.
+    """
     if text.startswith(("unix:", "dns:")):
         return text, insecure
     if "://" in text:

@@ -15,7 +15,7 @@ QUERY: Final = "{query}"
 
 @record(frozen=True, slots=True, kw_only=True)
 class PageConfig:
-    """Templates are empty where there is no link."""
+    """Link templates; empty if there is no link."""
 
     enabled: bool = variable(
         "KUBENURSE_PAGE",

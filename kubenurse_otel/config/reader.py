@@ -1,4 +1,4 @@
-"""Reading variables: values, defaults, what was wrong, and where each value came from.
+"""Reads variables: values, defaults, problems, and where each value came from.
 
 Owns one pass over one environment. What the values mean together is for the modules of the fields.
 """
@@ -31,9 +31,9 @@ class Source(StrEnum):
     ENVIRONMENT = "environment"
     DEFAULT = "default"
     DERIVED = "derived"
-    """Made from other variables, or from the machine."""
+    """Derived from other variables, or from the machine."""
     IGNORED = "ignored"
-    """Set, without effect; the note says why."""
+    """Set, but without effect. The note says why."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Setting:
 
 
 class Reader:
-    """Collects problems (nothing starts), warnings (said once) and settings as it reads.
+    """Collects problems (which prevent the start), warnings (logged once) and settings as it reads.
 
     A method that takes a name is about a variable that has been read before.
     """
@@ -66,7 +66,7 @@ class Reader:
         read: Callable[[Variable[Any]], object] | None = None,
         **given: object,
     ) -> R:
-        """A record of the configuration, each field by its variables.
+        """Make a record of the configuration. Each field is read from its variables.
 
         ``given`` are fields that the caller has made; ``read`` is another way to read a variable.
         """
@@ -82,7 +82,9 @@ class Reader:
         return cls(**values)
 
     def text(self, variable: Variable[T]) -> str:
-        """What the environment says; empty is not set (also of kubenurse's)."""
+        """Return the environment's text. An empty one counts as not set (also for kubenurse's
+        variables).
+        """
         if variable.origin in self._disregarded:
             return ""
         text = self._environ.get(variable.name, "")
@@ -96,7 +98,9 @@ class Reader:
         return self.text(self._known[name])
 
     def is_set(self, name: str) -> bool:
-        """Whether there is a value; what of OpenTelemetry's is none counts as not set."""
+        """Whether there is a value. An invalid value of an OpenTelemetry variable counts as not
+        set.
+        """
         variable = self._known[name]
         text = self.text(variable)
         if text and variable.origin is Origin.OPENTELEMETRY:
@@ -107,10 +111,11 @@ class Reader:
         return text != ""
 
     def optional(self, variable: Variable[T]) -> T | None:
-        """The value, else the default, else None; a value that is none is a problem.
+        """Return the value, else the default, else None. An invalid value is a problem.
 
-        Not so OpenTelemetry's, which may be set for a whole cluster: that is a warning and the
-        default (specification, "Environment Variable Specification", Parsing empty and invalid).
+        OpenTelemetry's variables may be set for a whole cluster, so an invalid one is only a
+        warning, and the default counts (specification, "Environment Variable Specification",
+        Parsing empty and invalid).
         """
         text = self.text(variable)
         if text:
@@ -132,7 +137,7 @@ class Reader:
         return variable.parser.parse(variable.default)
 
     def required(self, variable: Variable[T]) -> T:
-        """As ``optional``, of a variable that has a default."""
+        """As ``optional``, for a variable that has a default."""
         value = self.optional(variable)
         assert value is not None, f"{variable.name} has no default"
         return value
@@ -153,15 +158,15 @@ class Reader:
         self._disregarded[origin] = note
 
     def skip(self, variable: Variable[T], note: str) -> None:
-        """A variable that is not even judged."""
+        """Skip a variable: its value is not even judged."""
         text = self.text(variable)
         source = Source.IGNORED if text else Source.DEFAULT
         self._set(variable, variable.shown(text), source, note)
 
     def problem(self, name: str, wants: str, *, taken: str = "") -> None:
-        """A value that is right by itself and wrong beside the others.
+        """Report a value that is valid by itself, but wrong together with others.
 
-        ``taken`` says what is done about it where that is no reason not to start.
+        With ``taken`` it is only a warning, and ``taken`` says what the agent does instead.
         """
         text = self.said(name)
         got = f"got '{self._known[name].shown(text)}'" if text else "not set"
@@ -175,7 +180,9 @@ class Reader:
         self._add(self.warnings, sentence)
 
     def warn_without_file(self, name: str, path: Path | None) -> None:
-        """A file that is read when it comes is no reason not to start."""
+        """Warn of a missing file. It is no reason not to start, because the file is read once it
+        exists.
+        """
         if path is not None and not is_readable(path):
             text = self._known[name].shown(self.said(name))
             self.warn(f"{name}: '{text}' cannot be read yet; it is tried again later")

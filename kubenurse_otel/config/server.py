@@ -96,7 +96,7 @@ class ServerConfig:
 
     @property
     def path_port(self) -> int:
-        """Where path checks ask neighbours that say no port."""
+        """The port for path checks of neighbours that declare none."""
         return self.tls_port if self.use_tls else self.port
 
 

@@ -1,6 +1,7 @@
 """The whole configuration, frozen, and the list of its variables.
 
-Durations are seconds. ``Config()`` is what an empty environment gives, but for the host's name.
+Durations are seconds. ``Config()`` is the result of an empty environment, except for the host's
+name.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class LogConfig:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All that the environment says, checked and frozen. Nothing else reads the environment."""
+    """The whole environment, checked and frozen. Nothing else reads the environment."""
 
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
@@ -64,7 +65,7 @@ class Config:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     log: LogConfig = field(default_factory=LogConfig)
     warnings: tuple[str, ...] = ()
-    """Said once in the log at start."""
+    """Logged once at the start."""
 
 
 def walk(record: type, path: str = "") -> Iterator[tuple[Variable[object], str]]:
@@ -78,9 +79,9 @@ def walk(record: type, path: str = "") -> Iterator[tuple[Variable[object], str]]
 
 
 LANDS: Final[dict[str, list[str]]] = defaultdict(list)
-"""By a variable's name: the fields that it fills."""
+"""The fields that a variable fills, by its name."""
 BY_NAME: Final[dict[str, Variable[object]]] = {}
-"""In the reference's order."""
+"""All variables by name, in the order of the reference."""
 
 for _variable, _path in walk(Config):
     BY_NAME[_variable.name] = _variable

@@ -38,7 +38,7 @@ def _special(general: int | None, special: int | None) -> int | None:
 
 @record(frozen=True, slots=True, kw_only=True)
 class SpanLimitsConfig:
-    """Applied to what is exported only, never to what metrics are made from."""
+    """Limits of exported spans. They never apply to the spans that metrics are made from."""
 
     attribute_count: int | None = filled_by(
         _ATTRIBUTE_COUNT,

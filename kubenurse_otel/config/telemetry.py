@@ -1,7 +1,7 @@
 """Which signals are exported, how, how often, and with which resource.
 
 OTEL_* after the OpenTelemetry specification 1.5x (sdk-environment-variables.md, resource/sdk.md)
-and opentelemetry-python 1.45's own; how they and ours act together is said here, too.
+and opentelemetry-python 1.45's own; how they and ours act together is decided here, too.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ _LOGS_EXPORTER: Final = Variable(
 
 @record(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
-    """Which telemetry there is, how long it is kept, and who gets it; times are
-    seconds. None for ``otlp_*``: that signal is not sent.
+    """Which telemetry there is, how long it is kept, and who gets it. Times are in seconds. If an
+    ``otlp_*`` is None, that signal is not sent.
     """
 
     metrics: MetricsChoice = variable(
@@ -183,9 +183,9 @@ class TelemetryConfig:
     resource_attributes: tuple[tuple[str, str], ...] = filled_by(
         _SERVICE_NAME, _RESOURCE, make=_resource
     )
-    """As the user gave them; ours come below."""
+    """As the user gave them. They override ours."""
     prometheus: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "prometheus" in names)
-    """/metrics is served."""
+    """Whether /metrics is served."""
     console_metrics: bool = filled_by(_METRICS_EXPORTER, make=lambda names: "console" in names)
     console_traces: bool = filled_by(_TRACES_EXPORTER, make=bool)
     console_logs: bool = filled_by(_LOGS_EXPORTER, make=lambda names: "console" in names)
@@ -271,8 +271,8 @@ class TelemetryConfig:
 
 
 def read_telemetry(reader: Reader) -> TelemetryConfig:
-    """Every variable is read and judged, also of signals that are off; with the SDK disabled none
-    of OpenTelemetry's but the one that says so.
+    """Read and judge every variable, including those of signals that are off. If the SDK is
+    disabled, of OpenTelemetry's variables only the one that disables it is read.
     """
     disabled = reader.required(_SDK_DISABLED)
     if disabled:
@@ -326,7 +326,7 @@ def _trace_exporters(reader: Reader, *, with_endpoint: bool) -> frozenset[str]:
 
 
 def _batches(reader: Reader, telemetry: TelemetryConfig) -> TelemetryConfig:
-    """A batch is at most the whole queue."""
+    """Read the sizes of batches. A batch is at most the whole queue."""
     queue, name = telemetry.bsp_queue_size, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
     if telemetry.bsp_batch_size <= queue:
         return telemetry
@@ -343,7 +343,7 @@ _WITHOUT_DELTAS: Final = {
     " (unless it runs with --enable-feature=otlp-deltatocumulative)",
     "/opentelemetry/": "VictoriaMetrics keeps deltas as if they were sums",
 }
-"""By a part of the receiver's path: what the store there makes of deltas."""
+"""By a part of the receiver's path: what that store does with deltas."""
 
 
 def _warn_of_deltas(reader: Reader, temporality: Temporality, endpoint: str) -> None:

@@ -26,14 +26,14 @@ class Use(StrEnum):
     REFUSED = "refused"
     """It would break what the agent promises: overridden, and said once in the log."""
     IGNORED = "ignored"
-    """It is about something that the agent does not have."""
+    """It concerns something that the agent does not have."""
 
 
 @record(frozen=True, slots=True)
 class Unread:
     """A variable that OpenTelemetry defines and the agent does not follow; * stands for any text.
 
-    ``harmless`` are values that say what the agent does anyway: no word is lost about them.
+    ``harmless`` are values that ask for what the agent does anyway. They are not logged.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The one parser of URLs: checks, collectors, proxies, the command line.
 
-Pure. Stricter than urllib on purpose: what passes here can be asked. ``hidden`` is how a URL that
-may hold a secret is shown.
+Pure. Stricter than urllib on purpose: every URL that passes can be requested. ``hidden`` is how a
+URL that may hold a secret is shown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ RECORD_TYPES: Final = ("A", "AAAA")
 _LONGEST: Final = 2000
 _UNSAFE_IN_A_PATH: Final = re.compile(r'["<>`{}]')
 _UNSAFE_IN_A_QUERY: Final = re.compile(r'["<>]')
-"""Of what may be written here (WHATWG URL, section 1.3, "percent-encode set")."""
+"""Characters that may be written here and must be encoded in a query (WHATWG URL, section 1.3,
+"percent-encode set").
+"""
 
 
 def parse_url(text: str) -> Url:
@@ -113,7 +115,7 @@ def _parts(text: str) -> SplitResult:
 
 
 def _text(text: str, parts: SplitResult, host: str, port: int | None) -> str:
-    """The whole, with brackets where an address had none."""
+    """Return the whole text, with brackets added to an address that had none."""
     authority = bracketed(host) if parts.netloc.count(":") > 1 else parts.netloc
     if port is not None and authority is not parts.netloc:
         authority += f":{port}"
@@ -121,7 +123,7 @@ def _text(text: str, parts: SplitResult, host: str, port: int | None) -> str:
 
 
 def _request_target(path: str, query: str, *, asks: bool) -> str:
-    """Path and query as they are sent; ``asks``: there is a query, be it an empty one."""
+    """Return path and query as they are sent. ``asks``: there is a query, maybe an empty one."""
     target = _encoded(_without_dots(path), _UNSAFE_IN_A_PATH) or "/"
     return f"{target}?{_encoded(query, _UNSAFE_IN_A_QUERY)}" if asks else target
 
@@ -158,8 +160,9 @@ def split_host_port(text: str) -> tuple[str, int | None]:
 def _split_without_brackets(text: str) -> tuple[str, int | None]:
     """``fd00::5:4318``: by its form either an address, or an address and a port.
 
-    It is the one that it can be. Where it can be both, four digits and more, 80 and 443 are a port:
-    whoever leaves out the brackets has put a port behind an address. Fewer digits are refused.
+    If only one reading is possible, that one counts. If both are, a last part of four or more
+    digits, 80 and 443 count as a port, because people who leave out the brackets have put a port
+    behind an address. Fewer digits are refused.
     """
     host, _, port = text.rpartition(":")
     if not is_address(host) or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
@@ -235,7 +238,8 @@ PROXY: Final = Parser(
 def hidden(text: str) -> str:
     """The text with what may be a secret in a URL (user, password, query, fragment) masked.
 
-    Where an ``@`` follows a ``?`` or ``#`` either may hold the other, and nothing is shown.
+    If an ``@`` follows a ``?`` or ``#``, the password may hold these characters, so nothing is
+    shown.
     """
     before, at, after = text.rpartition("@")
     if re.search(r"[?#]", before):

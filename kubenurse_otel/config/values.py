@@ -1,7 +1,7 @@
 """How a variable's text becomes a value: one small parser for each syntax.
 
 A parser returns the value or raises InvalidTextError with what is wrong (never with the text
-itself, which may hold a secret); ``wants`` says to people what is right. None looks at a file.
+itself, which may hold a secret); ``wants`` tells people what is valid. No parser looks at a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ E = TypeVar("E", bound=StrEnum)
 class InvalidTextError(ValueError):
     """The text is not a value. The message completes "wants ...", and may be empty.
 
-    ``known`` is what of a list of OpenTelemetry's can be followed all the same; None: nothing.
+    ``known`` is the part of an OpenTelemetry list that the agent can follow anyway. None: nothing.
     """
 
     def __init__(self, wants: str = "", *, known: object = None) -> None:
@@ -43,7 +43,7 @@ class Parser(Generic[T_co]):
     wants: str
 
     def to(self, make: Callable[[T_co], R]) -> Parser[R]:
-        """The same syntax, and another value."""
+        """Return a parser of the same syntax that converts the value."""
         return Parser(lambda text: make(self.parse(text)), self.wants)
 
 
@@ -222,7 +222,7 @@ ADDRESS: Final = Parser(_address, "an IPv4 or IPv6 address")
 
 
 def _host(text: str) -> str:
-    """A name, or an address without brackets."""
+    """Return a host: a name, or an address without brackets."""
     if ":" in text or "[" in text:
         return _address(text)
     if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})", text) or ".." in text:

@@ -39,15 +39,15 @@ _BY_PREFIX: Final = {
     "KUBE": Origin.KUBERNETES,
     "OTEL_": Origin.OPENTELEMETRY,
 }
-"""The first that fits counts; what fits none is the system's."""
+"""The first prefix that fits counts. A name that fits none is the system's."""
 
 
 @record(frozen=True, slots=True)
 class Variable(Generic[T_co]):
     """A variable that the agent reads.
 
-    ``default`` is written in the variable's own syntax; None: not set, and ``absent`` says to
-    people what then happens.
+    ``default`` is written in the variable's own syntax. None: not set; then ``absent`` tells people
+    what happens.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Variable(Generic[T_co]):
     default: str | None
     help: str
     kubenurse: bool = False
-    """kubenurse has it, too: name, meaning and default are its."""
+    """True if kubenurse has it, too, with the same name, meaning and default."""
     absent: str = ""
     example: str = ""
     """A valid value that is not the default."""
     hidden: Callable[[str], str] | None = None
-    """How the text is shown, when it may hold a secret."""
+    """How the text is shown, if it may hold a secret."""
     lenient: bool = False
-    """kubenurse's booleans: what is no value counts as not set, with a warning."""
+    """True for kubenurse's booleans: an invalid value counts as not set, with a warning."""
 
     @property
     def origin(self) -> Origin:
@@ -128,7 +128,9 @@ def variable(
     otherwise: object = None,
     **details: Unpack[_Details],
 ) -> Any:
-    """A dataclass's field that one variable fills; ``otherwise`` stands there if it is not set."""
+    """A dataclass's field that one variable fills. ``otherwise`` is its value if the variable is
+    not set.
+    """
     return filled_by(
         Variable(name, parser, default, text, **details),
         make=lambda value: otherwise if value is None else value,
@@ -145,7 +147,7 @@ def filled_by(*variables: Variable[object], make: Callable[..., T]) -> T:
 
 
 def filling(of: Field[Any]) -> Filling | None:
-    """Which variables fill a field; None: none does."""
+    """Return which variables fill a field, None if none does."""
     found: Filling | None = of.metadata.get(_FILLING)
     return found
 
