@@ -1,1 +1,1 @@
-"""One exchange, asked and measured: sockets of our own, timed by the kernel. No tracing here."""
+"""Makes and measures one exchange, on our own sockets, timed by the kernel. No tracing here."""

@@ -1,4 +1,6 @@
-"""Addresses as the resolver writes them, to what the kernel takes; whether one of ours suits."""
+"""Turns addresses as the resolver writes them into what the kernel takes, and finds whether a
+source address exists.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ def family(address: str) -> socket.AddressFamily:
 
 
 def with_zone(address: str, scope: int) -> str:
-    """``fe80::1%2`` (RFC 4007 section 11): of a link-local address the scope is a part."""
+    """Return ``fe80::1%2`` (RFC 4007 section 11): the scope is part of a link-local address."""
     return f"{address}%{scope}" if scope else address
 
 
@@ -24,7 +26,7 @@ def zone_number(zone: str) -> int:
 
 
 def socket_address(address: str, port: int) -> SocketAddress:
-    """What connect(2) takes; Python drops a zone that stands in the address."""
+    """Return what connect(2) takes. Python drops a zone that is written in the address."""
     host, _, scope = address.partition("%")
     return (host, port, 0, int(scope)) if scope else (host, port)
 

@@ -1,4 +1,4 @@
-"""Read what an answering agent says of itself in its headers, believed within bounds. No I/O."""
+"""Read what an answering agent says about itself in its headers, within bounds. No I/O."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def node_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 
 def view(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """What it sees, as it came: "" where it does not say. One that is too long is no view."""
+    """Return what the agent sees, unchanged. "" if it does not say, or if the text is too long."""
     said = [value for name, value in headers if name == _VIEW]
     return b", ".join(said)[: semconv.VIEW_MAX_BYTES + 1].decode("latin-1")
 
 
 def padding(headers: Sequence[tuple[bytes, bytes]]) -> int:
-    """How many bytes the answer was padded with."""
+    """Return the bytes of padding in the answer."""
     return sum([len(value) for name, value in headers if name == _PAD])
 
 
@@ -134,7 +134,7 @@ _USUAL: Final = re.compile(
     )
     .encode("ascii")
 ).fullmatch
-"""What an agent writes, and nothing else: most answers have it."""
+"""The exact form that an agent writes, which most answers have."""
 
 
 def _number(text: str) -> float | None:

@@ -80,49 +80,49 @@ class Answer:
     def __init__(self, method: bytes) -> None:
         self.status_code = 0
         self.version = b""
-        """As it came: b"HTTP/1.1"."""
+        """The version as it came, such as b"HTTP/1.1"."""
         self.headers: Headers = []
-        """Names in lower case."""
+        """Headers, with names in lower case."""
         self.keep_alive = False
-        """The far end goes on with the connection, by its own word."""
+        """Whether the far end says that it keeps the connection open."""
         self.interim_count = 0
-        """Interim answers (1xx but 101) that came before it."""
+        """Interim answers (1xx except 101) that came before this answer."""
         self._method = method
         self._buffer = Buffer()
         self._fields = FieldLines()
         self._status: int | None = None
-        """Of the head that is being read, once its first line is there."""
+        """The status of the head that is being read, once its first line is there."""
         self._head_bytes = self._head_lines = 0
         self._body: SizedBody | None = None
 
     @property
     def finished(self) -> bool:
-        """Nothing more of it is wanted."""
+        """True if no more bytes of the answer are wanted."""
         return self._body is not None and self._body.finished
 
     @property
     def begun(self) -> bool:
-        """A byte of it is here, or of an interim answer whose end is not."""
+        """True if a byte of the answer is here, or of an interim answer that is not complete."""
         return self._body is not None or self._status is not None or len(self._buffer) > 0
 
     @property
     def whole(self) -> bool:
-        """It was read to its end."""
+        """True if the answer was read to its end."""
         return self._body is not None and self._body.whole
 
     @property
     def content_bytes(self) -> int:
-        """How much of its content was read."""
+        """Bytes of the content that were read."""
         return self._body.content_bytes if self._body is not None else 0
 
     @property
     def chunks(self) -> int:
-        """How many chunks it came in."""
+        """Number of chunks in which the body came."""
         return self._body.chunks if self._body is not None else 0
 
     @property
     def reusable(self) -> bool:
-        """The connection can carry another exchange: nothing came beyond this one's answer."""
+        """True if the connection can carry another exchange: nothing came beyond this answer."""
         return self.whole and self.keep_alive and not len(self._buffer)
 
     def feed(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Answer:
             raise ClosedEarlyError("without an answer")
 
     def _head_line(self) -> bytes | None:
-        """The next line, without its end; None until it is there."""
+        """Return the next line without its end, None until it is there."""
         if self._status is None and not _PROTOCOL.startswith(self._buffer.peek(len(_PROTOCOL))):
             raise MalformedResponseError(f"it begins with {self._beginning()}, not with HTTP/")
         line = self._buffer.line()
@@ -187,7 +187,9 @@ class Answer:
         return line[:-2] if line.endswith(b"\r\n") else line[:-1]  # RFC 9112 section 2.2
 
     def _beginning(self) -> str:
-        """What came instead. Not our own request sent back: it can hold secrets."""
+        """Quote what came instead of an answer, unless it is our own request sent back, which can
+        hold secrets.
+        """
         start = self._buffer.peek(64)
         if self._method.startswith(start[: len(self._method)]):
             return "our request"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.buffer import Buffer
 
 MAX_CONTENT_BYTES: Final = 65_536
-"""More of a body is not read."""
+"""The most bytes of content that are read of a body."""
 MAX_WIRE_BYTES: Final = 2 * MAX_CONTENT_BYTES
 """The same with the framing of its chunks."""
 # Go's: what a chunk's size may hold with its extensions, all trailers, and bytes of framing beyond
@@ -29,7 +29,7 @@ _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}").fullmatch
 
 
 class SizedBody:
-    """As long as Content-Length says; also the one that is not there, of 0 bytes."""
+    """A body as long as Content-Length says. A missing body is one of 0 bytes."""
 
     __slots__ = ("_buffer", "_left", "chunks", "content_bytes", "finished", "whole")
 
@@ -39,10 +39,12 @@ class SizedBody:
         self.content_bytes = 0
         self.chunks = 0
         self.finished = self.whole = length == 0
-        """Nothing more of it is wanted; it came to its end."""
+        """``finished``: no more of it is wanted. ``whole``: its end was reached."""
 
     def step(self) -> bool:
-        """Take one thing; False where bytes are missing, or none. Raises MalformedResponseError."""
+        """Take one piece (content, chunk or trailer). False if bytes are missing or nothing is
+        left. Raises MalformedResponseError.
+        """
         self._take_content()
         if not self._left:
             self._finish()
@@ -66,7 +68,7 @@ class SizedBody:
 
 
 class UnsizedBody(SizedBody):
-    """As long as the connection."""
+    """A body that ends with the connection."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Bytes that came and were not taken yet."""
+"""A buffer of bytes that came and were not taken yet."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Find in which direction packets were lost, and what the far end had to send again. No I/O.
 
-Our own repeats are ours to see (repairs.py): they are losses on the way out. Of a SYN-ACK that was
-sent again TCP's time stamps tell, or the far end itself. Of an answer that was, only the agent that
-gave it: what it does not account for, and is as long as a retransmission timeout, is loss on the
-way in. Where nobody tells, nothing is claimed.
+We see our own repeats (repairs.py): they are losses on the way out. A repeated SYN-ACK shows in
+TCP's time stamps, or the far end reports it. A repeated answer shows only if the agent that gave it
+reports its own time: time that it does not account for, and that is as long as a retransmission
+timeout, is loss on the way in. Without such a report, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.phases import Timeline
 
 TIMEOUT_SECONDS: Final = RTO_MIN_US / 1e6 - 0.01
-"""The shortest time after which an answer is sent again: less a tick of the slowest kernel."""
+"""The shortest time in seconds after which an answer is sent again, minus a tick of the slowest
+kernel.
+"""
 DELAYED_ACK_SECONDS: Final = 0.04
-"""TCP_DELACK_MIN (include/net/tcp.h): so late may an acknowledgement be that nothing kept."""
+"""TCP_DELACK_MIN (include/net/tcp.h) in seconds: an acknowledgement may be this late although no
+queue held it.
+"""
 
 
 def split_of(marks: Marks, timeline: Timeline, told: ServerTiming, *, ours: bool) -> Split:
@@ -92,8 +96,8 @@ def _synack_lost(marks: Marks, timing: ServerTiming | None, handshake: float) ->
 def _unaccounted(marks: Marks, split: Split, timing: ServerTiming | None) -> float | None:
     """Seconds by which the answer came later than the far end says that it took.
 
-    0 where that is less than a retransmission timeout, None where the far end does not say. What
-    the acknowledgement of the request took, too, was a queue's time and no repeat's.
+    0 where that is less than a retransmission timeout, None where the far end does not say. Time
+    that the acknowledgement of the request took as well was spent in a queue, not for a repeat.
     """
     if timing is None or timing.wait is None or timing.app is None or split.far_end is None:
         return None
@@ -108,7 +112,7 @@ def _unaccounted(marks: Marks, split: Split, timing: ServerTiming | None) -> flo
 def _answered_after_acknowledgement(marks: Marks) -> float | None:
     """Seconds from the request's acknowledgement to the answer.
 
-    None where both came together, or where nobody knows which copy was acknowledged.
+    None if both came together, or if it is unknown which copy was acknowledged.
     """
     sent = (step for step in reversed(marks.steps) if isinstance(step, Sent))
     request = next((step for step in sent if step.stage is Stage.REQUEST), None)

@@ -1,4 +1,4 @@
-"""Find how long this node kept what we sent, and what of it never left. No I/O, no clock.
+"""Find how long this node held back what we sent, and what never left it. No I/O, no clock.
 
 send(2) gives bytes to TCP. TCP gives them to the network device's queue (stamp SCHEDULED), the
 queue to the device (stamp SENT). What is dropped before the device (a firewall's rule, a full
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @record(frozen=True, slots=True)
 class WayOut:
-    """One send's way through this node, in ns."""
+    """One send's way through this node. Times and durations are in ns."""
 
     given_ns: int
     """CLOCK_MONOTONIC: TCP had the last byte. Our own mark may be late, by what we were held up."""
     held_ns: int
-    """Until it came to the device's queue."""
+    """Duration until it came to the device's queue."""
     queued_ns: int
-    """From there until the device had it: waiting, or dropped and sent once more."""
+    """Duration from there until the device had it: it waited, or was dropped and sent again."""
 
 
 class Unsent(Enum):
-    """Who keeps bytes that never left."""
+    """Who holds back bytes that never left."""
 
     FAR_END = "far_end"
     """Its receive window is closed: a SYN proxy without a backend, a process that does not read."""
@@ -58,7 +58,7 @@ def window_was_closed(marks: Marks) -> bool:
 
 
 def unsent(marks: Marks) -> Unsent | None:
-    """Who keeps what we sent last; None where it left, or where nobody can know."""
+    """Return who holds back what we sent last. None if it left, or if that is unknown."""
     info = marks.info_at_end
     if info is None:
         return None

@@ -1,6 +1,6 @@
 """One request and its answer over a connection: HTTP/1.1 (RFC 9112).
 
-Does not open connections, keeps none, and leaves reading what came to answer.py.
+It opens and keeps no connection. answer.py parses the bytes that came.
 """
 
 from __future__ import annotations

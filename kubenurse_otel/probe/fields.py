@@ -33,7 +33,7 @@ class FieldLines:
         self._fields: Headers = []
         self._last = b""
         self._more: list[bytes] = []
-        """What goes on from the last line."""
+        """What continues the last line (obs-fold)."""
 
     def add(self, line: bytes) -> None:
         """Raises MalformedResponseError. After a space the line before goes on (obs-fold)."""
@@ -84,7 +84,7 @@ def _field(line: bytes) -> Field:
 
 
 _known_field: Final = lru_cache(maxsize=256)(_field)
-"""Far ends say most lines again and again."""
+"""Cached, because far ends send most lines again and again."""
 
 
 def values(fields: Headers, name: bytes) -> list[bytes]:

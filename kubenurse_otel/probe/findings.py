@@ -21,7 +21,7 @@ _NANOSECONDS = 1e9
 def measurement(
     target: Target, marks: Marks, timeline: Timeline, reply: Reply | None
 ) -> Measurement:
-    """What the exchange tells, as far as it came (``reply`` None: it failed)."""
+    """Return the Measurement, as far as the exchange came. ``reply`` is None if it failed."""
     headers = reply.headers if reply is not None and target.answered_by_agent else []
     node = agent_headers.node_name(headers)
     timing = agent_headers.server_timing(headers if node else [], far_end=timeline.split.far_end)
@@ -99,7 +99,7 @@ def _transport(target: Target, marks: Marks) -> str:
 
 
 def _is_asked(target: Target, node: str, reply: Reply | None) -> bool:
-    """Whether the neighbour itself answered as it should: of it alone a view is read."""
+    """Whether the neighbour itself gave a good answer. A view is read only from such an answer."""
     return (
         target.neighbour is not None
         and node == target.neighbour.node_name
@@ -111,8 +111,8 @@ def _is_asked(target: Target, node: str, reply: Reply | None) -> bool:
 def _is_other_port(told: int | None, ours: int) -> bool:
     """Whether the far end was asked from another port than ours: over a connection not ours.
 
-    The port and not the address: plain source NAT leaves the port as it is. Who tells none (an
-    older agent) says nothing.
+    The port and not the address: plain source NAT leaves the port as it is. An agent that does not
+    report it (an older one) proves nothing.
     """
     return told is not None and ours not in (0, told)
 

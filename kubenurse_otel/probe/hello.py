@@ -1,4 +1,4 @@
-"""What a ClientHello of ours offers, read from the bytes that OpenSSL made.
+"""Reads what our ClientHello offers from the bytes that OpenSSL made.
 
 OpenSSL offers finite-field Diffie-Hellman to every server, and Python before 3.15 cannot choose
 groups. A server that asks for a large one (HelloRetryRequest, RFC 8446 section 4.1.4) makes us

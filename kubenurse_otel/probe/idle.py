@@ -1,7 +1,7 @@
 """Connections that wait for their target's next check (KUBENURSE_REUSE_CONNECTIONS).
 
-Owns to whom one belongs: a target, where that target is, and whom TLS believed when it was made.
-When one of these is another, it is closed.
+A connection belongs to a target, its address, and the TLS trust with which it was made. When one of
+these changes, the connection is closed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class IdleConnections:
         return target.key in self._kept
 
     def take(self, target: Target, context: ssl.SSLContext | None) -> Connection | None:
-        """The one of ``target``, if it is where the target is now and verified by ``context``.
+        """Take the connection of ``target``, if it leads to the target's current address and was
+        verified by ``context``.
 
-        ``context`` is what a new connection would be verified by; None: one without TLS.
+        ``context`` is the one that would verify a new connection. None: a connection without TLS.
         """
         place, connection = self._kept.pop(target.key, (None, None))
         if connection is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_PARTING: Final = 128
 PARTING_SECONDS: Final = 1.0
-"""So long a far end may take to close its side; then we do, reset or not."""
+"""Seconds that a far end may take to close its side. Then we close, even if that causes a reset."""
 MOST_READS: Final = 16
 _READ_BYTES: Final = 16_384
 
@@ -38,7 +38,7 @@ class Parting:
         self._read(sock)  # often all has come already
 
     async def wait(self) -> None:
-        """Until all of them have ended."""
+        """Wait until all of them have ended."""
         while self._left:
             await next(iter(self._left.values())).ended.wait()
 
@@ -69,7 +69,7 @@ class Parting:
 
 
 class _Last:
-    """What is left of a connection."""
+    """The rest of a connection."""
 
     __slots__ = ("ended", "reads", "timer")
 

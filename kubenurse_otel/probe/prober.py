@@ -56,7 +56,7 @@ _OWN_SHARE: Final = 0.5
 
 @record(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """All that came of one probe.
+    """The whole result of one probe.
 
     ``failure`` is what the network or the far end did. An answer with a bad status is no failure
     here (see verdict.py). ``reply`` is set for HTTP without a failure. ``marks`` are complete;
@@ -125,7 +125,7 @@ class Prober:
         self._shared.quick.intersection_update(target.key for target in wanted)
 
     async def part(self) -> None:
-        """Wait, for a second at most, until far ends have closed what we have."""
+        """Wait, for at most a second, until the far ends have closed our connections."""
         await self._shared.parting.wait()
 
     def close(self) -> None:
@@ -172,9 +172,9 @@ class _Run:
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
         self._at_proxy = target.proxy is not None
-        """Still on the way to it: what fails is the proxy's."""
+        """True on the way to the proxy: a failure then is the proxy's."""
         self._looked_up_ns: int | None = None
-        """How long a look-up took that failed."""
+        """How long a failed look-up took, in ns."""
         self._is_quick = target.key in shared.quick
         self._begin()
         self._set_deadline()
@@ -281,7 +281,9 @@ class _Run:
         return self._target.uses_tls or (proxy is not None and proxy.scheme == "https")
 
     def _context(self) -> ssl.SSLContext:
-        """What the far end, and an ``https://`` proxy on the way to it, is verified by."""
+        """Return the TLS context that verifies the far end, and an ``https://`` proxy on the way to
+        it.
+        """
         try:
             return self._shared.trust.context(self._target.trust, speaks_http=self._url.speaks_http)
         except AuthoritiesError as error:
@@ -408,7 +410,9 @@ class _Run:
 
 
 def _unsent(marks: Marks) -> TimeoutError | None:
-    """What to say where the far end cannot have answered: not all that we sent has left."""
+    """Return the message for a far end that cannot have answered, because not all that we sent has
+    left.
+    """
     keeper = egress.unsent(marks)
     if keeper is None:
         return None

@@ -20,7 +20,7 @@ class ProxyTls:
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
     def shake_hands(self) -> bool:
-        """One step; whether it was the last. Raises ssl.SSLError."""
+        """Do one step of the handshake. True if it was the last one. Raises ssl.SSLError."""
         try:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
@@ -28,11 +28,11 @@ class ProxyTls:
         return True
 
     def to_send(self) -> bytes:
-        """What waits to go to the proxy."""
+        """Return the bytes to send to the proxy."""
         return self._outgoing.read()
 
     def feed(self, data: bytes) -> None:
-        """Take what came from the proxy; nothing is its end."""
+        """Take bytes that came from the proxy. No bytes mean that it closed."""
         if data:
             self._incoming.write(data)
         else:

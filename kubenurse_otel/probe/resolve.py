@@ -94,9 +94,9 @@ def interleave(addresses: list[tuple[int, str]]) -> tuple[str, ...]:
 class ThreadResolver:
     """getaddrinfo in daemon threads, used on one event loop.
 
-    A thread whose look-up hangs stays behind until the C library gives up, so that threads are
-    bounded: in all, and for a name, lest one stuck name take every thread from the others. Who
-    asks for a name that has its share already joins the youngest of its look-ups.
+    A thread whose look-up hangs lives until the C library gives up. So the number of threads is
+    bounded in all and per name, lest one stuck name take every thread. A request for a name that
+    has its share already joins the youngest of its look-ups.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which of TCP's samples is the network's round trip. No I/O, no clock.
+"""Find which of TCP's samples is the network's round trip. No I/O, no clock.
 
 A peer's kernel acknowledges a connection's first bytes at once (quick-ack mode), unless somebody
 told it not to. Its word is taken where the least round trip that TCP saw allows it.
