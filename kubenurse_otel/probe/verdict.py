@@ -1,4 +1,4 @@
-"""Make the result of a check from what was probed: is it bad, and why. No I/O, no clock."""
+"""Make a check's result from what was probed: is it bad, and why. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.prober import Probed
 
 _GATEWAYS: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
-"""Who says so speaks of somebody behind it (RFC 9110 sections 15.6.3 and 15.6.5)."""
+"""A proxy uses these to report somebody behind it (RFC 9110 sections 15.6.3 and 15.6.5)."""
 _LONGEST: Final = 200
 
 

@@ -32,7 +32,8 @@ _POLICY: Final = tuple(
 )
 """glibc's labels and precedences (sysdeps/posix/getaddrinfo.c): RFC 3484's with its additions."""
 MOST_KNOWN: Final = 512
-"""Addresses that are read once: the same are found again and again."""
+"""The most addresses whose parsed form is cached, because the same ones are found again and again.
+"""
 _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14
 
 

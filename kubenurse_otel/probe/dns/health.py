@@ -32,17 +32,17 @@ PORTS: Final = 4
 TRIES: Final = 2
 TRY_SECONDS: Final = 0.5
 LAST_SECONDS: Final = 1.5
-"""For the second try: a server that is slow is not dead."""
+"""Seconds for the second try, because a slow server is not dead."""
 
 
 class Port(StrEnum):
-    """What came of one source port."""
+    """The result of one source port."""
 
     SOUND = "sound"
     HALF = "half"
     """Only the second try was answered."""
     SILENT = "silent"
-    """Neither was; or ICMP says that nobody is there."""
+    """Neither try was answered, or ICMP says that nobody is there."""
 
 
 def port(reply: Reply) -> Port:
@@ -71,7 +71,7 @@ class OfEndpoint:
 
 @record(frozen=True, slots=True)
 class Health:
-    """``ports`` are a reply a source port, server by server."""
+    """``ports`` are one reply per source port, server by server."""
 
     ports: tuple[Reply, ...]
     endpoints: tuple[OfEndpoint, ...] = ()
@@ -97,7 +97,7 @@ async def health(
     try_seconds: float = TRY_SECONDS,
     last_seconds: float = LAST_SECONDS,
 ) -> Health:
-    """Ask all of them. Over in ``timeout_seconds``, and when the last try is.
+    """Ask all of them. It ends with the last try, at the latest after ``timeout_seconds``.
 
     Raises BadNameError alone.
     """
@@ -148,7 +148,7 @@ async def watch(
     timeout_seconds: float,
     on_checked: Callable[[Health], None],
 ) -> None:
-    """Check them once an interval, until cancelled. The first time is an interval from now."""
+    """Check them once per interval, until cancelled. The first check is an interval from now."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:

@@ -1,4 +1,4 @@
-"""What came of one query: the record that the resolver, a check and a span are made of."""
+"""The result of one query: the record from which the resolver, a check and a span are made."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Ending(StrEnum):
 
 @record(frozen=True, slots=True, kw_only=True)
 class Ignored:
-    """Datagrams that came and are no answer to what is asked."""
+    """Counts of datagrams that came and are no answer to the question."""
 
     malformed: int = 0
     other_id: int = 0
@@ -97,7 +97,7 @@ class Reply:
     ended_ns: int
     transport: Transport = Transport.UDP
     tries: int = 1
-    """How often it was sent; all but one of what was answered are lost, or late."""
+    """How often the query was sent. If it was answered, all but one of these are lost, or late."""
     rcode: int | None = None
     """None without an answer."""
     answers: int = 0
@@ -116,7 +116,7 @@ class Reply:
 
     @property
     def outcome(self) -> str:
-        """In one word of a closed vocabulary: what a metric counts."""
+        """Return one word of a closed vocabulary, which a metric counts."""
         if self.ending is not Ending.ANSWERED:
             return self.ending.value
         if self.is_truncated and self.transport is Transport.UDP:

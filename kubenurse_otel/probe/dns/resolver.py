@@ -58,7 +58,7 @@ MOST_SEARCHED: Final = 32
 """Domains of a search path, as many as Kubernetes gives a pod: a query of each is held and told."""
 _MOST_BYTES: Final = 256 * 1024
 _ADDRESSES_SECONDS: Final = 1.0
-"""For how long this host's own addresses are believed."""
+"""Seconds for which this host's own addresses are cached."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class SystemFiles:
 
 @record(frozen=True, slots=True)
 class _System:
-    """What the files say. ``others``: why the system's own resolver is to be asked."""
+    """What the files say. ``others``: the reason to ask the system's own resolver instead."""
 
     conf: ResolvConf
     hosts: Hosts

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """What a name came to."""
+    """The result of a name."""
 
     FOUND = "found"
     HOST_NOT_FOUND = "HOST_NOT_FOUND"
