@@ -104,6 +104,8 @@ class Informer(Generic[Item]):
         self._heard_at: float | None = None
         self._problem: ApiError | None = None
         self._version: str | None = None
+        self._told_at = 0.0
+        """time.monotonic() of the latest list, event or bookmark."""
         self._failures = 0
         self._is_large = False
         self._stopping = stopping
@@ -138,7 +140,7 @@ class Informer(Generic[Item]):
                 if self._is_large:
                     self._list_short()
                     self._wait_for_next_list()
-                elif self._version is None:
+                elif self._version is None or self._is_untold():
                     self._list()
                 else:
                     self._watch(self._version)
@@ -159,6 +161,15 @@ class Informer(Generic[Item]):
         if self._list_watch.short is not None:
             border = self._list_watch.short.above * (0.8 if self._is_large else 1.0)
             self._is_large = size > border
+
+    def _is_untold(self) -> bool:
+        """Whether watches have told nothing for as long as one lasts.
+
+        The cluster is quiet, or the server is behind our version, as after etcd was restored from a
+        backup: then it tells nothing, no error either, until it has caught up. A list is megabytes
+        in a large cluster, so it is not for each watch that somebody ends early.
+        """
+        return time.monotonic() - self._told_at >= self._timings.watch
 
     def _list_short(self) -> None:
         short = self._list_watch.short
@@ -210,6 +221,7 @@ class Informer(Generic[Item]):
         with self._lock:
             self._items = items
         self._version = version
+        self._told_at = time.monotonic()
         self._note_size(len(items))
         self._heard()
 
@@ -230,15 +242,10 @@ class Informer(Generic[Item]):
             max_bytes=MAX_WATCH_BYTES,
             total_seconds=seconds + 2 * self._timings.watch_grace,
         )
-        told = False
         with answer:
             self._heard()
             for line in self._lines(answer):
-                told |= self._take_event(line)
-        if not told:
-            # The cluster is quiet, or the server is behind our version, as after etcd was restored
-            # from a backup: then it tells nothing, no error either, until it has caught up.
-            self._version = None
+                self._take_event(line)
         if time.monotonic() - started < self._timings.backoff:
             self._pause(self._timings.backoff)  # A server that ends every watch at once.
 
@@ -253,10 +260,9 @@ class Informer(Generic[Item]):
                 yield bytes(rest)
                 rest = bytearray(line)
 
-    def _take_event(self, line: bytes) -> bool:
-        """Take one event of the watch. False if there was none."""
+    def _take_event(self, line: bytes) -> None:
         if not line.strip():
-            return False
+            return
         try:
             event = _EVENT.decode(line)
             if event.type == "ERROR":
@@ -273,8 +279,8 @@ class Informer(Generic[Item]):
             self._version = None
             raise self._not_understood("watch", str(error)) from None
         self._version = metadata.resource_version
+        self._told_at = time.monotonic()
         self._heard()
-        return True
 
     def _watch_error(self, status: Status) -> ApiError:
         if status.code == 410:

@@ -24,7 +24,7 @@ class Timings:
     list_read: float = 30.0
     """The longest silence within the answer to a list."""
     watch: float = 150.0
-    """How long one watch lasts at least; at most twice that.
+    """How long one watch lasts at least; at most twice that. Silent for so long: a list is next.
 
     Bookmarks come once a minute, but only where any pod of the cluster changed: in a quiet cluster
     the end of a watch is the server's only word, and `listed_at` is so much behind.

@@ -402,21 +402,46 @@ async def test_410_as_a_status(cluster: StandIn, config: Config) -> None:
     assert cluster.count("list pods") == 2
 
 
-async def test_a_watch_that_told_nothing_is_followed_by_a_list(
+def ended_at_once(request: Handler) -> None:
+    request.start_stream()
+    request.end_stream()
+
+
+async def test_watches_that_tell_nothing_are_followed_by_a_list(
     cluster: StandIn, config: Config
 ) -> None:
     """An etcd that was restored from a backup is behind our version: its watches tell nothing."""
-
-    def silent(request: Handler) -> None:
-        request.start_stream()
-        request.end_stream()
-
-    cluster.always["watch pods"] = silent
-    async with following(config) as seen:
+    cluster.always["watch pods"] = ended_at_once
+    async with following(config, replace(QUICK, watch=0.2)) as seen:
         await seen.until_chosen("a", "b", "c")
         cluster.put(pod("d"), node("d"))
         await seen.until_chosen("a", "b", "c", "d")
         assert {one.state for one in seen.all} == {"ok"}
+
+
+async def test_a_watch_that_was_cut_off_is_followed_by_a_list_as_well(
+    cluster: StandIn, config: Config
+) -> None:
+    """A load balancer that knows no keep-alive ends each silent watch in its midst."""
+
+    def cut_off(request: Handler) -> None:
+        request.start_stream()
+        request.close_connection = True
+
+    cluster.always["watch pods"] = cut_off
+    async with following(config, replace(QUICK, watch=0.2)) as seen:
+        await seen.until_chosen("a", "b", "c")
+        cluster.put(pod("d"), node("d"))
+        await seen.until_chosen("a", "b", "c", "d")
+
+
+async def test_watches_that_are_ended_early_cost_no_lists(cluster: StandIn, config: Config) -> None:
+    """500 agents would ask for all pods twice a second each."""
+    cluster.always["watch pods"] = ended_at_once
+    async with following(config) as seen:
+        await seen.until_chosen("a", "b", "c")
+        await until(lambda: cluster.count("watch pods") == 5)
+    assert cluster.count("list pods") == 1
 
 
 async def test_bookmarks(cluster: StandIn, config: Config) -> None:
