@@ -856,6 +856,17 @@ def test_a_verdict_fires_within_a_minute_and_alone(
     )
 
 
+@BOTH
+def test_agents_that_know_its_direction_and_agents_that_do_not_name_one_node(
+    tmp_path: Path, way: Way
+) -> None:
+    """One saw half-open connections of the silent node, the other one did not look yet."""
+    directed: Verdict = ("node", SIX, "in", "silent")
+    moment = Moment(dead=frozenset({SIX}), verdicts={ONE: (DEAD,), TWO: (directed,)})
+    at = FAULT_AT + 60
+    run(tmp_path, after(FAULT_AT, moment), {at: [VERDICT]}, way=way, seconds=at)
+
+
 @pytest.mark.parametrize(
     ("moment", "said", "reporter", "alert"),
     [
