@@ -16,6 +16,8 @@ from kubenurse_otel.telemetry.answers import Answer, Result, failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from google.protobuf.message import Message
+
     from kubenurse_otel.telemetry.delivery import Exporter
     from kubenurse_otel.telemetry.signals import Signal
 
@@ -63,15 +65,20 @@ def _to_console(signal: str) -> Callable[[Any], object]:
 
             return ConsoleSpanExporter(out=sys.stdout).export
         case "metrics":
-            from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - lazy
-
-            return lambda request: sys.stdout.write(f"{MessageToJson(request)}\n")
+            return _print_json
         case _:
             from opentelemetry.sdk._logs.export import (  # noqa: PLC0415 - lazy
                 ConsoleLogRecordExporter,
             )
 
             return ConsoleLogRecordExporter(out=sys.stdout).export
+
+
+def _print_json(request: Message) -> None:
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - lazy
+
+    sys.stdout.write(f"{MessageToJson(request)}\n")
+    sys.stdout.flush()  # of a pipe the rest would be read with the next round
 
 
 class _OtlpExporter(Generic[T]):
