@@ -22,12 +22,19 @@ from kubenurse_otel.diagnosis.view import Shared
 from kubenurse_otel.diagnosis.words import alike, otherwise, seen, shared, well_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kubenurse_otel.diagnosis.case import Case
 
 BAD: Final = HARD | SOFT
 OF_ITS_OWN: Final = frozenset({Symptom.CERTIFICATE, Symptom.TOKEN})
+_DID_NOT_GET_AS_FAR: Final[Mapping[Symptom, frozenset[Symptom]]] = {
+    Symptom.CERTIFICATE: HARD,
+    Symptom.TOKEN: HARD | {Symptom.CERTIFICATE},
+    Symptom.BROKEN: frozenset({Symptom.CERTIFICATE}),
+    Symptom.SLOW: frozenset({Symptom.CERTIFICATE}),
+}
+"""By what I see: what of others' ended before it could be seen, so that they have no word on it."""
 RUN_AGREED, RUN_MINE, RUN_MINE_ONE_WITNESS = 2, 3, 6
 
 
@@ -60,6 +67,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         return
     # Who was answered for a dead backend does not tell whether what is silent for me is so for all.
     besides = backends.shown_by(case, letter) if said.symptom is Symptom.SILENT else frozenset()
+    besides |= _DID_NOT_GET_AS_FAR.get(said.symptom, frozenset())
     votes = case.votes(letter, _alike(said.symptom).__contains__, besides=besides)
     everywhere, what = CLUSTER, kind
     if said.symptom is Symptom.CERTIFICATE:

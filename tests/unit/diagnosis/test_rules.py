@@ -384,6 +384,23 @@ def test_whose_token_is_refused_alone_is_not_everybody_beside_an_api_server_that
     assert shared("I:x3", "I:b9", "I:b9") == [("ingress", ME, "", "certificate")]
 
 
+@pytest.mark.parametrize(
+    ("mine", "others", "cause"),
+    [
+        ("I:x9", "I:s9", "certificate"),
+        ("D:t9", "D:r9", "token"),
+        ("D:t9", "D:x9", "token"),
+        ("I:b9", "I:x9", "broken"),
+    ],
+)
+def test_who_did_not_get_as_far_as_i_has_not_seen_that_it_is_well(
+    mine: str, others: str, cause: str
+) -> None:
+    """An ingress of two replicas, both bad: whoever met the other one was taken for well."""
+    kind = "ingress" if mine.startswith("I") else "prober" if cause == "token" else "api_server"
+    assert shared(mine, others, others) == [(kind, ME + "?", "", cause)]
+
+
 def test_who_found_no_name_has_not_seen_what_it_is_of() -> None:
     """A silent ingress, while others fail by DNS, was said to be silent from here alone."""
     assert shared("I:s9", "I:d3", "I:d3") == [("ingress", ME + "?", "", "silent")]
