@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.report import slower, verdicts, ways, within
+from kubenurse_otel.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,7 +185,7 @@ def _silent(silent: Sequence[tuple[str, str]], width: int) -> list[str]:
     if not silent:
         return []
     shown = silent[: verdicts.MOST_NAMES]
-    written = [f"No answer from {len(silent)}:"]
+    written = [f"No answer from {plural(len(silent), 'agent')}:"]
     written += [line for agent, why in shown for line in _wrapped(f"{agent}: {why}", width, 1)]
     if len(silent) > len(shown):
         written.append(f"{_INDENT}and {len(silent) - len(shown)} more")

@@ -149,7 +149,7 @@ def test_all_asks_whom_the_asked_one_knows(serve: Serve, closed_port: int) -> No
     done = diagnose("--all", asked.origin)
     assert 1 == done.returncode
     assert "said by 2 of 2: node-a, node-b" in done.stdout
-    assert "No answer from 1:\n    node-e: connection refused\n" in done.stdout
+    assert "No answer from 1 agent:\n    node-e: connection refused\n" in done.stdout
     assert {"/api/v1/view", "/api/v1/report"} == {
         request.line.split()[1] for request in asked.requests
     }
@@ -357,7 +357,7 @@ def test_a_kubeconfig_leads_to_all_agents(cluster: StandIn, kubeconfig: str) -> 
     done = diagnose(KUBECONFIG=kubeconfig)
     assert (1, "") == (done.returncode, done.stderr)
     assert "said by 2 of 2: node-a, node-b" in done.stdout
-    assert "No answer from 1:\n    node-e: the API server has no time for us (503)" in done.stdout
+    assert "No answer from 1 agent:\n    node-e: the API server has no time for us" in done.stdout
     assert 3 == cluster.count("proxy pods")
     listed = next(one for one in cluster.queries if "labelSelector" in one)
     assert "app.kubernetes.io/name=kubenurse" == listed["labelSelector"]

@@ -82,7 +82,7 @@ def test_the_same_verdict_of_several_is_one_by_all_of_them() -> None:
         f"    trace: {'1' * 32}",
         "",
     ] == lines(summary)[:7]
-    assert ["No answer from 1:", "    node-e: connection refused"] == lines(summary)[-2:]
+    assert ["No answer from 1 agent:", "    node-e: connection refused"] == lines(summary)[-2:]
 
 
 def test_who_reports_it_by_now_speaks_not_against_it() -> None:
