@@ -415,6 +415,11 @@ FAULTS: Final = (
         ),
     ),
     Fault(
+        name="MTU of a pair + loss 30 % out",
+        inject=_both(_mtu_of_pair, loss(0.3, Direction.OUT)),
+        seconds=150.0,
+    ),
+    Fault(
         name="agent hung, DNS replica silent",
         inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,

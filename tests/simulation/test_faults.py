@@ -85,6 +85,14 @@ def test_a_node_that_loses_a_little_among_three_is_no_pair(
     assert (outcome.is_right, outcome.wrong) == (True, ())
 
 
+@pytest.mark.parametrize("seed", [336, 4, 6])
+def test_the_third_node_that_loses_confirms_no_mtu_of_the_others(seed: int) -> None:
+    """Its own full-size checks fail for what it loses: an end of the pair was named for it."""
+    (fault,) = (one for one in FAULTS if one.name == "MTU of a pair + loss 30 % out")
+    outcome = trial.run(fault, 3, seed)
+    assert (outcome.is_right, outcome.wrong) == (True, ())
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_comes_beside_another_one(fault: Fault) -> None:
     """It is of nodes that are alive: half of them are dead already."""

@@ -83,7 +83,11 @@ def unanswering(case: Case) -> Iterator[Finding]:
         if said.symptom is Symptom.FULL_SIZE:
             if mtu.may_be_wider(case):
                 continue
-            seen_by = tuple(view for view in seen_by if not mtu.is_of_others_too(view, node))
+            seen_by = tuple(
+                view
+                for view in seen_by
+                if not mtu.is_of_others_too(view, node) and not _fails_by_loss(case, view, node)
+            )
         failing = [view for view in seen_by if _misses(view.targets[node], said)]
         if (
             len(failing) < max(case.enough, ceil(MOST * len(seen_by)))
@@ -92,6 +96,11 @@ def unanswering(case: Case) -> Iterator[Finding]:
         ):
             continue
         yield _unanswering(case, node, seen_by, failing)
+
+
+def _fails_by_loss(case: Case, view: View, node: str) -> bool:
+    """Whether it loses packets, by its own word: what it does not get says nothing of sizes."""
+    return view.node in case.facts.accused_lately and view.targets[node].symptom in HARD
 
 
 def _refused(failing: list[View], node: str) -> list[View]:
