@@ -77,15 +77,15 @@ def sizes(case: Case, node: str) -> tuple[Evidence, ...]:
 
 
 def alike(nodes: Iterable[str]) -> tuple[Evidence, ...]:
-    """Who says the same; nothing where nobody does."""
+    """Who sees the same; nothing where nobody does. They need not have raised a verdict yet."""
     known = sorted(nodes)
-    return (Evidence(words=f"{names(known)} {_say(known)} the same"),) if known else ()
+    return (Evidence(words=f"{names(known)} {_see(known)} the same"),) if known else ()
 
 
 def otherwise(nodes: Iterable[str]) -> tuple[str, ...]:
     """Who sees it well; nothing where nobody does."""
     known = sorted(nodes)
-    return (f"{names(known)} {'sees' if len(known) == 1 else 'see'} it well",) if known else ()
+    return (f"{names(known)} {_see(known)} it well",) if known else ()
 
 
 def well_elsewhere(nodes: Iterable[str]) -> tuple[Evidence, ...]:
@@ -117,8 +117,8 @@ def silent_endpoints(case: Case) -> str:
     return f"{first.endpoint.text}{alone}{more}"
 
 
-def _say(nodes: list[str]) -> str:
-    return "says" if len(nodes) == 1 else "say"
+def _see(nodes: list[str]) -> str:
+    return "sees" if len(nodes) == 1 else "see"
 
 
 def _intervals(run: int) -> str:

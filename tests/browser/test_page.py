@@ -57,7 +57,7 @@ def expired() -> Now:
         kind="certificate", culprit="ingress", cause="certificate", state="raised",
         confidence=0.9, since="2027-01-15T07:59:15.000Z", traces=(pages.TRACE,),
         evidence=("from node-1, me_ingress: its certificate is not accepted, for 9 intervals",
-                  "node-2, node-3, node-4, node-5 say the same"),
+                  "node-2, node-3, node-4, node-5 see the same"),
         second="ingress node-1",
     )  # fmt: skip
     failed = pages.target(

@@ -108,7 +108,7 @@ def test_a_verdict_says_what_was_seen_with_its_trace() -> None:
     assert verdict.explains == {"path_n3"}
     assert [(one.words, one.trace_id) for one in verdict.evidence] == [
         ("from n1, path_n3: no answer to a connection attempt, for 2 intervals", "ab" * 16),
-        ("n2 says the same", ""),
+        ("n2 sees the same", ""),
     ]
     assert one.judge(AROUND, 7.0).raised == ()
 
