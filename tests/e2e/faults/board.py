@@ -73,7 +73,7 @@ def _run(cluster: Cluster, fault: Fault, commit: str) -> Run:
                 if right := _right_times(found, wanted):
                     deadline = max(deadline, scene.began_at + min(right) + _ALERT_SECONDS)
                     if alerted is None and any(
-                        _is_right(named, wanted) for named in _alerted(scene)
+                        _is_right(named, wanted | _undirected(wanted)) for named in _alerted(scene)
                     ):
                         alerted = time.time() - scene.began_at
                 time.sleep(_LOOK_SECONDS)
@@ -133,6 +133,11 @@ def _is_right(named: Named, wanted: set[Named]) -> bool:
         and one.direction in ("", named.direction)
         for one in wanted
     )
+
+
+def _undirected(wanted: set[Named]) -> set[Named]:
+    """The alerts' silent nodes have no direction: some agents know it later than others."""
+    return {Named(one.kind, one.culprit, "") for one in wanted if one.kind == "node"}
 
 
 def _standing(scene: Scene) -> set[Named]:
