@@ -86,7 +86,10 @@ def test_a_raise_and_a_clear_are_a_record_each(protocol: OtlpProtocol) -> None:
         ]
         for one in (raised, cleared):
             assert "kubenurse.verdict" == one.event_name
-            assert "node node-b does not answer, of what is sent to it" == one.body.string_value
+            assert one.body.string_value == (
+                "node node-b does not answer: what is sent to it does not arrive, "
+                "and what it sends does"
+            )
             assert before_ns <= one.time_unix_nano <= time.time_ns()
             assert one.time_unix_nano == one.observed_time_unix_nano
         assert (bytes.fromhex(TRACE), b"") == (raised.trace_id, raised.span_id)

@@ -26,6 +26,7 @@ with stand_ins.in_place():
 def run(script: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", _AGENT + script],
+        env={},  # coverage would follow, and import decimal for its own part
         check=False,
         capture_output=True,
         text=True,

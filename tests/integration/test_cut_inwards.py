@@ -13,7 +13,7 @@ IN = f"{SENTENCE}: what is sent to it does not arrive, and what it sends does"
 def test_a_node_that_nothing_reaches_is_named_with_its_direction(tmp_path: Path) -> None:
     """Its SYNs arrive and our answers do not; of a node without a link there is no direction."""
     found = run_in_namespace(
-        Path(__file__).parent / "half_open_in_namespace.py",
+        Path(__file__).parent / "cut_inwards_in_namespace.py",
         directory=tmp_path,
         resolv_conf="",
         timeout_seconds=600,

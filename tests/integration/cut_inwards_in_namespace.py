@@ -1,4 +1,4 @@
-"""Run by test_half_open.py: three agents, each in a network of its own, on one bridge.
+"""Run by test_cut_inwards.py: three agents, each in a network of its own, on one bridge.
 
 Prints what the agents say while node-3 sends and receives nothing: what comes in there is dropped.
 Then it is healed, and its link goes down.
