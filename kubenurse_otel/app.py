@@ -118,7 +118,7 @@ class App:
             config,
             lambda: self._neighbourhood,
             tell=self._tell,
-            half_open=lambda: agents.nodes_at(half_open.among(agents.addresses)),
+            half_open=lambda now: agents.latest_by_node(half_open.look(agents.addresses, now)),
         )
         self._events = make_events(config, lambda: self._neighbourhood)
 

@@ -87,7 +87,7 @@ class Agent:
         )
         self.told: list[Judgement] = []
         self.set_forward = 0.0
-        self.half_open: frozenset[str] = frozenset()
+        self.half_open: dict[str, float] = {}
         self.looks = 0
         self.judging = Judging(
             lambda node: Diagnosis(
@@ -105,7 +105,8 @@ class Agent:
         )
         self.judging.retain(target(node) for node in NEIGHBOURS)
 
-    def _look(self) -> frozenset[str]:
+    def _look(self, now: float) -> dict[str, float]:
+        assert now == self.now
         self.looks += 1
         return self.half_open
 

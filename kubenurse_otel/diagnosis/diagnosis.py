@@ -128,7 +128,7 @@ class Diagnosis:
         self._cut_off_at: float | None = None
         self._accused = Accused.NOTHING
         self._said_to_vanish: dict[str, float] = {}
-        self._half_open: frozenset[str] = frozenset()
+        self._half_open: Mapping[str, float] = {}
 
     # --- what comes in --------------------------------------------------------------------------
 
@@ -270,8 +270,12 @@ class Diagnosis:
             for kept in (self._heard, self._accused_at, self._doubted_at):
                 kept.pop(oldest, None)
 
-    def found_half_open(self, nodes: frozenset[str]) -> None:
-        """Take in whose connections are half open here. It counts while we find them silent."""
+    def found_half_open(self, nodes: Mapping[str, float]) -> None:
+        """Take in whose connections are half open here, and a time after which the newest came.
+
+        One tells of a way only if its SYN came while we found the node silent: one that is older
+        may be left from the moment of the cut, or from the outage before.
+        """
         self._half_open = nodes
 
     def has_silent_neighbour(self, now: float) -> bool:
@@ -382,6 +386,7 @@ class Diagnosis:
     def _view(self, now: float, runs: Iterable[Run]) -> View:
         targets: dict[str, Said] = {}
         shared: dict[Shared, Said] = {}
+        since: dict[str, float] = {}
         lossy = self._losses.lossy()
         for run in runs:
             target = self._targets[run.key]
@@ -392,14 +397,22 @@ class Diagnosis:
                 said = Said(run.symptom, run.length, node in lossy)
                 other = targets.get(node)
                 targets[node] = said if other is None else max(other, said, key=_badness)
+                if run.symptom is Symptom.SILENT:
+                    since[node] = run.since
             elif target.kind in SHARED:
                 shared[SHARED[target.kind]] = run.said
         for run in self._explored.failing(now):
             targets.setdefault(run.key, run.said)
+            since.setdefault(run.key, run.since)
         dns = self._look_ups.said(now)
         if dns is not None:
             shared[Shared.DNS] = dns
-        silent = (node for node, said in targets.items() if said.symptom is Symptom.SILENT)
+        half_open = (
+            node
+            for node, came_after in self._half_open.items()
+            if node in targets and targets[node].symptom is Symptom.SILENT
+            if came_after >= since[node]
+        )
         return View(
             node=self._node,
             zone=self._surroundings.zones.get(self._node, ""),
@@ -407,7 +420,7 @@ class Diagnosis:
             accused=self._accused_now(now),
             targets=MappingProxyType(targets),
             shared=MappingProxyType(shared),
-            half_open=tuple(sorted(self._half_open.intersection(silent))),
+            half_open=tuple(sorted(half_open)),
         )
 
     def _accused_now(self, now: float) -> Accused:

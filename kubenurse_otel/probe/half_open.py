@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.probe.addresses import family
@@ -36,12 +37,15 @@ _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=IHHIIBBBBIHH16s16sI8s")
 """nlmsghdr and inet_diag_req_v2: family, protocol, extensions, pad, states, inet_diag_sockid."""
 _ERRNO: Final = struct.Struct("=i")
-_MESSAGE: Final = struct.Struct("=BBBBH18x16s")
-"""Of inet_diag_msg: family, state, timer, retransmits, own port (big-endian), far address."""
+_MESSAGE: Final = struct.Struct("=BBBBHH16x16s")
+"""Of inet_diag_msg: family, state, timer, retransmits, both ports (big-endian), far address."""
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """::ffff:0:0/96, of IPv4 at a listener for both families (RFC 4291 section 2.5.5.2)."""
 
 _log = logging.getLogger(__name__)
+
+_FarEnd = tuple[str, int]
+"""Address and port."""
 
 
 class HalfOpen:
@@ -50,39 +54,60 @@ class HalfOpen:
     def __init__(self, port: Callable[[], int]) -> None:
         self._port = port
         self._is_told = False
+        self._came_after: dict[_FarEnd, float] = {}
+        self._looked_at = -inf
+        """The last look that saw all."""
 
-    def among(self, addresses: Collection[str]) -> frozenset[str]:
-        """Return those of ``addresses`` (in inet_ntop's words) from which half-open ones come.
+    def look(self, addresses: Collection[str], now: float) -> dict[str, float]:
+        """Return those of ``addresses`` (in inet_ntop's words) from which half-open ones come,
+        each with a time after which the newest of them came.
 
-        Only those whose SYN-ACK was sent twice: a second after the SYN, while a connection that
-        can be made is made within a round trip. Never waits; the kernel walks through all TCP
+        That time is the last look's before the one that found it. The kernel keeps a half-open
+        connection for a minute: it may be older than the outage that one asks about. Only those
+        count whose SYN-ACK was sent twice: a second after the SYN, while a connection that can be
+        made is made within a round trip. Never waits; the kernel walks through all TCP
         connections of the host. Empty where it does not tell (gVisor, seccomp): logged once, at
         debug.
         """
-        found: set[str] = set()
+        found: dict[_FarEnd, bool] = {}
+        is_all = True
         for of in {family(one) for one in addresses}:
             try:
-                found |= _asked(of, self._port())
+                are, is_end = _asked(of, self._port())
+                found |= are
+                is_all = is_all and is_end
             except OSError as problem:
+                is_all = False
                 if not self._is_told:
                     self._is_told = True
                     _log.debug("Half-open connections cannot be looked for: %s", problem)
-        return frozenset(found.intersection(addresses))
+        self._came_after = {
+            end: self._came_after.get(end, self._looked_at) for end in found if end[0] in addresses
+        }
+        self._looked_at = now if is_all else -inf
+        newest: dict[str, float] = {}
+        for end, after in self._came_after.items():
+            if found[end]:
+                newest[end[0]] = max(after, newest.get(end[0], after))
+        return newest
 
 
-def _asked(of: socket.AddressFamily, port: int) -> set[str]:
-    found: set[str] = set()
+def _asked(of: socket.AddressFamily, port: int) -> tuple[dict[_FarEnd, bool], bool]:
+    """Return what was read, and whether that is all."""
+    found: dict[_FarEnd, bool] = {}
     ends = time.monotonic() + MOST_SECONDS
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
     with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as sock:
         sock.connect((0, 0))  # the kernel's word, and no other process'
         sock.send(request(of, port))
         for _ in range(MOST_READS):
-            part, is_last = retransmitted(sock.recv(_READ_BYTES), port)
+            part, is_last = connections(sock.recv(_READ_BYTES), port)
             found |= part
-            if is_last or time.monotonic() > ends:
+            if is_last:
+                return found, True
+            if time.monotonic() > ends:
                 break
-    return found
+    return found, False
 
 
 def request(of: socket.AddressFamily, port: int) -> bytes:
@@ -97,12 +122,13 @@ def request(of: socket.AddressFamily, port: int) -> bytes:
     )
 
 
-def retransmitted(answer: bytes, port: int) -> tuple[set[str], bool]:
-    """Return the far addresses in one read, and whether it was the last one.
+def connections(answer: bytes, port: int) -> tuple[dict[_FarEnd, bool], bool]:
+    """Return the far ends in one read, each with whether the SYN-ACK was sent again to it, and
+    whether the read was the last one.
 
     What is no netlink message is the end. Raises OSError where the kernel answers with an error.
     """
-    found: set[str] = set()
+    found: dict[_FarEnd, bool] = {}
     at = 0
     while at + _HEADER.size <= len(answer):
         length, kind, *_ = _HEADER.unpack_from(answer, at)
@@ -113,10 +139,10 @@ def retransmitted(answer: bytes, port: int) -> tuple[set[str], bool]:
             number = -_ERRNO.unpack_from(body)[0] if len(body) >= _ERRNO.size else 0
             raise OSError(number, f"NETLINK_SOCK_DIAG answers with error {number}")
         if kind == _SOCK_DIAG_BY_FAMILY and len(body) >= _MESSAGE.size:
-            of, state, _, retransmits, own_port, far = _MESSAGE.unpack_from(body)
+            of, state, _, retransmits, own_port, far_port, far = _MESSAGE.unpack_from(body)
             is_ours = state == _TCP_SYN_RECV and own_port == socket.htons(port)
-            if is_ours and retransmits and (address := _address(of, far)):
-                found.add(address)
+            if is_ours and (address := _address(of, far)):
+                found[address, socket.ntohs(far_port)] = retransmits > 0
         at += (length + 3) & ~3  # NLMSG_ALIGN
     return found, not at
 

@@ -40,8 +40,9 @@ class Judging:
     """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
 
     ``diagnosis`` makes the diagnosis of our node, once its name is known (maybe by discovery).
-    ``half_open`` looks whose connections are half open here (names of nodes). ``clock`` gives Unix
-    seconds that are never set back.
+    ``half_open`` looks whose connections are half open here: names of nodes, each with a time
+    after which the newest of them came; it is told the time. ``clock`` gives Unix seconds that are
+    never set back.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Judging:
         *,
         interval_seconds: float,
         tell: Callable[[Judgement], None] = lambda _: None,
-        half_open: Callable[[], frozenset[str]] = frozenset,
+        half_open: Callable[[float], Mapping[str, float]] = lambda _: {},
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -165,10 +166,10 @@ class Judging:
     def _look_for_half_open(self, now: float, *, is_quiet: bool) -> None:
         """Only while a neighbour is silent, once per interval, and never between two checks."""
         if not self._diagnosis.has_silent_neighbour(now):
-            self._diagnosis.found_half_open(frozenset())
+            self._diagnosis.found_half_open({})
         elif is_quiet and now - self._looked_at >= self._interval_seconds:
             self._looked_at = now
-            self._diagnosis.found_half_open(self._half_open())
+            self._diagnosis.found_half_open(self._half_open(now))
 
     @property
     def _is_starved(self) -> bool:
@@ -235,7 +236,7 @@ def make_judging(
     neighbourhood: Callable[[], Neighbourhood],
     *,
     tell: Callable[[Judgement], None],
-    half_open: Callable[[], frozenset[str]],
+    half_open: Callable[[float], Mapping[str, float]],
 ) -> Judging | None:
     """None where there is no diagnosis."""
     checks = config.checks

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Mapping
 
     from kubenurse_otel.model import Neighbour, Neighbourhood
 
@@ -40,10 +40,15 @@ class KnownAgents:
         """All that are known."""
         return self._current().keys()
 
-    def nodes_at(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Return the names of the nodes whose agents have one of these addresses."""
+    def latest_by_node(self, times: Mapping[str, float]) -> dict[str, float]:
+        """Return the latest of ``times`` (by address) for each node whose agent is there."""
         known = self._current()
-        return frozenset(known[one].node_name for one in addresses if one in known)
+        latest: dict[str, float] = {}
+        for address, at in times.items():
+            if address in known:
+                node = known[address].node_name
+                latest[node] = max(at, latest.get(node, at))
+        return latest
 
     def is_asking(self, address: str, origin: str) -> bool:
         """Whether it is a known agent that asks from there, which also says that it is.

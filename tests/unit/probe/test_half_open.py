@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenurse_otel.probe.half_open import HalfOpen, request, retransmitted
+from kubenurse_otel.probe.half_open import HalfOpen, connections, request
 
 PORT = 18080
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 0, 1, 0)
@@ -49,38 +49,43 @@ ANSWER = (
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        pytest.param(message(IPV4), {"10.9.9.1"}, id="IPv4"),
-        pytest.param(message(IPV6, family=socket.AF_INET6), {"fd00::9"}, id="IPv6"),
-        pytest.param(message(MAPPED, family=socket.AF_INET6), {"10.9.9.1"}, id="IPv4 as IPv6"),
-        pytest.param(message(IPV4, retransmits=0), set(), id="just being made"),
-        pytest.param(message(IPV4, state=ESTABLISHED), set(), id="made"),
-        pytest.param(message(b"\x46\xa1" + IPV4[2:]), set(), id="of another port"),
-        pytest.param(message(IPV4, family=socket.AF_UNIX), set(), id="no address"),
-        pytest.param(DONE, set(), id="none"),
+        pytest.param(message(IPV4), {("10.9.9.1", 49105): True}, id="IPv4"),
+        pytest.param(message(IPV6, family=socket.AF_INET6), {("fd00::9", 41733): True}, id="IPv6"),
+        pytest.param(
+            message(MAPPED, family=socket.AF_INET6), {("10.9.9.1", 45603): True}, id="IPv4 as IPv6"
+        ),
+        pytest.param(
+            message(IPV4, retransmits=0), {("10.9.9.1", 49105): False}, id="answered once"
+        ),
+        pytest.param(message(IPV4, state=ESTABLISHED), {}, id="made"),
+        pytest.param(message(b"\x46\xa1" + IPV4[2:]), {}, id="of another port"),
+        pytest.param(message(IPV4, family=socket.AF_UNIX), {}, id="no address"),
+        pytest.param(DONE, {}, id="none"),
     ],
 )
-def test_who_was_answered_twice_is_half_open(said: bytes, expected: set[str]) -> None:
-    found, _ = retransmitted(said, PORT)
+def test_a_connection_is_read(said: bytes, expected: dict[tuple[str, int], bool]) -> None:
+    found, _ = connections(said, PORT)
     assert expected == found
 
 
 def test_one_read_is_read_to_its_end() -> None:
-    assert ({"10.9.9.1", "fd00::9"}, False) == retransmitted(ANSWER, PORT)
-    assert ({"10.9.9.1", "fd00::9"}, True) == retransmitted(ANSWER + DONE + ANSWER, PORT)
-    assert (set(), True) == retransmitted(b"", PORT)
+    three = {("10.9.9.1", 49105): True, ("fd00::9", 41733): True, ("10.9.9.1", 45603): True}
+    assert (three, False) == connections(ANSWER, PORT)
+    assert (three, True) == connections(ANSWER + DONE + ANSWER, PORT)
+    assert ({}, True) == connections(b"", PORT)
 
 
 def test_an_error_of_the_kernel_is_raised() -> None:
     refused = struct.pack("=IHHIIi", 36, 2, 0, 0, 1, -2) + bytes(16)
     with pytest.raises(OSError, match="error 2"):
-        retransmitted(refused, PORT)
+        connections(refused, PORT)
 
 
 @given(st.integers(0, len(ANSWER)), st.binary(max_size=64), st.integers(0, len(ANSWER)))
 def test_whatever_comes_is_an_answer_or_an_error(kept: int, said: bytes, then: int) -> None:
     """Cut anywhere, with anything in it: it ends, and nobody is invented but by whole messages."""
     try:
-        found, _ = retransmitted(ANSWER[:kept] + said + ANSWER[then:], PORT)
+        found, _ = connections(ANSWER[:kept] + said + ANSWER[then:], PORT)
     except OSError:
         return
     assert len(found) <= (2 * len(ANSWER) + 64) // 88
@@ -89,10 +94,10 @@ def test_whatever_comes_is_an_answer_or_an_error(kept: int, said: bytes, then: i
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read(said: bytes) -> None:
     try:
-        found, _ = retransmitted(said, PORT)
+        found, _ = connections(said, PORT)
     except OSError:
         return
-    assert all(socket.getaddrinfo(one, 1, flags=socket.AI_NUMERICHOST) for one in found)
+    assert all(socket.getaddrinfo(one, 1, flags=socket.AI_NUMERICHOST) for one, _ in found)
 
 
 def test_the_request_is_as_long_as_the_kernel_wants_it() -> None:
@@ -108,7 +113,7 @@ def test_connections_that_are_made_are_not_half_open(caplog: pytest.LogCaptureFi
         socket.create_connection(server.getsockname()),
     ):
         half_open = HalfOpen(lambda: server.getsockname()[1])
-        assert frozenset() == half_open.among(["127.0.0.1", "::1"])
+        assert {} == half_open.look(["127.0.0.1", "::1"], 1.0)
     assert [] == caplog.messages
 
 
@@ -121,8 +126,8 @@ def test_where_it_cannot_be_asked_nothing_is_known_and_it_is_said_once(
     with caplog.at_level(logging.DEBUG):
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            found = [half_open.among(["10.1.0.2", "fd00::2"]) for _ in range(3)]
+            found = [half_open.look(["10.1.0.2", "fd00::2"], 1.0) for _ in range(3)]
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert [frozenset()] * 3 == found
+    assert [{}] * 3 == found
     assert [logging.DEBUG] == [one.levelno for one in caplog.records]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from judges import DEAD, LABELS, NEIGHBOURS, Agent, good, refused, silent, target, witness
 
@@ -77,7 +78,7 @@ def test_a_starved_agent_judges_once_an_interval() -> None:
 def test_half_open_connections_are_looked_for_while_a_neighbour_is_silent() -> None:
     """Once per interval, in quiet moments alone; what is told is of those that are silent."""
     agent = Agent()
-    agent.half_open = frozenset({DEAD, "node-c", "node-x"})
+    agent.half_open = dict.fromkeys((DEAD, "node-c", "node-x"), agent.now + 60.0)
     agent.is_well()
     agent.interval(refused(DEAD))
     assert 0 == agent.looks
@@ -102,6 +103,22 @@ def test_half_open_connections_are_looked_for_while_a_neighbour_is_silent() -> N
     view = agent.judging.view()
     assert view is not None
     assert () == view.half_open
+
+
+def test_a_half_open_connection_that_is_older_than_the_silence_tells_nothing() -> None:
+    """It came over a way that was good, or in the outage before: the kernel keeps it a minute."""
+    agent = Agent()
+    agent.is_well()
+    agent.interval(silent(DEAD))
+    began = agent.now
+    said = []
+    for came_after in (-inf, began - 1.0, began, began + 1.0):
+        agent.half_open = {DEAD: came_after}
+        agent.interval(silent(DEAD))
+        view = agent.judging.view()
+        assert view is not None
+        said.append(view.half_open)
+    assert [(), (), (DEAD,), (DEAD,)] == said
 
 
 def test_a_header_that_is_no_view_is_dropped_and_counted() -> None:

@@ -20,7 +20,8 @@ def test_an_address_is_that_of_the_agent_s_node() -> None:
     )
     known = KnownAgents(lambda: Neighbourhood(agents=agents))
     for address in ("10.1.0.2", "fd00::2", "192.0.2.2"):
-        assert frozenset({"node-b"}) == known.nodes_at([address])
-    assert frozenset({"node-b", "node-c"}) == known.nodes_at(["10.1.0.3", "fd00::2", "10.1.0.9"])
-    assert frozenset() == known.nodes_at(["10.1.0.9", ""])
+        assert {"node-b": 7.0} == known.latest_by_node({address: 7.0})
+    times = {"10.1.0.3": 1.0, "10.1.0.2": 2.0, "fd00::2": 3.0, "192.0.2.2": 1.0, "10.1.0.9": 9.0}
+    assert {"node-b": 3.0, "node-c": 1.0} == known.latest_by_node(times)
+    assert {} == known.latest_by_node({"10.1.0.9": 1.0, "": 1.0})
     assert {"10.1.0.2", "fd00::2", "192.0.2.2", "10.1.0.3"} == set(known.addresses)
