@@ -112,9 +112,11 @@ def side_by_side(
     """Run all at once; each one's rounds, and what it holds at the end."""
     with contextlib.ExitStack() as stack:
         running: list[Agent] = []
-        for variant in variants:
+        for turn, variant in enumerate(variants):
             where = stack.enter_context(place(stack.enter_context(Network())))
-            running.append(stack.enter_context(agent(where, variant.command, variant.extra)))
+            # As on nodes of their own: of one name all would check at the same moment.
+            extra = {**variant.extra, "KUBENURSE_NODE_NAME": f"bench-node-{turn}"}
+            running.append(stack.enter_context(agent(where, variant.command, extra)))
         _watch(variants, running, WARM_UP_SECONDS)
         rounds: list[list[Round]] = [[] for _ in variants]
         for _ in range(ROUNDS):
