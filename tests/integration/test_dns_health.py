@@ -78,6 +78,27 @@ async def test_what_ports_tell(
     assert len({one.port for one in before}) == PORTS
 
 
+async def test_a_late_answer_to_the_first_try_is_no_lost_packet() -> None:
+    """The server is slow: it answers what was asked at first when we have asked again."""
+    first: dict[int, Asked] = {}
+
+    def answers(asked: Asked) -> Iterable[bytes]:
+        if first.setdefault(asked.port, asked) is asked:
+            return []
+        return [answer(first[asked.port], "10.96.0.1"), answer(asked, "10.96.0.1")]
+
+    with NameServer(answers) as server:
+        checked = await health(
+            [Server(server.address, server.port)],
+            QUESTION,
+            timeout_seconds=60.0,
+            try_seconds=0.3,
+            last_seconds=20.0,
+        )
+    assert [2] * PORTS == [one.tries for one in checked.ports]
+    assert [Port.SOUND] * PORTS == [port(one) for one in checked.ports]
+
+
 async def test_each_server_has_its_replies() -> None:
     """In the order of resolv.conf; a port where nobody listens is silent, and at once."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

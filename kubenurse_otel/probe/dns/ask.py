@@ -37,6 +37,7 @@ async def ask(
     """
     started_ns = time.monotonic_ns()
     transport, tries, ignored, is_truncated = Transport.UDP, 0, NOTHING_IGNORED, False
+    is_late = False
     ending: Ending = Ending.SILENT
     error: OSError | None = None
     answered: Answered | None = None
@@ -52,6 +53,7 @@ async def ask(
                     answered = await conversation.answer(until)
             finally:
                 ignored = conversation.ignored
+        is_late = answered is not None and answered.sent.key + 1 < tries
         if answered is not None and answered.head.is_truncated:
             transport, is_truncated, answered = Transport.TCP, True, None
             (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
@@ -67,6 +69,7 @@ async def ask(
         started_ns=started_ns,
         transport=transport,
         tries=max(1, tries),
+        is_late=is_late,
         ignored=ignored,
         is_truncated=is_truncated,
         error=error,
@@ -105,6 +108,7 @@ def reply(
     started_ns: int,
     transport: Transport,
     tries: int = 1,
+    is_late: bool = False,
     ignored: Ignored = NOTHING_IGNORED,
     is_truncated: bool = False,
     error: OSError | None = None,
@@ -137,6 +141,7 @@ def reply(
         ended_ns=answered.ended_ns,
         transport=transport,
         tries=tries,
+        is_late=is_late,
         rcode=answered.head.rcode,
         answers=answered.head.answers,
         addresses=answered.addresses,

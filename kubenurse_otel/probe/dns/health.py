@@ -40,7 +40,7 @@ class Port(StrEnum):
 
     SOUND = "sound"
     HALF = "half"
-    """Only the second try was answered."""
+    """Only the second try was answered: the query or the answer of the first one was lost."""
     SILENT = "silent"
     """Neither try was answered, or ICMP says that nobody is there."""
 
@@ -48,7 +48,7 @@ class Port(StrEnum):
 def port(reply: Reply) -> Port:
     if reply.ending is not Ending.ANSWERED and not reply.is_truncated:
         return Port.SILENT
-    return Port.HALF if reply.tries > 1 else Port.SOUND
+    return Port.HALF if reply.tries > 1 and not reply.is_late else Port.SOUND
 
 
 @record(frozen=True, slots=True)

@@ -98,6 +98,8 @@ class Reply:
     transport: Transport = Transport.UDP
     tries: int = 1
     """How often the query was sent. If it was answered, all but one of these are lost, or late."""
+    is_late: bool = False
+    """The answer is to a query that was sent again meanwhile: it is slow, and not lost."""
     rcode: int | None = None
     """None without an answer."""
     answers: int = 0
