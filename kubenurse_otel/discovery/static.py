@@ -18,7 +18,7 @@ from kubenurse_otel import files
 from kubenurse_otel.discovery import is_old_news
 from kubenurse_otel.discovery.candidates import candidate, choose, youngest
 from kubenurse_otel.model import Neighbour, Neighbourhood, is_dns_subdomain
-from kubenurse_otel.text import is_address
+from kubenurse_otel.text import is_address, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,8 @@ MAX_ENTRIES: Final = 10_000
 POLL_SECONDS: Final = 5.0
 HEARD_SECONDS: Final = 15.0
 """Seconds between two moves of ``listed_at`` by an unchanged good file."""
+_LONGEST_PROBLEM: Final = 1000
+"""Characters; the path of a file may have 4,096."""
 
 
 class FileError(Exception):
@@ -85,6 +87,8 @@ def _neighbour(number: int, content: object) -> Neighbour:
         entry = msgspec.convert(content, Entry)
     except msgspec.ValidationError as error:
         raise FileError(f"entry {number}: {error}") from None
+    except UnicodeEncodeError:  # msgspec looks for the field by its UTF-8
+        raise FileError(f"entry {number}: the name of a field is no text") from None
     for field, name in (("podName", entry.pod_name), ("nodeName", entry.node_name)):
         if not is_dns_subdomain(name):
             raise FileError(
@@ -95,8 +99,11 @@ def _neighbour(number: int, content: object) -> Neighbour:
         _require_address(number, address)
     if entry.port is not None and not 0 < entry.port < 65536:
         raise FileError(f"entry {number}: port {entry.port} is not within 1 and 65535")
-    if len(entry.zone) > 63:
-        raise FileError(f"entry {number}: zone has more than 63 characters")
+    if len(entry.zone) > 63 or not entry.zone.isprintable():
+        raise FileError(
+            f"entry {number}: zone {_shown(entry.zone)} is no printable text"
+            " of at most 63 characters"
+        )
     return Neighbour(
         pod_name=entry.pod_name,
         node_name=entry.node_name,
@@ -199,16 +206,20 @@ class StaticDiscovery:
             self._listed = parse(files.read(self._path, longest=MAX_BYTES))
             self._problem = None
         except FileError as error:
-            self._problem = f"the neighbours file {self._path} {error}{self._kept()}"
+            self._refuse(str(error))
         return True
 
     def _cannot_be_read(self, error: OSError | ValueError) -> None:
         self._is_new = True
-        why = getattr(error, "strerror", None) or error
-        self._problem = f"the neighbours file {self._path} cannot be read: {why}{self._kept()}"
+        self._refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
-    def _kept(self) -> str:
-        return "; the last good list stays" if self._listed is not None else ""
+    def _refuse(self, why: str) -> None:
+        """Keep the list before. A path and a field's name may hold what is no text: /alive shows
+        this.
+        """
+        kept = "; the last good list stays" if self._listed is not None else ""
+        what = printable(f"the neighbours file {self._path} {why}", _LONGEST_PROBLEM)
+        self._problem = what + kept
 
     def _publish(self) -> None:
         self._is_new = False

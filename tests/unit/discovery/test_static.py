@@ -68,7 +68,14 @@ def test_every_field(text: str) -> None:
         (json.dumps([entry("a", nodeName="A")]), "entry 1: nodeName 'A' is no DNS name"),
         (json.dumps([entry("a", port=0)]), "entry 1: port 0 is not within 1 and 65535"),
         (json.dumps([entry("a", port="x")]), "entry 1: Expected `int | null`"),
-        (json.dumps([entry("a", zone="z" * 64)]), "entry 1: zone has more than 63 characters"),
+        (json.dumps([entry("a", zone="z" * 64)]), "is no printable text of at most 63 characters"),
+        (json.dumps([entry("a", zone="a\nb")]), r"entry 1: zone 'a\nb' is no printable text"),
+        # PyYAML makes two characters of JSON's pair of escapes, which no UTF-8 can hold.
+        ('- {"\\ud83d": 1}', "entry 1: the name of a field is no text"),
+        (
+            '- {podName: agent-a, nodeName: a, podIP: 127.0.1.1, zone: "\\ud83d\\ude00"}',
+            r"entry 1: zone '\ud83d\ude00' is no printable text",
+        ),
         (json.dumps([entry("a"), entry("a")]), "podName agent-a stands there twice"),
         (json.dumps([1] * 10_001), "has 10001 entries; at most 10000 are taken"),
         ("[" * 100_000, "is neither YAML nor JSON"),
@@ -195,6 +202,17 @@ async def test_state(
         path.write_text(text)
     async with following(path, **identity) as seen:
         await seen.until(lambda one: expected in one.state)
+
+
+async def test_a_problem_is_text(tmp_path: Path) -> None:
+    """What is no text in the file's path (JSON cannot hold it) or a field's name is escaped."""
+    path = tmp_path / "neighbours-\udcff"
+    path.write_text(json.dumps([entry("a", **{"a\nb": 1})]))
+    async with following(path, node_name="own") as seen:
+        neighbourhood = await seen.until(lambda one: "unknown field" in one.state)
+    assert neighbourhood.state.isprintable()
+    assert r"neighbours-\udcff entry 1" in neighbourhood.state
+    assert r"`a\nb`" in neighbourhood.state
 
 
 async def test_without_a_file() -> None:
