@@ -47,6 +47,11 @@ _OPTIONS: Final = (
     # A collector that is back is found by the next export, not two minutes later.
     ("grpc.initial_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # grpcio sets TCP_USER_TIMEOUT to the second only where the first is given. Without it, each
+    # export waits for a connection whose far node died, until TCP gives up after a quarter of an
+    # hour. Go's servers refuse pings that come more often than every five minutes.
+    ("grpc.keepalive_time_ms", 600_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
 )
 _DETAILS: Final = "grpc-status-details-bin"
 
