@@ -1,12 +1,13 @@
-"""Make a check full-size, and find out whether its size made it fail: a wrong MTU.
+"""Make a check full-size, and find out whether it failed because of its size: a wrong MTU.
 
-A path MTU black hole lets handshakes, pings and small requests pass, and everything that is large
-hangs: an overlay whose MTU is the underlay's, a VPN on the way, and ICMP's "packet too big" is
-dropped (RFC 2923 section 2.1, RFC 4821). A check of a neighbour is small and sees nothing of it. So
-now and then one is padded to more than a full segment, and is answered with as much. One that hangs
-is made again at once with segments that every way carries: passes that one, it is the size.
+In a path MTU black hole, handshakes, pings and small requests pass, and everything large hangs
+(RFC 2923 section 2.1, RFC 4821). Examples are an overlay with the MTU of its underlay, or a VPN on
+the way, where ICMP's "packet too big" is dropped. Checks of neighbours are small, so they do not
+see this. Therefore some checks are padded to more than a full segment, and the answer is as long.
+If such a check hangs, it is made again at once with small segments, which every way carries. If
+that one passes, the size is the cause.
 
-Owns the padding and that comparison. What is large is the kernel's word (tcpi_snd_mss).
+Owns the padding and this comparison. The kernel says what a full segment is (tcpi_snd_mss).
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.prober import Probed
 
 MORE_BYTES: Final = 100
-"""Beyond a segment of ours: one of the far end's may be a little larger (TCP's options)."""
+"""Bytes more than our own segment. One of the far end may be a little larger (TCP's options)."""
 UNKNOWN_MSS: Final = 1_460
-"""Of an Ethernet, where the kernel does not tell (gVisor)."""
+"""Bytes of a segment on Ethernet. Used if the kernel does not tell (gVisor)."""
 SMALL_SEGMENT_BYTES: Final = 536
-"""What every way carries (RFC 9293 section 3.7.1)."""
+"""Bytes of a segment that every way carries (RFC 9293 section 3.7.1)."""
 _PAD: Final = semconv.HEADER_PAD.encode("ascii")
 _STALLS: Final = frozenset({ErrorType.TLS_HANDSHAKE_TIMEOUT, ErrorType.RESPONSE_TIMEOUT})
 
 
 def padding(send_mss: int | None) -> int:
-    """Return how many bytes make a request more than a segment of ``send_mss`` bytes.
+    """Return how many bytes make a request longer than a segment of ``send_mss`` bytes.
 
-    At most PAD_MAX_BYTES: a jumbo frame is filled, a segment on loopback (64 KiB) is not.
+    At most PAD_MAX_BYTES. This fills a jumbo frame, but not a segment on loopback (64 KiB).
     """
     return min((send_mss or UNKNOWN_MSS) + MORE_BYTES, semconv.PAD_MAX_BYTES)
 
@@ -48,22 +49,23 @@ def header(size: int) -> Field:
 
 
 class Probing(Protocol):
-    """Who asks: prober.Prober."""
+    """What prober.Prober does."""
 
     async def probe(self, target: Target, *, propagation: Iterable[Field] = ()) -> Probed: ...
 
 
 class SizeComparer:
-    """``probe`` of the prober below, which says of a full-size check whether it failed by its size.
-
-    What it asks a second time tells only that: no span, no figure is made of it.
+    """Probes as the prober that it is given, and says of a full-size check whether its size made it
+    fail. The second request tells only that: no span and no figure is made of it.
     """
 
     def __init__(self, prober: Probing) -> None:
         self._prober = prober
 
     async def probe(self, target: Target, *, propagation: Iterable[Field] = ()) -> Probed:
-        """Raises nothing for what the network or the far end does; within twice the time-out."""
+        """Probe the target, within twice its time-out. Whatever the network or the far end does is
+        in the result, and nothing is raised for it.
+        """
         probed = await self._prober.probe(target, propagation=propagation)
         failed = probed.failure
         if not target.full_size or failed is None or failed.error_type not in _STALLS:
@@ -76,7 +78,7 @@ class SizeComparer:
             )
         )
         if verdict.failure(small) is not None:
-            return probed  # it hangs whatever the size: the check without padding will say so
+            return probed  # it hangs whatever the size; the check without padding reports that
         measured = probed.measurement
         sent_again = (measured.retransmits or 0) > measured.dsacks
         return replace(

@@ -1,6 +1,6 @@
-"""The kernel's stopwatch: SO_TIMESTAMPING, the socket error queue, TCP_INFO, the clocks.
+"""Read the kernel's time stamps (SO_TIMESTAMPING, the socket error queue), TCP_INFO and the clocks.
 
-Owns the byte layouts and turns them into times; decides nothing. Needs no privilege. Sources:
+Knows the byte layouts and turns them into times. Decides nothing, and needs no privilege. Sources:
 linux/net_tstamp.h, linux/errqueue.h, linux/tcp.h, Documentation/networking/timestamping.rst.
 """
 
@@ -34,9 +34,9 @@ _ORIGINS_OF_ERRORS: Final = frozenset({1, 2, 3})
 STAMP_SENT: Final = 0
 """SCM_TSTAMP_SND: the last byte of a send was handed to the network device."""
 STAMP_SCHEDULED: Final = 1
-"""SCM_TSTAMP_SCHED: it came to the network device's queue (its queueing discipline)."""
+"""SCM_TSTAMP_SCHED: the last byte came to the network device's queue (its queueing discipline)."""
 STAMP_ACKNOWLEDGED: Final = 2
-"""SCM_TSTAMP_ACK: the peer's kernel acknowledged it."""
+"""SCM_TSTAMP_ACK: the peer's kernel acknowledged the last byte."""
 
 _TIMESPEC: Final = struct.Struct("qq")
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
@@ -47,12 +47,12 @@ _EXTENDED_ERROR_TYPES: Final = frozenset(_RECVERR.values())
 _ANCILLARY_BYTES: Final = 256
 _FROM_ERROR_QUEUE: Final = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 DRAIN_LIMIT: Final = 256
-"""Messages taken from an error queue at once: a bound, far over what a check can leave there."""
+"""Most messages that are taken from an error queue at once. A check leaves far fewer."""
 
 TCP_INFO: Final = 11
 _TCP_INFO_BYTES: Final = 256
 _TCP_INFO_LEAST: Final = 152
-"""Through tcpi_min_rtt (Linux 4.6)."""
+"""Bytes up to the end of tcpi_min_rtt (Linux 4.6)."""
 _TCPI_OPT_TIMESTAMPS: Final = 1
 _TCPI_OPT_SACK: Final = 2
 _TCP_INFO: Final = struct.Struct("=5xB10xI4xI4xI20xII4xI28xI40xII")
@@ -64,7 +64,9 @@ _ULONG: Final = struct.Struct("=Q")
 
 @record(frozen=True, slots=True)
 class ClockPair:
-    """CLOCK_REALTIME and CLOCK_MONOTONIC read together, in ns, and how far apart at most."""
+    """CLOCK_REALTIME and CLOCK_MONOTONIC, read together, in ns. At most ``uncertainty_ns`` passed
+    between the two readings.
+    """
 
     realtime_ns: int
     monotonic_ns: int
@@ -80,8 +82,8 @@ _UNINTERRUPTED_NS: Final = 1_000
 
 
 def read_clocks() -> ClockPair:
-    """Read both clocks; of three tries the one that was interrupted least, or the first that was
-    not interrupted.
+    """Read both clocks. The first of three tries that was not interrupted counts, else the one that
+    took the least time.
     """
     best: ClockPair | None = None
     for _ in range(3):
@@ -98,11 +100,13 @@ def read_clocks() -> ClockPair:
 
 @record(frozen=True, slots=True)
 class Stamp:
-    """One transmit stamp: what happened (STAMP_*), to the byte with which key, and when."""
+    """One transmit stamp: what happened (STAMP_*), to which byte, and when."""
 
     what: int
     key: int
-    """Offset of the send's last byte since time-stamping was enabled (OPT_ID), modulo 2^32."""
+    """OPT_ID: offset of the send's last byte since stamps were enabled, modulo 2^32. On UDP: the
+    number of the datagram.
+    """
     realtime_ns: int
 
 
@@ -117,37 +121,42 @@ class TcpInfo:
     lost: int
     pmtu: int
     last_ack_received_ms: int
-    """Since the last acknowledgement came in; as coarse as the kernel's tick (1 to 10 ms)."""
+    """ms since the last acknowledgement came. Its resolution is the kernel's tick (1 to 10 ms)."""
     send_mss: int
     """Bytes of a full segment that we send."""
     dsacks: int
-    """Segments that the peer says it got twice: our retransmission was not needed."""
+    """tcpi_dsack_dups: segments that the peer reports to have got twice, so that our retransmission
+    was not needed.
+    """
     options: int
     """tcpi_options: what both ends agreed on in the handshake (TCPI_OPT_*)."""
     in_flight: int = 0
-    """tcpi_unacked: segments that left TCP and are not acknowledged."""
+    """tcpi_unacked: segments that left TCP and are not acknowledged yet."""
     unsent_bytes: int = 0
-    """tcpi_notsent_bytes: what send(2) took and TCP has given to nobody."""
+    """tcpi_notsent_bytes: bytes that send(2) took and that are still in TCP's queue."""
     window_closed_us: int = 0
-    """tcpi_rwnd_limited: how long the peer's receive window kept us from sending (Linux 4.10)."""
+    """tcpi_rwnd_limited: µs that the peer's receive window kept us from sending (Linux 4.10)."""
 
     @property
     def has_timestamps(self) -> bool:
-        """Each end repeats the other's clock (RFC 7323): which copy it answers can be told."""
+        """Whether each end echoes the other's time stamps (RFC 7323). Then an answer tells which
+        copy of a segment it answers.
+        """
         return bool(self.options & _TCPI_OPT_TIMESTAMPS)
 
     @property
     def has_sack(self) -> bool:
-        """Without it nobody can say that a segment came twice (RFC 2883)."""
+        """Whether the peer can report that a segment came twice (RFC 2883)."""
         return bool(self.options & _TCPI_OPT_SACK)
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """Parse struct tcp_info (linux/tcp.h); None where the kernel's is of no use.
+        """Parse struct tcp_info (linux/tcp.h). None if it is too short or was not filled in.
 
-        A longer one than we know is read by its head, a shorter one lacks the newer fields. One
-        whose maximum segment is 0 is not filled in: gVisor knows the round trip alone, and zeros
-        for retransmissions would be taken for its word. Linux has one before it has a peer.
+        A struct of a newer kernel is longer: its first part is read. One of an older kernel is
+        shorter: the newer fields are 0. If the maximum segment size is 0, the kernel did not fill
+        in the struct: gVisor only sets the round trip, so 0 retransmissions would mean nothing.
+        Linux sets this size even before there is a peer.
         """
         if len(data) < _TCP_INFO_LEAST:
             return None
@@ -183,7 +192,7 @@ class TcpInfo:
 
 
 def tcp_info(sock: socket.socket) -> TcpInfo | None:
-    """TCP_INFO of a socket, None where the kernel does not give it (gVisor, other systems)."""
+    """Return TCP_INFO of a socket. None if the kernel does not give it (gVisor, other systems)."""
     try:
         return TcpInfo.parse(sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _TCP_INFO_BYTES))
     except OSError:
@@ -191,16 +200,18 @@ def tcp_info(sock: socket.socket) -> TcpInfo | None:
 
 
 def enable_timestamps(sock: socket.socket) -> bool:
-    """Ask for send, acknowledge and receive stamps. Only after connect: OPT_ID before is EINVAL.
+    """Ask for send, acknowledge and receive stamps. Only after connect: before, OPT_ID is EINVAL.
 
-    False where the kernel does not take it, or takes it and forgets it (gVisor).
+    Returns False if the kernel refuses, or if it accepts and does not keep the setting (gVisor).
     """
     return _stamp(sock, _TCP_FLAGS)
 
 
 def prepare_datagrams(sock: socket.socket, family: socket.AddressFamily) -> None:
-    """Ask a UDP socket for send stamps, whose keys count datagrams from 0, for receive stamps, and
-    for ICMP errors though it is not connected. A kernel without stamps gives none (gVisor).
+    """Ask a UDP socket for send stamps, receive stamps and ICMP errors.
+
+    The keys of send stamps count datagrams from 0. ICMP errors come even though the socket is not
+    connected. A kernel without stamps (gVisor) gives none, and this is no error.
     """
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _UDP_FLAGS)
@@ -216,11 +227,11 @@ def _stamp(sock: socket.socket, flags: int) -> bool:
 
 
 def keep_receive_timestamps_on() -> socket.socket | None:
-    """Hold the kernel's receive time-stamping on, for as long as the socket returned is open.
+    """Keep the kernel's receive stamps switched on while the returned socket is open.
 
-    The kernel stamps packets only while some socket asks for it and switches over lazily
-    (net_enable_timestamp), so that the first answers after a pause would carry no stamp. None:
-    this kernel stamps nothing, whatever it takes (gVisor).
+    The kernel stamps packets only while some socket asks for it, and switches this on with a delay
+    (net_enable_timestamp). Without this socket, the first answers after a pause would have no
+    stamp. Returns None if the kernel has no stamps (gVisor).
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     if _stamp(sock, _RX_FLAGS):
@@ -230,11 +241,12 @@ def keep_receive_timestamps_on() -> socket.socket | None:
 
 
 def receive(sock: socket.socket, size: int, *, stamped: bool = True) -> tuple[bytes, int | None]:
-    """Read up to ``size`` bytes and the CLOCK_REALTIME ns at which the last of them arrived.
+    """Read up to ``size`` bytes, and the CLOCK_REALTIME ns at which the last of them arrived.
 
-    Not ``stamped`` (``enable_timestamps``): no stamp is asked for. gVisor's recvmsg leaves the
-    length of what it did not write as it was at the end of a stream, and Python warns of that.
-    Raises what recvmsg raises: BlockingIOError when nothing is there, ConnectionResetError...
+    If ``enable_timestamps`` returned False, pass ``stamped=False``: then recv is called instead of
+    recvmsg. At the end of a stream, gVisor's recvmsg does not set the length of the ancillary data,
+    and Python warns of that. Raises what recvmsg raises, such as BlockingIOError if nothing is
+    there, and ConnectionResetError.
     """
     if not stamped:
         return sock.recv(size), None
@@ -243,7 +255,9 @@ def receive(sock: socket.socket, size: int, *, stamped: bool = True) -> tuple[by
 
 
 def receive_datagram(sock: socket.socket, size: int) -> tuple[bytes, int | None, tuple[Any, ...]]:
-    """Likewise one datagram, cut at ``size``, and who sent it: (address, port, ...)."""
+    """Read one datagram, cut at ``size``, its arrival (as ``receive``), and its sender: (address,
+    port, ...). Raises what recvmsg raises.
+    """
     data, ancillary, _, sender = sock.recvmsg(size, _ANCILLARY_BYTES)
     return data, _arrived_ns(ancillary), sender
 
@@ -256,7 +270,7 @@ def _arrived_ns(ancillary: list[tuple[int, int, bytes]]) -> int | None:
 
 
 def drain_error_queue(sock: socket.socket) -> list[Stamp]:
-    """Take every pending transmit stamp. A queue left full keeps waking the socket (EPOLLERR)."""
+    """Take all pending transmit stamps. While any are left, the loop is woken again (EPOLLERR)."""
     stamps: list[Stamp] = []
     for _ in range(DRAIN_LIMIT):
         try:
@@ -270,9 +284,10 @@ def drain_error_queue(sock: socket.socket) -> list[Stamp]:
 
 
 def drain_datagram_errors(sock: socket.socket, most: int = DRAIN_LIMIT) -> tuple[list[Stamp], int]:
-    """Take pending transmit stamps, and the errno of the first ICMP error; 0: there is none.
+    """Take pending transmit stamps, and the errno of the first ICMP error (0 if there is none).
 
-    Whoever takes the last error from the queue clears it, so that no read fails of it any more.
+    When the last error is taken from the queue, the kernel also clears the socket's own error, so
+    no later read fails because of it.
     """
     stamps: list[Stamp] = []
     number = 0
@@ -290,7 +305,7 @@ def drain_datagram_errors(sock: socket.socket, most: int = DRAIN_LIMIT) -> tuple
 
 
 def parse_error(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """One error-queue message's control messages -> the errno of its error; 0: it is none."""
+    """Return the errno in the control messages of one error-queue message. 0 if it is no error."""
     for level, kind, payload in ancillary:
         if (level, kind) in _EXTENDED_ERROR_TYPES and len(payload) >= _EXTENDED_ERROR.size:
             number, origin, *_ = _EXTENDED_ERROR.unpack_from(payload)
@@ -300,7 +315,7 @@ def parse_error(ancillary: list[tuple[int, int, bytes]]) -> int:
 
 
 def parse_stamp(ancillary: list[tuple[int, int, bytes]]) -> Stamp | None:
-    """One error-queue message's control messages -> its stamp; None for any other error."""
+    """Return the stamp in the control messages of one error-queue message. None if it has none."""
     realtime_ns: int | None = None
     what_key: tuple[int, int] | None = None
     for level, kind, payload in ancillary:
@@ -316,7 +331,7 @@ def parse_stamp(ancillary: list[tuple[int, int, bytes]]) -> Stamp | None:
 
 
 def _realtime_ns(payload: bytes) -> int | None:
-    """The payload is struct scm_timestamping: three timespecs, software first; zero means none."""
+    """Read struct scm_timestamping: three timespecs, the software stamp first. 0 means none."""
     if len(payload) < _TIMESPEC.size:
         return None
     seconds, nanoseconds = _TIMESPEC.unpack_from(payload)

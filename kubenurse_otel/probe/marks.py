@@ -1,7 +1,7 @@
-"""What happened during one exchange, as it happened: user-space marks and raw kernel stamps.
+"""Record what happened during one exchange: our own marks, and the kernel's stamps as they came.
 
-Written by sockets.py and exchange.py, read by phases.py. Times are CLOCK_MONOTONIC ns, or of
-CLOCK_REALTIME with ``realtime`` in the name; Stamp and TcpInfo: see kernel.py.
+Written by sockets.py and exchange.py, read by phases.py. Times are CLOCK_MONOTONIC ns. A name with
+``realtime`` in it is CLOCK_REALTIME ns. For Stamp and TcpInfo see kernel.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Stage(Enum):
-    """What bytes on the connection belong to."""
+    """Which part of an exchange bytes belong to."""
 
     PROXY = "proxy"
     TLS = "tls"
@@ -36,7 +36,7 @@ class Attempt:
     ended_ns: int = 0
     error: OSError | None = None
     abandoned: bool = False
-    """Another address won the race before this one answered."""
+    """True if another address connected before this one did."""
 
     @property
     def connected(self) -> bool:
@@ -45,7 +45,9 @@ class Attempt:
 
 @record(frozen=True, slots=True)
 class Sent:
-    """One send: when we called it, when it returned, the key of its last byte, and its bytes."""
+    """One send: when we called send(2), when it returned, the key of its last byte (Stamp.key), and
+    its size in bytes.
+    """
 
     stage: Stage
     started_ns: int
@@ -56,7 +58,7 @@ class Sent:
 
 @record(frozen=True, slots=True)
 class Received:
-    """One read: when we had it, and when the kernel did (realtime, None without a stamp)."""
+    """One read: when our process had its bytes, and when the kernel had them (None: no stamp)."""
 
     stage: Stage
     user_ns: int
@@ -65,8 +67,10 @@ class Received:
 
 @record(frozen=True, slots=True, kw_only=True)
 class Queried:
-    """A DNS query that was answered. Times are CLOCK_MONOTONIC ns: when it was first to be sent,
-    and when (of the try that was answered) it left and its answer came.
+    """A DNS query that was answered.
+
+    ``asked_ns`` is when the query was first to be sent. ``left_ns`` is when the try that was
+    answered left, ``answered_ns`` when its answer came. All are CLOCK_MONOTONIC ns.
     """
 
     asked_ns: int
@@ -82,21 +86,21 @@ class Queried:
 
 @dataclass(slots=True)
 class Marks:
-    """All marks of one exchange; what was not reached is None or empty."""
+    """All marks of one exchange. What was not reached is None or empty."""
 
     started: ClockPair
     ended: ClockPair | None = None
     dns_started_ns: int | None = None
     dns_ended_ns: int | None = None
     dns_queries: tuple[Reply, ...] = ()
-    """What was asked of name servers, where our own resolver did."""
+    """What our own resolver asked of name servers. Empty with the C library's."""
     attempts: list[Attempt] = field(default_factory=list)
     used: Attempt | None = None
     """The attempt whose connection carries the request; None on a reused connection."""
     info_at_connect: TcpInfo | None = None
     info_at_connect_ns: int = 0
     info_at_greeting: TcpInfo | None = None
-    """When TLS' handshake was over, but for what we still had to send of it."""
+    """TCP_INFO when the TLS handshake was over, before we sent our last part of it."""
     info_at_greeting_ns: int = 0
     info_at_end: TcpInfo | None = None
     timestamps_enabled: bool = False
@@ -106,32 +110,32 @@ class Marks:
     steps: list[Sent | Received] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     interim: list[Received] = field(default_factory=list)
-    """The read that brought the first bytes of each interim answer."""
+    """For each interim answer (1xx), the read that brought its first bytes."""
     first_byte: Received | None = None
-    """The read that brought the first bytes of the final answer (of its plain text over TLS)."""
+    """The read that brought the final answer's first bytes (over TLS: the first decrypted ones)."""
     last_byte: Received | None = None
     padding: int | None = None
-    """Bytes that were added to the request so that it fills a segment; None: none were to be."""
+    """Bytes that were added to the request so that it fills a segment. None: no full-size check."""
     queried: Queried | None = None
-    """The query that was answered, of a check of a DNS server."""
+    """For a check of a DNS server: the query that was answered."""
     reused: bool = False
-    """On a connection kept from an exchange before."""
+    """Whether the connection was kept from an earlier exchange."""
     encrypted: bool = False
     retransmits_before: int = 0
     """On a reused connection: tcpi_total_retrans when this exchange began."""
     window_closed_before_us: int = 0
-    """Likewise tcpi_rwnd_limited."""
+    """Likewise tcpi_rwnd_limited, in µs."""
     dsacks_before: int = 0
     """Likewise tcpi_dsack_dups."""
     peer: tuple[str, int] = ("", 0)
     local_port: int = 0
-    """The connection's port at our end; 0 where the kernel does not say."""
+    """The connection's port at our end. 0 if the kernel does not tell."""
     tls_version: str = ""
     """As ssl names it: "TLSv1.3"."""
     tls_cipher: str = ""
     certificate_expiry: float | None = None
     failed: bool = False
-    """The answer was not whole: what was waited for at its end is in no figure."""
+    """True if the exchange ended with an error. The wait in which it ended is in no figure."""
 
     @property
     def connected(self) -> bool:
@@ -139,19 +143,19 @@ class Marks:
 
     @property
     def answered(self) -> bool:
-        """A byte of an answer came, be it an interim one."""
+        """Whether any byte of an answer came, including interim answers."""
         return self.first_byte is not None or bool(self.interim)
 
     @property
     def retransmits(self) -> int | None:
-        """Segments of this exchange that our kernel sent again; None where it does not tell."""
+        """Segments of this exchange that our kernel sent again. None if it does not tell."""
         if self.info_at_end is None:
             return None
         return max(0, self.info_at_end.retransmits - self.retransmits_before)
 
     @property
     def dsacks(self) -> int:
-        """Segments of this exchange that the peer got twice, by its word."""
+        """Segments of this exchange that the peer reports to have got twice (D-SACK, RFC 2883)."""
         if self.info_at_end is None:
             return 0
         return max(0, self.info_at_end.dsacks - self.dsacks_before)

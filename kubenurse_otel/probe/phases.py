@@ -1,10 +1,11 @@
 """Compute from the marks of one exchange where its time went. No I/O, no clock.
 
-docs/split.md says how, with a picture of the two time lines: on the network's line our own process
-takes no time (figures and offsets stand there); on the real line, CLOCK_MONOTONIC, each step stands
-where it happened, and the gaps are own delay. Kernel stamps (CLOCK_REALTIME) are moved to
-CLOCK_MONOTONIC by the clocks' distance at the start. Times are int nanoseconds until the end, where
-they become float seconds. If one stamp cannot be believed, our own marks stand in for all.
+docs/split.md explains this, with a picture of the two time lines. On the network's line our own
+process takes no time; figures and offsets are on this line. The real line is CLOCK_MONOTONIC: each
+step is where it happened, and the gaps are own delay. Kernel stamps (CLOCK_REALTIME) are converted
+to CLOCK_MONOTONIC by the distance of the two clocks at the start. Times are int nanoseconds until
+the end, where they become float seconds. If one stamp is missing or implausible, only our own marks
+are used.
 """
 
 from __future__ import annotations
@@ -21,16 +22,19 @@ from kubenurse_otel.probe.marks import Attempt, Marks, Queried, Received, Sent, 
 from kubenurse_otel.record import record
 
 CLOCK_STEP_TOLERANCE_NS: Final = 50_000
-"""How far the clocks' distance may move during a check, beyond the reading's own uncertainty."""
+"""How much the distance of the two clocks may change during a check, beyond the uncertainty of
+reading them.
+"""
 PLAUSIBLE_NS: Final = 100_000
-"""How far a kernel stamp may lie on the wrong side of our own mark."""
+"""How far a kernel stamp may be on the wrong side of our own mark."""
 _NS: Final = 1_000_000_000
 
 
 @record(frozen=True, slots=True)
 class Step:
-    """One step of connection setup on the real line (CLOCK_MONOTONIC, ns). It lasts as long as its
-    figure, and not until we noticed its end.
+    """One step of connection setup on the real line (CLOCK_MONOTONIC, ns).
+
+    Its duration is its figure. It does not include the time until our process noticed the end.
     """
 
     started_ns: int
@@ -39,10 +43,10 @@ class Step:
 
 @record(frozen=True, slots=True)
 class Timeline:
-    """Where the time of one exchange went, and who says so.
+    """Where the time of one exchange went, and whose marks tell it.
 
-    ``offsets`` are (event, seconds on the network's line); ``event_times_ns`` are the same events
-    on the real line, CLOCK_MONOTONIC ns, in the same order.
+    ``offsets`` are (event, seconds on the network's line). ``event_times_ns`` has the same events
+    in the same order, on the real line (CLOCK_MONOTONIC ns).
     """
 
     split: Split
@@ -62,33 +66,35 @@ class _Unusable(Exception):  # noqa: N818 - a signal between functions of this m
 
 
 class _Times(Protocol):
-    """Who says when a byte was sent and when one arrived: the kernel or ourselves.
+    """When bytes were sent and when they arrived, as the kernel or our own process saw it.
 
-    Points in time are CLOCK_MONOTONIC ns, durations ns.
+    Points in time are CLOCK_MONOTONIC ns, durations are ns.
     """
 
     source: TimingSource
 
     def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
-        """Return (ns to connect, the part of them lost to SYNs that were sent again)."""
+        """Return (ns that connecting took, the part of them lost because a SYN was sent again)."""
 
     def given(self, step: Sent) -> int:
-        """Return when TCP had the last byte of the send. Time after that is not ours."""
+        """Return when TCP had the last byte of the send. Time after that is not own delay."""
 
     def sent(self, step: Sent) -> tuple[int, int]:
         """Return when the last byte of the send left this node: (its first copy, its last copy)."""
 
     def kept(self, step: Sent) -> tuple[int, int]:
-        """Return (ns for which this node kept the send, the part of them in the device's queue)."""
+        """Return (ns for which this node held the send back, their part in the device's queue)."""
 
     def received(self, step: Received) -> int:
-        """Return when the bytes of the read came to this node."""
+        """Return when the bytes of the read arrived at this node."""
 
     def acknowledged(self, step: Sent) -> int | None:
-        """Return when the peer's kernel acknowledged the send; None: unknown."""
+        """Return when the peer's kernel acknowledged the send. None if that is unknown."""
 
     def quickest(self) -> int | None:
-        """The least time from a send's leaving to its acknowledgement."""
+        """Return the shortest time in ns from a send's departure to its acknowledgement. None if
+        there was no acknowledgement.
+        """
 
 
 class _KernelTimes:
@@ -107,7 +113,8 @@ class _KernelTimes:
                 raise _Unusable(FallbackReason.CLOCK_STEP)
         self._offset_ns = started.offset_ns
         self._ended_ns = ended.monotonic_ns if ended is not None else None
-        # Where it cannot be told, too, the first copy counts; directions.py says what is known.
+        # If nobody can tell (unproven), the first copy counts as well. directions.py then decides
+        # what is known of the loss.
         self._needless = repairs.needless(marks)
         self._is_unproven = repairs.unproven(marks)
         self._window_was_closed = egress.window_was_closed(marks)
@@ -126,7 +133,7 @@ class _KernelTimes:
                 self._acknowledged.setdefault(stamp.key, at_ns)
         for key, realtime_ns in repairs.unstamped(marks).items():
             self._sent[key] = self._sent[key][0], realtime_ns - self._offset_ns
-            self._acknowledged.pop(key, None)  # the repair's, and TCP's own sample is better
+            self._acknowledged.pop(key, None)  # it is that of the repair; TCP's sample is better
 
     def connect_ns(self, marks: Marks, used: Attempt) -> tuple[int, int]:
         info = marks.info_at_connect
@@ -134,8 +141,8 @@ class _KernelTimes:
             raise _Unusable(FallbackReason.NO_TCP_INFO)
         if info.retransmits == 0:
             return info.rtt_us * 1000, 0
-        # A SYN was sent again: tcpi_rtt says nothing. The kernel still knows when the SYN-ACK
-        # came (to its tick): as long ago as the last acknowledgement.
+        # A SYN was sent again, so tcpi_rtt is useless. But the SYN-ACK was the last
+        # acknowledgement, and the kernel knows how long ago that came (to a tick).
         established_ns = marks.info_at_connect_ns - info.last_ack_received_ms * 1_000_000
         taken_ns = max(0, min(established_ns, used.ended_ns) - used.started_ns)
         return taken_ns, repairs.handshake_lost_ns(marks, taken_ns)
@@ -144,7 +151,7 @@ class _KernelTimes:
         return self._way_out(step).given_ns
 
     def kept(self, step: Sent) -> tuple[int, int]:
-        self.sent(step)  # which has to be there
+        self.sent(step)  # raises _Unusable if there is no stamp
         way_out = self._way_out(step)
         held_ns = 0 if self._window_was_closed else way_out.held_ns
         return held_ns + way_out.queued_ns, way_out.queued_ns
@@ -180,7 +187,7 @@ class _KernelTimes:
         return at_ns
 
     def acknowledged(self, step: Sent) -> int | None:
-        # Of which copy, nobody can say where one was sent needlessly.
+        # If a copy was sent needlessly, nobody can say which one was acknowledged.
         return None if self._first_counts(step) else self._acknowledged.get(step.key)
 
     def _first_counts(self, step: Sent) -> bool:
@@ -229,9 +236,9 @@ class _Figures:
 
     dns: int | None = None
     wait: int = 0
-    """Addresses that were tried before the one that was used."""
+    """ns spent on addresses that were tried before the one that was used."""
     handshake: int | None = None
-    """TCP's, on the address that was used."""
+    """TCP's handshake with the address that was used."""
     connect: int | None = None
     """wait + handshake + proxy"""
     proxy: int = 0
@@ -239,13 +246,13 @@ class _Figures:
     tls_waited: int = 0
     request: int | None = None
     unanswered: int = 0
-    """Waited since the request left, where no byte of an answer has come."""
+    """If no byte of an answer came: how long it was waited for after the request."""
     receive: int | None = None
     request_egress: int = 0
     request_loss: int = 0
     egress: int = 0
     egress_queue: int = 0
-    """The part of ``egress`` in the device's queue."""
+    """The part of ``egress`` that was spent in the device's queue."""
     loss: int = 0
     round_trip: int | None = None
     round_trip_source: str = ""
@@ -254,13 +261,13 @@ class _Figures:
 
 
 def measure(marks: Marks) -> Timeline:
-    """Compute the figures of one exchange, as far as it came."""
+    """Compute the figures of one exchange, as far as it got."""
     try:
         figures, source, reason = _figures(marks, _KernelTimes(marks)), TimingSource.KERNEL, None
     except _Unusable as unusable:
         figures, source, reason = _figures(marks, _UserTimes()), TimingSource.USER, unusable.reason
     if marks.used is not None and marks.attempts[0] is not marks.used and reason is None:
-        # When an address before it failed is something that only our own marks tell.
+        # Only our own marks tell when an earlier address failed.
         source, reason = TimingSource.USER, FallbackReason.ADDRESS_FAILED
     return Timeline(
         split=_split(marks, figures, source),
@@ -276,9 +283,9 @@ def measure(marks: Marks) -> Timeline:
 
 
 def own_delay_so_far_ns(marks: Marks, now_ns: int, waiting_since_ns: int) -> int:
-    """How much of an unfinished exchange is own delay so far, in ns.
+    """Return how many ns of an unfinished exchange are own delay so far.
 
-    ``now_ns`` and ``waiting_since_ns``, when the current wait for the far end began, are
+    ``now_ns`` and ``waiting_since_ns`` (when the present wait for the far end began) are
     CLOCK_MONOTONIC.
     """
     elapsed = now_ns - marks.started.monotonic_ns
@@ -327,7 +334,8 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
     if request is None:
         _without_request(marks, figures, line)
     else:
-        # Not when send() returned: we may be held up in it for longer than the answer takes.
+        # Not when send(2) returned: our process may be held up in it for longer than the answer
+        # takes.
         given = times.given(request)
         line.reach(semconv.EVENT_WROTE_REQUEST, given)
         _request(marks, request, given, times, figures, line)
@@ -336,7 +344,7 @@ def _figures(marks: Marks, times: _Times) -> _Figures:
 
 
 class _Line:
-    """The network's line: a position that only the network and the far end move."""
+    """The network's line. Only the network and the far end move its position forward."""
 
     def __init__(self, figures: _Figures) -> None:
         self._reached = figures.reached
@@ -364,7 +372,9 @@ def _connect(marks: Marks, used: Attempt, times: _Times, figures: _Figures, line
 
 
 def _without_request(marks: Marks, figures: _Figures, line: _Line) -> None:
-    """A DNS query; or a connection that nothing is asked on: its handshake is a round trip."""
+    """Fill in the figures of a DNS query, or of a connection without a request (its handshake is a
+    round trip).
+    """
     if marks.queried is not None:
         _query(marks.queried, figures, line)
     elif marks.used is not None and not marks.failed:
@@ -373,7 +383,9 @@ def _without_request(marks: Marks, figures: _Figures, line: _Line) -> None:
 
 
 def _query(queried: Queried, figures: _Figures, line: _Line) -> None:
-    """By UDP one query and one answer; what was sent before in vain is loss."""
+    """Fill in the figures of a query that was answered. The time of earlier tries, which nobody
+    answered, is loss.
+    """
     lost = 0 if queried.tries == 1 else max(0, queried.left_ns - queried.asked_ns)
     figures.loss = lost
     figures.request_loss = lost
@@ -383,10 +395,11 @@ def _query(queried: Queried, figures: _Figures, line: _Line) -> None:
 
 
 def _waited(marks: Marks, stage: Stage, times: _Times, figures: _Figures) -> int:
-    """Return how long the far end was waited for in this stage; note egress and loss in it.
+    """Return for how many ns the far end was waited for in this stage. Add egress and loss to the
+    figures.
 
-    Each wait runs from a flight's send (or from the read before, when there was more to come) to
-    the next read: our own cryptography in between belongs to neither.
+    Each wait begins with a send (or with the read before, if more was to come) and ends with the
+    next read. So our own cryptography in between is in no wait.
     """
     waited = 0
     steps = [step for step in marks.steps if step.stage is stage]
@@ -411,7 +424,7 @@ def _note_egress(step: Sent, times: _Times, figures: _Figures) -> int:
 
 
 def _unsent(marks: Marks, times: _Times, figures: _Figures) -> None:
-    """Count as egress, until the end, what never left this node."""
+    """If the last send never left this node, count the time until the end as egress."""
     last = marks.steps[-1] if marks.steps else None
     if marks.ended is None or not isinstance(last, Sent):
         return
@@ -433,13 +446,14 @@ def _request(  # noqa: PLR0917 - of one exchange
     marks: Marks, request: Sent, given: int, times: _Times, figures: _Figures, line: _Line
 ) -> None:
     so_far = _interim(marks, given, times, line)
-    if marks.first_byte is None:  # what came may be TLS's own: session tickets, key updates
+    if marks.first_byte is None:  # reads may have brought TLS's own: session tickets, key updates
         figures.unanswered = _waited(marks, Stage.REQUEST, times, figures)
         return
     first_sent, last_sent = times.sent(request)
     first_byte = times.received(marks.first_byte)
     if first_byte < first_sent:
-        # An answer before the request's last byte left: 4xx to half a request, or a broken stamp.
+        # The answer came before the request's last byte left: a 4xx to half a request, or a wrong
+        # stamp.
         if times.source is TimingSource.KERNEL:
             raise _Unusable(FallbackReason.IMPLAUSIBLE)
         first_byte = first_sent
@@ -454,7 +468,7 @@ def _request(  # noqa: PLR0917 - of one exchange
 
 
 def _interim(marks: Marks, since: int, times: _Times, line: _Line) -> int:
-    """Put each interim answer on the line; return how many ns after ``since`` the last one came."""
+    """Put each interim answer on the line. Return how many ns after ``since`` the last one came."""
     so_far = 0
     for interim in marks.interim:
         at_ns = times.received(interim)
@@ -465,11 +479,14 @@ def _interim(marks: Marks, since: int, times: _Times, line: _Line) -> int:
 
 
 def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -> None:
-    """The peer kernel's acknowledgement of the connection's first bytes, else the least round trip.
+    """Find the round trip: the peer kernel's acknowledgement of the connection's first bytes, else
+    TCP's least round trip.
 
-    Only the first bytes are acknowledged at once (quick-ack mode); later ones may be 40 ms late.
-    An acknowledgement that is not earlier than the answer's first byte came with it, and a late one
-    waited for it (HAProxy switches quick-ack mode off): no measure.
+    Only a connection's first bytes are acknowledged at once (quick-ack mode). The acknowledgement
+    of later ones may be 40 ms late. An acknowledgement does not count if it is not earlier than the
+    answer's first byte, because then it came with the answer. It does not count either if it is
+    late (round_trip.is_late), because then it waited for the answer: HAProxy switches quick-ack
+    mode off.
     """
     assert marks.first_byte is not None
     acknowledged: int | None = None
@@ -489,8 +506,8 @@ def _round_trip(marks: Marks, request: Sent, times: _Times, figures: _Figures) -
     least_ns = round_trip.least_ns(marks)
     quickest = times.quickest()
     if least_ns is not None and quickest is not None:
-        # TCP's own samples begin before the device's queue, the stamps behind it. Where TCP has
-        # none (a SYN was sent again), an acknowledgement may have come with the answer.
+        # TCP's own samples begin before the device's queue, our stamps behind it. If TCP has no
+        # sample (a SYN was sent again), an acknowledgement may have come with the answer.
         least_ns = min(least_ns, quickest)
     if (
         acknowledged is not None

@@ -1,7 +1,8 @@
 """Find which of our segments were sent again, where send stamps do not tell or mislead. No I/O.
 
-A stamp is that of a send's last byte. An earlier segment of it that is lost and sent again leaves
-none; TCP_INFO counts it, and the acknowledgement of the whole comes a round trip after it.
+A stamp is for the last byte of a send. If an earlier segment of the send was lost and sent again,
+there is no stamp of that. But TCP_INFO counts it, and the acknowledgement of the whole send comes a
+round trip after it.
 """
 
 from __future__ import annotations
@@ -18,37 +19,41 @@ if TYPE_CHECKING:
 
 
 def needless(marks: Marks) -> frozenset[int]:
-    """Return the keys of the sends whose repeats were all needless, as the peer reports.
+    """Return the keys of the sends whose repeats were all needless, as the peer reports (D-SACK).
 
-    A peer that acknowledges late (40 ms, once a connection has answered) makes our kernel probe
-    for a lost tail, and one whose acknowledgement is lost makes it repeat: the request was there
-    the first time, and what it waited for since is the far end. The peer says so (D-SACK).
+    If a peer acknowledges late (by 40 ms, once it has answered on the connection), our kernel
+    sends the last segment again as a probe (RFC 8985 section 7). If the acknowledgement was lost,
+    it sends the segment again as well. In both cases the first copy had arrived, so the time since
+    then is the far end's.
     """
     return frozenset(step.key for part in _parts(marks) if part.is_needless for step in part.sends)
 
 
 def unproven(marks: Marks) -> bool:
-    """Whether we sent something again, and this peer could not have reported it as needless.
+    """Whether we sent something again, and the peer could not have reported that as needless.
 
-    Without SACK there is no DSACK: a peer that acknowledges after our retransmission timeout
-    (lwIP's timer is 250 ms) looks like one that our request never reached.
+    Without SACK there is no D-SACK. Then a peer that acknowledges only after our retransmission
+    timeout (lwIP does, after 250 ms) looks like a peer that our request did not reach.
     """
     info = marks.info_at_end
     return info is not None and _repeated(marks) > 0 and not info.has_sack
 
 
 def handshake_lost_ns(marks: Marks, taken_ns: int) -> int:
-    """Return the ns of a handshake that SYNs or SYN-ACKs took which were sent again."""
+    """Return the ns of TCP's handshake that were lost because a SYN or SYN-ACK was sent again.
+
+    ``taken_ns`` is how long the handshake took in all.
+    """
     if marks.info_at_connect is None or not marks.info_at_connect.retransmits:
         return 0
     return max(0, taken_ns - (least_ns(marks) or 0))
 
 
 def unstamped(marks: Marks) -> dict[int, int]:
-    """{key of a send: CLOCK_REALTIME ns at which the last segment of it that was lost left}.
+    """Return {key of a send: CLOCK_REALTIME ns at which its lost segment left again}.
 
-    Empty where the stamps tell of each segment that was sent again. Of several sends of a part
-    that have more than a segment it is the one whose acknowledgement took longest.
+    Empty if the stamps show each segment that was sent again. If several sends of a part have more
+    than one segment, the one whose acknowledgement took longest is taken.
     """
     parts = _parts(marks)
     round_trip_ns = least_ns(marks) if parts else None
@@ -79,13 +84,13 @@ def unstamped(marks: Marks) -> dict[int, int]:
 
 
 def _repeated(marks: Marks) -> int:
-    """Segments that were sent again since the connection stood."""
+    """Return how many segments were sent again since the connection was made."""
     return sum(part.repeated for part in _parts(marks))
 
 
 @record(frozen=True, slots=True)
 class _Part:
-    """The handshake of TLS or what followed: its sends, and what TCP counted meanwhile."""
+    """The TLS handshake, or what followed it: its sends, and what TCP counted meanwhile."""
 
     sends: list[Sent]
     repeated: int
@@ -97,7 +102,7 @@ class _Part:
 
 
 def _parts(marks: Marks) -> list[_Part]:
-    """Empty where nothing was sent again."""
+    """Return the exchange's parts in order. Empty if nothing was sent again."""
     connected, greeted, end = marks.info_at_connect, marks.info_at_greeting, marks.info_at_end
     before = connected.retransmits if connected is not None else marks.retransmits_before
     if end is None or end.retransmits == before:
@@ -107,7 +112,7 @@ def _parts(marks: Marks) -> list[_Part]:
         return [_Part(sends, end.retransmits - before, marks.dsacks)]
     greeting = [step for step in sends if step.started_ns < marks.info_at_greeting_ns]
     repeated, dsacks = end.retransmits - greeted.retransmits, end.dsacks - greeted.dsacks
-    # The word on a hello that came twice may come after the handshake's last byte.
+    # The peer may report a hello that came twice only after the handshake's last byte.
     late = max(0, dsacks - repeated)
     return [
         _Part(greeting, greeted.retransmits - before, greeted.dsacks + late),

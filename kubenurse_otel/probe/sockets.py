@@ -1,6 +1,7 @@
-"""Sockets of our own on the running loop: connect, TLS, send, receive; each leaves its marks.
+"""Connect, shake hands (TLS), send and receive on sockets of our own, and leave marks of each step.
 
-Owns waiting, deadlines and the connection's byte count. Does not speak HTTP and computes nothing.
+Owns waiting on the running loop, deadlines, and the connection's byte count. Does not speak HTTP,
+and computes nothing. A ``deadline`` is a time of the loop's clock, in seconds.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.addresses import SocketAddress
 
 ATTEMPT_DELAY_SECONDS: Final = 0.25
-"""RFC 8305 section 5: how long an address may keep us before the next one is tried beside it."""
+"""RFC 8305 section 5: if an address has not answered for so long, the next one is tried beside it.
+"""
 _STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 READ_BYTES: Final = 16_384
 IN_PLACE_MS: Final = 1
-"""How long a quick far end is waited for in the system call itself, before the event loop is asked
-to: that saves a tenth of a check's CPU, and the loop stands still meanwhile. The kernel makes whole
-ticks of a receive time-out, so that it is 8 ms at the most (HZ=250) where a quick far end is slow
-all of a sudden. What is left of that exchange waits on the event loop, and so does the next one.
+"""ms for which a quick far end is waited for in the system call, before the loop waits for it.
+
+This saves a tenth of a check's CPU. Meanwhile the loop stands still. The kernel rounds a receive
+time-out up to whole ticks, so if a quick far end is suddenly slow, that is 8 ms at most (HZ=250).
+The rest of that exchange waits on the event loop, and so does the next exchange.
 """
 _IN_PLACE_TIMEVAL: Final = struct.pack("@ll", 0, IN_PLACE_MS * 1000)
 
@@ -53,10 +56,10 @@ async def connect(
 ) -> socket.socket:
     """Connect to the first address that answers (happy eyeballs, RFC 8305 section 5).
 
-    A lone address is first waited for ``in_place``, for IN_PLACE_MS. ``most_segment_bytes`` is what
-    both ends keep their segments to (TCP_MAXSEG); None: what the way carries.
-    Raises DeadlineExceededError, or the last address's OSError where all failed. Every address
-    that was tried stands in ``marks.attempts``, the one that won in ``marks.used``.
+    With ``in_place``, a single address is first waited for in the system call, for IN_PLACE_MS.
+    ``most_segment_bytes`` is the largest segment that either end may send (TCP_MAXSEG). None: TCP
+    decides. ``marks.attempts`` gets every address that was tried, ``marks.used`` the one that won.
+    Raises DeadlineExceededError. If all addresses failed, raises the OSError of the last one.
     """
     if len(candidates) == 1:
         return await _attempt(
@@ -79,7 +82,7 @@ async def connect(
                     most_segment_bytes=most_segment_bytes,
                 )
             )
-            # The next one's turn comes when this one failed, or took too long.
+            # The next address is tried when one has failed, or after the delay.
             await race.wait(ATTEMPT_DELAY_SECONDS)
             if race.winner is not None:
                 return race.winner
@@ -94,7 +97,7 @@ async def connect(
 
 
 class _Race:
-    """Connection attempts beside each other; the first that succeeds wins."""
+    """Connection attempts that run at the same time. The first that succeeds wins."""
 
     def __init__(self) -> None:
         self.running: set[asyncio.Task[socket.socket]] = set()
@@ -105,7 +108,7 @@ class _Race:
         self.running.add(asyncio.create_task(attempt))
 
     async def wait(self, timeout_seconds: float | None) -> None:
-        """Until one of them is over, or time is."""
+        """Wait until an attempt ends, or until ``timeout_seconds`` are over."""
         done, self.running = await asyncio.wait(
             self.running, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
         )
@@ -134,7 +137,7 @@ async def _attempt(
     in_place: bool = False,
     most_segment_bytes: int | None = None,
 ) -> socket.socket:
-    """One address. Raises OSError, also where another address was faster."""
+    """Connect to one address. Raises OSError, also if another address was faster."""
     attempt = Attempt(address, "ipv6" if ":" in address else "ipv4", time.monotonic_ns())
     marks.attempts.append(attempt)
     try:
@@ -194,8 +197,8 @@ async def _connect(
         if expired and not _is_connected(sock):
             raise DeadlineExceededError(attempt.started_ns) from None
     attempt.ended_ns = time.monotonic_ns()
-    # The kernel lent us the very port that we ask for, of our own host: TCP's simultaneous open
-    # (RFC 9293 section 3.5) met itself, nobody listens.
+    # The kernel gave our end the very address and port that we connect to: the socket is connected
+    # to itself (TCP's simultaneous open, RFC 9293 section 3.5), and nobody listens there.
     if sock.getsockname()[1] == address[1] and sock.getsockname() == sock.getpeername():
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
@@ -215,7 +218,7 @@ def _writable_soon(sock: socket.socket) -> bool:
 
 
 async def _writable(sock: socket.socket, deadline: float) -> bool:
-    """Wait until the socket takes bytes, is connected or has an error; False when time is up."""
+    """Wait until the socket takes bytes, is connected or has an error. False past the deadline."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bool] = loop.create_future()
     number = sock.fileno()
@@ -234,17 +237,17 @@ def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 
 
 
 class Connection:
-    """One TCP connection, plain or under TLS, that notes when bytes left and came."""
+    """One TCP connection, plain or under TLS. It notes in the marks when bytes left and arrived."""
 
     def __init__(self, sock: socket.socket, marks: Marks, *, in_place: bool = False) -> None:
-        """``in_place``: reads are first waited for in the system call."""
+        """With ``in_place``, reads first wait in the system call, for IN_PLACE_MS."""
         self.marks = marks
         self.stage = Stage.REQUEST
         self.deadline = 0.0
         self.effort = Effort()
         self.ssl_object: ssl.SSLObject | None = None
         self.verified_by: ssl.SSLContext | None = None
-        """Of the far end's TLS, and of the proxy's."""
+        """The context that verified the far end, or else the proxy."""
         self._sock = sock
         self._sent_bytes = 0
         self._incoming: ssl.MemoryBIO | None = None
@@ -252,7 +255,9 @@ class Connection:
         self._waiting: asyncio.Future[bool] | None = None
         self._proxy_tls: ProxyTls | None = None
         self._watched = False
-        """The loop watches the socket from the first wait on: it is cheaper than for each wait."""
+        """Whether the loop watches the socket. It does from the first wait on, because that is
+        cheaper than to begin with each wait.
+        """
         self._in_place = False
         if in_place:
             self._wait_in_place()
@@ -261,7 +266,7 @@ class Connection:
 
     @property
     def peer(self) -> tuple[str, int]:
-        """Address and port of the far end; ("", 0) once it is gone."""
+        """Address and port of the far end. ("", 0) once the connection is gone."""
         try:
             name = self._sock.getpeername()
         except OSError:
@@ -270,7 +275,7 @@ class Connection:
 
     @property
     def local_port(self) -> int:
-        """The port at our end; 0 where the kernel does not say."""
+        """The port at our end. 0 if the kernel does not tell."""
         try:
             return int(self._sock.getsockname()[1])
         except OSError:
@@ -280,7 +285,7 @@ class Connection:
         return kernel.tcp_info(self._sock)
 
     def is_idle(self) -> bool:
-        """Whether a connection kept for reuse still stands, with nothing to read on it."""
+        """Whether a connection that was kept is still open, with nothing to read on it."""
         kernel.drain_error_queue(self._sock)
         try:
             self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -291,7 +296,7 @@ class Connection:
         return False
 
     def reuse(self, marks: Marks, *, in_place: bool = False) -> None:
-        """Begin another exchange on it, with marks of its own."""
+        """Begin another exchange on this connection, with marks of its own."""
         if in_place:
             self._wait_in_place()
         else:
@@ -308,16 +313,17 @@ class Connection:
             marks.window_closed_before_us = info.window_closed_us
 
     async def start_proxy_tls(self, context: ssl.SSLContext, proxy_name: str) -> None:
-        """Shake hands with a proxy: all that follows is inside. Raises as ``start_tls`` does.
+        """Shake hands with a proxy. Everything after that runs inside this TLS.
 
-        The far end's TLS, through it, is ``start_tls``'s, and only that one is TLS in the marks.
+        The TLS of the far end is a second one inside it (``start_tls``). Only that one is TLS in
+        the marks. Raises as ``start_tls`` does.
         """
         self.verified_by = context
         layer = ProxyTls(context, proxy_name)
         while True:
             try:
                 done = layer.shake_hands()
-            finally:  # the alert that says why, too
+            finally:  # after an error, too: this is the alert that says why
                 await self._send_bytes(layer.to_send())
             if done:
                 break
@@ -325,7 +331,10 @@ class Connection:
         self._proxy_tls = layer
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
-        """Shake hands. Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError."""
+        """Shake hands with the far end, whose certificate has to be for ``server_name``.
+
+        Raises ssl.SSLError, OSError, TooCostlyError or DeadlineExceededError.
+        """
         self.verified_by = context
         self.marks.tls_started_ns = time.monotonic_ns()
         self.marks.encrypted = True
@@ -359,7 +368,9 @@ class Connection:
         self.stage = Stage.REQUEST
 
     async def send(self, data: bytes) -> None:
-        """Send all of it. Raises OSError or DeadlineExceededError, ssl.SSLError for an alert."""
+        """Send all of ``data``. Raises OSError, DeadlineExceededError, or ssl.SSLError for an alert
+        of the far end.
+        """
         if self.ssl_object is None:
             await self._send(data)
             return
@@ -371,9 +382,9 @@ class Connection:
             raise
 
     def _read_last_words(self) -> None:
-        """Raise the alert (ssl.SSLError) that came before a reset: the kernel has it still.
+        """Raise the alert (ssl.SSLError) that came before a reset. The kernel still has it.
 
-        With TLS 1.3 a far end that wants a client certificate says so after our handshake is over.
+        With TLS 1.3, a far end that wants a client certificate says so only after our handshake.
         """
         if self._proxy_tls is not None or self.ssl_object is None or self._incoming is None:
             return
@@ -383,7 +394,7 @@ class Connection:
             self.ssl_object.read(READ_BYTES)
 
     async def receive(self) -> tuple[bytes, Received | None]:
-        """Read some plain bytes, with the read that brought (the last of) them; b"" at the end.
+        """Return some plain bytes, and the read that brought the last of them. b"" at the end.
 
         Raises OSError, ssl.SSLError, TooCostlyError or DeadlineExceededError.
         """
@@ -403,11 +414,11 @@ class Connection:
                 self.effort.silent(-len(data))
                 if self._outgoing is not None and self._outgoing.pending:
                     await self._flush()  # the answer to a TLS 1.3 key update
-                # b"" is a close_notify: what was read last brought no byte of an answer.
+                # b"" is a close_notify: the last read brought no byte of an answer.
                 return data, self._last_received() if data else None
 
     def drain_stamps(self) -> None:
-        """Take the pending stamps into the marks."""
+        """Move the pending stamps from the kernel into the marks."""
         self.marks.stamps.extend(kernel.drain_error_queue(self._sock))
 
     def close(self) -> None:
@@ -415,8 +426,10 @@ class Connection:
         self._sock.close()
 
     def part(self) -> socket.socket:
-        """Say that no more comes (TLS's close_notify, FIN), and give the socket away, which is to
-        be read to its end: closed with something unread, or still to come, it would be reset.
+        """End our half of the connection (TLS's close_notify, FIN), and hand over the socket.
+
+        The caller reads it to its end before it is closed. If anything is unread then, or comes
+        later, the kernel would answer with RST.
         """
         self._unwatch()
         self._wait_on_the_loop()
@@ -433,7 +446,7 @@ class Connection:
         self._sock.send(self._outgoing.read(), socket.MSG_DONTWAIT)
 
     def _wait_in_place(self) -> None:
-        """Reads wait in the system call, until one of them waits for too long."""
+        """Let reads wait in the system call, until one of them has waited for too long."""
         if not self._in_place:
             self._in_place = True
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _IN_PLACE_TIMEVAL)
@@ -448,7 +461,7 @@ class Connection:
         return next((s for s in reversed(self.marks.steps) if isinstance(s, Received)), None)
 
     async def _feed(self) -> int:
-        """Hand TLS what came; how much it was."""
+        """Read once, give the bytes to TLS, and return how many there were (0 at the end)."""
         assert self._incoming is not None
         data, _ = await self._receive()
         if data:
@@ -493,7 +506,7 @@ class Connection:
         self.marks.steps.append(Sent(self.stage, started_ns, time.monotonic_ns(), key, len(data)))
 
     async def _readable(self) -> bool:
-        """Wait until there is something to read, or a stamp to take; False when time is up."""
+        """Wait until there is something to read, or a stamp to take. False past the deadline."""
         loop = asyncio.get_running_loop()
         if not self._watched:
             self._watched = True
@@ -509,7 +522,7 @@ class Connection:
     def _wake(self) -> None:
         if self._waiting is not None:
             _settle(self._waiting, True)
-        else:  # nobody reads now (kept for reuse): what has come would wake the loop for ever
+        else:  # kept for reuse, so nobody reads: unread bytes would wake the loop again and again
             self._unwatch()
 
     def _unwatch(self) -> None:
@@ -518,8 +531,9 @@ class Connection:
             asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
     async def _receive_bytes(self) -> tuple[bytes, Received | None]:
-        # Not after a read: what is whole then is good, though its time was up meanwhile. One that
-        # waited in place counts as one that had not to: the loop goes round before the next.
+        # The turn comes before a read and not after it: an answer that is complete is good, even if
+        # the deadline passed meanwhile. A read that waited in place counts as one that did not have
+        # to wait, so the loop gets its turn before the next one.
         if self.effort.is_hurried or self.effort.is_long:
             await self.turn()
         waiting_since_ns = time.monotonic_ns()
@@ -531,7 +545,7 @@ class Connection:
                 )
             except BlockingIOError:
                 self._wait_on_the_loop()
-                # A pending stamp wakes readers too (EPOLLERR): take it, and wait on.
+                # A pending stamp wakes readers, too (EPOLLERR). Take it, and go on waiting.
                 self.drain_stamps()
                 if expired:
                     raise DeadlineExceededError(waiting_since_ns) from None
@@ -547,9 +561,9 @@ class Connection:
         return data, received
 
     async def turn(self) -> None:
-        """Let everybody else on the loop have their turn. Raises DeadlineExceededError.
+        """Give everybody else on the loop a turn. Raises DeadlineExceededError.
 
-        Their time is ours: the far end is not waited for meanwhile.
+        The time of their turns is own delay: nobody waits for the far end meanwhile.
         """
         await asyncio.sleep(0)
         self.effort.turned()

@@ -1,4 +1,4 @@
-"""Whom we trust and who we are: TLS contexts and the service account's token, fresh from files."""
+"""Hold the TLS contexts of checks and the service account's token, and read changed files again."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ MAX_TOKEN_BYTES: Final = 65_536
 
 
 class NotATokenError(ValueError):
-    """The file that should hold a token holds something else, which nobody repeats."""
+    """The token file holds something else. The text does not repeat what."""
 
 
 def read_token(path: Path) -> str:
-    """Return a service account's token. Raises OSError or NotATokenError."""
+    """Return the service account's token in ``path``. Raises OSError or NotATokenError."""
     token = files.read(path, longest=MAX_TOKEN_BYTES).strip()
     if not re.fullmatch(rb"[\x21-\x7e]+", token):
         raise NotATokenError
@@ -43,7 +43,7 @@ def read_token(path: Path) -> str:
 
 
 class TrustStore:
-    """TLS contexts by Trust and the bearer token, made anew when their files change."""
+    """The TLS contexts by Trust, and the bearer token. Each is made anew when its files change."""
 
     def __init__(self, config: TrustConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
@@ -54,25 +54,25 @@ class TrustStore:
             Trust.API_SERVER: _reread("the API server's CA", bundle, self._api_server, clock),
             Trust.WORKLOAD: _reread("the CA bundle", bundle, self._workload, clock),
         }
-        # Without ALPN: whoever knows it and speaks no HTTP has to refuse "http/1.1" (RFC 7301).
+        # Without ALPN: a server that knows ALPN and speaks no HTTP has to refuse "http/1.1"
+        # (RFC 7301 section 3.2).
         self._bare = _reread("the CA bundle", bundle, self._bare_workload, clock)
         self._token = _reread(
             "the token", (config.token_file,), lambda: read_token(config.token_file), clock
         )
 
     def context(self, trust: Trust, *, speaks_http: bool = True) -> ssl.SSLContext:
-        """The context for a client connection: TLS 1.2 or newer, ALPN http/1.1 if it is for HTTP.
+        """Return the context for a connection: TLS 1.2 or newer; for HTTP with ALPN http/1.1.
 
-        Raises OSError or AuthoritiesError where the CA files never could be read, and
-        CredentialsMissingError where nobody may vouch for the API server.
+        Raises OSError or AuthoritiesError if the CA files could never be read, and
+        CredentialsMissingError if there is nobody who may vouch for the API server.
         """
         contexts = self._contexts if speaks_http else {Trust.WORKLOAD: self._bare}
         return contexts[trust].get()
 
     def load(self, targets: Iterable[Target]) -> None:
-        """Have the contexts of ``targets`` ready: made in a check, the first held it up for 18 ms.
-
-        What cannot be read is each check's to report.
+        """Make the contexts of ``targets`` ahead of their checks. Made in a check, the first one
+        would hold it up for 18 ms. A file that cannot be read is reported by each check, not here.
         """
         for trust, speaks_http in {
             (target.trust, target.url.speaks_http) for target in targets if target.uses_tls
@@ -81,10 +81,10 @@ class TrustStore:
                 self.context(trust, speaks_http=speaks_http)
 
     def authorization(self, target: Target) -> str | None:
-        """The Authorization header for this target, None where it gets none.
+        """Return the Authorization header for this target. None if it gets none.
 
-        The token goes to the target it belongs to, over verified TLS. Raises
-        CredentialsMissingError rather than send it anywhere else.
+        The token goes to the API server only, over verified TLS. Raises CredentialsMissingError if
+        the target wants the token and this does not hold, or if the token cannot be read.
         """
         if target.auth is not Auth.SERVICE_ACCOUNT_TOKEN:
             return None
@@ -93,7 +93,7 @@ class TrustStore:
         try:
             token = self._token.get()
         except FileNotFoundError:
-            return None  # no service account: /version usually answers anybody
+            return None  # no service account; /version usually answers without one
         except (OSError, ValueError):
             raise CredentialsMissingError("the token file cannot be read") from None
         if not self._cluster_files():
@@ -119,9 +119,11 @@ class TrustStore:
         return _sparing(context)
 
     def _cluster_files(self) -> list[Path]:
-        """List who alone vouches for the API server; empty, the system's: outside of a cluster.
+        """List the only CA files that may vouch for the API server. Empty outside of a cluster:
+        then the system's authorities do.
 
-        Once there was a ca.crt, never anybody wider: raises CredentialsMissingError without it.
+        Once there was a ca.crt, the system's authorities are never taken instead. Raises
+        CredentialsMissingError if the ca.crt is gone.
         """
         authorities = self._files()
         if self._config.ca_file in authorities and not files.is_there(self._config.ca_file):
@@ -129,7 +131,9 @@ class TrustStore:
         return authorities
 
     def _files(self) -> list[Path]:
-        """List ca.crt (where there is or was one) and EXTRA_CA (which must be)."""
+        """List ca.crt (if there is one or was one), and the configured extra CA file (which must
+        exist).
+        """
         self._had_ca_file = self._had_ca_file or files.is_there(self._config.ca_file)
         cluster = [self._config.ca_file] if self._had_ca_file else []
         return cluster if self._config.extra_ca is None else [*cluster, self._config.extra_ca]
@@ -142,7 +146,7 @@ def _reread(
 
 
 def _stays_in_use(what: str, paths: tuple[Path, ...], error: OSError | ValueError) -> None:
-    """Name the file and what is wrong; never what was read, which may be a token."""
+    """Log the file and what is wrong with it. Never log its content, which may be a token."""
     if isinstance(error, AuthoritiesError):
         reason = str(error)
     elif isinstance(error, OSError) and error.filename:
@@ -159,15 +163,19 @@ def _http1(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def _sparing(context: ssl.SSLContext) -> ssl.SSLContext:
-    # As Go: what lets the far end make us compute. A finite-field prime of its own choice (TLS 1.2
-    # has no bound below 10,000 bits: 175 ms in one call), and handshakes in an open connection.
-    if names := _without_dhe(context):  # none: the system's policy is TLS 1.3 alone
+    # Off, as in Go: two things by which a far end could make us compute for long. One is a
+    # finite-field prime of its choice (TLS 1.2 allows up to 10,000 bits: 175 ms in one call). The
+    # other is a new handshake in an open connection.
+    if names := _without_dhe(context):  # none if the system's policy allows TLS 1.3 only
         context.set_ciphers(":".join(names))
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 
 def _without_dhe(context: ssl.SSLContext) -> list[str]:
-    """The names of its ciphers up to TLS 1.2 but those; TLS 1.3's are chosen elsewhere."""
+    """Return the context's ciphers up to TLS 1.2 without those of finite-field Diffie-Hellman.
+
+    Those of TLS 1.3 are not chosen by set_ciphers.
+    """
     names = [cipher["name"] for cipher in context.get_ciphers()]
     return [name for name in names if not name.startswith(("DHE-", "TLS_"))]
