@@ -1,7 +1,7 @@
-"""The command line: parses what was asked for, and leaves the work to commands/.
+"""The command line. It parses the arguments; commands/ does the work.
 
-Reads the environment (through config) before anything of OpenTelemetry is imported, so that no
-library reads it by itself.
+The environment is read (through config) before anything of OpenTelemetry is imported, so that no
+library reads it on its own.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the process's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words[:1] == ["demo"]:  # has a parser of its own, and packages that others do without
+        if words[:1] == ["demo"]:  # has its own parser, and packages that nothing else needs
             return _demo(words[1:])
         if words in ([], ["run"]):
             return _run()
-        from kubenurse_otel.usage import parser  # noqa: PLC0415 - a running agent has no use for it
+        from kubenurse_otel.usage import parser  # noqa: PLC0415 - a running agent does not need it
 
         parsed = parser().parse_args(words)
         if parsed.command == "check":
@@ -65,19 +65,19 @@ def kubectl() -> int:
 
 
 def _say(*lines: str, quiet: bool = False) -> None:
-    """Print, now. A reader that has had enough is no error; a full disk is one, if not ``quiet``:
-    exit 1.
+    """Print at once. A reader that went away is no error. A full disk is one: exit 1, unless
+    ``quiet``.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # whoever started us has closed it
         return
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # names come from anywhere, in any alphabet
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names may be in any alphabet
             sys.stdout.reconfigure(errors="backslashreplace")  # flushes
         for line in lines:
             print(line)
         sys.stdout.flush()
     except OSError as error:
-        # Nothing more is written there, not by the interpreter at its end either.
+        # From here on nothing is written there, not even by the interpreter at its end.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not quiet and not isinstance(error, BrokenPipeError):
@@ -87,7 +87,7 @@ def _say(*lines: str, quiet: bool = False) -> None:
 
 
 def _is_read() -> bool:
-    """Whether anybody may read what we print: a pipe's reader may be gone, or the terminal."""
+    """Whether somebody may still read what we print: a pipe's reader or terminal may be gone."""
     if sys.stdout is None:
         return False
     poll = select.poll()
@@ -101,7 +101,7 @@ def _mistake(sentence: str) -> int:
 
 
 def _load(environ: Mapping[str, str] | None = None) -> Loaded:
-    """Exits with 2 where the configuration is bad; says every problem at once."""
+    """Load the configuration. If it is bad, print all its problems and exit with 2."""
     try:
         return load(take_environment() if environ is None else environ)
     except ConfigError as error:
@@ -112,7 +112,7 @@ def _load(environ: Mapping[str, str] | None = None) -> Loaded:
 def _run() -> int:
     loaded = _load()
     config = loaded.config
-    # Only now: these import OpenTelemetry, which reads the environment as it is imported.
+    # Only now, because these import OpenTelemetry, which reads the environment on import.
     with stand_ins.in_place():
         from kubenurse_otel import log  # noqa: PLC0415 - see above
         from kubenurse_otel.app import App  # noqa: PLC0415 - see above
@@ -133,10 +133,10 @@ def _run() -> int:
     try:
         asyncio.run(agent())
     except ServerError as error:
-        writer.flush()  # in the order in which it happened
+        writer.flush()  # so that the log comes first, as it happened
         return _mistake(str(error))
     finally:
-        _say(quiet=True)  # what console exporters could not write is counted already
+        _say(quiet=True)  # what console exporters could not write has been counted
     return 0
 
 
@@ -163,7 +163,8 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     from kubenurse_otel.commands import diagnose as asking  # noqa: PLC0415 - see _run
     from kubenurse_otel.report import within, written  # noqa: PLC0415 - see _run
 
-    # Ctrl-C ends it by the signal itself: else threads are waited for, in a look-up or a read.
+    # Ctrl-C ends the process by the signal itself. Otherwise Python would wait for threads that are
+    # in a look-up or a read.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -179,7 +180,7 @@ def _diagnose(parsed: argparse.Namespace) -> int:
     async def watch(before: object) -> int:
         while _is_read():
             await asyncio.sleep(WATCH_SECONDS)
-            # What is watched may take the API server with it, for a while.
+            # The fault that is watched may make the API server unreachable for a while.
             found = await asking.diagnose_again(way)
             news = found if isinstance(found, str) else written.news(found)
             if news != before:
@@ -213,7 +214,9 @@ def _diagnose(parsed: argparse.Namespace) -> int:
 
 
 def _terminal(otherwise: int) -> tuple[int, int | None]:
-    """Its columns and lines, where standard output is one."""
+    """Return the columns and lines of standard output if it is a terminal, else (``otherwise``,
+    None).
+    """
     with suppress(OSError, ValueError, AttributeError):
         size = os.get_terminal_size(sys.stdout.fileno())
         if size.columns > 0:
@@ -222,7 +225,7 @@ def _terminal(otherwise: int) -> tuple[int, int | None]:
 
 
 def _home() -> Path | None:
-    """None for a user without a name, as a container's may be."""
+    """Return the home folder. None for a user without a name, which a container's may be."""
     with suppress(RuntimeError):
         return Path.home()
     return None
@@ -239,5 +242,5 @@ def _demo(arguments: list[str]) -> int:
 
     try:
         return demo(arguments)
-    except BrokenPipeError:  # its reader has had enough
+    except BrokenPipeError:  # whoever read it went away
         return 0

@@ -1,7 +1,8 @@
-"""A little cluster on loopback, as an ordinary user: what `kubenurse-otel demo` runs.
+"""A small cluster on loopback, which an ordinary user can run: `kubenurse-otel demo`.
 
-Owns the command line. The parts: agents, certificates, far_ends (stand-ins, a process of their
-own), cluster (processes and files), story (what breaks when), view, screen, play (joins them).
+Owns the command line. The parts are agents, certificates, far_ends (the stand-ins, in a process of
+their own), cluster (processes and files), story (what breaks when), view, screen, and play, which
+joins them.
 """
 
 from __future__ import annotations

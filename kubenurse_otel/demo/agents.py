@@ -1,4 +1,4 @@
-"""The demo's agents: their addresses, a port that is free, and how they are configured."""
+"""The demo's agents: their addresses, a free port, and their configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AGENTS: Final = 5
 FIRST_ADDRESS: Final = "127.0.1.1"
 CHECK_SECONDS: Final = 1
-"""Between two checks of a target, but of those that are now and then (full size)."""
+"""Seconds between two checks of a target. Full-size checks are made less often."""
 _PASSED_ON: Final = (
     "KUBENURSE_EXTRA_CHECKS",
     "KUBENURSE_TRACE_RATIO",
@@ -30,7 +30,7 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_E
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text says why, to a person."""
+    """The demo cannot go on. The text is a sentence for people that says why."""
 
 
 @record(frozen=True, slots=True)
@@ -56,7 +56,9 @@ class Agent:
 
 
 def choose_port(wanted: int) -> int:
-    """Return ``wanted`` where all agents' addresses have it free, else one that they have."""
+    """Return ``wanted`` if it is free on all agents' addresses, else another port that is. Raises
+    DemoError.
+    """
     for port in (wanted, *([0] * 20)):
         with contextlib.ExitStack() as stack:
             try:
@@ -77,14 +79,14 @@ def choose_port(wanted: int) -> int:
 def agent_environment(
     agent: Agent, folder: Path, ports: Mapping[str, int], environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what an agent is configured by: the user's OTEL_*, and a pod's variables."""
+    """Return an agent's environment: the user's OTEL_*, and the variables that a pod would have."""
     passed_on = {
         name: value
         for name, value in environ.items()
         if not name.startswith(("KUBENURSE_", "KUBERNETES_", "KUBECONFIG")) or name in _PASSED_ON
     }
     if any(environ.get(name) for name in _ENDPOINTS) and "OTEL_TRACES_SAMPLER" not in environ:
-        passed_on.setdefault("KUBENURSE_TRACE_RATIO", "1")  # who asks for traces wants to see some
+        passed_on.setdefault("KUBENURSE_TRACE_RATIO", "1")  # whoever sets it wants to see traces
     return passed_on | {
         "KUBENURSE_DISCOVERY": "static",
         "KUBENURSE_NEIGHBOURS_FILE": str(folder / "neighbours.json"),

@@ -18,7 +18,7 @@ _NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 @record(frozen=True, slots=True)
 class Files:
-    """Paths. The PEM files hold certificate chain and key."""
+    """Paths. Each PEM file holds a certificate chain and its key."""
 
     service_account: Path
     """A folder: token, ca.crt, namespace."""
@@ -28,7 +28,7 @@ class Files:
 
 
 def make_files(folder: Path) -> Files:
-    """Write everything into ``folder``, which must be readable by us alone."""
+    """Write all files into ``folder``, which nobody but us may read."""
     authority = trustme.CA()
     service_account = folder / "serviceaccount"
     service_account.mkdir()

@@ -1,6 +1,6 @@
-"""The demo's processes and files: started, told what to do, and gone afterwards.
+"""Start the demo's processes, tell them what to do, and remove them and their files at the end.
 
-Owns the processes and the temporary folder. Knows no story.
+Owns the processes and the temporary folder. Does not know the story.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.overview import Overview
 
 START_SECONDS: Final = 60.0
-"""In which nothing of the start moves."""
+"""The start is given up after so many seconds in which nothing moved."""
 STOP_SECONDS: Final = 8.0
 POLL_SECONDS: Final = 1.0
 
 
 class Cluster:
-    """An async context: inside it the processes run, after it no process and no file is left."""
+    """An async context. Inside it the processes run. After it no process and no file is left."""
 
     def __init__(self, *, port: int, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -86,7 +86,7 @@ class Cluster:
             await self.start_agent(agent)
 
     async def _first_line(self, far_ends: asyncio.subprocess.Process) -> bytes:
-        """Wait for it while the process works."""
+        """Wait for the first line, as long as the process uses CPU time. Raises DemoError."""
         assert far_ends.stdout is not None
         line = asyncio.ensure_future(far_ends.stdout.readline())
         patience = Patience(START_SECONDS)
@@ -100,7 +100,7 @@ class Cluster:
         return line.result()
 
     async def start_agent(self, agent: Agent) -> None:
-        """Start its process; it answers a little later."""
+        """Start the agent's process. It answers a little later."""
         await self._run(
             agent.node,
             "kubenurse_otel",
@@ -109,11 +109,14 @@ class Cluster:
         )
 
     async def stop_agent(self, agent: Agent) -> None:
-        """Make it end as Kubernetes would."""
+        """End the agent as Kubernetes would (SIGTERM, later SIGKILL)."""
         await _stop(self._processes.pop(agent.node))
 
     async def set_ingress(self, command: str) -> None:
-        """Tell the stand-ins (far_ends.obey), and wait until it is done."""
+        """Give the stand-ins a command (far_ends.obey), and wait until it is done.
+
+        Raises DemoError.
+        """
         process = self._processes["stand-ins"]
         assert process.stdin is not None
         assert process.stdout is not None
@@ -124,7 +127,7 @@ class Cluster:
             raise DemoError(f"the stand-ins died:\n{self.last_words('stand-ins')}")
 
     def check_alive(self) -> None:
-        """Raise DemoError if a process died that nobody stopped."""
+        """Raise DemoError if a process ended and nobody had stopped it."""
         for name, process in self._processes.items():
             if process.returncode is not None:
                 raise DemoError(
@@ -133,23 +136,23 @@ class Cluster:
                 )
 
     def last_words(self, name: str) -> str:
-        """Return the end of its log."""
+        """Return the last lines of the process's log."""
         path = self.folder / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-8:])
 
     def cpu_ticks(self, node: str) -> int:
-        """CPU time that an agent has used."""
+        """Return the CPU time that an agent has used, in clock ticks."""
         return cpu_ticks(self._processes[node].pid)
 
     async def poll(self, *, seconds: float = POLL_SECONDS) -> dict[str, dict[str, Any] | None]:
-        """Return each agent's /alive by node name; None where it does not answer in time."""
+        """Return each agent's /alive by node name. None for one that does not answer in time."""
         answers = await self._ask("/alive", seconds=seconds)
         return {
             one.name: one.document if isinstance(one.document, dict) else None for one in answers
         }
 
     async def conclusions(self) -> Overview:
-        """Return what the agents say together, as the page and `diagnose` have it."""
+        """Return the agents' reports put together, as the page and `diagnose` show them."""
         zones = {agent.node: agent.zone for agent in self.agents}
         answers = await self._ask(
             "/api/v1/report", read=lambda node: partial(seen.read, node=node, known=zones)
@@ -199,7 +202,7 @@ class Cluster:
         try:
             await asyncio.gather(*(_stop(process) for process in processes.values()))
         finally:
-            # A second Ctrl-C does not wait for them, but they have been told already.
+            # A second Ctrl-C does not wait for the processes, but they have had their signal.
             self._holder.cleanup()
 
 

@@ -1,7 +1,8 @@
 """Stand-ins for the API server and the ingress: `python -m kubenurse_otel.demo.far_ends FOLDER`.
 
-A process of its own, so that drawing tables delays no answer. Says its ports on stdout, takes
-commands on stdin (delay SECONDS, certificate FILE, backends HOST:PORT...), ends with stdin.
+It is a process of its own, so that drawing tables delays no answer. It writes its ports to stdout,
+reads commands from stdin (delay SECONDS, certificate FILE, backends HOST:PORT...), and ends when
+stdin does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ANSWER_SECONDS: Final = 30.0
 
 
 class ApiServer:
-    """GET /version, for those who hold the token."""
+    """Answers GET /version, if the request has the token."""
 
     def __init__(self, token: str) -> None:
         self._authorization = f"Bearer {token}"
@@ -55,7 +56,7 @@ class ApiServer:
 
 
 class Ingress:
-    """Ends TLS, and passes the request on to one agent after the other, ``delay`` s late."""
+    """Ends TLS, and passes each request on to the next agent, after ``delay`` seconds."""
 
     def __init__(self) -> None:
         self.delay = 0.0
@@ -78,7 +79,7 @@ class Ingress:
             except OSError:
                 continue
             try:
-                # Hop by hop (RFC 9110, 7.6.1): this connection is for one request.
+                # For this hop only (RFC 9110 section 7.6.1): the connection is for one request.
                 agent_writer.write(head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n")
                 while chunk := await agent_reader.read(65536):
                     writer.write(chunk)
@@ -91,14 +92,14 @@ class Ingress:
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
-    """Take a PEM file of key and chain."""
+    """Make a server's context from a PEM file with key and chain."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
 
 
 async def listen(serve: Serve, context: ssl.SSLContext) -> tuple[list[asyncio.Server], int]:
-    """Listen on every address of localhost, with one port; returns the servers and the port."""
+    """Listen on every address of localhost, on the same port. Return the servers and the port."""
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
@@ -119,8 +120,8 @@ async def listen(serve: Serve, context: ssl.SSLContext) -> tuple[list[asyncio.Se
             continue
         break
     for sock in sockets:
-        # Accepted ones inherit it. asyncio sets it only where it made the socket itself; without
-        # it, Nagle's algorithm holds answers back for 40 ms behind TLS 1.3's session tickets.
+        # Accepted sockets inherit this. asyncio sets it only on sockets that it made itself. Else
+        # Nagle's algorithm would delay answers by 40 ms, behind the session tickets of TLS 1.3.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     servers = [await asyncio.start_server(serve_one, sock=sock, ssl=context) for sock in sockets]
     return servers, port
@@ -134,7 +135,7 @@ def _localhost_has_ipv6() -> bool:
 
 
 def obey(command: str, ingress: Ingress, context: ssl.SSLContext) -> None:
-    """Do what a line of stdin says. Handshakes that begin later see the new certificate."""
+    """Do what a line of stdin says. A new certificate is for handshakes that begin later."""
     match command.split():
         case ["delay", seconds]:
             ingress.delay = float(seconds)

@@ -1,4 +1,4 @@
-"""How long the demo waits for what starts: as long as it goes on, however slow the machine is."""
+"""Wait for something that starts, as long as it makes progress, however slow the machine is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Patience:
-    """``clock`` gives monotonic seconds."""
+    """Ends after ``seconds`` without progress. ``clock`` gives monotonic seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -20,7 +20,7 @@ class Patience:
         self._since = clock()
 
     def is_over(self, state: object) -> bool:
-        """Whether nothing moved for too long: ``state`` was the same all the while."""
+        """Whether ``state`` has been the same for too long."""
         now = self._clock()
         if state != self._state:
             self._state, self._since = state, now
@@ -28,7 +28,7 @@ class Patience:
 
 
 def cpu_ticks(pid: int) -> int:
-    """CPU time that a process has used (proc(5), /proc/PID/stat); 0 where it is gone."""
+    """Return a process's CPU time in clock ticks (proc(5), /proc/PID/stat). 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Joins the demo's parts: runs the cluster, plays the story, watches, sums up."""
+"""Join the demo's parts: run the cluster, play the story, show what is seen, sum it up."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.verdicts import Named
 
 LOOK_SECONDS: Final = 0.5
-"""Between two looks at the agents."""
+"""Seconds between two looks at the agents."""
 START_POLL_SECONDS: Final = 5.0
-"""While they start they answer late."""
+"""Time for an answer while the agents start, because they answer late then."""
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
 
 class Starting(Protocol):
-    """A cluster, as far as its start is watched."""
+    """The part of Cluster that ``until_up`` uses."""
 
     def check_alive(self) -> None: ...
 
@@ -93,7 +93,7 @@ async def until_up(
     patience: Patience,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Wait until every agent has checked once what it checks each interval."""
+    """Wait until every agent has made each of its regular checks once. Raises DemoError."""
     while True:
         cluster.check_alive()
         alive = await cluster.poll(seconds=START_POLL_SECONDS)
@@ -129,13 +129,13 @@ def _header(cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
 
 
 def _command() -> str:
-    """As whoever started us may start it again: `make demo` puts nothing on the path."""
+    """Return how the user can call us again: `make demo` puts nothing on the path."""
     return sys.argv[0] if Path(sys.argv[0]).name == "kubenurse-otel" else "kubenurse-otel"
 
 
 @dataclass(slots=True)
 class _Seen:
-    """When a scene's culprit was named first, and by whom in the end."""
+    """After how many seconds a scene's culprit was first named, and who named it in the end."""
 
     after_seconds: float
     named: Named
@@ -143,7 +143,7 @@ class _Seen:
 
 @dataclass
 class _Show:
-    """Plays scenes: breaks, heals, looks, and remembers what was seen."""
+    """Plays scenes: breaks, heals, looks at the agents, and remembers what was seen."""
 
     cluster: Cluster
     screen: Screen
@@ -152,7 +152,7 @@ class _Show:
     _played: dict[Scene, _Seen | None] = field(default_factory=dict)
 
     async def play(self, scene: Scene, lasts: float) -> None:
-        """Change what is broken, then look on until the scene is over."""
+        """Change what is broken, then show what is seen until the scene is over."""
         clock = asyncio.get_running_loop().time
         began = clock()
         await self._change(scene.fault)
@@ -181,7 +181,7 @@ class _Show:
         self.screen.show(Picture(scene.announcement, rows, found, silent, now - self._began))
 
     async def _change(self, fault: Fault) -> None:
-        """Heal what is broken, break what is to be."""
+        """Heal what is broken, then break what ``fault`` says."""
         cluster = self.cluster
         down = cluster.agents[DOWN_NUMBER - 1]
         match self._fault:

@@ -1,4 +1,4 @@
-"""What the demo shows: a live table in a terminal, plain lines anywhere else."""
+"""Show what the agents see: as a live table in a terminal, as plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kubenurse_otel.report.verdicts import Named
 
 _FRAME_LINES: Final = 3
-"""The table's headings, the line for rows left out, and a spare one."""
+"""The table's headings, the line for rows that are left out, and one to spare."""
 _DOUBTING: Final = "prober"
 _WIDE: Final = 125
-"""Columns that the table needs with its longest error. In 80 the short form fits."""
+"""Columns that the table needs with its longest error. The short form fits in 80."""
 _TOTAL: Final = "total"
 _SHORT: Final = {
     "outcome": "result",
@@ -40,32 +40,32 @@ _SHORT: Final = {
 
 @record(frozen=True, slots=True)
 class Picture:
-    """Everything there is to show at one moment."""
+    """Everything that is shown at one moment."""
 
     announcement: str
     rows: Sequence[Row]
     found: Overview
-    """What the agents say together."""
+    """The agents' reports put together."""
     silent: Sequence[str] = ()
     """Nodes whose agent does not answer."""
     seconds: float = 0.0
-    """Since the agents are up."""
+    """Seconds since the agents were up."""
 
     def sentences(self) -> list[str]:
-        """What is concluded: who is at fault, else what good looks like."""
+        """Say who is at fault. If nobody is, say what good checks look like."""
         silent = [f"The agent of {node} does not answer us." for node in self.silent]
         return [*silent, *conclusions(self.found.summary.named)] or [view.all_is_well(self.rows)]
 
 
 def said(named: Named) -> str:
-    """A verdict in a line, with the first of its evidence."""
+    """Say a verdict in one line, with the first part of its evidence."""
     verdict = named.verdict
     evidence = f": {verdict.evidence[0]}" if verdict.evidence else ""
     return f"{verdict.headline}. Said by {names(named.reporters)}{evidence}."
 
 
 def conclusions(named: Sequence[Named]) -> list[str]:
-    """Each verdict in a line; agents that doubt themselves, as on a busy machine, in one."""
+    """Say each verdict in a line. Agents that doubt themselves, as on a busy machine, share one."""
     doubting = [one.verdict.culprit for one in named if one.verdict.kind == _DOUBTING]
     lines = [said(one) for one in named if one.verdict.kind != _DOUBTING]
     if doubting:
@@ -76,7 +76,7 @@ def conclusions(named: Sequence[Named]) -> list[str]:
 
 
 class Screen(Protocol):
-    """Used between ``open`` and ``close``, which may be called twice."""
+    """Where pictures are shown, between ``open`` and ``close``. ``close`` may be called twice."""
 
     def open(self, header: Sequence[str]) -> None: ...
 
@@ -86,12 +86,12 @@ class Screen(Protocol):
 
 
 def screen_for(console: Console) -> Screen:
-    """Choose by where the output goes."""
+    """Choose the screen by whether the output is a terminal."""
     return LiveScreen(console) if console.is_terminal else PlainScreen()
 
 
 class LiveScreen:
-    """The terminal's other page, so that what was there before comes back."""
+    """Draws on the terminal's second page, so that what was there before comes back."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -109,7 +109,7 @@ class LiveScreen:
         self._live.stop()
 
     def draw(self, picture: Picture) -> Group:
-        """Lay it out for the terminal's present size."""
+        """Lay out the picture for the terminal's present size."""
         words = [
             *(Text(line, style="dim") for line in self._header),
             Text(f"{picture.seconds:4.0f} s  {picture.announcement}", style="bold"),
@@ -147,7 +147,7 @@ def _table(rows: Sequence[Row], width: int) -> Table:
 
 @dataclass
 class _Settling:
-    """Tells once what was the same at two looks."""
+    """Reports a state once, when it has been the same at two looks."""
 
     _before: object = None
     _told: object = None
@@ -162,7 +162,7 @@ class _Settling:
 
 @dataclass
 class PlainScreen:
-    """Lines for a log: each scene, and what is seen once that has settled."""
+    """Prints lines for a log: each scene, and what is seen when that has settled."""
 
     _announced: str = ""
     _sentences: _Settling = field(default_factory=_Settling)
@@ -176,10 +176,10 @@ class PlainScreen:
         _print(self.draw(picture))
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Does nothing: there is no terminal to restore."""
 
     def draw(self, picture: Picture) -> Iterator[str]:
-        """Yield what is new."""
+        """Yield the lines that are new."""
         stamp = f"{picture.seconds:5.1f} s"
         if picture.announcement != self._announced:
             self._announced = picture.announcement
@@ -202,6 +202,6 @@ class PlainScreen:
 
 def _print(lines: Sequence[str] | Iterator[str]) -> None:
     for line in lines:
-        # A log's encoding may know no µ, and a closed pipe is found out here.
+        # A log's encoding may have no µ. Flushing finds out whether the pipe is closed.
         encoding = sys.stdout.encoding or "ascii"
         print(line.encode(encoding, "replace").decode(encoding), flush=True)

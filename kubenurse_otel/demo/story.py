@@ -1,4 +1,4 @@
-"""What the demo breaks, in which order and for how long, and what should be seen of it."""
+"""What the demo breaks, in which order and for how long, and which verdict is expected."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Fault(StrEnum):
 
 SLOW_SECONDS: Final = 0.4
 DOWN_NUMBER: Final = 4
-"""Which agent is stopped. Not 1: the others reach it as the Service."""
+"""The agent that is stopped. Not 1, because the others reach that one as the Service."""
 
 
 @record(frozen=True, slots=True)
 class Scene:
-    """``share`` is its part of the play; ``expected`` (kind, culprit) is the verdict on it."""
+    """``share`` is the scene's part of the play. ``expected`` is the verdict: (kind, culprit)."""
 
     fault: Fault
     share: int
@@ -58,11 +58,11 @@ SCENES: Final = (
     Scene(Fault.NONE, 1, "The ingress has its good certificate back."),
 )
 SHARE_SECONDS: Final = 5.0
-"""How long a share is when nobody is in a hurry."""
+"""Seconds per share, if the user gave no --seconds."""
 
 
 def scenes(seconds: float | None) -> Iterator[tuple[Scene, float]]:
-    """Yield (scene, how long it lasts): the whole play in ``seconds``, or over and over."""
+    """Yield (scene, its seconds): the whole play once in ``seconds``, or again and again (None)."""
     shares = sum(scene.share for scene in SCENES)
     if seconds is None:
         while True:

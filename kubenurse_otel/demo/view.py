@@ -1,7 +1,7 @@
-"""What the agents' /alive say, as rows of a table. No I/O.
+"""Make the rows of a table from the agents' /alive. No I/O.
 
-Owns the demo's reading of the ``details`` JSON (server/alive.py), and draws no conclusions: whose
-fault it is the agents say themselves.
+Reads the ``details`` of that JSON (server/alive.py). Draws no conclusions: the agents themselves
+say whose fault it is.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ HEADINGS: Final = (
     "own delay",
 )
 SLOW_SECONDS: Final = 0.1
-"""On loopback, where nothing takes more than a few ms."""
+"""From so many seconds on a check is slow. On loopback nothing takes more than a few ms."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The latest check of one target by one agent. Seconds; None where a step did not happen."""
+    """The latest check of one target by one agent. Times are in seconds. None: no such step."""
 
     node: str
     target: str
     type: str
     outcome: str
-    """ok, failed, or empty before the first check."""
+    """ok or failed. Empty before the first check."""
     interval_seconds: float = 0.0
     error_type: str = ""
     total: float | None = None
@@ -61,7 +61,7 @@ class Row:
         return self.outcome == "failed" or self.slow
 
     def cells(self) -> tuple[str, ...]:
-        """One text a heading."""
+        """Return one text per heading."""
         verdict = self.error_type or ("slow" if self.slow else self.outcome or "not yet")
         figures = (
             *(self.total, self.dns, self.connect, self.tls),
@@ -71,7 +71,7 @@ class Row:
 
 
 def rows(alive: Mapping[str, Mapping[str, Any] | None]) -> list[Row]:
-    """Read each agent's /alive, by node name; agents that did not answer (None) have no rows."""
+    """Read each agent's /alive, by node name. An agent that did not answer (None) has no rows."""
     return [
         _row(node, key, about)
         for node, document in sorted(alive.items())
@@ -81,7 +81,7 @@ def rows(alive: Mapping[str, Mapping[str, Any] | None]) -> list[Row]:
 
 
 def all_is_well(rows: Iterable[Row]) -> str:
-    """Say what good checks look like: the medians."""
+    """Say what good checks look like, by their medians."""
     good = [row for row in rows if row.outcome == "ok" and not row.slow]
     parts = []
     for label, figures in (
@@ -95,9 +95,10 @@ def all_is_well(rows: Iterable[Row]) -> str:
 
 
 def fit(rows: Sequence[Row], count: int) -> tuple[list[Row], int]:
-    """Choose at most ``count`` rows: what is bad, then the agents in turn; and how many are left.
+    """Choose at most ``count`` rows: bad ones first, then by agent. Return them, and how many are
+    left out.
 
-    The order stays; an agent's rows stay together.
+    The rows keep their order, so those of an agent stay together.
     """
     ranked = sorted(range(len(rows)), key=lambda index: (not rows[index].remarkable, index))
     chosen = sorted(ranked[: max(0, count)])
@@ -105,7 +106,7 @@ def fit(rows: Sequence[Row], count: int) -> tuple[list[Row], int]:
 
 
 def plain(rows: Iterable[Row]) -> list[str]:
-    """Draw the table for a log file."""
+    """Return the table's lines for a log file."""
     table = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
     return ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in table]

@@ -1,4 +1,4 @@
-"""How the process ends: by a signal, in time whatever hangs, and not by a bug in a callback."""
+"""End the process: at a signal, and in time whatever hangs. A bug in a callback does not end it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kubenurse_otel.unhandled import Part
 _log = logging.getLogger(__name__)
 
 LAST_LINE_SECONDS: Final = 0.2
-"""For the log line of an end at once."""
+"""Time for the last log line, if a second signal ends the process at once."""
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
-    """Set ``stopping`` at SIGTERM or SIGINT; where it is set already, end at once.
+    """Set ``stopping`` at SIGTERM or SIGINT. If it is set already, end the process at once.
 
-    For the running loop.
+    The handlers are those of the running loop.
     """
 
     def signalled(number: signal.Signals) -> None:
@@ -37,14 +37,17 @@ def stop_on_signals(stopping: asyncio.Event) -> None:
 
 
 def exit_after(seconds: float) -> None:
-    """End the process then; what hangs, a thread of a library included, is left behind."""
+    """End the process after so many seconds, whatever still hangs (a library's thread, too)."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
     timer.start()
 
 
 def bug_in_a_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What asyncio meets where nobody awaits: a callback's exception, or a forgotten task's."""
+    """Report an exception that nobody awaits: that of a callback, or of a forgotten task.
+
+    The event loop's exception handler.
+    """
     error = context.get("exception")
     if isinstance(error, Exception):
         unhandled.caught(Part.EVENT_LOOP, error, about=str(context.get("message")))

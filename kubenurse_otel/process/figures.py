@@ -1,7 +1,7 @@
-"""The process's own figures: CPU, memory, descriptors, start; CPU that its limit or node denies.
+"""Read the process's own figures: CPU, memory, open files, start, and CPU that it did not get.
 
-Owns reading /proc and the cgroup (v1 and v2). A file that is not there means no series, not an
-error: some kernels and sandboxes hide them.
+They come from /proc and the cgroup (v1 and v2). If a file is missing, there is no series. This is
+no error, because some kernels and sandboxes hide these files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kubenurse_otel.semconv import Metric
 Readings = Iterable[tuple[float, tuple[str, ...]]]
 """(value, label values in the metric's order)."""
 GaugeSources = Mapping[Metric, Callable[[], Readings]]
-"""What to read for each gauge and observable counter, at each collection."""
+"""For each gauge and observable counter: what reads it, at each collection."""
 
 _PROC: Final = Path("/proc")
 _CGROUP: Final = Path("/sys/fs/cgroup")
@@ -28,7 +28,9 @@ _V1_CPU_MOUNTS: Final = ("cpu,cpuacct", "cpu", "cpuacct,cpu")
 
 
 def process_sources(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> GaugeSources:
-    """Sources of every process_* metric, of the cgroup's throttling and of the node's pressure."""
+    """Return the sources of all process_* metrics, of the cgroup's throttling, and of the node's
+    CPU pressure.
+    """
     started = _start_time(proc)
     throttling = _throttling_file(proc, cgroup)
     return {
@@ -53,9 +55,9 @@ def _read(path: Path) -> str | None:
 
 
 def _number(words: Sequence[str], place: int) -> int | None:
-    """The whole number at ``place``; None for all else: what the kernel does not say is no figure.
+    """Return the whole number at ``place``. None if there is anything else.
 
-    Some sandboxes and kernels write other things there than proc(5) has.
+    Some sandboxes and kernels write other things there than proc(5) says.
     """
     word = words[place] if place < len(words) else ""
     return int(word) if re.fullmatch("[0-9]{1,20}", word) else None
@@ -74,7 +76,7 @@ def _open_files(proc: Path) -> int | None:
 
 
 def _start_time(proc: Path) -> float | None:
-    """Unix seconds: boot time plus field 22 of stat in clock ticks (proc(5))."""
+    """Return Unix seconds: boot time, plus field 22 of stat in clock ticks (proc(5))."""
     lines = (_read(proc / "stat") or "").splitlines()
     boot = [number for line in lines if (number := _after("btime", line)) is not None]
     # The name may hold blanks and parentheses.
@@ -90,7 +92,7 @@ def _after(name: str, line: str) -> int | None:
 
 
 def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
-    """The cpu.stat of our own cgroup, wherever the container's runtime shows it."""
+    """Return the cpu.stat of our own cgroup, wherever the container's runtime shows it."""
     for line in (_read(proc / "self/cgroup") or "").splitlines():
         _hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -101,7 +103,7 @@ def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
             mounts = [cgroup / name for name in _V1_CPU_MOUNTS]
         else:
             continue
-        # Without a cgroup namespace the path is the host's, while the mount is already ours.
+        # Without a cgroup namespace, the path is the host's, but the mount may already be ours.
         for candidate in [mount / below for mount in mounts] + mounts:
             text = _read(candidate / "cpu.stat")
             if text is not None and "throttled_" in text:
@@ -110,7 +112,7 @@ def _throttling_file(proc: Path, cgroup: Path) -> Path | None:
 
 
 def _throttled_seconds(path: Path | None) -> float | None:
-    """throttled_usec (cgroup v2) or throttled_time, in nanoseconds (v1)."""
+    """Return throttled_usec (cgroup v2, µs) or throttled_time (v1, ns) in seconds."""
     for line in ((_read(path) if path else None) or "").splitlines():
         for name, units in (("throttled_usec", 1e6), ("throttled_time", 1e9)):
             value = _after(name, line)
@@ -120,9 +122,8 @@ def _throttled_seconds(path: Path | None) -> float | None:
 
 
 def _cpu_pressure_seconds(proc: Path) -> float | None:
-    """Time in which something on the node waited for a core: ``some ... total=``, in microseconds.
-
-    Documentation/accounting/psi.rst of Linux. /proc shows the node's, whatever the cgroup.
+    """Return the seconds in which something on the node waited for a core: ``some ... total=``, in
+    µs (Linux, Documentation/accounting/psi.rst). /proc shows that of the node in any cgroup.
     """
     for line in (_read(proc / "pressure/cpu") or "").splitlines():
         found = re.fullmatch(r"some .*\btotal=([0-9]{1,20})", line)

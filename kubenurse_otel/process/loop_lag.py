@@ -1,4 +1,4 @@
-"""How late our own event loop runs its timers: the prober's pulse."""
+"""Measure how late our own event loop runs its timers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from kubenurse_otel.semconv import Recorder
 
 PERIOD_SECONDS: Final = 2.0
-"""A wake-up costs half a millisecond, of a processor that slept. A stop of three seconds is still
-seen as one of a second at least."""
+"""Seconds between two timers. Waking a sleeping processor costs half a millisecond. If the process
+stops for three seconds, a lag of at least one second is seen.
+"""
 
 
 class LoopLag:
-    """Records, and says to ``on_lag``, once a period how long after its time a timer ran."""
+    """Once per period: records how many seconds late a timer ran, and passes that to ``on_lag``."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class LoopLag:
         self._period_seconds = period_seconds
 
     def start(self) -> None:
-        """On the running loop. A callback of the loop's and no sleep, which would wake it twice."""
+        """Begin, on the running loop, with a callback: a sleep would wake the loop twice."""
         self._loop = asyncio.get_running_loop()
         self._wait(self._loop.time())
 

@@ -1,7 +1,7 @@
-"""Placeholders for what the agent's packages import and it never uses: they save 4 MiB.
+"""Placeholders for modules that the agent's packages import and it never uses: they save 4 MiB.
 
-Only while a running agent is imported (cli.py). Who imports one of these modules later, or the
-package as a library, has the real one.
+They are in place only while a running agent is imported (cli.py). Code that imports one of these
+modules later, or imports this package as a library, gets the real one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     Names = Mapping[str, tuple[str, ...]]
-    """The names that are imported of each module."""
+    """For each module, the names that are imported from it."""
 
 _HTTPX: Final[Names] = {
     # Its client, and what one needs: connections, redirects, cookies, proxies, decoders, a command.
@@ -64,7 +64,7 @@ _OTHERS: Final[Names] = {
 
 
 class StandIn:
-    """Nobody makes or calls one."""
+    """A placeholder for a class or function. Making or calling one is a RuntimeError."""
 
     def __new__(cls, *_: object, **__: object) -> Any:
         raise RuntimeError(f"{cls.__module__}.{cls.__qualname__} is not imported by an agent")
@@ -72,11 +72,11 @@ class StandIn:
 
 @contextmanager
 def in_place() -> Iterator[None]:
-    """Whoever imports these modules in this block gets stand-ins with these names, and no others.
+    """In this block, imports of these modules get stand-ins that have these names and no others.
 
-    Any other name of them is an ImportError at once: what a new version needs cannot go unseen. A
-    module that is there already stays what it is. httpx, of which only a part is there then, goes
-    from ``sys.modules`` at the end as well.
+    Any other name is an ImportError at once, so a name that a new version needs is noticed. A
+    module that was imported before stays as it is. At the end the stand-ins leave ``sys.modules``,
+    and so does httpx, because only a part of it was imported.
     """
     names = {**({} if "httpx" in sys.modules else _HTTPX), **_OTHERS}
     if importlib.util.find_spec("google._upb") is None:
@@ -88,7 +88,7 @@ def in_place() -> Iterator[None]:
         for name in names[one]:
             setattr(made, name, type(name, (StandIn,), {"__module__": one}))
         parent, _, child = one.rpartition(".")
-        if parent in {"email", "http", "urllib"}:  # `import urllib.request` looks at it, too
+        if parent in {"email", "http", "urllib"}:  # `import urllib.request` needs the parent
             parents.append((importlib.import_module(parent), child))
             setattr(*parents[-1], made)
     if "typing_extensions" in absent:
@@ -107,10 +107,10 @@ def in_place() -> Iterator[None]:
 
 
 def _not_said(*_: object, **__: object) -> Any:
-    """``deprecated``, for whom nobody reads warnings."""
+    """``typing_extensions.deprecated`` without its warning."""
     return lambda decorated: decorated
 
 
 def _as_it_is(decorated: Any) -> Any:
-    """``final``, which type checkers read."""
+    """``typing_extensions.final``, which only type checkers need."""
     return decorated

@@ -1,1 +1,1 @@
-"""Whom TLS believes: authorities, contexts, OpenSSL's verdicts; and what a ClientHello offers."""
+"""Whom TLS trusts: authorities, contexts, OpenSSL's verdicts. Also what a ClientHello offers."""

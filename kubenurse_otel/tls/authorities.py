@@ -1,7 +1,7 @@
-"""Files of certificate authorities (PEM, RFC 7468): whether OpenSSL gets all that is in one.
+"""Load files of certificate authorities (PEM, RFC 7468). OpenSSL has to read all that is in a file.
 
-Owns naming what is broken by block and line. OpenSSL says only that something is, and passes over
-a block in silence when its BEGIN does not stand at the start of a line.
+Names what is broken by block and line. OpenSSL only says that something is broken, and skips a
+block silently if its BEGIN is not at the start of a line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CERTIFICATES: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
-"""What OpenSSL takes for one; what stands after the certificate in a TRUSTED one is its own."""
+"""Labels that OpenSSL reads as certificates. A TRUSTED one has OpenSSL's own data at its end."""
 _BEGIN: Final = re.compile(rb"-----BEGIN ([^-]+)-----\s*")
 
 
 class AuthoritiesError(ValueError):
-    """No authorities can be had from this file. ``str()`` is a sentence that names the file.
+    """The file cannot be used for authorities. ``str()`` is a sentence that names the file.
 
     ``reason`` is the same without the file: "block 2 in line 23 is not base64".
     """
@@ -37,12 +37,12 @@ class AuthoritiesError(ValueError):
 
 
 def check_authorities(path: Path) -> None:
-    """Raise what ``load_authorities`` would."""
+    """Raise what ``load_authorities`` would raise for this file."""
     load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
 
 
 def load_authorities(context: ssl.SSLContext, path: Path) -> None:
-    """Trust what is in ``path``, too. Raises OSError or AuthoritiesError, with ``path`` in it."""
+    """Also trust the certificates in ``path``. Raises OSError or AuthoritiesError; both name it."""
     _check_blocks(path)
     try:
         context.load_verify_locations(cafile=path)
@@ -51,7 +51,7 @@ def load_authorities(context: ssl.SSLContext, path: Path) -> None:
 
 
 def _check_blocks(path: Path) -> None:
-    """Raise AuthoritiesError unless every block is sound and one is a certificate."""
+    """Raise AuthoritiesError if a block is broken, or if no block is a certificate."""
     try:
         data = files.read(path)
     except OSError as error:
@@ -60,7 +60,7 @@ def _check_blocks(path: Path) -> None:
         raise AuthoritiesError(path, f"it {error.strerror}") from None
     if data.startswith(b"\x30\x82"):
         raise AuthoritiesError(path, "there is DER, not PEM")
-    if b"\0" in data:  # where OpenSSL stops reading, without a word
+    if b"\0" in data:  # OpenSSL stops reading there, without an error
         raise AuthoritiesError(path, "there are zero bytes: UTF-16 is no PEM")
     certificates = 0
     for number, (line, label, body) in enumerate(_blocks(data), start=1):
@@ -73,7 +73,9 @@ def _check_blocks(path: Path) -> None:
 
 
 def _blocks(data: bytes) -> Iterator[tuple[int, bytes, bytes | str]]:
-    """Yield each block: its first line, its label, and its base64 or what is wrong with it."""
+    """Yield each block: the number of its first line, its label, and its base64 (bytes) or what is
+    wrong with it (str).
+    """
     lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
     begin: tuple[int, bytes] | None = None
     body: list[bytes] = []
@@ -97,7 +99,7 @@ def _blocks(data: bytes) -> Iterator[tuple[int, bytes, bytes | str]]:
 
 
 def _fault(text: bytes) -> str:
-    """Say what is wrong with a certificate in base64; nothing if OpenSSL can read it."""
+    """Say what is wrong with a certificate in base64. Empty if OpenSSL can read it."""
     try:
         der = base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -110,7 +112,7 @@ def _fault(text: bytes) -> str:
 
 
 def _first_element(der: bytes) -> bytes:
-    """Cut off what follows the certificate: OpenSSL's trust settings in a TRUSTED one."""
+    """Cut off what follows the certificate: in a TRUSTED one, OpenSSL's trust settings."""
     if der[:1] != b"\x30" or len(der) < 4:
         return der
     length_bytes = der[1] & 0x7F if der[1] & 0x80 else 0

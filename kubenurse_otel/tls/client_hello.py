@@ -1,7 +1,8 @@
-"""Which groups a ClientHello offers and has keys of (RFC 8446, 4.1.2), read from its bytes.
+"""Read from a ClientHello's bytes which groups it offers and has keys of (RFC 8446 section 4.1.2).
 
-Pure. Owns no verdict: probe/hello.py judges ours, server/hello.py a client's. Python before
-3.15 cannot choose groups, and one finite-field key exchange is up to 170 ms in a single call.
+No I/O, and no verdict: probe/hello.py judges our own, server/hello.py that of a client. This is
+needed because Python before 3.15 cannot choose groups, and one finite-field key exchange may take
+170 ms in a single call.
 """
 
 from __future__ import annotations
@@ -10,36 +11,36 @@ import struct
 from typing import Final, NamedTuple
 
 HANDSHAKE: Final = 22
-"""The content type of its records (RFC 8446, 5.1)."""
+"""The content type of its records (RFC 8446 section 5.1)."""
 CLIENT_HELLO: Final = 1
 MAX_BYTES: Final = 16_384
-"""Of one record, and of a whole hello here: those of today, with a post-quantum key, have 1,600."""
+"""The most bytes of a record, and here of a whole hello. With a post-quantum key it has 1,600."""
 _MAX_RECORDS: Final = 8
 _RECORD_HEADER: Final = 5
 _MESSAGE_HEADER: Final = 4
-"""Type and length (RFC 8446, 4)."""
+"""Bytes of type and length (RFC 8446 section 4)."""
 _SUPPORTED_GROUPS: Final = 10
 _KEY_SHARE: Final = 51
 _SHORT: Final = struct.Struct(">H")
 
 
 class Offer(NamedTuple):
-    """Groups by their numbers (IANA's TLS Supported Groups), in the client's order."""
+    """Groups by their numbers (IANA, TLS Supported Groups), in the client's order."""
 
     groups: tuple[int, ...] | None
-    """None without the extension: TLS 1.2 at most."""
+    """None if the extension is missing. Then it is TLS 1.2 at most."""
     key_shares: tuple[int, ...]
 
 
 class NoHelloError(ValueError):
-    """Whatever it is, OpenSSL does not read it as a ClientHello with extensions."""
+    """The bytes are not a ClientHello with extensions, and OpenSSL does not read them as one."""
 
 
 def message(records: bytes) -> bytes | None:
     """Return the first handshake message of ``records``, with its type and length.
 
-    None while it is not whole. Raises NoHelloError, and ValueError for one that is longer, or in
-    more pieces, than anybody's is.
+    None while it is not complete. Raises NoHelloError, and ValueError if it has over MAX_BYTES or
+    over 8 records.
     """
     at = 0
     found = b""
@@ -66,7 +67,7 @@ def message(records: bytes) -> bytes | None:
 
 
 def offer(hello: bytes) -> Offer:
-    """Read a ClientHello, with its type and length. Raises ValueError where it is malformed."""
+    """Read a ClientHello (with type and length). Raises ValueError if it is malformed."""
     try:
         return _offer(hello)
     except (IndexError, struct.error):

@@ -1,7 +1,7 @@
-"""How a far end's certificate is verified: the one place where TLS contexts of a client are made.
+"""Make the TLS contexts of a client, which verify the far end's certificate. Nobody else makes any.
 
-The same on every Python and for all that we ask (checks, discovery, collectors). Owns no decision
-about whom to trust.
+They are the same on every Python, and for checks, discovery and collectors. Does not decide whom to
+trust.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from kubenurse_otel import files
 from kubenurse_otel.tls.authorities import load_authorities
 
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")
-"""openssl-rehash(1): certificates, and lists of what is revoked."""
+"""Names of certificates and revocation lists in a folder (openssl-rehash(1))."""
 
 
 def client_context(*trusted: Path, system: bool = False) -> ssl.SSLContext:
-    """Trust the certificates in ``trusted``, and those of the system with ``system``.
+    """Trust the certificates in ``trusted``, and with ``system`` those of the system.
 
-    As Go, curl and kubectl do: whatever certificate a file holds is an end of a chain, an
-    intermediate or a pinned leaf too (VERIFY_X509_PARTIAL_CHAIN); CAs need neither key identifiers
-    nor key usage (no VERIFY_X509_STRICT, a default of Python's from 3.13 on); and a common name is
-    no host name (RFC 9110 section 4.3.4). Raises OSError, or AuthoritiesError for a file that is
-    broken; both name the file.
+    The rules are those of Go, curl and kubectl:
+    - a chain may end at any certificate of a file, also at an intermediate or a pinned leaf
+      (VERIFY_X509_PARTIAL_CHAIN);
+    - CAs need neither key identifiers nor key usage (no VERIFY_X509_STRICT, which is Python's
+      default from 3.13 on);
+    - a common name is no host name (RFC 9110 section 4.3.4).
+    Raises OSError, or AuthoritiesError if a file is broken. Both name the file.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -41,13 +43,14 @@ def client_context(*trusted: Path, system: bool = False) -> ssl.SSLContext:
 
 
 def _trust_system(context: ssl.SSLContext) -> None:
-    """Trust what OpenSSL does by itself: SSL_CERT_FILE and SSL_CERT_DIR, or where it looks else.
+    """Trust what OpenSSL trusts by default: SSL_CERT_FILE and SSL_CERT_DIR, or its built-in places.
 
-    But regular files only: OpenSSL opens a pipe, and waits for its writer. What else SSL_CERT_FILE
-    names is passed over, as a missing file is. Of a folder OpenSSL reads, in a handshake, the files
-    whose names are a subject's hash. Raises OSError, with its name, where one of them is no file.
+    Only regular files, because OpenSSL would open a pipe and wait for its writer. If SSL_CERT_FILE
+    names anything else, it is ignored as a missing file is. In a folder OpenSSL reads, during
+    handshakes, the files whose names are a subject's hash. Raises OSError, with the name, if one of
+    these is no file.
     """
-    paths = ssl.get_default_verify_paths()  # only what is a file, and a folder
+    paths = ssl.get_default_verify_paths()  # None for what is not a file, or not a folder
     if paths.capath:
         with os.scandir(paths.capath) as entries:
             files.require(Path(entry) for entry in entries if _HASHED.fullmatch(entry.name))

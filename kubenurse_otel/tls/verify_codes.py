@@ -1,7 +1,7 @@
-"""OpenSSL's verdicts on a certificate (X509_V_ERR_*, openssl/x509_vfy.h): what would mend each.
+"""OpenSSL's verdicts on a certificate (X509_V_ERR_*, openssl/x509_vfy.h), and what would help.
 
-Owns which are about time, name or trust; every other one, those of versions to come too, says that
-a certificate of the chain is not acceptable whoever vouches for it.
+Says which are about time, name or trust. Every other code, also one of a future version, means that
+a certificate of the chain is not acceptable, whoever vouches for it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Final
 NOT_YET_VALID: Final = frozenset({9})
 HAS_EXPIRED: Final = frozenset({10})
 NAME_MISMATCH: Final = frozenset({62, 64})
-"""The host name, the IP address."""
+"""Of the host name, of the IP address."""
 UNTRUSTED: Final = frozenset({2, 7, 18, 19, 20, 21, 27, 28, 29, 30, 31})
-"""Another certificate in the CA files would mend it. 7 (a signature that fails), 29, 30 and 31 are
-what is seen of a CA that was made anew under its old name."""
+"""Another certificate in the CA files would help. 7 (the signature is wrong), 29, 30 and 31 come if
+a CA was made anew under its old name.
+"""
 OWN_TROUBLE: Final = frozenset({17, 69, 70})
-"""No memory, or a call of ours that was wrong: says nothing about the certificate."""
+"""No memory, or a wrong call of ours. These say nothing about the certificate."""
 
 _RENEWED_CA: Final = "a CA of that name with another key is trusted: was it renewed?"
 _PURPOSE: Final = (
@@ -65,5 +66,6 @@ ADVICE: Final[dict[int, str]] = {
     79: _NO_CA,
     94: "its key: a named curve",
 }
-"""What to look at, beside OpenSSL's own words; where these say it all, or where the code cannot
-come up (no CRL, OCSP, DANE, Suite B or strict mode is asked for), nothing."""
+"""What to look at, in addition to OpenSSL's own text. A code is not here if that text says it all,
+or if the code cannot occur (we ask for no CRL, OCSP, DANE, Suite B or strict mode).
+"""

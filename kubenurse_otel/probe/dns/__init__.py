@@ -1,5 +1,5 @@
 """DNS, asked by sockets of our own: messages, one query, the system's rules for names.
 
-Here because neither getaddrinfo nor any library says which server was asked, what it answered, and
-what was lost. No tracing here.
+Our own, because neither getaddrinfo nor any library tells which server was asked, what it answered,
+and what was lost. No tracing here.
 """

@@ -1,4 +1,4 @@
-"""One question, asked of one server until it is answered: by UDP, and by TCP where that says so."""
+"""Ask one server one question until it answers: by UDP, and by TCP if the answer was truncated."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ def reply(
     error: OSError | None = None,
     place: int = 0,
 ) -> Reply:
-    """Make a Reply of an answer; of none, one that ends now, as ``ending`` says.
+    """Make a Reply of an answer. Without an answer it ends now, and ``ending`` says how.
 
-    ``is_truncated``: an answer before this one was; of this one its head tells.
+    ``is_truncated`` says that an earlier answer was truncated. Whether this one is, its head tells.
     """
     if answered is None or answered.addresses is None:
         return Reply(

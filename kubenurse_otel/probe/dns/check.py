@@ -1,4 +1,4 @@
-"""One DNS server, asked as a check asks it: what was answered, or the error that the check is."""
+"""Ask one DNS server for a check: return what it answered, or raise the error of the check."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _NAMED: Final = frozenset(Rcode)
 
 
 async def ask_server(address: str, port: int, query: DnsQuery, *, deadline: float) -> Queried:
-    """Ask until ``deadline`` (loop time).
+    """Ask until ``deadline`` (loop time), and return the query that was answered.
 
-    Raises DeadlineExceededError, NotDnsError, or the OSError that the kernel has for it.
+    Raises DeadlineExceededError if nothing came, NotDnsError if what came is no DNS, and the
+    kernel's OSError if the server cannot be reached.
     """
     asked_ns = time.monotonic_ns()
     question = Question(query.name, RecordType[query.record_type])
@@ -45,6 +46,6 @@ async def ask_server(address: str, port: int, query: DnsQuery, *, deadline: floa
 
 
 def _code(reply: Reply) -> str:
-    """The answer's code, as DNS writes it; one of those that have no name here by its number."""
+    """Return the answer's code as DNS writes it. A code that Rcode has not is RCODE<number>."""
     number = reply.rcode or 0
     return Rcode(number).name if number in _NAMED else f"RCODE{number}"

@@ -1,6 +1,6 @@
-"""RFC 6724: in which order addresses are tried, as glibc sorts them (its table, without gai.conf).
+"""Sort addresses in the order in which to try them: RFC 6724 as glibc does it, without gai.conf.
 
-The only I/O is asking the kernel which address of ours it would send from (connect(2) of UDP).
+The only I/O is to ask the kernel from which address of ours it would send (connect(2) of UDP).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14
 
 
 class _Address(NamedTuple):
-    """What the rules look at of an address, whichever it is."""
+    """What the rules look at, of a destination and of a source."""
 
     version: int
     bits: int
@@ -46,7 +46,7 @@ class _Address(NamedTuple):
     label: int
     precedence: int
     text: str
-    """Without a zone, as the kernel writes it."""
+    """The address without its zone, as the kernel writes it."""
 
 
 @lru_cache(maxsize=MOST_KNOWN)
@@ -56,7 +56,7 @@ def _address(text: str) -> _Address:
 
 
 class _Candidate:
-    """One address, and where it would be sent from (None: nowhere)."""
+    """One address, and what the rules look at of the source from which the kernel would send."""
 
     __slots__ = ("address", "has_source", "is_deprecated", "label", "precedence", "scope",
                  "shared_bits", "source_label", "source_scope", "version")  # fmt: skip
@@ -78,13 +78,13 @@ class _Candidate:
         if ip.version == from_ip.version:
             length = 32 if ip.version == 4 else 128
             shared = length - (ip.bits ^ from_ip.bits).bit_length()
-            # Of IPv4 only within a network of ours: elsewhere the bits say nothing.
+            # For IPv4 only inside a network of ours. Elsewhere shared bits mean nothing.
             prefix = ours.prefix_length if ours is not None else 32
             self.shared_bits = shared if ip.version == 6 or shared >= prefix else 0
 
 
 def ordered(found: Sequence[str], own: Iterable[OwnAddress]) -> tuple[str, ...]:
-    """Sort them; what is equal stays as it was."""
+    """Return the addresses in the order in which to try them. Equal ones keep their order."""
     if len(found) < 2:
         return tuple(found)
     ours = {one.address: one for one in own}
@@ -93,7 +93,7 @@ def ordered(found: Sequence[str], own: Iterable[OwnAddress]) -> tuple[str, ...]:
 
 
 def source_of(address: str) -> str | None:
-    """Return the address of ours that would be sent from; None: there is no way."""
+    """Return the address of ours from which the kernel would send. None if there is no route."""
     try:
         with socket.socket(addresses.family(address), socket.SOCK_DGRAM) as sock:
             sock.connect(addresses.socket_address(address, 9))
@@ -124,13 +124,13 @@ def _compare(one: _Candidate, other: _Candidate) -> int:
 
 
 def _policy(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[int, int]:
-    """Return its label and its precedence."""
+    """Return the address's label and its precedence."""
     as_v6 = ipaddress.IPv6Address(f"::ffff:{ip}") if ip.version == 4 else ip
     return next((label, value) for network, value, label in _POLICY if as_v6 in network)
 
 
 def _scope(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    """RFC 6724 section 3.1 and 3.2; private IPv4 addresses are global."""
+    """Return the address's scope (RFC 6724 sections 3.1 and 3.2). Private IPv4 is global."""
     if ip.is_multicast and isinstance(ip, ipaddress.IPv6Address):
         return ip.packed[1] & 0x0F
     if ip.is_link_local or ip.is_loopback:

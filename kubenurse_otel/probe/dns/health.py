@@ -1,9 +1,9 @@
-"""The name servers themselves: the same question from several source ports, each tried twice.
+"""Check the name servers themselves: the same question from several source ports, each tried twice.
 
-A Service's NAT picks the replica by the source port, and stays with it: so one dead replica of
-several is a share of ports that never answer, packet loss is ports that answer at the second try,
-and a dead server is silence on all of them. Where the Service's endpoints are known, each is asked
-by its own address as well, by UDP and by TCP: which replica it is, ports cannot tell.
+A Service's NAT chooses the replica by the source port, and keeps to it. So if one of several
+replicas is dead, a share of the ports gets no answer. If packets are lost, some ports get theirs at
+the second try. If the server is dead, no port gets any. Ports cannot tell which replica it is. So
+if the Service's endpoints are known, each is also asked at its own address, by UDP and by TCP.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ class Health:
 
     @property
     def is_bad(self) -> bool:
-        """Whether somebody is silent; of endpoints, while another answers by the same way.
+        """Whether a port is silent, or an endpoint is silent while another one answers in the same
+        way (transport and IP version).
 
-        Or a policy that lets nobody reach the pods but by the Service would make each check bad.
+        If no endpoint answers, that is not bad: a network policy may allow the Service only.
         """
         ways = {one.way for one in self.endpoints if one.is_answered}
         return any(port(one) is Port.SILENT for one in self.ports) or any(
@@ -97,9 +98,10 @@ async def health(
     try_seconds: float = TRY_SECONDS,
     last_seconds: float = LAST_SECONDS,
 ) -> Health:
-    """Ask all of them. It ends with the last try, at the latest after ``timeout_seconds``.
+    """Ask all servers and all endpoints at the same time.
 
-    Raises BadNameError alone.
+    This ends with the last try, and after ``timeout_seconds`` at the latest. Raises BadNameError
+    only.
     """
     seconds = min(timeout_seconds, try_seconds + last_seconds)
     deadline = asyncio.get_running_loop().time() + seconds
@@ -148,7 +150,9 @@ async def watch(
     timeout_seconds: float,
     on_checked: Callable[[Health], None],
 ) -> None:
-    """Check them once per interval, until cancelled. The first check is an interval from now."""
+    """Check the name servers once per interval, until cancelled. The first check is one interval
+    from now.
+    """
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:

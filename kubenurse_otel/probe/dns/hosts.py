@@ -1,4 +1,4 @@
-"""hosts(5) as glibc's nss_files reads it. Pure."""
+"""Read hosts(5) as glibc's nss_files does. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse(text: str) -> Hosts:
 
 
 def of_families(addresses: tuple[str, ...], *, v4: bool, v6: bool) -> tuple[str, ...]:
-    """Return those of the families that are wanted; for IPv4 alone ``::1`` is 127.0.0.1."""
+    """Return the addresses of the wanted families. If only IPv4 is wanted, ``::1`` is 127.0.0.1."""
     if v4 and not v6:
         addresses = tuple(dict.fromkeys("127.0.0.1" if a == "::1" else a for a in addresses))
     return tuple(one for one in addresses if (v6 if ":" in one else v4))

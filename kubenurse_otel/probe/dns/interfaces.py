@@ -1,4 +1,4 @@
-"""Our host's own addresses, by rtnetlink(7), as getaddrinfo asks for them. Needs no privilege."""
+"""Ask the kernel for this host's addresses (rtnetlink(7)), as getaddrinfo does. No privilege."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class OwnAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """The one that getaddrinfo leaves out: 127.0.0.2 is not among them."""
+        """Whether getaddrinfo leaves this address out as loopback. It counts 127.0.0.2."""
         return self.address in {"127.0.0.1", "::1"}
 
 
 def own_addresses() -> tuple[OwnAddress, ...]:
-    """Return all of them; none where the kernel does not say (gVisor)."""
+    """Return all addresses of this host. Empty if the kernel does not tell (gVisor)."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as sock:
             sock.settimeout(1.0)
@@ -54,7 +54,7 @@ def own_addresses() -> tuple[OwnAddress, ...]:
 
 
 def parse(data: bytes, found: list[OwnAddress]) -> bool:
-    """Add what one read brought; whether more is to come."""
+    """Add the addresses of one read to ``found``. Return whether more is to come."""
     at = 0
     while at + _HEADER.size <= len(data):
         size, kind, *_ = _HEADER.unpack_from(data, at)

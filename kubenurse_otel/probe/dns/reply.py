@@ -30,11 +30,11 @@ class Server:
     address: str
     port: int = PORT
     is_default: bool = field(default=False, compare=False)
-    """resolv.conf names no server, and the C library asks this one then."""
+    """True if resolv.conf names no server, so that the C library asks this one."""
 
     @property
     def text(self) -> str:
-        """As people write it: without the port where it is DNS's own."""
+        """The address and port for people. The port is left out if it is 53."""
         return self.address if self.port == PORT else host_port(self.address, self.port)
 
 
@@ -47,13 +47,13 @@ class Ending(StrEnum):
     """How a query ended."""
 
     ANSWERED = "answered"
-    """By a sound answer to the question, whatever its code."""
+    """A valid answer to the question came, whatever its code."""
     SILENT = "silent"
-    """Nothing came in its time."""
+    """Nothing came in time."""
     UNREACHABLE = "unreachable"
-    """The kernel says so: an ICMP error, no route, a connection refused; see ``error``."""
+    """The kernel reported an error (ICMP, no route, connection refused). It is in ``error``."""
     MALFORMED = "malformed"
-    """What came cannot be read, or there was no end of what is no answer to us."""
+    """What came cannot be read, or too much came that is no answer to the question."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,9 @@ class Ignored:
     other_id: int = 0
     other_question: int = 0
     other_address: int = 0
-    """From somewhere else: as where a Service's NAT does not turn the answer back."""
+    """Answers from another address, as if a Service's NAT did not translate the answer back."""
     repeated: int = 0
-    """An answer that we have already."""
+    """Answers that had come already."""
 
     @property
     def total(self) -> int:
@@ -86,8 +86,9 @@ NOTHING_IGNORED: Final = Ignored()
 class Reply:
     """One question, asked of one server. Times are CLOCK_MONOTONIC ns.
 
-    It runs from when the query left (of the try that was answered) until its answer came, by the
-    kernel's stamps where ``is_kernel_timed``; without an answer, from the first try to the end.
+    With an answer: from the time when the query left (that of the try that was answered) to the
+    time when its answer came. With ``is_kernel_timed`` both are the kernel's stamps. Without an
+    answer: from the first try to the end.
     """
 
     server: Server
@@ -97,28 +98,28 @@ class Reply:
     ended_ns: int
     transport: Transport = Transport.UDP
     tries: int = 1
-    """How often the query was sent. If it was answered, all but one of these are lost, or late."""
+    """How often the query was sent. If it was answered, all others of these were lost or late."""
     is_late: bool = False
     """The answer is to a query that was sent again meanwhile: it is slow, and not lost."""
     rcode: int | None = None
     """None without an answer."""
     answers: int = 0
-    """Records, by the answer's head."""
+    """The number of records, as the answer's header says."""
     addresses: tuple[str, ...] = ()
-    """The question's own, in the answer's order."""
+    """The addresses of the question's name and type, in the answer's order."""
     is_truncated: bool = False
-    """By UDP it was answered, and cut short: the whole is to be had by TCP alone."""
+    """The answer by UDP was truncated. The complete one comes by TCP only."""
     received_bytes: int = 0
     is_kernel_timed: bool = False
     ignored: Ignored = NOTHING_IGNORED
     error: OSError | None = None
-    """Of UNREACHABLE."""
+    """The kernel's error, if ``ending`` is UNREACHABLE."""
     place: int = 0
-    """Of a look-up's names, in the order in which the search path has them asked for, from 0."""
+    """Which name of the look-up was asked for, in the order of the search path, from 0."""
 
     @property
     def outcome(self) -> str:
-        """Return one word of a closed vocabulary, which a metric counts."""
+        """The outcome as a metric's label: one word of a fixed set."""
         if self.ending is not Ending.ANSWERED:
             return self.ending.value
         if self.is_truncated and self.transport is Transport.UDP:

@@ -1,4 +1,4 @@
-"""resolv.conf(5) as glibc reads it, with RES_OPTIONS and LOCALDOMAIN. Pure."""
+"""Read resolv.conf(5), RES_OPTIONS and LOCALDOMAIN as glibc does. No I/O but interface numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Options:
 
 @record(frozen=True, slots=True, kw_only=True)
 class ResolvConf:
-    """``search`` are domains without a dot at their end; "" is the root."""
+    """What the file says. ``search`` are domains without a dot at their end; "" is the root."""
 
     servers: tuple[Server, ...]
     search: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ _SWITCHES: Final = tuple(
     if isinstance(field.default, bool)
     for name in {field.name, field.name.replace("_", "-")}
 )
-"""Each by what it begins with, in the order of the table above: as glibc compares."""
+"""(the beginning of the word, the field), in the order of the table above: as glibc compares."""
 _NUMBERS: Final = {
     "ndots:": ("ndots", _MOST_NDOTS),
     "timeout:": ("timeout_seconds", _MOST_TIMEOUT),
@@ -59,7 +59,9 @@ _NUMBERS: Final = {
 def parse(
     text: str, *, host_name: str, local_domain: str | None = None, res_options: str = ""
 ) -> ResolvConf:
-    """``host_name`` may have the domain to search; ``local_domain`` comes before the file's."""
+    """Read the file's text. ``local_domain`` (LOCALDOMAIN) wins over its search path. Without
+    either, the domain of ``host_name`` is searched.
+    """
     servers: list[Server] = []
     search: list[str] | None = None
     options: dict[str, int | bool] = {}
@@ -101,7 +103,7 @@ def _server(text: str) -> Server | None:
 
 
 def _scope(zone: str) -> int:
-    """The interface's number; 0 where there is no such one, as glibc has it."""
+    """Return the interface's number. 0 if there is no such interface, as in glibc."""
     try:
         return zone_number(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
     except (OSError, ValueError):

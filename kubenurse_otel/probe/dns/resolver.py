@@ -1,8 +1,8 @@
-"""Our own resolver behind ``Resolve``: files and DNS by glibc's rules, every query reported.
+"""Our own resolver (a ``Resolve``): files and DNS by glibc's rules, and every query is reported.
 
-Owns the files of the system, read again when they change, and what a look-up ends in. Where this
-host's files ask for more than hosts and DNS, or cannot be read, ``system`` is asked, and that is
-said once.
+Owns the system's files, which are read again when they change, and the result of a look-up. If
+this host's files ask for more than hosts and DNS, or cannot be read, the C library is asked
+instead. This is logged once.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ _ERRORS: Final = {
     Outcome.NO_DATA: (socket.EAI_NODATA, "No address associated with hostname"),
     Outcome.TRY_AGAIN: (socket.EAI_AGAIN, "Temporary failure in name resolution"),
 }
-"""As getaddrinfo has it, and gai_strerror."""
+"""The errors of getaddrinfo, with the texts of gai_strerror."""
 _FAILURES: Final = frozenset({"servfail", "refused", "other", "unreachable", "malformed"})
-"""Beside one of these outcomes silence is not what a look-up failed of."""
+"""If any query had one of these outcomes, silence is not the reason why a look-up failed."""
 MOST_SEARCHED: Final = 32
-"""Domains of a search path, as many as Kubernetes gives a pod: a query of each is held and told."""
+"""The most domains of a search path: as many as a pod can have. Every query is kept and reported.
+"""
 _MOST_BYTES: Final = 256 * 1024
 _ADDRESSES_SECONDS: Final = 1.0
 """Seconds for which this host's own addresses are cached."""
@@ -71,7 +72,7 @@ class SystemFiles:
 
 @record(frozen=True, slots=True)
 class _System:
-    """What the files say. ``others``: the reason to ask the system's own resolver instead."""
+    """What the files say. ``others`` is the reason to ask the C library instead ("": none)."""
 
     conf: ResolvConf
     hosts: Hosts
@@ -79,7 +80,7 @@ class _System:
 
 
 def resolver_of(checks: ChecksConfig) -> Resolve:
-    """Return the one that the configuration asks for."""
+    """Return the resolver that the configuration asks for."""
     return ThreadResolver() if checks.resolver is ResolverKind.SYSTEM else own_resolver(checks)
 
 
@@ -92,7 +93,7 @@ def own_resolver(checks: ChecksConfig) -> OwnResolver:
 
 
 class OwnResolver:
-    """Used on one event loop. ``res_options`` and ``local_domain`` are the environment's."""
+    """For one event loop. ``res_options`` and ``local_domain`` are from the environment."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class OwnResolver:
         try:
             outcome, answers = await search(look_up, name)
         except OutOfTimeError:
-            # What we took ourselves is in front of it, so that it is told from the servers' time.
+            # Our own time comes before that of the servers, so that the two can be told apart.
             since_ns = time.monotonic_ns() - look_up.waited_ns
             raise DeadlineExceededError(since_ns, tuple(look_up.replies)) from None
         ended_ns = started_ns + look_up.waited_ns
@@ -174,7 +175,9 @@ class OwnResolver:
         return Answer(interleave(pairs), started_ns, ended_ns, queries)
 
     def _families(self) -> tuple[bool, bool]:
-        """AI_ADDRCONFIG: IPv4, IPv6. One of which we have an address beside loopback's, or both."""
+        """Return whether to look for (IPv4, IPv6): those of which this host has an address beside
+        loopback's (AI_ADDRCONFIG). If it has none, both.
+        """
         ours = [one.address for one in self._own_addresses() if not one.is_loopback]
         v4, v6 = any(":" not in one for one in ours), any(":" in one for one in ours)
         return (v4, v6) if v4 or v6 else (True, True)
@@ -208,7 +211,7 @@ class OwnResolver:
 
 
 def _text(path: Path) -> str:
-    """Nothing where there is no file."""
+    """Return the file's text. Empty if there is no file. Raises OSError."""
     try:
         return files.read(path, longest=_MOST_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
@@ -216,7 +219,7 @@ def _text(path: Path) -> str:
 
 
 def _literal(name: str) -> tuple[str, ...]:
-    """An address in any form that getaddrinfo knows (``127.1``), else nothing."""
+    """Return the address if ``name`` is one in any form of getaddrinfo's (``127.1``)."""
     if not name[-1:].isalnum() or not (name[0].isdigit() or ":" in name):
         return ()
     try:

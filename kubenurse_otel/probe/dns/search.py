@@ -1,6 +1,7 @@
-"""Which names a name stands for, one after the other: the search path with glibc's consequences.
+"""Ask for a name along the search path of resolv.conf, by glibc's rules.
 
-As __res_context_search of glibc (resolv/res_query.c). The states are those of <netdb.h>'s h_errno.
+They are those of __res_context_search (glibc, resolv/res_query.c). The outcomes are h_errno's of
+<netdb.h>.
 """
 
 from __future__ import annotations
@@ -64,12 +65,12 @@ async def search(look_up: LookUp, host: str) -> Result:
 
 @dataclass(slots=True)
 class _Walk:
-    """The way along the search path: what came last, and what is told if nothing is found."""
+    """The way along the search path: what came last, and which outcomes were seen."""
 
     last: Result = (Outcome.HOST_NOT_FOUND, None)
     seen: set[Outcome] = field(default_factory=set)
     is_over: bool = False
-    """Found, or there is no server: the plain name is not asked for any more."""
+    """True if a name was found, or if no server is there. Then the plain name is not asked for."""
 
     async def go(self, look_up: LookUp, host: str) -> None:
         for domain in look_up.conf.search:

@@ -1,7 +1,7 @@
-"""One name asked of the servers of resolv.conf, as glibc's resolver does: which, when, how often.
+"""Ask the servers of resolv.conf for one name, as glibc's resolver does: which, when and how often.
 
-The order of events is that of send_dg and send_vc (glibc, resolv/res_send.c). Owns tries, time-outs
-and what a server's answer means for the next one; every query leaves its Reply.
+The order of events is that of send_dg and send_vc (glibc, resolv/res_send.c). Owns tries,
+time-outs, and whether the next server is asked after an answer. Every query leaves a Reply.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.udp import Answered
 
 _GIVES_UP: Final = frozenset({Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED})
-"""The next server is asked."""
+"""After an answer with one of these codes the next server is asked."""
 
 
 class OutOfTimeError(Exception):
@@ -36,7 +36,7 @@ class OutOfTimeError(Exception):
 
 @dataclass(slots=True)
 class Turn:
-    """Whose turn it is first, where resolv.conf says ``rotate``: a process has one."""
+    """Which server is asked first, if resolv.conf says ``rotate``. A process has one of these."""
 
     number: int = field(default_factory=lambda: os.urandom(1)[0])
 
@@ -47,10 +47,10 @@ class Turn:
 
 @record(frozen=True, slots=True)
 class Answers:
-    """What came for a name: the answers that count, A's before AAAA's; none: nobody knows.
+    """What came for a name: the answers that count, A before AAAA. Empty if there are none.
 
-    ``last_rcode`` is that of the first answer of the server that answered last (glibc looks at
-    it), ``nobody`` whether every server's port was closed.
+    ``last_rcode`` is the code of the first answer of the server that answered last, because glibc
+    looks at that. ``nobody`` is true if every server's port was closed.
     """
 
     answers: tuple[Answered, ...] = ()
@@ -60,9 +60,9 @@ class Answers:
 
 @dataclass(slots=True)
 class LookUp:
-    """The state of one look-up, over all of its names. ``deadline`` is loop time.
+    """The state of one look-up, over all names of the search path. ``deadline`` is loop time.
 
-    ``waited_ns`` is how long servers were waited for so far, and nobody else.
+    ``waited_ns`` is how long servers were waited for so far. Our own time is not in it.
     """
 
     conf: ResolvConf
@@ -72,9 +72,9 @@ class LookUp:
     replies: list[Reply] = field(default_factory=list)
     waited_ns: int = 0
     ended_ns: int = 0
-    """When the last query was over."""
+    """CLOCK_MONOTONIC: when the last query ended."""
     place: int = 0
-    """Of the name in the search path, for the replies."""
+    """The place of the present name in the search path, for the replies."""
     single_request: bool = False
     single_request_reopen: bool = False
 
@@ -84,28 +84,28 @@ class LookUp:
         self.single_request = options.single_request or options.single_request_reopen
 
     def ask(self, name: str) -> Awaitable[Answers]:
-        """Ask for ``name`` as it stands. Raises OutOfTimeError, or BadNameError."""
+        """Ask for exactly ``name``. Raises OutOfTimeError or BadNameError."""
         return _Round(self, tuple(Question(name, type_) for type_ in self.types)).run()
 
 
 @dataclass(slots=True)
 class _Try:
-    """The questions of a name, sent once to one server."""
+    """One try: the questions of a name, each sent once to one server."""
 
     waiting: list[Question]
     started_ns: dict[Question, int] = field(default_factory=dict)
-    """Of those that left."""
+    """CLOCK_MONOTONIC ns at which each question left."""
     kept: dict[Question, Answered] = field(default_factory=dict)
-    """What counts."""
+    """The answers that count."""
     has_failed: bool = False
-    """One of two was answered with a failure."""
+    """True if one of two questions was answered with a failure."""
 
     def send(self, conversation: Conversation, question: Question) -> None:
         self.started_ns[question] = conversation.send(question).started_ns
 
 
 class _Round:
-    """One name: all tries at all servers. Sockets stay open until it is over, as glibc's do."""
+    """All tries at all servers for one name. As in glibc, sockets stay open until its end."""
 
     def __init__(self, look_up: LookUp, questions: tuple[Question, ...]) -> None:
         self._look_up = look_up
@@ -127,14 +127,14 @@ class _Round:
                     if found is not None:
                         answers = tuple(found[one] for one in self._questions if one in found)
                         return Answers(answers, self._last_rcode)
-                if self._by_tcp:  # at most one attempt a server
+                if self._by_tcp:  # by TCP, each server gets at most one attempt
                     break
         finally:
             self._close()
         return Answers((), self._last_rcode, nobody=not self._got_somewhere)
 
     async def _ask(self, number: int) -> dict[Question, Answered] | None:
-        """One server's turn; None: the next one's."""
+        """Ask one server. None if the next one is to be asked."""
         if not self._by_tcp:
             found = await self._datagrams(number)
             if not self._by_tcp:
@@ -157,7 +157,7 @@ class _Round:
                 return None
             if not tried.kept:
                 return None
-            # One of two was answered: some servers and firewalls know one query a port.
+            # One of the two was answered: some servers and firewalls handle one query per port.
             if not look_up.single_request:
                 look_up.single_request = True
             elif not look_up.single_request_reopen:
@@ -167,7 +167,9 @@ class _Round:
                 return tried.kept
 
     async def _exchange(self, number: int, tried: _Try, seconds: float) -> bool:
-        """Ask once; False: time was up. Raises OSError, MalformedMessageError, OutOfTimeError."""
+        """Make one try. Return False if its time was up. Raises OSError, MalformedMessageError, or
+        OutOfTimeError.
+        """
         look_up = self._look_up
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -184,7 +186,7 @@ class _Round:
                 self._got_somewhere = True
                 return False
             if answered.sent.question not in tried.waiting:
-                continue  # of a try before, and answered by now
+                continue  # the late answer to an earlier try; this question is answered already
             self._got_somewhere = True
             self._tell(answered, self._servers[number], conversation)
             if self._is_over(tried, answered):
@@ -197,7 +199,7 @@ class _Round:
                 tried.send(conversation, following)
 
     def _is_over(self, tried: _Try, answered: Answered) -> bool:
-        """Take in an answer; whether this server need not be waited for any more."""
+        """Take in an answer. Return whether this server need not be waited for any longer."""
         if len(tried.waiting) == len(self._questions):
             self._last_rcode = answered.head.rcode
         tried.waiting.remove(answered.sent.question)
@@ -231,7 +233,9 @@ class _Round:
         self._open.clear()
 
     def _seconds(self, number: int) -> float:
-        """The later in the list, the longer, and shared among them (glibc's arithmetic)."""
+        """Return the time-out of a server. It doubles along the list, and from the second server on
+        it is divided by their number (glibc's arithmetic).
+        """
         seconds = self._look_up.conf.options.timeout_seconds << number
         if number > 0:
             seconds //= len(self._servers)
@@ -303,14 +307,14 @@ class _Round:
         self._note(told)
 
     def _note(self, told: Reply) -> None:
-        """Count the time that it took, and that no query beside it has taken already."""
+        """Add a reply, and its time, without what another query at the same time has counted."""
         look_up = self._look_up
         look_up.waited_ns += max(0, told.ended_ns - max(told.started_ns, look_up.ended_ns))
         look_up.ended_ns = max(look_up.ended_ns, told.ended_ns)
         look_up.replies.append(told)
 
     def _tell_silence(self, server: Server, tried: _Try, waited_seconds: float) -> None:
-        """What is beyond the time-out is our own delay."""
+        """Add a reply for each unanswered question. Time beyond the time-out is own delay."""
         waited_ns = int(waited_seconds * 1e9)
         for question in tried.waiting:
             if question in tried.started_ns:
@@ -361,6 +365,6 @@ class _Round:
 
 
 def _gives_up(answered: Answered) -> bool:
-    """Whether the next server is asked: this one failed, knows nobody, or cannot be read."""
+    """Whether the next server is asked: this one failed, is lame, or its answer cannot be read."""
     head = answered.head
     return head.rcode in _GIVES_UP or head.is_lame or answered.addresses is None

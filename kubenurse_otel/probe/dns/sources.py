@@ -1,13 +1,13 @@
-"""Whether this host's names come from hosts(5) and DNS alone, in that order. Pure."""
+"""Find out whether this host's names come from hosts(5) and DNS only, in that order. No I/O."""
 
 from __future__ import annotations
 
 
 def other_sources(nsswitch: str, gai_conf: str) -> str:
-    """Return what else is asked for, as a reader knows it; nothing: files, then dns, and no more.
+    """Return what else these files ask for, in words for people. Empty if there is nothing else.
 
-    Without a line for hosts the C library has these two. ``gai_conf`` changes the order of
-    addresses where it has a line that is no comment.
+    Without a line for hosts, the C library asks files and then DNS. If ``gai_conf`` has a line that
+    is no comment, it changes the order of addresses.
     """
     for line in nsswitch.split("\n"):
         database, colon, sources = line.partition("#")[0].partition(":")

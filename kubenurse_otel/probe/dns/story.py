@@ -1,4 +1,4 @@
-"""What the name servers did in one look-up, in a few words for people. Pure."""
+"""Say in a few words for people what the name servers did in one look-up. No I/O."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WORDS: Final = {
     Ending.UNREACHABLE: ("is unreachable", " for"),
     Ending.MALFORMED: ("answered nonsense", " to"),
 }
-"""Between the two it is said where it was TCP."""
+"""Two parts of a sentence. Between them comes " by TCP", if it was TCP."""
 
 
 def story(queries: Sequence[Reply]) -> str:
-    """``10.96.0.10 did not answer 2 of 4 queries, answered SERVFAIL to 2``, server by server."""
+    """Return what each server did: ``10.96.0.10 did not answer 2 of 4 queries``."""
     servers = dict.fromkeys(one.server for one in queries)
     return "; ".join(
         f"{_who(server)} " + _of_server([one for one in queries if one.server == server])

@@ -1,4 +1,4 @@
-"""Queries to one server over one TCP connection (RFC 1035 section 4.2.2), where UDP has no room."""
+"""Ask one server over one TCP connection (RFC 1035 section 4.2.2), for answers too long for UDP."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.reply import Server
 
 MOST_READS: Final = 1_024
-"""Of one conversation: an answer that comes in single bytes is not waited for to its end."""
+"""The most reads of one conversation, so that an answer in single bytes is given up."""
 MOST_MESSAGES: Final = 8
-"""Answers to other questions among them."""
+"""The most messages of one conversation, including those that answer no question of ours."""
 _TYPE: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _READ_BYTES: Final = 16_384
 
@@ -36,10 +36,10 @@ async def converse(
     edns: bool = False,
     trust_ad: bool = False,
 ) -> list[Answered]:
-    """Ask all of them at once; return the answers that came until ``deadline`` (loop time).
+    """Ask all questions at once. Return the answers that came until ``deadline`` (loop time).
 
-    Raises OSError, also where the server closed before an answer was whole, BadNameError, or
-    MalformedMessageError. Timed by our own marks, the connection included.
+    Times are our own marks, and contain the connect. Raises BadNameError, MalformedMessageError, or
+    OSError (also if the server closed before an answer was complete).
     """
     found: list[Answered] = []
     with contextlib.suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""Queries to one server over one UDP socket of ours, and their answers, timed by the kernel.
+"""Send queries to one server over one UDP socket and read the answers, timed by the kernel.
 
-The socket is not connected, so that an answer from another address is seen, and not only missed.
-Owns what is an answer to us. Does not know names, tries or time-outs.
+The socket is not connected, so an answer from another address is seen and counted. Owns what counts
+as an answer to us. Does not know names, tries or time-outs.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.reply import Server
 
 MOST_IGNORED: Final = 64
-"""Datagrams that are no answer to us; a server that sends more is given up."""
+"""A server is given up if it sends more datagrams than this that are no answer to us."""
 PLAUSIBLE_NS: Final = 100_000
-"""A stamp further than that outside of our own marks is none of this clock (it was set)."""
+"""A stamp that is further outside of our own marks does not count: the clock was set."""
 MOST_KNOWN: Final = 64
-"""Servers whose addresses are read once."""
+"""The most servers whose parsed addresses are cached."""
 _DATAGRAM_BYTES: Final = 65_535
 _TYPE: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 class Sent(NamedTuple):
-    """One query that left. ``key`` is its place among the socket's."""
+    """One query that left at ``started_ns`` (CLOCK_MONOTONIC). ``key`` is its number on the socket,
+    as in Stamp.key.
+    """
 
     question: Question
     wire: bytes
-    """question_bytes, in lower case."""
+    """Its question_bytes in lower case."""
     key: int
     started_ns: int
 
@@ -48,7 +50,7 @@ class Answered(NamedTuple):
     sent: Sent
     head: Head
     addresses: tuple[str, ...] | None
-    """None: its records cannot be read."""
+    """None if its records cannot be read."""
     size: int
     started_ns: int
     ended_ns: int
@@ -56,7 +58,7 @@ class Answered(NamedTuple):
 
 
 class Conversation:
-    """Queries and answers. Raises OSError where no socket can be had."""
+    """Queries to one server and their answers. Raises OSError if there is no socket to be had."""
 
     def __init__(self, server: Server, *, edns: bool = False, trust_ad: bool = False) -> None:
         self._edns, self._trust_ad = edns, trust_ad
@@ -65,7 +67,7 @@ class Conversation:
         kernel.prepare_datagrams(self._sock, family)
         self._offset_ns = kernel.read_clocks().offset_ns
         self._sent: dict[int, Sent | None] = {}
-        """By identifier; None once it is answered."""
+        """Each query by its identifier. None once it is answered."""
         self._sends = 0
         self._left_ns: dict[int, int] = {}
         self._ignored: dict[str, int] = {}
@@ -75,7 +77,9 @@ class Conversation:
         return Ignored(**self._ignored) if self._ignored else NOTHING_IGNORED
 
     def send(self, question: Question) -> Sent:
-        """Raises OSError (no route, or an ICMP error of a query before), or BadNameError."""
+        """Send a query. Raises OSError (no route, or an ICMP error of an earlier query), or
+        BadNameError.
+        """
         ident = int.from_bytes(os.urandom(2), "big")
         while ident in self._sent:
             ident = (ident + 1) % 0x10000
@@ -88,9 +92,9 @@ class Conversation:
         return sent
 
     async def answer(self, deadline: float) -> Answered | None:
-        """Return the next answer to any of what was sent; None at ``deadline`` (loop time).
+        """Return the next answer to any query. None at ``deadline`` (loop time).
 
-        Raises OSError (ICMP says that nobody is there), or MalformedMessageError after
+        Raises OSError if ICMP says that nobody is there, and MalformedMessageError after more than
         MOST_IGNORED datagrams that are no answer.
         """
         while True:
@@ -107,7 +111,7 @@ class Conversation:
             self._ignored[found] = self._ignored.get(found, 0) + 1
             if sum(self._ignored.values()) > MOST_IGNORED:
                 raise message.MalformedMessageError("no end of what is no answer")
-            await asyncio.sleep(0)  # others have their turn
+            await asyncio.sleep(0)  # give others a turn
             if asyncio.get_running_loop().time() >= deadline:
                 return None
 
@@ -115,7 +119,7 @@ class Conversation:
         self._sock.close()
 
     def _answered_by(self, data: bytes, sender: tuple[str, int]) -> tuple[Sent, Head] | str:
-        """Return what it answers and how it begins, or which kind of Ignored it is."""
+        """Return the query that ``data`` answers and its head, or a field of Ignored to count."""
         if sender != self._from:
             return "other_address"
         try:
@@ -141,9 +145,11 @@ class Conversation:
         return Answered(sent, head, found, len(data), started_ns, ended_ns, stamped)
 
     def _times(self, sent: Sent, at_ns: int | None, user_ns: int) -> tuple[int, int, bool]:
-        """(when it left, when its answer came, whether the kernel says so)."""
+        """Return (when it left, when its answer came, whether both are the kernel's stamps), in
+        CLOCK_MONOTONIC ns.
+        """
         if sent.key not in self._left_ns:
-            with contextlib.suppress(OSError):  # which the next read meets
+            with contextlib.suppress(OSError):  # the next read raises it as well
                 self._drain(self._sends - len(self._left_ns))
         left_ns = self._left_ns.get(sent.key)
         if at_ns is not None and left_ns is not None:
@@ -163,14 +169,16 @@ class Conversation:
 
 @lru_cache(maxsize=MOST_KNOWN)
 def _place(server: Server) -> tuple[socket.AddressFamily, Any, tuple[str, int]]:
-    """Its family, where to send, and from where its answers come, as the kernel writes it."""
+    """Return the server's family, where to send to, and (address, port) of its answers as the
+    kernel writes it.
+    """
     family = addresses.family(server.address)
     to = addresses.socket_address(server.address, server.port)
     return family, to, (socket.inet_ntop(family, socket.inet_pton(family, to[0])), server.port)
 
 
 async def readable(sock: socket.socket, deadline: float) -> bool:
-    """Wait until there is something to read, or an error; False when time is up (loop time)."""
+    """Wait until there is something to read, or an error. False past ``deadline`` (loop time)."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bool] = loop.create_future()
     number = sock.fileno()
