@@ -1,20 +1,18 @@
 """Exports whose connection is gone without a word, run in a namespace; prints JSON.
 
-What a collector's pod leaves whose node died: its Service leads new connections to another pod, and
-no packet of the old ones comes through any more.
+That is what a collector's pod leaves whose node died, if its Service has another.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import otlp_receiver
 from otlp_telemetry import otlp
+from servers.lost_connections import lose_connections
 
 from kubenurse_otel.config import OtlpProtocol
 from kubenurse_otel.telemetry.answers import Result
@@ -22,35 +20,8 @@ from kubenurse_otel.telemetry.otlp_grpc import GrpcWire
 from kubenurse_otel.telemetry.otlp_http import HttpWire
 from kubenurse_otel.telemetry.signals import traces
 
-RULES = """
-table inet lost {{
-  chain in {{
-    type filter hook input priority 0
-    tcp sport {server} tcp dport {client} drop
-    tcp dport {server} tcp sport {client} drop
-  }}
-}}
-"""
 SECONDS = 40.0
 TIMEOUT_SECONDS = 1.0
-
-
-def client_of(port: int) -> int:
-    """Return the local port that is connected to ``port``, by /proc/net/tcp and tcp6 (hexadecimal).
-    grpcio connects to IPv4 from a socket of IPv6.
-    """
-    established = "01"
-    rows = [
-        [column.rpartition(":")[2] for column in line.split()[1:4]]
-        for name in ("tcp", "tcp6")
-        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-    ]
-    (client,) = (
-        int(local, 16)
-        for local, far, state in rows
-        if state == established and int(far, 16) == port
-    )
-    return client
 
 
 def main(protocol: OtlpProtocol) -> dict[str, object]:
@@ -66,9 +37,7 @@ def main(protocol: OtlpProtocol) -> dict[str, object]:
                 return wire.send(b"", items=0, deadline=deadline).result is Result.SUCCESS
 
             assert is_taken()
-            server = int(received.endpoint.rpartition(":")[2])
-            rules = RULES.format(server=server, client=client_of(server))
-            subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+            lose_connections(int(received.endpoint.rpartition(":")[2]))
             began, tries = time.monotonic(), 1
             while not is_taken() and time.monotonic() - began < SECONDS:
                 tries += 1

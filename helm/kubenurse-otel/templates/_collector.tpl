@@ -13,6 +13,7 @@
 {{- if and (ne $v.protocol "grpc") (not (contains "://" $endpoint)) -}}
 {{- $endpoint = printf "%s://%s" (ternary "http" "https" $isPlain) $endpoint -}}
 {{- end -}}
+{{- if ne $v.protocol "grpc" }}{{ $_ := unset $exporter "keepalive" }}{{ end -}}
 {{- $_ := set $exporter "endpoint" $endpoint -}}
 {{- $tls := dict -}}
 {{- if $isPlain }}{{ $_ := set $tls "insecure" true }}{{ end -}}
