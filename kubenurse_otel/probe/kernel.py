@@ -10,9 +10,12 @@ import contextlib
 import socket
 import struct
 import time
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenurse_otel.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SO_TIMESTAMPING: Final = 37
 _TX_SOFTWARE: Final = 1 << 1
@@ -271,16 +274,8 @@ def _arrived_ns(ancillary: list[tuple[int, int, bytes]]) -> int | None:
 
 def drain_error_queue(sock: socket.socket) -> list[Stamp]:
     """Take all pending transmit stamps. While any are left, the loop is woken again (EPOLLERR)."""
-    stamps: list[Stamp] = []
-    for _ in range(DRAIN_LIMIT):
-        try:
-            _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
-        except OSError:
-            break
-        stamp = parse_stamp(ancillary)
-        if stamp is not None:
-            stamps.append(stamp)
-    return stamps
+    found = map(parse_stamp, _error_queue(sock, DRAIN_LIMIT))
+    return [stamp for stamp in found if stamp is not None]
 
 
 def drain_datagram_errors(sock: socket.socket, most: int = DRAIN_LIMIT) -> tuple[list[Stamp], int]:
@@ -291,17 +286,22 @@ def drain_datagram_errors(sock: socket.socket, most: int = DRAIN_LIMIT) -> tuple
     """
     stamps: list[Stamp] = []
     number = 0
-    for _ in range(most):
-        try:
-            _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)
-        except OSError:
-            break
+    for ancillary in _error_queue(sock, most):
         stamp = parse_stamp(ancillary)
         if stamp is not None:
             stamps.append(stamp)
         else:
             number = number or parse_error(ancillary)
     return stamps, number
+
+
+def _error_queue(sock: socket.socket, most: int) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Take at most ``most`` messages from the error queue, and yield their control messages."""
+    for _ in range(most):
+        try:
+            yield sock.recvmsg(0, _ANCILLARY_BYTES, _FROM_ERROR_QUEUE)[1]
+        except OSError:
+            return
 
 
 def parse_error(ancillary: list[tuple[int, int, bytes]]) -> int:
