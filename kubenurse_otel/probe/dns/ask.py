@@ -29,33 +29,35 @@ async def ask(
     deadline: float,
     try_seconds: float = TRY_SECONDS,
     most_tries: int = MOST_TRIES,
+    transport: Transport = Transport.UDP,
 ) -> Reply:
-    """Ask, again each ``try_seconds`` from the same port, until ``deadline`` (loop time).
+    """Ask until ``deadline`` (loop time), by UDP again each ``try_seconds`` from the same port.
 
-    An answer that was cut short is asked for again by TCP. Raises BadNameError where the name can
-    be in no query, and nothing for what the network or the server does.
+    By TCP the server is asked once, also after a truncated answer by UDP. Raises BadNameError if
+    the name cannot be in a query, and nothing for what the network or the server does.
     """
     started_ns = time.monotonic_ns()
-    transport, tries, ignored, is_truncated = Transport.UDP, 0, NOTHING_IGNORED, False
-    is_late = False
+    tries, ignored, is_truncated, is_late = 0, NOTHING_IGNORED, False, False
     ending: Ending = Ending.SILENT
     error: OSError | None = None
     answered: Answered | None = None
     loop = asyncio.get_running_loop()
     try:
-        with closing(Conversation(server)) as conversation:
-            try:
-                while answered is None and tries < most_tries and loop.time() < deadline:
-                    conversation.send(question)
-                    tries += 1
-                    last = tries == most_tries
-                    until = deadline if last else min(deadline, loop.time() + try_seconds)
-                    answered = await conversation.answer(until)
-            finally:
-                ignored = conversation.ignored
-        is_late = answered is not None and answered.sent.key + 1 < tries
-        if answered is not None and answered.head.is_truncated:
-            transport, is_truncated, answered = Transport.TCP, True, None
+        if transport is Transport.UDP:
+            with closing(Conversation(server)) as conversation:
+                try:
+                    while answered is None and tries < most_tries and loop.time() < deadline:
+                        conversation.send(question)
+                        tries += 1
+                        last = tries == most_tries
+                        until = deadline if last else min(deadline, loop.time() + try_seconds)
+                        answered = await conversation.answer(until)
+                finally:
+                    ignored = conversation.ignored
+            is_late = answered is not None and answered.sent.key + 1 < tries
+            if answered is not None and answered.head.is_truncated:
+                transport, is_truncated, answered = Transport.TCP, True, None
+        if transport is Transport.TCP:
             (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
     except OSError as raised:
         ending, error = Ending.UNREACHABLE, without_frames(raised)
@@ -72,29 +74,6 @@ async def ask(
         is_late=is_late,
         ignored=ignored,
         is_truncated=is_truncated,
-        error=error,
-    )
-
-
-async def ask_by_tcp(server: Server, question: Question, *, deadline: float) -> Reply:
-    """Ask once, by TCP alone, until ``deadline`` (loop time). Raises as `ask` does."""
-    started_ns = time.monotonic_ns()
-    ending: Ending = Ending.SILENT
-    error: OSError | None = None
-    answered: Answered | None = None
-    try:
-        (answered,) = await tcp.converse(server, (question,), deadline=deadline) or (None,)
-    except OSError as raised:
-        ending, error = Ending.UNREACHABLE, without_frames(raised)
-    except MalformedMessageError:
-        ending = Ending.MALFORMED
-    return reply(
-        answered,
-        server=server,
-        question=question,
-        ending=ending,
-        started_ns=started_ns,
-        transport=Transport.TCP,
         error=error,
     )
 

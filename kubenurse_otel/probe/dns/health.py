@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import unhandled
-from kubenurse_otel.probe.dns.ask import ask, ask_by_tcp
+from kubenurse_otel.probe.dns.ask import ask
 from kubenurse_otel.probe.dns.reply import Ending, Server, Transport
 from kubenurse_otel.record import record
 from kubenurse_otel.unhandled import Part
@@ -106,21 +106,21 @@ async def health(
     seconds = min(timeout_seconds, try_seconds + last_seconds)
     deadline = asyncio.get_running_loop().time() + seconds
 
-    async def by_udp(server: Server) -> Reply:
+    async def asked_by(transport: Transport, server: Server) -> Reply:
         return await ask(
-            server, question, deadline=deadline, try_seconds=try_seconds, most_tries=TRIES
+            server,
+            question,
+            deadline=deadline,
+            try_seconds=try_seconds,
+            most_tries=TRIES,
+            transport=transport,
         )
 
     asked = [server for server in servers for _ in range(PORTS)]
     apart = list(_each_transport(endpoints))
     replies = await asyncio.gather(
-        *(by_udp(server) for server in asked),
-        *(
-            by_udp(server)
-            if transport is Transport.UDP
-            else ask_by_tcp(server, question, deadline=deadline)
-            for _, transport, server in apart
-        ),
+        *(asked_by(Transport.UDP, server) for server in asked),
+        *(asked_by(transport, server) for _, transport, server in apart),
     )
     of_endpoints = zip(apart, replies[len(asked) :], strict=True)
     return Health(
