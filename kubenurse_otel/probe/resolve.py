@@ -106,13 +106,7 @@ class ThreadResolver:
         loop = asyncio.get_running_loop()
         asked_ns = time.monotonic_ns()
         look_up = self._look_up(host, loop)
-        expiry: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_at(deadline, _expire, expiry)
-        try:
-            await asyncio.wait((look_up, expiry), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            expiry.cancel()
+        await asyncio.wait((look_up,), timeout=max(0.0, deadline - loop.time()))
         if not look_up.done():
             raise DeadlineExceededError(asked_ns)
         answer = look_up.result()
@@ -170,8 +164,3 @@ def _ask(
 def _written(at: tuple[str | int | bytes, ...]) -> str:
     """An address as getaddrinfo has it; (address, port, flow, scope) of IPv6."""
     return with_zone(str(at[0]), int(at[3]) if len(at) > 3 else 0)
-
-
-def _expire(expiry: asyncio.Future[None]) -> None:
-    if not expiry.done():
-        expiry.set_result(None)

@@ -24,6 +24,7 @@ from kubenurse_otel.probe.hello import refuse_large_groups
 from kubenurse_otel.probe.marks import Attempt, Marks, Received, Sent, Stage
 from kubenurse_otel.probe.proxy_tls import ProxyTls
 from kubenurse_otel.probe.resolve import DeadlineExceededError
+from kubenurse_otel.probe.waiting import settle, writable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -188,7 +189,7 @@ async def _connect(
     try:
         sock.connect(address)
     except BlockingIOError:
-        expired = not (in_place and _writable_soon(sock)) and not await _writable(sock, deadline)
+        expired = not (in_place and _writable_soon(sock)) and not await writable(sock, deadline)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             told = number in errors.TOLD_UNREACHABLE
@@ -215,25 +216,6 @@ def _writable_soon(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     return bool(poll.poll(IN_PLACE_MS))
-
-
-async def _writable(sock: socket.socket, deadline: float) -> bool:
-    """Wait until the socket takes bytes, is connected or has an error. False past the deadline."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bool] = loop.create_future()
-    number = sock.fileno()
-    loop.add_writer(number, _settle, future, True)
-    timer = loop.call_at(deadline, _settle, future, False)
-    try:
-        return await future
-    finally:
-        timer.cancel()
-        loop.remove_writer(number)
-
-
-def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
-    if not future.done():
-        future.set_result(ready)
 
 
 class Connection:
@@ -498,7 +480,7 @@ class Connection:
                 self.drain_stamps()
                 if expired:
                     raise DeadlineExceededError(started_ns) from None
-                expired = not await _writable(self._sock, self.deadline)
+                expired = not await writable(self._sock, self.deadline)
             else:
                 view = view[sent:]
                 self._sent_bytes += sent
@@ -512,7 +494,7 @@ class Connection:
             self._watched = True
             loop.add_reader(self._sock.fileno(), self._wake)
         self._waiting = loop.create_future()
-        timer = loop.call_at(self.deadline, _settle, self._waiting, False)
+        timer = loop.call_at(self.deadline, settle, self._waiting, False)
         try:
             return await self._waiting
         finally:
@@ -521,7 +503,7 @@ class Connection:
 
     def _wake(self) -> None:
         if self._waiting is not None:
-            _settle(self._waiting, True)
+            settle(self._waiting, True)
         else:  # kept for reuse, so nobody reads: unread bytes would wake the loop again and again
             self._unwatch()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from kubenurse_otel.probe import addresses, kernel
 from kubenurse_otel.probe.dns import message
 from kubenurse_otel.probe.dns.reply import NOTHING_IGNORED, Ignored
+from kubenurse_otel.probe.waiting import readable
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.message import Head, Question
@@ -175,22 +176,3 @@ def _place(server: Server) -> tuple[socket.AddressFamily, Any, tuple[str, int]]:
     family = addresses.family(server.address)
     to = addresses.socket_address(server.address, server.port)
     return family, to, (socket.inet_ntop(family, socket.inet_pton(family, to[0])), server.port)
-
-
-async def readable(sock: socket.socket, deadline: float) -> bool:
-    """Wait until there is something to read, or an error. False past ``deadline`` (loop time)."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bool] = loop.create_future()
-    number = sock.fileno()
-    loop.add_reader(number, _settle, future, True)
-    timer = loop.call_at(deadline, _settle, future, False)
-    try:
-        return await future
-    finally:
-        timer.cancel()
-        loop.remove_reader(number)
-
-
-def _settle(future: asyncio.Future[bool], ready: bool) -> None:  # noqa: FBT001 - a callback's argument
-    if not future.done():
-        future.set_result(ready)
