@@ -27,9 +27,7 @@ _END_OF_OPTIONS: Final = 0
 _NO_OPERATION: Final = 1
 _SACK: Final = 5
 
-FIN: Final = 0x01
 SYN: Final = 0x02
-RST: Final = 0x04
 ACK: Final = 0x10
 
 

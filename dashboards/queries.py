@@ -28,7 +28,6 @@ CHOSEN: Final = 'type=~"$type"'
 RATE: Final = "$__rate_interval"
 SERVICES: Final = "me_ingress|me_service"
 API_SERVER: Final = "api_server_direct|api_server_dns"
-IN_CLUSTER_NAMES: Final = "api_server_dns|me_service"
 _OF_METRIC: Final = {
     metric.name: ((*metric.labels, "le") if metric.kind is MetricKind.HISTOGRAM else metric.labels)
     for metric in semconv.METRICS

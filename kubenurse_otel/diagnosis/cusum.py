@@ -16,8 +16,6 @@ SENT_WEIGHT: Final = 0.004
 ALARM: Final = 16.0
 CLEAN_LOSSES: Final = 6.0
 """What lost so often and then not once while this many losses were due loses no more (e^-6)."""
-LEAST_LOST: Final = 3
-"""From fewer losses nobody can tell when the next one is due."""
 
 
 @dataclass(slots=True)

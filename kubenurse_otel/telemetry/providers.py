@@ -227,7 +227,9 @@ class Telemetry:
             push.stop(deadline=deadline)
         parts: list[BatchQueue[Any] | MetricPush]
         parts = [*queues, *self._pushes]
-        left = [part for part in parts if not _ended(part, deadline)]
+        for part in parts:
+            part.thread.join(max(0.0, deadline - time.monotonic()))
+        left = [part for part in parts if part.thread.is_alive()]
         if not left:
             return
         # An exporter's shutdown may itself wait for a connection: never on this thread.
@@ -240,11 +242,6 @@ class Telemetry:
         )
         for part in left:
             part.thread.join(max(0.0, end - time.monotonic()))
-
-
-def _ended(part: BatchQueue[Any] | MetricPush, deadline: float) -> bool:
-    part.thread.join(max(0.0, deadline - time.monotonic()))
-    return not part.thread.is_alive()
 
 
 def _points(store: Store, **options: Any) -> Points:

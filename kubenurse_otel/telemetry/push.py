@@ -5,7 +5,6 @@ Owns the rhythm and the last push at shutdown. What is sent is points.py's, how 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.telemetry.delivery import Delivery
     from kubenurse_otel.telemetry.points import Points
-
-_log = logging.getLogger(__name__)
 
 _FRESH_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.002

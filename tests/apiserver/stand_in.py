@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Object = dict[str, Any]
-Fault = "Callable[[Handler], None]"
 RESOURCES = {"Pod": "pods", "EndpointSlice": "endpointslices", "Node": "nodes"}
 FIELDS = ("metadata", "spec", "status", "addressType", "endpoints", "ports")
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 UID: Final = 1_000_650_000
 CGROUPS: Final = Path("/sys/fs/cgroup")
-MEBIBYTE: Final = 2**20
 PERIOD_MICROSECONDS: Final = 100_000
 
 

@@ -117,7 +117,6 @@ class Cluster:
         self._number = count()
         self._addresses = count(1)
         self._pods: dict[str, Neighbour] = {}
-        self._candidates: list[object] = []
         for node in self.zones:
             self.add(node)
         self.changed(at_once=True)

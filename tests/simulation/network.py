@@ -49,7 +49,6 @@ class Shown:
     far_end: float = 0.0001
     own_delay: float = 0.0002
     round_trip: float = ROUND_TRIP
-    answered_by: str = ""
 
 
 GOOD = Shown()

@@ -45,7 +45,6 @@ class Span:
     name: str
     kind: str
     status: str
-    status_description: str
     start: float
     duration: float
     attributes: Mapping[str, Any]
@@ -156,7 +155,6 @@ def _span(one: dict[str, Any], resource: Mapping[str, Any]) -> Span:
         name=one["operationName"],
         kind=tags.get(_KIND, ""),
         status=tags.get(_STATUS, "UNSET"),
-        status_description=tags.get(_STATUS_DESCRIPTION, ""),
         start=one["startTime"] / 1e6,
         duration=one["duration"] / 1e6,
         attributes={name: value for name, value in tags.items() if name not in _NO_ATTRIBUTES},

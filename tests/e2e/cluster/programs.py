@@ -152,10 +152,6 @@ def containerd() -> Path:
     return system("containerd")
 
 
-def nginx() -> Path:
-    return system("nginx")
-
-
 def missing() -> list[str]:
     """What has to be installed first, each with the package's name; [] where nothing is."""
     found = [_named(name, package) for name, package in PACKAGES.items() if not _which(name)]

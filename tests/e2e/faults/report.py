@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -144,10 +143,3 @@ def _cell(text: str) -> str:
 
 def _short(problem: str) -> str:
     return problem.partition("\n")[0][:300]
-
-
-def revision() -> str:
-    """The commit that ran, with "+" where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()

@@ -15,7 +15,6 @@ from typing import Final
 
 RECORD: Final = Path(__file__).with_name("answers.txt")
 OK: Final = b"HTTP/1.1 200 OK\r\n"
-END: Final = b"\r\n\r\n"
 CHUNKED: Final = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 STATUS_LINES: Final = [
