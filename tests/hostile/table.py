@@ -24,7 +24,7 @@ _BEGIN: Final = (
 )
 _NOT_RUN: Final = "-"
 _COLUMNS: Final[dict[str, Callable[[Outcome], str]]] = {
-    "connections there were": lambda one: f"{one.opened:,}" if one.opened else _NOT_RUN,
+    "connections in all": lambda one: f"{one.opened:,}" if one.opened else _NOT_RUN,
     "peak MiB (RSS, sockets)": lambda one: (
         f"{_figure(one.peak_mib)} ({_figure(one.peak_rss_mib)}, {_figure(one.peak_sockets_mib)})"
     ),
@@ -32,7 +32,7 @@ _COLUMNS: Final[dict[str, Callable[[Outcome], str]]] = {
     "RSS MiB before, after": lambda one: (
         f"{_figure(one.rss_before_mib)}, {_figure(one.rss_after_mib)}"
     ),
-    "scrapes whole, slowest s": lambda one: (
+    "complete scrapes, slowest s": lambda one: (
         f"{one.whole_scrapes} of {one.scrapes}, {_figure(one.slowest_scrape_seconds, 2)}"
     ),
 }
@@ -46,7 +46,7 @@ def render(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     )
     lines: list[str] = []
     for group in Group:
-        head = ("attack", "at once, each with", *_COLUMNS, "what fell")
+        head = ("attack", "at once, and what each does", *_COLUMNS, "what did not hold")
         lines += [f"### {group}", "", _row(head), _row("---" for _ in head)]
         for attack in ATTACKS.values():
             if attack.group is group:
@@ -63,7 +63,7 @@ def _cells(attack: Attack, before: Outcome | None, now: Outcome | None) -> list[
         crowd += f" from {attack.addresses} addresses"
     return [
         f"`{attack.name}`: {attack.what}",
-        f"{crowd}, {attack.load}",
+        f"{crowd}: {attack.load}",
         *columns,
         _both(before, now, _fallen),
     ]

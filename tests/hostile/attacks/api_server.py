@@ -150,17 +150,30 @@ def _attack(
 
 ATTACKS: Final = (
     _attack(
-        "endless-list", "a list of pods without an end", "as fast as it is taken", endless_list
+        "endless-list", "the list of pods never ends", "as fast as the agent reads", endless_list
     ),
-    _attack("endless-blanks", "a list of blanks", "as fast as it is taken", endless_blanks),
-    _attack("endless-pages", "pages without a last one", "one pod a page", endless_pages),
     _attack(
-        "endless-event", "a watch's event without an end", "as fast as it is taken", endless_event
+        "endless-blanks",
+        "the list of pods is blanks that never end",
+        "as fast as the agent reads",
+        endless_blanks,
     ),
-    _attack("trickle", "a list by bytes", "1 B/s", trickle),
+    _attack(
+        "endless-pages",
+        "each page of a list says that there is another one",
+        "one pod per page",
+        endless_pages,
+    ),
+    _attack(
+        "endless-event",
+        "one event of a watch never ends",
+        "as fast as the agent reads",
+        endless_event,
+    ),
+    _attack("trickle", "the list comes very slowly", "1 byte per second", trickle),
     _attack(
         "hostile-pods",
-        "pods with impossible names and addresses",
+        "the list has pods with impossible names and addresses",
         f"{PODS:,} pods",
         hostile_pods,
         learns_mib=32.0,

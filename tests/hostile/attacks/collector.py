@@ -136,34 +136,60 @@ def _attack(name: str, what: str, load: str, behaviour: Behaviour) -> Attack:
 
 
 ATTACKS: Final = (
-    _attack("endless-answer", "an answer without an end", "as fast as it is taken", endless_answer),
+    _attack(
+        "endless-answer",
+        "the answer's body never ends",
+        "as fast as the agent reads",
+        endless_answer,
+    ),
     _attack(
         "endless-headers",
-        "headers without an end",
-        "5 B each, as fast as they are taken",
+        "the answer's headers never end",
+        "5 bytes each, as fast as the agent reads",
         endless_headers,
     ),
     _attack(
-        "endless-interim", "100 Continue without an end", "as fast as it is taken", endless_interim
+        "endless-interim",
+        "100 Continue comes again and again",
+        "as fast as the agent reads",
+        endless_interim,
     ),
     _attack(
         "endless-trailers",
-        "trailers without an end",
-        "5 B each, as fast as taken",
+        "the answer's trailers never end",
+        "5 bytes each, as fast as the agent reads",
         endless_trailers,
     ),
     _attack(
-        "endless-header", "one header without an end", "as fast as it is taken", endless_header
+        "endless-header",
+        "one header of the answer never ends",
+        "as fast as the agent reads",
+        endless_header,
     ),
-    _attack("gzip-bomb", "a packed answer", "400 KB that unpack to 400 MB", gzip_bomb),
-    _attack("trickle", "an answer by bytes", "1 B/s", trickle),
-    _attack("redirect-loop", "a redirect to itself", "one a request", redirect_loop),
-    _attack("retry-later", "503, to be tried again in 100 years", "one a request", retry_later),
-    _attack("silent", "takes everything, answers nothing", "nothing", silent),
+    _attack(
+        "gzip-bomb",
+        "the answer is packed and far too large",
+        "400 KB that unpack to 400 MB",
+        gzip_bomb,
+    ),
+    _attack("trickle", "the answer comes very slowly", "1 byte per second", trickle),
+    _attack(
+        "redirect-loop",
+        "the answer is a redirect to the same URL",
+        "one per request",
+        redirect_loop,
+    ),
+    _attack(
+        "retry-later",
+        "the answer is 503, to be tried again in 100 years",
+        "one per request",
+        retry_later,
+    ),
+    _attack("silent", "the collector reads everything and never answers", "nothing", silent),
     Attack(
         "collector-grpc-large",
         Group.COLLECTOR,
-        "a gRPC answer of 64 MiB",
+        "the answer by gRPC is far too large",
         "64 MiB",
         grpc_answering(network.COLLECTOR, PORT, size=64 * 1024 * 1024),
         environment={**ENVIRONMENT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},

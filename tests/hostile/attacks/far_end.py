@@ -134,8 +134,8 @@ ATTACKS: Final = (
     Attack(
         "far-end-session-tickets",
         Group.FAR_END,
-        "TLS 1.3 session tickets sent ahead of everything",
-        f"{TICKETS:,} tickets a connection",
+        "TLS 1.3 session tickets come before everything else",
+        f"{TICKETS:,} tickets per connection",
         session_tickets,
         # Making the tickets takes the attacker seconds.
         environment={**environment("https"), "KUBENURSE_CHECK_TIMEOUT": "20s"},
@@ -143,32 +143,46 @@ ATTACKS: Final = (
     Attack(
         "far-end-tiny-records",
         Group.FAR_END,
-        "TLS records of one byte",
-        "as fast as they are taken",
+        "TLS records have one byte each",
+        "as fast as the agent reads",
         tiny_records,
         environment=environment("https"),
     ),
-    _plain("tiny-chunks", "chunks of one byte", "1,000,000 chunks", BEHAVIOURS["tiny_chunks"]),
+    _plain(
+        "tiny-chunks", "chunks have one byte each", "1,000,000 chunks", BEHAVIOURS["tiny_chunks"]
+    ),
     _plain(
         "endless-head",
-        "headers without an end",
-        "1 KB each, as fast as taken",
+        "the answer's headers never end",
+        "1 KB each, as fast as the agent reads",
         BEHAVIOURS["endless_head"],
     ),
     _plain(
         "endless-interim",
-        "103 Early Hints without an end",
-        "1,000 a second",
+        "103 Early Hints comes again and again",
+        "1,000 per second",
         BEHAVIOURS["endless_interim"],
     ),
-    _plain("large-body", "a body of 4 GB", "as fast as it is taken", big_body(2**32)),
-    _plain("slow-body", "a body by bytes", "50 B/s", BEHAVIOURS["dribble_body"]),
-    _plain("random-names", "a new node's name in each answer", "one a check", random_names),
+    _plain(
+        "large-body", "the answer's body has 4 GB", "as fast as the agent reads", big_body(2**32)
+    ),
+    _plain(
+        "slow-body",
+        "the answer's body comes slowly",
+        "50 bytes per second",
+        BEHAVIOURS["dribble_body"],
+    ),
+    _plain(
+        "random-names",
+        "each answer names another node as the far end",
+        "one per check",
+        random_names,
+    ),
     Attack(
         "far-end-random-statuses",
         Group.FAR_END,
-        "a random status from 200 to 999",
-        "10 checks a second",
+        "each answer has a random status from 200 to 999",
+        "10 checks per second",
         serving(random_statuses, network.FAR_END, PORT),
         environment=environment("http", interval="100ms"),
         judge=no_new_series,

@@ -34,7 +34,7 @@ ATTACKS: Final = (
         "stderr-unread",
         Group.MACHINE,
         "stderr is a pipe that nobody reads",
-        "a pipe of 4 KiB, 25 lines a second",
+        "a pipe of 4 KiB, 25 lines per second",
         serving(flapping, network.FAR_END, far_end.PORT),
         environment={
             **far_end.environment("http", targets=10, interval="200ms"),
@@ -45,7 +45,7 @@ ATTACKS: Final = (
     Attack(
         "garbled-proc",
         Group.MACHINE,
-        "files of /proc and the cgroup hold garbage",
+        "files of /proc and the cgroup contain garbage",
         "from before the start",
         nothing,
         wrapper="for name in stat loadavg meminfo $$/stat $$/statm $$/cgroup $$/limits; "
@@ -55,7 +55,7 @@ ATTACKS: Final = (
     Attack(
         "few-files",
         Group.MACHINE,
-        "256 open files allowed, and idle connections",
+        "the agent may open 256 files, and clients connect and send nothing",
         "nothing",
         crowd(clients.idle),
         connections=1_000,

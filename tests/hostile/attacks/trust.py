@@ -60,7 +60,8 @@ ATTACKS: Final = (
     Attack(
         "ca-vanishes",
         Group.TRUST,
-        "ca.crt is deleted, the API server's address answers with a public certificate",
+        "ca.crt is deleted, and a server with a public authority's certificate answers at the API"
+        " server's address",
         "one server",
         stranger_in_place_of_the_api_server,
         environment={
@@ -74,8 +75,8 @@ ATTACKS: Final = (
     Attack(
         "forged-origins",
         Group.TRUST,
-        "/alwayshappy asked in the name of ever new pods",
-        "as fast as it is answered",
+        "clients ask for /alwayshappy, each time in the name of another pod",
+        "as fast as the agent answers",
         crowd(forging_origins),
         connections=4,
         judge=only_neighbours_count,
