@@ -111,7 +111,7 @@ def environment(address: str, node: str, port: int, **more: str) -> dict[str, st
         "KUBENURSE_POD_NAME": f"kubenurse-{node}",
         "KUBENURSE_CHECK_API_SERVER_DIRECT": "false",
         "KUBENURSE_CHECK_API_SERVER_DNS": "false",
-        # Once a minute: in some runs of a test, and not in others.
+        # Made every 30 s, and so in some runs of a test and not in others.
         "KUBENURSE_CHECK_FULL_SIZE": "false",
         "KUBENURSE_CHECK_INTERVAL": "500ms",
         "KUBENURSE_SHUTDOWN_DURATION": "500ms",

@@ -81,7 +81,7 @@ class Scene:
             seconds=seconds,
             what=f"every one of {agents} agents has checked everything five times",
         )
-        # Once a minute a neighbour: its series, too, are there before any are counted.
+        # Every 30 s per neighbour. These series have to be there, too, before any are counted.
         self.prometheus.until(
             'count(sum by (instance) (kubenurse_httpclient_requests_total{type="full_size"})'
             f" >= {agents - 1})",
