@@ -159,7 +159,7 @@ def proof_forbidden(scene: Scene) -> None:
         what="kubenurse_discovery_age_seconds grows (KubenurseDiscoveryStale: after 20 minutes)",
     )
     neighbours_stay(scene)
-    nothing_else(scene, "none")
+    nothing_else(scene)
     scene.stays("kubenurse_check_success", lambda value: value == 1, what="every check")
     scene.no_alert_waits()
 
@@ -230,9 +230,11 @@ def is_the_only_alert(scene: Scene) -> None:
 def neighbours_stay(scene: Scene) -> None:
     """Every other node is known, and its checks are good."""
     others = len(scene.cluster.nodes) - 1
-    scene.stays(_CHOSEN, lambda chosen: chosen == others, what="the neighbours that are known")
+    scene.stays(_CHOSEN, lambda chosen: chosen == others, what="the known neighbours")
     scene.stays(
-        'kubenurse_check_success{type=~"path_.+"}', lambda value: value == 1, what="their checks"
+        'kubenurse_check_success{type=~"path_.+"}',
+        lambda value: value == 1,
+        what="checks of neighbours",
     )
 
 
@@ -248,7 +250,7 @@ def all_is_well(scene: Scene) -> None:
     scene.stays(
         "process_start_time_seconds",
         lambda moment: moment < scene.began_at,
-        what="the agents' processes",
+        what="the agents' processes (no restart)",
     )
     scene.prometheus.until_alerts(
         lambda alerts: not alerts.firing, seconds=60, what="alerts that go out again"
@@ -270,7 +272,7 @@ def _waited_for_the_server(type_: str, trace: Trace) -> bool:
     )
 
 
-_NOTHING_NEW: Final = "Applications go on; nothing can be deployed, scheduled or looked up"
+_NOTHING_NEW: Final = "Applications go on. Nothing can be deployed, scheduled or looked up"
 
 FAULTS: Final = (
     Fault(
@@ -292,7 +294,7 @@ FAULTS: Final = (
     Fault(
         "api-server-forbids",
         "The agents' role is removed (403)",
-        "Nothing; this monitoring goes blind for new nodes",
+        "Nothing. But the agents do not learn of new nodes",
         "an error in its log",
         forbidden,
         proof_forbidden,
@@ -301,13 +303,13 @@ FAULTS: Final = (
         "api-server-slow",
         f"The API server answers after {SLOW_SECONDS:g} s",
         "Operators and controllers are slow",
-        "a longer request duration, not whose it is",
+        "longer request durations; whose time it is, is not shown",
         partial(slow, SLOW_SECONDS),
         proof_slow,
     ),
     Fault(
         "api-server-hangs",
-        f"The API server answers after {HANGS_SECONDS:g} s, our checks wait for 2 s",
+        f"The API server answers after {HANGS_SECONDS:g} s, and our checks wait for 2 s",
         "Operators and controllers run into time-outs",
         "errors at api_server_direct and api_server_dns (round_trip_error) after five seconds, for "
         "which every other check of the round waits",

@@ -28,7 +28,7 @@ def since(scene: Scene) -> str:
 def holds(scene: Scene, nodes: str) -> None:
     """Memory and series of the agents of ``nodes`` (a pattern) have never grown by more."""
     for name, metric, most in (
-        ("resident memory", "process_resident_memory_bytes", MORE_BYTES),
+        ("bytes of resident memory", "process_resident_memory_bytes", MORE_BYTES),
         ("series", 'scrape_samples_scraped{pod!=""}', MORE_SERIES),
     ):
         start, brace, labels = metric.partition("{")
@@ -75,7 +75,7 @@ class Ticks:
                 f" {failed:g} that failed and {waited:.1f} s without a core"
             )
             self._scene.seen.unmoved.append(
-                f"kubenurse_missed_checks_total of {node} ({missed:g}, {slow:g} slow far ends,"
+                f"kubenurse_missed_checks_total of {node} ({missed:g}; {slow:g} far ends were slow;"
                 f" {waited:.1f} s without a core)"
             )
 

@@ -193,7 +193,7 @@ FAULTS: Final = (
     ),
     _fault(
         "out-of-memory",
-        "is killed at each start, for it has too little memory",
+        "is killed at each start, because it has too little memory",
         {"OOMKilled", "StartError", "RunContainerError"},
         resources={"requests": {"memory": _TOO_LITTLE}, "limits": {"memory": _TOO_LITTLE}},
     ),

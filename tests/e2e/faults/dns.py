@@ -98,7 +98,7 @@ def proof_slow(least: float, scene: Scene) -> None:
     _slow_look_ups(scene, least)
     scene.alerts("KubenurseDNSSlow", within=150)
     _other_steps_are_fast(scene)
-    nothing_else(scene, "none")
+    nothing_else(scene)
 
 
 @contextmanager
@@ -147,7 +147,7 @@ FAULTS: Final = (
     ),
     Fault(
         "dns-silent",
-        "Both CoreDNS pods are Ready, and answer no query",
+        "Both CoreDNS pods are Ready, but answer no query",
         "Look-ups hang and then fail",
         "errors at the three checks by name after their time-out; the round waits for them",
         partial(name_servers.silent, 2),
@@ -163,8 +163,8 @@ FAULTS: Final = (
     ),
     Fault(
         "dns-nxdomain",
-        "CoreDNS does not know cluster.local any more",
-        "Services cannot be found; names outside of the cluster can",
+        "CoreDNS no longer knows cluster.local",
+        "Services are not found. Names outside of the cluster are",
         "errors at me_service and api_server_dns, each counted twice",
         partial(name_servers.answering, "NXDOMAIN", "cluster.local"),
         partial(proof_failing, "host_not_found", _CLUSTER_NAMES),
@@ -172,14 +172,14 @@ FAULTS: Final = (
     Fault(
         "dns-one-frozen",
         "One of two CoreDNS pods is frozen",
-        "For some seconds half of the look-ups stall, some fail",
+        "For some seconds half of the look-ups stall, and some fail",
         "some errors at the checks by name",
         name_servers.one_frozen,
         proof_one_frozen,
     ),
     Fault(
         "dns-one-silent",
-        "One of two CoreDNS pods is Ready, and answers no query",
+        "One of two CoreDNS pods is Ready, but answers no query",
         "Half of the look-ups fail after the resolver's time-outs",
         "errors at the checks by name, half of the time",
         partial(name_servers.silent, 1),
@@ -189,13 +189,13 @@ FAULTS: Final = (
         "dns-slow",
         "Every DNS answer is 0.5 s late",
         "Everything that looks up a name takes 0.5 s longer",
-        "longer durations of the checks by name; dns_done tells that it is DNS",
+        "longer durations of the checks by name; the event dns_done shows that it is DNS",
         partial(name_servers.in_the_way, Mode.SLOW, seconds=0.5),
         partial(proof_slow, 0.4),
     ),
     Fault(
         "dns-2s-slow",
-        "Every DNS answer is 2 s late, later than the resolver waits",
+        "Every DNS answer is 2 s late, which is longer than the resolver waits",
         "Look-ups fail, or take seconds",
         "errors at the three checks by name, or durations of 2 s",
         partial(name_servers.in_the_way, Mode.SLOW, seconds=2.0),
@@ -205,14 +205,14 @@ FAULTS: Final = (
         "dns-lossy",
         "A fifth of the DNS answers is lost",
         "A fifth of the look-ups stalls for the resolver's time-out",
-        "now and then a longer duration of a check by name, few errors",
+        "now and then a longer duration of a check by name; few errors",
         lossy,
         proof_lossy,
     ),
     Fault(
         "dns-search-path",
-        "ndots 5 and a slow search domain in the pods' resolv.conf",
-        "Every look-up asks for names that do not exist first",
+        "The pods' resolv.conf has ndots 5 and a search domain that answers slowly",
+        "Every look-up first asks for names that do not exist",
         "longer durations of the checks by name",
         name_servers.wrong_search_path,
         partial(proof_slow, 0.25),

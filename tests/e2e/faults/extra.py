@@ -60,7 +60,7 @@ def proof(error_type: str, phase: str, span: str, scene: Scene) -> None:
         )
     scene.unmoved(
         f'kubenurse_check_failures_total{{{of_type}, error_type!="{error_type}"}}',
-        what=f"other causes at {NAME}",
+        what=f"failures of {NAME} with another cause",
     )
     scene.trace(
         lambda one: _tells(one, span, error_type),
@@ -86,33 +86,33 @@ def _tells(trace: Trace, span: str, error_type: str) -> bool:
 FAULTS: Final = (
     Fault(
         "extra-tcp-refused",
-        "What an extra check connects to does not listen",
+        "Nothing listens where an extra check connects to",
         "Whoever needs that service is refused",
-        "nothing: its extra checks are of HTTP",
+        "nothing: its extra checks are HTTP only",
         partial(checked, TCP),
         partial(proof, "connection_refused", "connect", "TCP connect"),
     ),
     Fault(
         "extra-tcp-silent",
-        "What is sent to an extra check's port vanishes",
-        "Whoever needs that service waits until it gives up",
-        "nothing: its extra checks are of HTTP",
+        "Packets to an extra check's port are dropped",
+        "Whoever needs that service waits for a time-out",
+        "nothing: its extra checks are HTTP only",
         silent,
         partial(proof, "connect_timeout", "connect", "TCP connect"),
     ),
     Fault(
         "extra-dns-other-address",
-        "A name server answers an extra check with another address than is expected",
-        "Whoever asks for that name is led to another place",
-        "nothing: its extra checks are of HTTP",
+        "A name server answers an extra check with another address than expected",
+        "Whoever looks up that name is sent to another place",
+        "nothing: its extra checks are HTTP only",
         partial(checked, OTHER_ADDRESS),
         partial(proof, "unexpected_answer", "status", "DNS query"),
     ),
     Fault(
         "extra-dns-nxdomain",
         "A name server says that an extra check's name does not exist",
-        "Whoever asks for that name finds nothing",
-        "nothing: its extra checks are of HTTP",
+        "Whoever looks up that name finds nothing",
+        "nothing: its extra checks are HTTP only",
         partial(checked, NO_SUCH_NAME),
         partial(proof, "unexpected_answer", "status", "DNS query"),
     ),

@@ -65,7 +65,7 @@ class Failing:
         scene.shows(
             f"sum(increase(kubenurse_httpclient_request_duration_seconds_count{{{of_type}}}[4s]))",
             lambda count: count == 0,
-            what=f"no request duration of {self.type} any more",
+            what=f"no more request durations of {self.type}",
         )
         # Both counters of an agent are of one scrape.
         once = (
@@ -75,10 +75,12 @@ class Failing:
         )
         now, before = scene.total(once), scene.total(once, at=scene.began_at)
         assert now == before, f"errors of {self} are not counted once each: {before} {now}"
-        scene.seen.shown.append(f"kubenurse_errors_total event={self.event} once each")
+        scene.seen.shown.append(
+            f"kubenurse_errors_total event={self.event} counts each failure once"
+        )
         scene.unmoved(
             f'kubenurse_check_failures_total{{{of_type}, error_type!="{self.error_type}"}}',
-            what=f"other causes at {self.type}",
+            what=f"failures of {self.type} with another cause",
             by=_few(scene, of_type),
         )
 
@@ -134,12 +136,14 @@ def nothing_else(scene: Scene, *types: str) -> None:
     others = f'type!~"{"|".join(types)}"'
     scene.unmoved(
         f"kubenurse_check_failures_total{{{others}}}",
-        what=f"failures of all but {', '.join(types)}",
+        what=f"failures of checks other than {', '.join(types)}"
+        if types
+        else "failures of any check",
         by=_few(scene, others),
     )
     scene.unmoved(
         'kubenurse_check_failures_total{error_type="own_timeout"}',
-        what="own time-outs",
+        what="time-outs by own delay (own_timeout)",
         by=_few(scene, ""),
     )
     path = f'type=~"path_.+", {others}'

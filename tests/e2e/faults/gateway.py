@@ -122,7 +122,7 @@ def proof_away(scene: Scene, *, healed: Callable[[Machine], None]) -> None:
     scene.alerts("KubenurseExportsFailing", signal="traces", within=240)
     _checks_go_on(scene, ticks)
     healed(scene.cluster.control)
-    _traces_come(scene, "traces come again once it is healed")
+    _traces_come(scene, "traces arrive again after the fault")
 
 
 def proof_restarting(scene: Scene) -> None:
@@ -130,7 +130,7 @@ def proof_restarting(scene: Scene) -> None:
     for result in ("failure", "success"):
         traces_end_with(scene, result, at_least=2)
     scene.wait(3 * (DOWN_SECONDS + UP_SECONDS))
-    _traces_come(scene, "traces come in between")
+    _traces_come(scene, "traces arrive in between")
     _checks_go_on(scene, ticks)
 
 

@@ -117,17 +117,20 @@ def proof_big_head(scene: Scene) -> None:
     (found,) = findings(scene.cluster)
     assert found["answers"] in ({"431": 1}, {}), found
     assert found["answers"] or found["ended"], found
-    scene.seen.shown.append(f"{found['sent_bytes']} bytes of headers: {found['answers']}")
+    told = "answered with 431" if found["answers"] else "the connection was ended"
+    scene.seen.shown.append(f"{found['sent_bytes']:,} bytes of headers: {told}")
     _agent_bears_it(scene, ticks)
 
 
 def proof_scraped(scene: Scene) -> None:
     ticks = bounds.Ticks(scene, [scene.node])
+    slowest = 0.0
     for found in findings(scene.cluster, SCRAPERS):
+        slowest = max(slowest, found["slowest_seconds"])
         number = found["answers"].get("200", 0)
         assert found["answers"] == {"200": number}, found
         assert number > ASKED_SECONDS, f"fewer than one scrape a second: {found}"
-    scene.seen.shown.append(f"every scrape is answered with 200, the slowest: {found}")
+    scene.seen.shown.append(f"every scrape is answered with 200, the slowest after {slowest:.2f} s")
     prober.no_network_figure_moves(scene)
     _agent_bears_it(scene, ticks)
 
@@ -174,21 +177,21 @@ def _fault(name: str, broken: str, *kind: object, count: int = 1, **proof: Any) 
 FAULTS: Final = (
     _fault(
         "forged-origins",
-        f"A client asks an agent as {ORIGINS:,} different neighbours",
+        f"A client asks an agent in the name of {ORIGINS:,} different neighbours",
         *("forged-origins", "--count", ORIGINS),
-        kubenurse="its cache of callers grows by each name",
+        kubenurse="its cache of callers grows with each name",
         proof=proof_origins,
     ),
     _fault(
         "idle-connections",
-        f"A client opens {CONNECTIONS:,} connections to an agent and says nothing",
+        f"A client opens {CONNECTIONS:,} connections to an agent and sends nothing",
         *("idle-connections", "--count", CONNECTIONS, "--seconds", ASKED_SECONDS),
         kubenurse="they stay open",
         proof=proof_idle,
     ),
     _fault(
         "slow-loris",
-        f"A client has {LORIS} requests whose heads never end, a header a second",
+        f"A client sends {LORIS} requests whose heads never end, one header per second",
         *("slow-loris", "--count", LORIS, "--seconds", ASKED_SECONDS),
         kubenurse="",
         proof=proof_loris,

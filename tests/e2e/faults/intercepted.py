@@ -104,7 +104,7 @@ def proof(scene: Scene, *, inbound: bool) -> None:
             assert grown == 0, f"{figure} of {one} has grown by {grown:g} behind the proxy"
         counted = scene.grown(_of(_COUNTER, one), since=settled)
         assert counted > 0, f"{_COUNTER} of {one} has not grown"
-    scene.seen.shown.append(f"{_COUNTER} of these alone")
+    scene.seen.shown.append(f"{_COUNTER} of these checks only")
     scene.seen.unmoved.append("network round trip, connect, loss and far end of these checks")
     for one in beside:
         assert not scene.grown(_of(_COUNTER, one), since=settled), one
@@ -155,7 +155,7 @@ FAULTS: Final = tuple(
         f"proxied-{way}",
         f"A transparent TCP proxy takes every connection {what}",
         "Nothing; a mesh does it on purpose",
-        "the time to the proxy beside it, called the network's",
+        "the time to the proxy beside it, as if it were the network's",
         partial(proxied, inbound=inbound),
         partial(proof, inbound=inbound),
     )

@@ -58,7 +58,7 @@ def proof_delayed(scene: Scene) -> None:
             scene.shows(
                 _mean_expression(metric, labels),
                 _is_the_delay,
-                what=f"kubenurse_{metric} of {labels} is 20 ms and little more",
+                what=f"kubenurse_{metric} of {labels} is 20 ms or a little more",
                 within=45,
             )
     scene.trace(
@@ -166,7 +166,7 @@ FAULTS: Final = (
             f"delay-{way}-node",
             f"Packets {way} a node take 20 ms longer",
             "Every round trip with the node takes 20 ms longer",
-            "20 ms more in every duration, along with its own scheduling",
+            "20 ms more in every duration, mixed with its own scheduling",
             inject,
             proof_delayed,
         )
@@ -178,8 +178,8 @@ FAULTS: Final = (
     Fault(
         "bufferbloat",
         "A bulk transfer fills the queue of a node's narrow link (4 Mbit/s)",
-        "Everything with the node takes 0.1 s longer or more; nothing is lost",
-        "0.1 s more in every duration, without a cause",
+        "Everything with the node takes at least 0.1 s longer. Nothing is lost",
+        "0.1 s more in every duration, and no cause",
         bufferbloat,
         proof_bufferbloat,
     ),

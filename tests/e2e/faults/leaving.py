@@ -188,7 +188,7 @@ def _dropped(scene: Scene, node: str) -> float:
         within=DROPPED_SECONDS * 2,
     )
     took = _last_seen(scene, targets)
-    scene.seen.shown.append(f"the last agent had dropped it after {took:.0f} s")
+    scene.seen.shown.append(f"the last agent stopped checking it after {took:.0f} s")
     return took
 
 
@@ -236,7 +236,7 @@ FAULTS: Final = (
     ),
     Fault(
         "node-drained",
-        "A node is drained; its DaemonSets' pods stay",
+        "A node is drained. The pods of its DaemonSets stay",
         "Its other pods move",
         "nothing: a cordoned node is left out of the next round",
         drained,
@@ -245,7 +245,7 @@ FAULTS: Final = (
     Fault(
         "node-deleted",
         "A Node object is deleted, then its machine is gone",
-        "Nothing that was not on the node",
+        "Nothing, except what was on the node",
         "errors at path_<node> until Kubernetes has removed the pod",
         deleted,
         proof_gone,
@@ -253,8 +253,8 @@ FAULTS: Final = (
     Fault(
         "node-taken-by-autoscaler",
         f"A node is tainted {AUTOSCALER}, then its machine is gone while its Node object stays",
-        "Nothing that was not on the node",
-        "errors at path_<node>: it knows of no taint but node.kubernetes.io/unschedulable",
+        "Nothing, except what was on the node",
+        "errors at path_<node>: node.kubernetes.io/unschedulable is the only taint that it knows",
         vanished,
         proof_gone,
     ),

@@ -93,7 +93,7 @@ def proof_on_node(scene: Scene, *, way: str) -> None:
     _shows_loss(scene)
     scene.trace(
         partial(_lost_on_the_way, node=node, way=way),
-        what=f"a check of {node}, kept for loss, that says the {_LOST[way]} was lost",
+        what=f"a check of {node}, kept because of loss, that says the {_LOST[way]} was lost",
         tags={"kubenurse.type": f"path_{node}"},
         within=120,
     )
@@ -134,7 +134,7 @@ def proof_between_two(scene: Scene) -> None:
         )
     scene.trace(
         lambda one: client_number(one, "kubenurse.loss") > 0,
-        what=f"a check of {node} from {peer}, kept for loss",
+        what=f"a check of {node} from {peer}, kept because of loss",
         tags={"kubenurse.type": f"path_{node}"},
     )
     # A node is lossy when most of its peers say so: neither of these two is.
@@ -156,7 +156,7 @@ def proof_before_ingress(scene: Scene) -> None:
         )
     scene.trace(
         lambda one: client_number(one, "kubenurse.loss") > 0,
-        what="a check of me_ingress, kept for loss",
+        what="a check of me_ingress, kept because of loss",
         operation="check me_ingress",
     )
     scene.wait(60)
@@ -227,9 +227,9 @@ def _node_fault(percent: float, way: str) -> Fault:
     return Fault(
         f"loss-{way}-node-{percent:g}",
         f"{percent:g} % of the packets {way} a node are lost",
-        "Stalls of 0.2 s to several seconds with everything on the node"
-        + (", and failures" if percent >= 30 else ""),
-        "durations of path_<node> in high buckets, without a cause"
+        "Everything with the node stalls, for 0.2 s to several seconds"
+        + (", or fails" if percent >= 30 else ""),
+        "durations of path_<node> in high buckets, and no cause"
         + ("; now and then an error" if percent >= 30 else ""),
         inject,
         partial(proof_on_node, way=way),
@@ -241,24 +241,24 @@ FAULTS: Final = (
     Fault(
         "loss-one-in-1000",
         "One packet in 1,000 to and from a node is lost",
-        "A stall now and then that nobody can place",
-        "one slow check in some hundred, without a cause",
+        "Now and then something stalls, and nobody knows why",
+        "one slow check in some hundreds, and no cause",
         one_in_1000,
         proof_one_in_1000,
     ),
     Fault(
         "loss-between-two-nodes",
         "20 % of the packets between two nodes are lost",
-        "Stalls and failures between pods of just these two nodes",
-        "slow checks and errors of path_<node> at just these two nodes",
+        "Pods of these two nodes stall and fail with each other",
+        "slow checks and errors of path_<node> at these two nodes only",
         between_two,
         proof_between_two,
     ),
     Fault(
         "loss-before-ingress",
         "20 % of the packets to the ingress are lost",
-        "Requests from outside stall for seconds or fail",
-        "slow checks and errors of me_ingress, without a cause",
+        "Requests from outside stall for seconds, or fail",
+        "slow checks and errors of me_ingress, and no cause",
         before_ingress,
         proof_before_ingress,
     ),

@@ -81,7 +81,7 @@ def proof_hanging(scene: Scene) -> None:
     scene.stays(
         f'kubenurse_check_info{{type="path_{scene.node}", node_state="ready"}}',
         lambda value: value == 1,
-        what="node_state=ready: the node is well, its agent is not",
+        what="node_state=ready: the node is good, its agent is not",
     )
     scene.unmoved(
         'kubenurse_errors_total{type=~"api_server_.+"}', what="errors of the API server's checks"
@@ -106,7 +106,7 @@ def takes_connections_and_never_answers(scene: Scene) -> None:
         )
     scene.trace(
         lambda trace: _connected_and_waited(trace, path),
-        what="the socket connect is well and short, nothing was lost or sent again, and the root "
+        what="the socket connect is good and short, nothing was lost or sent again, and the root "
         "says response_timeout in phase request",
         tags={"kubenurse.type": path, "kubenurse.error.type": "response_timeout"},
     )
@@ -120,7 +120,7 @@ def takes_connections_and_never_answers(scene: Scene) -> None:
     scene.stays(
         mean("kubenurse_check_phase_duration_seconds", connect),
         lambda value: value < FAST_SECONDS,
-        what=f"connect of type={path} is as short as ever",
+        what=f"connect of type={path} is as short as before",
     )
     scene.unmoved(f'kubenurse_loss_delay_seconds_count{{type="{path}"}}', what=f"loss of {path}")
     others_unmoved(scene)
@@ -216,8 +216,8 @@ def _refused(trace: Trace, path: str) -> bool:
 FAULTS: Final = (
     Fault(
         "node-frozen",
-        "A node's processes are all stopped; its kernel goes on",
-        "Pods on the node take connections and never answer",
+        "All processes of a node are stopped. Its kernel goes on",
+        "Pods on the node accept connections and never answer",
         "errors at path_<node> from every other node (round_trip_error), and a new neighbour only "
         "when Kubernetes has removed the pod",
         frozen,
@@ -226,15 +226,15 @@ FAULTS: Final = (
     Fault(
         "pod-killed",
         "An agent's process is killed (SIGKILL); kubelet restarts it",
-        "Nothing but this pod is gone for some seconds",
+        "Only this pod is gone, for some seconds",
         "connect_done and round_trip_error at path_<node>, each failed check counted twice",
         agent_killed,
         proof_killed,
     ),
     Fault(
         "pod-hanging",
-        "An agent's process hangs (SIGSTOP): it accepts and never answers",
-        "Nothing but this pod hangs",
+        "An agent's process hangs (SIGSTOP): it accepts connections and never answers",
+        "Only this pod hangs",
         "round_trip_error at path_<node>, the same as for a dead network",
         agent_hanging,
         proof_hanging,

@@ -192,13 +192,13 @@ def proof_stopped(scene: Scene) -> None:
     )
     scene.counts(
         f"kubenurse_missed_checks_total{{{here}}}",
-        what=f"kubenurse_missed_checks_total of {scene.node}: a tick or more of each target",
+        what=f"kubenurse_missed_checks_total of {scene.node}: at least one tick of each target",
         at_least=5,  # of two to four that pass, one is made up for
     )
     scene.trace(
         lambda trace: _slept(trace, scene.node),
         what="a check over the stop: kubenurse.own_delay of seconds, or own_timeout; DNS, connect, "
-        "TLS and kubenurse.network.round_trip are as ever",
+        "TLS and kubenurse.network.round_trip are as usual",
         tags={"k8s.node.name": scene.node, "kubenurse.type": "api_server_direct"},
     )
     scene.wait(40)
@@ -242,12 +242,12 @@ def proof_clock(scene: Scene) -> None:
     scene.shows(
         f'kubenurse_check_success{{node="{node}"}}',
         lambda value: value == 1,
-        what=f"every check of {node}, over four steps of its clock",
+        what=f"every check of {node} is good, over four steps of its clock",
     )
     no_network_figure_moves(scene)
     others_are_well(scene)
     scene.unmoved("kubenurse_check_failures_total", what="failed checks")
-    scene.unmoved(f'kubenurse_missed_checks_total{{node="{node}"}}', what="ticks", by=2)
+    scene.unmoved(f'kubenurse_missed_checks_total{{node="{node}"}}', what="missed ticks", by=2)
     scene.no_alert_waits()
 
 
@@ -261,7 +261,7 @@ def own_delay_moves(scene: Scene, *, above: str = "0.1", at_least: float = 3) ->
     scene.trace(
         lambda trace: _waited_for_itself(trace, scene.node, float(above)),
         what="kubenurse.own_delay is long; kubenurse.network.round_trip and "
-        "kubenurse.phase.connect are as ever",
+        "kubenurse.phase.connect are as usual",
         tags={"k8s.node.name": scene.node},
     )
 
@@ -298,7 +298,7 @@ def no_network_figure_moves(scene: Scene) -> None:
     )
     scene.unmoved(
         slow,
-        what=f"far end of the others by {scene.node}, above 0.5 s, beyond what they say themselves",
+        what=f"far ends that {scene.node} sees above 0.5 s, beyond those that the others see",
         by=2 + 2 * scene.grown(elsewhere),
     )
 

@@ -77,7 +77,7 @@ def proof_node_added(scene: Scene) -> None:
     started = _started_at(scene.cluster.agents()[new])
     took = seen - started
     assert took < WATCHED_SECONDS, f"watched {took:.1f} s after the agent of {new} had started"
-    scene.seen.shown.append(f"watched by all {took:.0f} s after its agent had started")
+    scene.seen.shown.append(f"all agents checked it {took:.0f} s after its agent had started")
     time.sleep(CALM_SECONDS)
     _nothing_failed(scene)
 
@@ -145,7 +145,7 @@ FAULTS: Final = (
         "node-added",
         "A node is added",
         "Nothing",
-        "a new type path_<node> after the next list of the API server",
+        "a new type path_<node> after the next list from the API server",
         node_added,
         proof_node_added,
     ),
@@ -153,7 +153,7 @@ FAULTS: Final = (
         "rolling-update",
         "An update of the DaemonSet rolls over all nodes",
         "Nothing",
-        "nothing in the mean; a neighbour that went is checked until the next round",
+        "nothing on average; a neighbour that has left is checked until the next round",
         update_rolled,
         proof_rolled,
     ),

@@ -243,7 +243,7 @@ def proof_account(scene: Scene) -> None:
             for span in trace.spans
             if span.kind == "client"
         ),
-        what="GET with http.response.status_code 401 and the error; connect and TLS are well",
+        what="GET with http.response.status_code 401 and the error; connect and TLS are good",
         tags={"kubenurse.type": TYPES[0], "kubenurse.error.type": "credentials_refused"},
     )
     discovery.end_watches(scene.cluster)
@@ -298,7 +298,8 @@ FAULTS: Final = (
     ),
     Fault(
         "token-revoked",
-        "The tokens are no longer accepted (401): the ServiceAccount was deleted and made again",
+        "The tokens are no longer accepted (401), because the ServiceAccount was deleted and made"
+        " again",
         "Pods of this account are refused until kubelet gives them new tokens",
         "errors at api_server_direct and api_server_dns (status_code_401)",
         account_anew,

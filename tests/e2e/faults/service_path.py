@@ -79,8 +79,8 @@ FAULTS: Final = (
     Fault(
         "service-rules-flushed",
         "kube-proxy has died on a node, and its rules are gone",
-        "Pods there have no DNS, no API server and no Service; pods by address work",
-        "errors of api_server_*, me_ingress and me_service at one node; path checks work",
+        "Pods there reach no DNS, no API server and no Service. They reach pods by address",
+        "errors of api_server_*, me_ingress and me_service at one node. Checks of neighbours work",
         no_service_rules,
         proof_no_service_rules,
     ),

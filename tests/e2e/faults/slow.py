@@ -63,7 +63,7 @@ def proof_starved(scene: Scene) -> None:
     scene.shows(
         mean("kubenurse_own_delay_seconds", f'node="{node}"'),
         lambda value: value > 0.05,
-        what=f"kubenurse_own_delay_seconds of {node} is above 50 ms in the mean",
+        what=f"kubenurse_own_delay_seconds of {node} is above 50 ms on average",
         within=45,
     )
     for other in scene.others:
@@ -140,7 +140,7 @@ FAULTS: Final = (
     Fault(
         "node-cpu-starved",
         f"A node has {LITTLE_CPU} of a core for everything",
-        "Everything on the node is slow, on a sound network",
+        "Everything on the node is slow, though the network is good",
         "every duration at the node and to it rises, as if the network were slow",
         cpu_starved,
         proof_starved,
@@ -148,9 +148,9 @@ FAULTS: Final = (
     ),
     Fault(
         "slow-application",
-        f"The application behind the ingress answers after {SLOW_SECONDS} s, on a sound network",
+        f"The application behind the ingress answers after {SLOW_SECONDS} s. The network is good",
         "Requests through the ingress are slow",
-        "me_ingress is slow, without a word on network or application",
+        "me_ingress is slow; whether by network or application is not shown",
         slow_application,
         proof_slow_application,
     ),

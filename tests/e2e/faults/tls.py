@@ -86,7 +86,7 @@ def proof_expiring(scene: Scene) -> None:
         what="KubenurseCertificateExpiring waits, of the ingress",
     )
     scene.seen.alerts.append("KubenurseCertificateExpiring waits (for: 1h)")
-    nothing_else(scene, "none")
+    nothing_else(scene)
 
 
 def _fault(
@@ -96,7 +96,7 @@ def _fault(
         name,
         broken,
         users,
-        "errors at me_ingress, event tls_handshake_done, each counted twice; not which cause",
+        "errors at me_ingress, event tls_handshake_done, each counted twice; no cause is shown",
         partial(certificate, issue),
         partial(proof, error_type, word),
     )
@@ -121,7 +121,7 @@ FAULTS: Final = (
     ),
     _fault(
         "tls-untrusted",
-        "The ingress' certificate is of an unknown CA",
+        "The ingress' certificate is from an unknown CA",
         _of_a_stranger,
         "tls_certificate_untrusted",
         "not trusted",
@@ -145,9 +145,9 @@ FAULTS: Final = (
     ),
     Fault(
         "tls-handshake-stalled",
-        "The ingress accepts and never says a word of TLS",
+        "The ingress accepts connections and never answers the TLS handshake",
         "The site hangs",
-        "errors at me_ingress after its time-out, and every other check waits for the round",
+        "errors at me_ingress after its time-out; all other checks of the round wait for it",
         partial(at_the_ingress, "handshake_stalled", tls=False),
         partial(proof, "tls_handshake_timeout", "handshake"),
     ),
