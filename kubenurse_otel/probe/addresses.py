@@ -10,7 +10,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 def family(address: str) -> socket.AddressFamily:
-    """AF_INET6 of an IPv6 address, else AF_INET."""
+    """Return AF_INET6 for an IPv6 address, else AF_INET."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
@@ -20,7 +20,7 @@ def with_zone(address: str, scope: int) -> str:
 
 
 def zone_number(zone: str) -> int:
-    """Return a zone that is written as an interface's number (32 bits); 0 is none."""
+    """Return the number of a zone that is written as one (32 bits). 0 means no zone."""
     number = int(zone) if zone.isascii() and zone.isdecimal() and len(zone) <= 10 else 0
     return number if number < 1 << 32 else 0
 
@@ -34,8 +34,8 @@ def socket_address(address: str, port: int) -> SocketAddress:
 def has_source(address: str, port: int) -> bool:
     """Whether this host has an address of its own to reach ``address`` from.
 
-    TCP says EADDRNOTAVAIL without one, as it does without a free port. UDP has ports of its own,
-    and its connect(2) sends nothing.
+    Without one, TCP says EADDRNOTAVAIL, which it also says without a free port. So UDP is asked: it
+    has ports of its own, and its connect(2) sends nothing.
     """
     with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
         try:

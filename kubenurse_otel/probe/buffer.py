@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Buffer:
-    """Grows at its end and is taken from its start; no byte is looked at twice for a line's end."""
+    """Grows at its end, and is taken from its start. No byte is searched twice for a line's end."""
 
     __slots__ = ("_at", "_data", "_scanned")
 
@@ -22,11 +22,11 @@ class Buffer:
         self._data += data
 
     def peek(self, size: int) -> bytes:
-        """At most ``size`` bytes, which stay."""
+        """Return at most ``size`` bytes without taking them."""
         return bytes(self._data[self._at : self._at + size])
 
     def has_line(self, *, within: int) -> bool:
-        """Whether a line ends in the next bytes."""
+        """Whether a line ends in the next ``within`` bytes."""
         return self._data.find(b"\n", self._at, self._at + within) >= 0
 
     def skip(self, size: int) -> None:
@@ -34,7 +34,7 @@ class Buffer:
         self._scanned = max(self._scanned, self._at)
 
     def line(self) -> bytes | None:
-        """Take a line with its end; None until there is a whole one."""
+        """Take a line with its end. None until there is a complete one."""
         end = self._data.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self._data)
@@ -45,5 +45,5 @@ class Buffer:
 
 
 def without_end(line: bytes) -> bytes:
-    """A head's lines end in CRLF or LF (RFC 9112 section 2.2)."""
+    """Return the line without its end, CRLF or LF (RFC 9112 section 2.2)."""
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]

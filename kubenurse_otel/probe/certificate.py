@@ -1,7 +1,7 @@
-"""A certificate's end, read from its DER (X.690): Python parses only those that it verified.
+"""Read from a certificate's DER (X.690) when it ends. Python parses only those that it verified.
 
-Owns a walk over six elements of a TBSCertificate (RFC 5280 section 4.1), whose bytes are the far
-end's: nothing is copied, no length is believed beyond the bytes that came.
+Walks over six elements of a TBSCertificate (RFC 5280 section 4.1). The bytes are the far end's, so
+nothing is copied, and no length is believed beyond the bytes that came.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _TIME: Final = re.compile(rb"(\d\d|\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z", re.AS
 
 
 _USUAL_BYTES: Final = 4096
-"""What a server shows again and again, and is kept."""
+"""Certificates up to this size are cached, because a server shows the same one again and again."""
 
 
 def not_after(der: bytes) -> float | None:
-    """Return notAfter in Unix seconds; None where these bytes are no certificate that says it."""
+    """Return notAfter in Unix seconds. None if these bytes are no certificate that has it."""
     return _kept(der) if len(der) <= _USUAL_BYTES else _read(der)
 
 
@@ -41,7 +41,7 @@ _kept = lru_cache(maxsize=32)(_read)
 
 
 def _not_after(der: bytes) -> float:
-    """Raise IndexError where bytes are missing, ValueError where they are not what they must be."""
+    """Return notAfter. Raises IndexError if bytes are missing, ValueError if they are wrong."""
     at, end = _enter(der, 0, len(der), _SEQUENCE)  # Certificate
     at, end = _enter(der, at, end, _SEQUENCE)  # TBSCertificate
     if der[at] == _VERSION:
@@ -56,7 +56,7 @@ def _not_after(der: bytes) -> float:
 
 
 def _enter(der: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
-    """Where the content of the element at ``at`` begins and ends, within ``end``."""
+    """Return where the content of the element at ``at`` begins and ends, within ``end``."""
     if der[at] != tag:
         raise ValueError
     length, at = der[at + 1], at + 2

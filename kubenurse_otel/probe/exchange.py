@@ -22,25 +22,27 @@ _FED_AT_ONCE_BYTES: Final = 2048
 
 @record(frozen=True, slots=True)
 class Reply:
-    """A whole answer, without its body. Header names are lower case."""
+    """A complete answer without its body. Header names are in lower case."""
 
     status_code: int
     http_version: bytes
     headers: Headers
     reusable: bool
-    """Both sides may go on with this connection."""
+    """Whether both sides allow another request on this connection."""
 
 
 class Exchange:
-    """Sends one request and reads its answer; ``writing`` says how far it came."""
+    """Sends one request and reads its answer. ``writing`` is true while the request is sent."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.writing = False
 
     async def run(self, method: bytes, head: bytes) -> Reply:
-        """``head`` is the request's, its last empty line included. Raises OSError, ssl.SSLError,
-        ClosedEarlyError, MalformedResponseError, ResponseHeadTooLargeError, TooCostlyError.
+        """Send the request and read its answer. ``head`` includes its last, empty line.
+
+        Raises OSError, ssl.SSLError, ClosedEarlyError, MalformedResponseError,
+        ResponseHeadTooLargeError, TooCostlyError.
         """
         await self._send(head)
         answer = await self._answer(method)
@@ -52,7 +54,9 @@ class Exchange:
         )
 
     async def open_tunnel(self, authority: bytes, headers: Headers) -> None:
-        """CONNECT (RFC 9110 section 9.3.6). Raises ProxyRefusedError, and what ``run`` raises."""
+        """Ask a proxy for a tunnel: CONNECT (RFC 9110 section 9.3.6). Raises ProxyRefusedError, and
+        what ``run`` raises.
+        """
         head = beginning(b"CONNECT", authority) + lines([(b"Host", authority), *headers])
         await self._send(head + b"\r\n")
         status = (await self._answer(b"CONNECT")).status_code
@@ -78,7 +82,9 @@ class Exchange:
         return answer
 
     async def _feed(self, answer: Answer, data: bytes) -> None:
-        """A part at a time: a read of 64 KiB in chunks of a byte is 20 ms and more in one go."""
+        """Pass the bytes on in parts. A read of 64 KiB in chunks of one byte would take 20 ms or
+        more at once.
+        """
         effort = self._connection.effort
         for at in range(0, len(data), _FED_AT_ONCE_BYTES):
             before = answer.chunks
@@ -94,11 +100,11 @@ class Exchange:
         marks.last_byte = received
 
     def _mark_interim(self, answer: Answer, received: Received | None) -> None:
-        """What ``_mark`` took for the answer's first byte may have been an interim answer's."""
+        """Mark interim answers: what ``_mark`` took for the answer's first byte may be of one."""
         marks = self._connection.marks
         while len(marks.interim) < answer.interim_count and marks.first_byte is not None:
             marks.interim.append(marks.first_byte)
-            # The next one's first byte is in this read, too, if it is here at all.
+            # If the next answer's first byte has come, it came with this read as well.
             if answer.begun or len(marks.interim) < answer.interim_count:
                 marks.first_byte = received
             else:

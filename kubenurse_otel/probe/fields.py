@@ -1,6 +1,6 @@
-"""The header lines of a head, or the trailers of a body, as Go's net/http takes them.
+"""Read the header lines of a head, or the trailers of a body, as Go's net/http does.
 
-Owns what a line may hold. Knows no bound: whoever feeds the lines counts their bytes.
+Owns what a line may contain. Has no bound: whoever passes the lines counts their bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEPT_BYTES: Final = 128
 
 
 class FieldLines:
-    """Takes a block's lines one by one, without their ends and without the empty one at its end."""
+    """Takes the lines of a block one by one, without line ends and without the last, empty line."""
 
     __slots__ = ("_fields", "_last", "_more")
 
@@ -33,10 +33,13 @@ class FieldLines:
         self._fields: Headers = []
         self._last = b""
         self._more: list[bytes] = []
-        """What continues the last line (obs-fold)."""
+        """The lines that continue the last one (obs-fold)."""
 
     def add(self, line: bytes) -> None:
-        """Raises MalformedResponseError. After a space the line before goes on (obs-fold)."""
+        """Add a line. If it begins with a space, it continues the one before (obs-fold).
+
+        Raises MalformedResponseError.
+        """
         if line[0] in _SPACE:
             if not self._fields:
                 raise MalformedResponseError("a space before the name of its first header")
@@ -51,7 +54,7 @@ class FieldLines:
         self._fields.append(_field(line) if len(line) > _KEPT_BYTES else _known_field(line))
 
     def add_all(self, lines: list[bytes]) -> None:
-        """Raises MalformedResponseError."""
+        """Add several lines. Raises MalformedResponseError."""
         for line in lines:
             if line[0] in _SPACE or len(line) > _KEPT_BYTES or self._more:
                 self.add(line)
@@ -60,7 +63,7 @@ class FieldLines:
                 self._last = line
 
     def take(self) -> Headers:
-        """All fields so far, names in lower case; then it is empty again."""
+        """Return all fields so far, with names in lower case, and forget them."""
         if self._more:
             self._unfold()
         fields, self._fields = self._fields, []
@@ -88,17 +91,17 @@ _known_field: Final = lru_cache(maxsize=256)(_field)
 
 
 def values(fields: Headers, name: bytes) -> list[bytes]:
-    """Each line's value. A name with a space in it is no name that anybody asks for, as in Go."""
+    """Return the value of each line with this name. As in Go, one with a space is another name."""
     return [value for key, value in fields if key == name]
 
 
 def elements(lines: list[bytes]) -> list[bytes]:
-    """The members of a comma-separated list over all its lines, in lower case."""
+    """Return the members of a comma-separated list, over all its lines, in lower case."""
     return [one.strip(_SPACE).lower() for line in lines for one in line.split(b",")]
 
 
 def quoted(data: bytes) -> str:
-    """The first bytes of what came, so that a person can tell what it is."""
+    """Return the first bytes of what came, for people to see what it is."""
     return f"'{printable(data.decode('latin-1'), _MAX_QUOTED)}'"
 
 

@@ -53,7 +53,7 @@ class IdleConnections:
             self._kept.pop(target.key)[1].close()
 
     def retain(self, targets: Iterable[Target]) -> None:
-        """Close all that belong to none of ``targets`` as these are now."""
+        """Close all connections that do not belong to any of ``targets`` as they are now."""
         places = {target.key: _place(target) for target in targets}
         for key, (place, connection) in list(self._kept.items()):
             if places.get(key) != place:

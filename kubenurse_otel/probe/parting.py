@@ -1,7 +1,8 @@
-"""Connections whose check is over, read until the far end has closed them, too.
+"""Read connections whose check is over, until the far end has closed them, too.
 
-A far end may still send something: a banner, TLS's session tickets. Closed with that unread, or
-before it came, our socket would answer with a reset, which far ends log as an error of ours.
+A far end may still send something: a banner, or TLS's session tickets. If our socket was closed
+with that unread, or before it came, the kernel would answer with a reset, and the far end would log
+an error.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Parting:
         self._left: dict[socket.socket, _Last] = {}
 
     def take(self, sock: socket.socket) -> None:
-        """Own ``sock`` from now on; it blocks nobody."""
+        """Own ``sock`` from now on. Does not block."""
         if len(self._left) >= MOST_PARTING:
             self._end(next(iter(self._left)))
         loop = asyncio.get_running_loop()
         self._left[sock] = _Last(loop.call_later(PARTING_SECONDS, self._end, sock))
         loop.add_reader(sock.fileno(), self._read, sock)
-        self._read(sock)  # often all has come already
+        self._read(sock)  # often everything has come already
 
     async def wait(self) -> None:
         """Wait until all of them have ended."""
@@ -69,7 +70,7 @@ class Parting:
 
 
 class _Last:
-    """The rest of a connection."""
+    """What is left of a connection."""
 
     __slots__ = ("ended", "reads", "timer")
 

@@ -1,8 +1,7 @@
-"""The seam: one target, asked once and timed by the kernel -> Probed.
+"""Ask one target once, timed by the kernel, and return everything that was measured (Probed).
 
-Owns the order of the steps, the deadline over all of them, idle connections and what a request
-holds (the token). Knows neither httpx nor OpenTelemetry: whoever wants spans makes them of what is
-returned.
+Owns the order of the steps, their common deadline, idle connections, and the headers of a request
+(the token). Knows neither httpx nor OpenTelemetry: spans are made of the result.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _is_address = lru_cache(maxsize=256)(is_address)
-"""Of targets' and proxies' hosts, which come from the configuration and from discovery."""
+"""Cached. It is asked for hosts of targets and proxies, from the configuration and discovery."""
 _QUICK_SECONDS: Final = 0.002
 _OWN_SHARE: Final = 0.5
-"""A check whose time ran out is our own fault when we used up this share of it."""
+"""If a check times out and our own delay used up this share of its time, it is our own fault."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ class Probed:
 
 
 class Prober:
-    """Asks any number of targets at a time, each over a connection of its own."""
+    """Asks any number of targets at the same time, each over a connection of its own."""
 
     def __init__(
         self,
@@ -138,7 +137,7 @@ class Prober:
 
 @record(frozen=True, slots=True)
 class _Shared:
-    """What every probe of a prober shares."""
+    """What all probes of a prober share."""
 
     trust: TrustStore
     resolve: Resolve
@@ -147,11 +146,12 @@ class _Shared:
     parting: Parting = field(default_factory=Parting)
     beginnings: Beginnings = field(default_factory=Beginnings)
     quick: set[str] = field(default_factory=set)
-    """Keys of targets each of whose steps took less than two milliseconds of waiting, last time:
-    they are waited for in place (sockets.py). A slow or silent one holds up nobody else."""
+    """Keys of targets for which no step waited for two milliseconds or more last time. Only these
+    are waited for in the system call (sockets.py), so a slow or silent target holds up nobody.
+    """
 
     def note_pace(self, target: Target, split: Split | None) -> None:
-        """``split`` is None where the exchange failed."""
+        """Note whether the target was quick. ``split`` is None if the exchange failed."""
         if split is not None and (
             max(split.connect or 0.0, split.tls or 0.0, split.request or 0.0) < _QUICK_SECONDS
         ):
@@ -161,7 +161,7 @@ class _Shared:
 
 
 class _Run:
-    """One request's way through its phases; ``phase`` says where it is."""
+    """One request, from look-up to last byte. ``phase`` is the phase in which it is."""
 
     def __init__(self, shared: _Shared, target: Target, propagation: Iterable[Field]) -> None:
         self.phase = Phase.REQUEST
@@ -172,7 +172,7 @@ class _Run:
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
         self._at_proxy = target.proxy is not None
-        """True on the way to the proxy: a failure then is the proxy's."""
+        """True until the proxy is behind us. Until then a failure is the proxy's."""
         self._looked_up_ns: int | None = None
         """How long a failed look-up took, in ns."""
         self._is_quick = target.key in shared.quick
@@ -180,14 +180,14 @@ class _Run:
         self._set_deadline()
 
     def _begin(self) -> None:
-        """Start the clock: here, and again when a kept connection turned out to be dead."""
+        """Start the clock. Again, if a kept connection turned out to be dead."""
         self.marks = Marks(started=self._shared.clocks())
 
     def _set_deadline(self) -> None:
         self._deadline = asyncio.get_running_loop().time() + self._target.timeout_seconds
 
     async def ask(self) -> Reply | None:
-        """Return the HTTP reply; None for a check without HTTP."""
+        """Return the HTTP reply. None for a check without HTTP. Raises whatever went wrong."""
         if self._target.query is not None:
             await self._ask_server(self._target.query)
             return None
@@ -205,7 +205,7 @@ class _Run:
                 except (ConnectionError, ssl.SSLError, errors.ClosedEarlyError):
                     if self.marks.answered:
                         raise
-                # The far end closed it as we wrote: that says nothing (RFC 9112 section 9.3.1).
+                # The far end closed it while we wrote. That is no failure (RFC 9112 section 9.3.1).
                 idle.close()
                 self._begin()
             connection = await self._connect()
@@ -217,7 +217,7 @@ class _Run:
             raise
 
     def finish(self, reply: Reply | None) -> None:
-        """Read what the kernel still knows of the connection, then keep it or close it."""
+        """Read what the kernel still knows of the connection. Then keep it or close it."""
         connection = self._connection
         if connection is None or self.marks.failed:
             return
@@ -255,7 +255,7 @@ class _Run:
         )
 
     def _where(self) -> str:
-        """What a failure in this phase is about: the proxy, until there is a tunnel."""
+        """Return whom a failure in this phase is about: the proxy until there is a tunnel."""
         proxy = self._target.proxy
         if proxy is not None and self._at_proxy:
             return host_port(proxy.host, proxy.port)
@@ -276,7 +276,7 @@ class _Run:
         return self._shared.idle.take(self._target, context)
 
     def _uses_tls(self) -> bool:
-        """With the far end, or with a proxy on the way to it."""
+        """Whether there is TLS with the far end, or with a proxy on the way to it."""
         proxy = self._target.proxy
         return self._target.uses_tls or (proxy is not None and proxy.scheme == "https")
 
@@ -337,7 +337,7 @@ class _Run:
             raise
 
     async def _pass(self, proxy: Proxy, connection: Connection) -> None:
-        """TLS to the proxy where it wants that, and a tunnel where TLS goes through it."""
+        """Shake hands with an ``https://`` proxy, and open a tunnel if the far end speaks TLS."""
         if proxy.scheme == "https":
             self.phase = Phase.TLS
             await connection.start_proxy_tls(self._context(), proxy.host.rstrip("."))
@@ -397,10 +397,11 @@ class _Run:
                 self.phase = Phase.RECEIVE
 
     def _head(self) -> bytes:
-        """All of it but its last, empty line."""
+        """Return the request's head without its last, empty line."""
         target = self._target
         headers = list(self._propagation)
-        # The token: below all that is told, so that no span and no log can ever hold it.
+        # The token is added here, below everything that is reported, so that no span and no log
+        # can ever contain it.
         authorization = self._shared.trust.authorization(target)
         if authorization is not None:
             headers.append((b"Authorization", authorization.encode("ascii")))
@@ -423,7 +424,9 @@ def _unsent(marks: Marks) -> TimeoutError | None:
 
 
 def _unanswered(marks: Marks, phase: Phase) -> TimeoutError | None:
-    """What to say of queries that our own resolver knows, and of an answer that only began."""
+    """Return the message for a time-out in a look-up by our own resolver, or after an answer began.
+    None for any other.
+    """
     if phase is Phase.DNS and marks.dns_queries:
         return errors.NameServersSilentError(story(marks.dns_queries))
     if phase is Phase.REQUEST and marks.interim:

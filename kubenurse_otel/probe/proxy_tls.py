@@ -1,7 +1,7 @@
-"""TLS to a proxy: the layer below a tunnel, between bytes and bytes.
+"""TLS to a proxy: the layer below a tunnel. It turns bytes into bytes, without I/O.
 
-Owns its SSLObject; no socket, and no time: the far end's own TLS, inside, is the one that is
-measured.
+Owns an SSLObject, and no socket. Nothing is timed here: what is measured is the far end's own TLS,
+inside the tunnel.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _READ_BYTES: Final = 16_384
 
 
 class ProxyTls:
-    """Plain bytes of a connection on one side, what the proxy sees on the other."""
+    """Has a connection's plain bytes on one side, and what the proxy sees on the other."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -44,7 +44,7 @@ class ProxyTls:
         return self._outgoing.read()
 
     def decrypt(self) -> bytes | None:
-        """Some plain bytes, b"" at the end, None where more must come. Raises ssl.SSLError."""
+        """Return some plain bytes, b"" at the end, None if more must come. Raises ssl.SSLError."""
         try:
             return self._ssl.read(_READ_BYTES)
         except ssl.SSLWantReadError:

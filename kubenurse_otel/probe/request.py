@@ -1,4 +1,4 @@
-"""A request's head, in bytes (RFC 9112 section 3). What is the same each time is made once."""
+"""Make a request's head in bytes (RFC 9112 section 3). The part that never changes is cached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Beginnings:
         self._made: dict[str, tuple[Target, bytes]] = {}
 
     def of(self, target: Target) -> bytes:
-        """Raises what ``beginning`` and ``lines`` raise."""
+        """Return how the target's requests begin. Raises as ``beginning`` and ``lines`` do."""
         made = self._made.get(target.key)
         if made is not None and made[0] is target:
             return made[1]
@@ -34,19 +34,19 @@ class Beginnings:
         return found
 
     def retain(self, targets: Iterable[Target]) -> None:
-        """Forget all but these."""
+        """Forget all other targets."""
         self._made = {one.key: self._made[one.key] for one in targets if one.key in self._made}
 
 
 def beginning(method: bytes, target: bytes) -> bytes:
-    """The request line. Raises ValueError where ``target`` would end it early."""
+    """Return the request line. Raises ValueError if ``target`` would end it early."""
     if _NO_WORD(target):
         raise ValueError("not a request target")
     return b"%s %s HTTP/1.1\r\n" % (method, target)
 
 
 def lines(headers: Headers) -> bytes:
-    """Raises ValueError where one of them would end its line early."""
+    """Return the header lines. Raises ValueError if a header would end its line early."""
     made = []
     for name, value in headers:
         if _NO_WORD(name) or _NO_VALUE(value):
@@ -69,7 +69,7 @@ def _of_target(target: Target) -> bytes:
 
 
 def _request_target(target: Target) -> bytes:
-    """Origin form; absolute form to a proxy that is to forward (RFC 9112 section 3.2)."""
+    """Return the origin form; for a forwarding proxy the absolute form (RFC 9112 section 3.2)."""
     url = target.url
     if target.proxy is not None and url.scheme == "http":
         return f"http://{url.host_port}{url.request_target}".encode("ascii")

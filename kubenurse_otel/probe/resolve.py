@@ -1,6 +1,6 @@
-"""Names to addresses: the seam for a resolver, and the one that asks the system's.
+"""What a resolver is (Resolve), and one that asks the system's getaddrinfo in threads.
 
-Owns the threads of getaddrinfo and their bounds. Timed in the thread, around the look-up itself.
+Owns these threads and their bounds. A look-up is timed in its thread, around the call itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ MAX_ADDRESSES: Final = 10
 
 
 class DeadlineExceededError(TimeoutError):
-    """The check's time was up while the far end was waited for, since ``waiting_since_ns``."""
+    """The check's time was up while it waited for the far end. It had waited since
+    ``waiting_since_ns`` (CLOCK_MONOTONIC).
+    """
 
     def __init__(self, waiting_since_ns: int, queries: tuple[Reply, ...] = ()) -> None:
         super().__init__()
@@ -36,10 +38,10 @@ class DeadlineExceededError(TimeoutError):
 
 @record(frozen=True, slots=True)
 class Answer:
-    """What a look-up found: addresses in the order to try (with a
-    zone where they need one), and when it ran (monotonic ns).
+    """What a look-up found: addresses in the order in which to try them (with a zone if they need
+    one), and when it ran (CLOCK_MONOTONIC ns).
 
-    ``queries`` are what was asked of name servers; none where nobody can tell.
+    ``queries`` is what name servers were asked. Empty if nobody can tell.
     """
 
     addresses: tuple[str, ...]
@@ -49,8 +51,10 @@ class Answer:
 
 
 class LookUpError(Exception):
-    """A look-up that failed: the error that it met, and when it ran (monotonic ns), which may
-    have begun before it was asked for: only its whole time tells a time-out from a refusal.
+    """A look-up failed. It has the error, and when the look-up ran (CLOCK_MONOTONIC ns).
+
+    It may have begun before it was asked for, by an earlier check: only its whole time tells a
+    time-out from a refusal.
     """
 
     def __init__(
@@ -67,8 +71,8 @@ class LookUpError(Exception):
         self.queries = queries
 
 
-# A failure is its result, never its exception: a future that raises is held by the frame which it
-# raises in, and holds that frame by the exception's traceback.
+# A failure is the result of this future and not its exception. Otherwise the future, the frame that
+# waits for it, and the exception's traceback would hold each other.
 _LookUp: TypeAlias = "asyncio.Future[Answer | LookUpError]"
 
 
@@ -79,9 +83,9 @@ class Resolve(Protocol):
 
 
 def interleave(addresses: list[tuple[int, str]]) -> tuple[str, ...]:
-    """Alternate families, starting with the first one's (RFC 8305 section 4), without doubles.
+    """Return the addresses with families in turn, the first one's first (RFC 8305 section 4).
 
-    ``addresses`` are (address family, address) in the order of RFC 6724.
+    ``addresses`` are (address family, address) in the order of RFC 6724. Doubles are left out.
     """
     unique = list(dict.fromkeys(addresses))
     first = [a for family, a in unique if family == unique[0][0]]
@@ -95,8 +99,8 @@ class ThreadResolver:
     """getaddrinfo in daemon threads, used on one event loop.
 
     A thread whose look-up hangs lives until the C library gives up. So the number of threads is
-    bounded in all and per name, lest one stuck name take every thread. A request for a name that
-    has its share already joins the youngest of its look-ups.
+    bounded, in all and per name, so that one stuck name cannot take all threads. If a name has all
+    of its threads, a further request waits for the youngest of its look-ups.
     """
 
     def __init__(self) -> None:
@@ -112,7 +116,7 @@ class ThreadResolver:
         answer = look_up.result()
         if isinstance(answer, LookUpError):
             raise LookUpError(answer.error, answer.started_ns, answer.ended_ns)
-        # One that was joined took only as long as it was waited for.
+        # A look-up that had begun earlier took only as long as we waited for it.
         started_ns = max(asked_ns, answer.started_ns)
         return Answer(answer.addresses, started_ns, max(started_ns, answer.ended_ns))
 
@@ -122,7 +126,7 @@ class ThreadResolver:
             return running[-1]
         future: _LookUp = loop.create_future()
         if sum(map(len, self._running.values())) >= MAX_THREADS:
-            return future  # nothing will answer it but the deadline
+            return future  # nothing sets its result, so the deadline ends the wait
         self._running[host] = [*running, future]
         threading.Thread(
             target=_ask, args=(host, loop, future, self._finished), name="resolve", daemon=True
@@ -130,7 +134,7 @@ class ThreadResolver:
         return future
 
     def _finished(self, host: str, future: _LookUp, result: Answer | LookUpError) -> None:
-        """On the loop, when a thread is done."""
+        """Take a thread's result. Runs on the loop."""
         left = [other for other in self._running[host] if other is not future]
         if left:
             self._running[host] = left
@@ -145,7 +149,7 @@ def _ask(
     future: _LookUp,
     finished: Callable[[str, _LookUp, Answer | LookUpError], None],
 ) -> None:
-    """In a thread: look up, and time it here, around the call itself."""
+    """Look the name up, and time the call itself. Runs in a thread."""
     result: Answer | LookUpError
     started_ns = time.monotonic_ns()
     try:
@@ -162,5 +166,5 @@ def _ask(
 
 
 def _written(at: tuple[str | int | bytes, ...]) -> str:
-    """An address as getaddrinfo has it; (address, port, flow, scope) of IPv6."""
+    """Return the address of getaddrinfo's tuple, which for IPv6 is (address, port, flow, scope)."""
     return with_zone(str(at[0]), int(at[3]) if len(at) > 3 else 0)
