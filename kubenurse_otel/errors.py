@@ -433,6 +433,10 @@ _NO_ROUTE: Final = (
     "{target} answered with {detail}: look at host, path and class of the Ingress and at the "
     "endpoints of its Service (without any, Traefik says so), then at its own log"
 )
+_NO_SUCH_PATH: Final = (
+    "{target} answered with {detail}, which has no such path: look at the URL of the check, and at "
+    "what changes paths in front of the agent (an Ingress's rewrite rule)"
+)
 _MAX_TARGET_CHARACTERS: Final = 280  # a DNS name is at most 253, then the port
 _MAX_DETAIL_CHARACTERS: Final = 160
 
@@ -482,12 +486,14 @@ def status_failure(
     with_token: bool = False,
     leads_to: str = "",
     gateway: str | None = None,
+    answering_node: str = "",
 ) -> Failure:
     """Say what is wrong with a whole answer whose status is not the expected one.
 
     ``with_token``: the service account's token was sent. That it is refused is no fault of whoever
     says so. ``leads_to``: where a redirect does. ``gateway``: a proxy answered in the place of its
-    backend, and is called so by its Server header, if by anything.
+    backend, and is called so by its Server header, if by anything. ``answering_node``: an agent
+    answered, on that node.
     """
     error_type, detail = ErrorType.HTTP_STATUS, f"status {status_code}"
     if with_token and status_code in _REMEDIES:
@@ -500,6 +506,10 @@ def status_failure(
     elif gateway is not None:
         sentence = _NO_ROUTE if status_code == HTTPStatus.NOT_FOUND else _FOR_ITS_BACKEND
         detail += f" (Server: {gateway})" if gateway else ""
+    elif answering_node:
+        detail += f" by the agent on node {answering_node}"
+        if status_code == HTTPStatus.NOT_FOUND:
+            sentence = _NO_SUCH_PATH
     event = semconv.EVENT_STATUS_CODE_PREFIX + status_word(status_code)
     message = sentence.format(target=target, detail=detail, leads_to=leads_to)
     return _not_expected(error_type, message, event)

@@ -44,6 +44,7 @@ def failure(probed: Probed) -> Failure | None:
             with_token=target.auth is Auth.SERVICE_ACCOUNT_TOKEN,
             leads_to=_header(probed.reply, b"location") if 300 <= status_code < 400 else "",
             gateway=_header(probed.reply, b"server") if _is_gateways(probed) else None,
+            answering_node=answered,
         )
     return None
 

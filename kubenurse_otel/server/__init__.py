@@ -106,6 +106,7 @@ class Server:
         def node_name() -> str:
             return config.identity.node_name or neighbourhood().own_node_name
 
+        not_found = routes.not_found(node_name)
         probes: dict[bytes, routes.Handler] = {
             routes.ALWAYSHAPPY: AlwaysHappy(
                 node_name=node_name,
@@ -178,11 +179,11 @@ class Server:
             views[routes.TARGET] = limited(target)
             views[routes.ROOT] = for_browsers(limited(self._show, self._show_busy), routes.redirect)
             for path, view in views.items():
-                instead = routes.redirect if path == routes.ROOT else routes.not_found
+                instead = routes.redirect if path == routes.ROOT else not_found
                 admin[path] = not_by_ingress(view, instead, host)
         apart = self._config.admin_port is not None
-        self._probe_routes = routes.Routes(probes if apart else {**probes, **admin})
-        self._admin_routes = routes.Routes(admin)
+        self._probe_routes = routes.Routes(probes if apart else {**probes, **admin}, not_found)
+        self._admin_routes = routes.Routes(admin, not_found)
         self._listeners: list[Listener] = []
         self._connections: Connections | None = None
         self._certificate: Certificate | None = None

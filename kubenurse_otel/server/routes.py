@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kubenurse_otel.semconv import Refusal
+from kubenurse_otel.model import is_dns_subdomain
+from kubenurse_otel.semconv import HEADER_NODE, Refusal
 from kubenurse_otel.server.message import ALLOW, Request, Response, text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ PAGE_OF_TARGET: Final = b"/target"
 PAGE_OF_PAIR: Final = b"/pair"
 PAGE_OF_AGENT: Final = b"/agent"
 RETRY_AFTER: Final = (b"Retry-After", b"1")
+_HEADER_NODE: Final = HEADER_NODE.encode("ascii")
 
 
 class Render(Protocol):
@@ -47,13 +49,14 @@ class Routes:
     HAProxy's default health check, is OPTIONS /.
     """
 
-    def __init__(self, handlers: Mapping[bytes, Handler]) -> None:
+    def __init__(self, handlers: Mapping[bytes, Handler], not_found: Handler) -> None:
         self._handlers = handlers
+        self._not_found = not_found
 
     def __call__(self, request: Request) -> Response:
         if request.method == b"OPTIONS":
             return Response(headers=(ALLOW,))
-        return self._handlers.get(request.path, not_found)(request)
+        return self._handlers.get(request.path, self._not_found)(request)
 
 
 def too_often(_: Request) -> Response:
@@ -121,8 +124,17 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return allowed.get("gzip", allowed.get("x-gzip", allowed.get("*", False)))
 
 
-def not_found(_: Request) -> Response:
-    return text(404, "not found")
+def not_found(node_name: Callable[[], str]) -> Handler:
+    """404 with our node's name, as /alwayshappy has it: a check whose path an ingress has changed
+    tells by it that not the ingress says so.
+    """
+
+    def handle(_: Request) -> Response:
+        name = node_name()
+        named = ((_HEADER_NODE, name.encode("ascii")),) if is_dns_subdomain(name) else ()
+        return text(404, "not found", *named)
+
+    return handle
 
 
 def redirect(_: Request) -> Response:

@@ -418,3 +418,19 @@ async def test_a_404_of_the_ingress_is_about_its_routes(
     assert found.event == "status_code_404"
     assert ("endpoints of its Service" in found.message) is of_ingress
     assert ("look at its log" in found.message) is not of_ingress
+
+
+async def test_a_404_of_an_agent_is_about_the_path(
+    serve: Callable[..., FaultServer], prober: Prober
+) -> None:
+    """The ingress has a route to us, and changes the path: the message says who answered."""
+    server = serve(answer(404, headers=[("Server", "envoy"), (NODE, "node-b")]))
+    checked = await prober.check(server.url(), kind=TargetKind.ME_INGRESS, answered_by_agent=True)
+
+    found = verdict.failure(checked.probe)
+
+    assert found is not None
+    assert found.event == "status_code_404"
+    assert "status 404 by the agent on node node-b, which has no such path" in found.message
+    assert "rewrite rule" in found.message
+    assert "endpoints of its Service" not in found.message

@@ -185,6 +185,8 @@ async def test_paths_and_methods(path: str, method: str, status: int) -> None:
         assert answer.headers.get("allow") == ("GET, HEAD, OPTIONS" if tells else None)
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers.get("location") == ("/alive" if status == 301 else None)
+        names_node = status == 404 or (path == "/alwayshappy" and method == "HEAD")
+        assert answer.headers.get("kubenurse-node-name") == ("node-1" if names_node else None)
 
 
 async def test_the_admin_port_takes_what_is_not_for_probes() -> None:
