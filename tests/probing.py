@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ from kubenurse_otel.tracing.httpx_adapter import InstrumentedProber
 from kubenurse_otel.tracing.sampling import CheckSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from servers import Certificates
 
 
 @dataclass
@@ -187,6 +190,24 @@ class Prober:
             "detect_interception": True,
         }
         return await self.check(url, **{**fields, **target})
+
+
+async def failures_as_the_ca_changes(
+    certificates: Certificates, ca_file: Path, check: Callable[[Prober], Awaitable[Checked]]
+) -> list[str | None]:
+    """Make ``check`` twice with our CA in ``ca_file``, then with another; why each one failed."""
+    now = 0.0
+    shutil.copyfile(certificates.ca_file, ca_file)
+    store = TrustStore(TrustConfig(ca_file=ca_file), clock=lambda: now)
+    found = []
+    async with Prober(trust=store) as prober:
+        for authority in (None, None, certificates.stranger_ca_file):
+            if authority is not None:
+                shutil.copyfile(authority, ca_file)
+            now += 60
+            failure = (await check(prober)).probe.failure
+            found.append(failure and failure.error_type)
+    return found
 
 
 async def block_event_loop_during(seconds: float, *, after_seconds: float) -> None:

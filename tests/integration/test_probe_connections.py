@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.trace import StatusCode
 from ports import free_port
-from probing import Prober, open_files
+from probing import Prober, failures_as_the_ca_changes, open_files
 from servers import BEHAVIOURS, answer, full_backlog
 from waiting import until
 
 from kubenurse_otel import semconv
-from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, TimingSource, Url
 from kubenurse_otel.probe.resolve import Answer
-from kubenurse_otel.probe.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -394,21 +392,15 @@ async def test_a_connection_is_as_good_as_those_who_vouched_for_it(
     serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path
 ) -> None:
     """A new CA file ends what the old one let in; with the same files the connection is kept."""
-    now = 0.0
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_bytes(certificates.ca_file.read_bytes())
-    store = TrustStore(TrustConfig(ca_file=ca_file), clock=lambda: now)
     server = serve(answer(), tls=certificates.context())
-    outcomes = []
-    async with Prober(trust=store) as prober:
-        for authority in (None, None, certificates.stranger_ca_file):
-            if authority is not None:
-                ca_file.write_bytes(authority.read_bytes())
-            now += 60
-            checked = await prober.check_api_server(server.url(), reuse_connection=True)
-            outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
 
-    assert outcomes == [None, None, ErrorType.TLS_CERTIFICATE_UNTRUSTED]
+    found = await failures_as_the_ca_changes(
+        certificates,
+        tmp_path / "ca.crt",
+        lambda prober: prober.check_api_server(server.url(), reuse_connection=True),
+    )
+
+    assert found == [None, None, ErrorType.TLS_CERTIFICATE_UNTRUSTED]
     assert len({request.peer for request in server.requests}) == 1
 
     await until(lambda: server.open_connections == 0)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from probing import Prober
+from probing import Prober, failures_as_the_ca_changes
 from servers import BEHAVIOURS, Kind, answer, http_proxy, speaks_first
 
-from kubenurse_otel.config import TrustConfig
 from kubenurse_otel.config.urls import PROXY
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import Phase, Proxy, Trust
-from kubenurse_otel.probe.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,24 +143,18 @@ async def test_a_kept_connection_to_a_tls_proxy_is_as_good_as_who_vouched_for_it
     serve: Callable[..., FaultServer], certificates: Certificates, tmp_path: Path
 ) -> None:
     """Also where the far end itself is asked without TLS: a new CA file ends it."""
-    now = 0.0
-    ca_file = tmp_path / "ca.crt"
-    ca_file.write_bytes(certificates.ca_file.read_bytes())
-    store = TrustStore(TrustConfig(ca_file=ca_file), clock=lambda: now)
     server = serve(answer())
     proxy = via(serve(http_proxy(), tls=certificates.context()).port, scheme="https")
-    outcomes = []
-    async with Prober(trust=store) as prober:
-        for authority in (None, None, certificates.stranger_ca_file):
-            if authority is not None:
-                ca_file.write_bytes(authority.read_bytes())
-            now += 60
-            checked = await prober.check(
-                server.url(), proxy=proxy, reuse_connection=True, trust=Trust.API_SERVER
-            )
-            outcomes.append(checked.probe.failure and checked.probe.failure.error_type)
 
-    assert outcomes == [None, None, ErrorType.TLS_CERTIFICATE_UNTRUSTED]
+    found = await failures_as_the_ca_changes(
+        certificates,
+        tmp_path / "ca.crt",
+        lambda prober: prober.check(
+            server.url(), proxy=proxy, reuse_connection=True, trust=Trust.API_SERVER
+        ),
+    )
+
+    assert found == [None, None, ErrorType.TLS_CERTIFICATE_UNTRUSTED]
 
 
 async def test_a_proxy_that_is_not_trusted_gets_no_password(

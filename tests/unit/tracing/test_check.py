@@ -9,7 +9,7 @@ import subprocess
 import sys
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -25,12 +25,11 @@ from bridge_doubles import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opentelemetry import baggage, context, propagate
+from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracer, SpanKind, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kubenurse_otel import semconv
 from kubenurse_otel.config.urls import parse_url
@@ -43,12 +42,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 
-@pytest.fixture(autouse=True)
-def _trace_context_only() -> Any:
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(TraceContextTextMapPropagator())
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("trace_context_only")
 
 
 class Rig:

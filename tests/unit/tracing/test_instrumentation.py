@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from opentelemetry import propagate
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kubenurse_otel.tracing.instrumentation import Instrumentation
 
@@ -76,12 +74,7 @@ class _FarEnd(httpx.AsyncBaseTransport):
         return httpx.Response(status, extensions={"http_version": version})
 
 
-@pytest.fixture(autouse=True)
-def _trace_context_only() -> Any:
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(TraceContextTextMapPropagator())
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("trace_context_only")
 
 
 async def _told(
