@@ -291,6 +291,9 @@ class Target:
     url: Url
     interval_seconds: float
     timeout_seconds: float
+    train_seconds: float = 0.0
+    """Leaves with one of the trains of this interval, which is a part of its own (plan/ticks.py);
+    0: with that of its own."""
     method: str = "GET"
     """HTTP only: GET or HEAD."""
     expect: Statuses = ONLY_200

@@ -132,8 +132,9 @@ _INTERVALS: Final = {
     TargetKind.FULL_SIZE: Variable(
         "KUBENURSE_CHECK_INTERVAL_FULL_SIZE",
         duration("10ms"),
-        "30s",
+        None,
         "Time between two checks of a neighbour with full-size segments; at once after a stall.",
+        absent="two of a neighbour's intervals for three neighbours, up to six for ten and more",
         example="5m",
     ),
 }

@@ -123,6 +123,9 @@ class Facts:
     """Nodes that are no neighbours of ours, and did not answer when they had their turn."""
     vanishing: Mapping[str, Vanishing] = field(default_factory=lambda: MappingProxyType({}))
     """Peers on whose way large segments vanish."""
+    run_of_everybody: int = 11
+    """Intervals that large segments must vanish before all others have seen it in their own
+    full-size checks, without having heard of it."""
     sizes_are_settled: bool = True
     """Each full-size check was made anew since the first sign that large segments vanish."""
     unsized: frozenset[str] = frozenset()

@@ -106,6 +106,7 @@ class Diagnosis:
     ) -> None:
         self._node = node
         self._interval = interval_seconds
+        self._timeout = timeout_seconds
         self._fresh = max(FRESH_INTERVALS * interval_seconds, interval_seconds + timeout_seconds)
         self._slow_seconds = slow_seconds
         self._targets: dict[str, Target] = {}
@@ -320,6 +321,11 @@ class Diagnosis:
             self._targets.values(), runs, accused=self._said_to_vanish, now=now
         )
 
+    @property
+    def is_asked_about_sizes(self) -> bool:
+        """Whether others wait for what we find: they say that large segments vanish."""
+        return bool(self._said_to_vanish)
+
     def explore_first(self, now: float) -> Wanted:
         """Return whom to explore before all others; to be asked about once an interval."""
         failing = (
@@ -388,13 +394,14 @@ class Diagnosis:
         shared: dict[Shared, Said] = {}
         since: dict[str, float] = {}
         lossy = self._losses.lossy()
+        proven = self._sizes.proven(self._targets.values(), self._said_to_vanish, now)
         for run in runs:
             target = self._targets[run.key]
             if target.neighbour is not None:
                 node = target.neighbour.node_name
                 if target.kind is TargetKind.FULL_SIZE and run.symptom is Symptom.OK:
                     continue  # it speaks of what is bad: the small checks say whether all is well
-                said = Said(run.symptom, run.length, node in lossy)
+                said = Said(run.symptom, run.length, node in lossy, node in proven)
                 other = targets.get(node)
                 targets[node] = said if other is None else max(other, said, key=_badness)
                 if run.symptom is Symptom.SILENT:
@@ -441,6 +448,7 @@ class Diagnosis:
             run_alone=min(MOST_RUN, ceil(self._fresh / self._interval) + 2),
             explored=frozenset(run.key for run in failing) - self._peers,
             vanishing=self._sizes.vanishing(self._targets, runs, now),
+            run_of_everybody=self._sizes.everybodys_run(self._targets.values(), self._timeout),
             unsized=self._sizes.unsized(self._targets, runs),
             sizes_are_settled=self._sizes.are_settled(self._targets, runs),
             loss=self._losses.alarming(before=now - self._fresh),

@@ -1,14 +1,15 @@
 """Full-size checks: which way large segments vanish, and whom to check again at once.
 
-A neighbour is checked so twice a minute, and a black hole would be named after minutes. So it is
-checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where it
-says that large segments vanish or is said to lose them, where they vanish to another neighbour of
-ours; and each interval while it is bad and the small checks of it are good: it may have healed.
+A neighbour is checked so two to six times per minute, and a black hole would be named late. So it
+is checked at once where a check of it stalls, or one of what is beyond (whose TLS is large), where
+it says that large segments vanish or is said to lose them, where they vanish to another neighbour
+of ours; and each interval while it is bad and the small checks of it are good: it may have healed.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 HEARSAY_INTERVALS: Final = 3.0
 """Between two checks for a neighbour's word: it may be so for long."""
+PROVEN_INTERVALS: Final = 2.0
+"""So long a good check speaks for a way of which others say that large segments vanish."""
+SLOWEST: Final = 1.25
+"""Of an interval: the longest from one tick to the next (plan/ticks.py)."""
 NEVER: Final = float("-inf")
 _SIGNS: Final = STALLS | {Symptom.FULL_SIZE}
 
@@ -78,6 +83,30 @@ class Sizes:
                 if key in self._vanishing and target.neighbour is not None
             }
         )
+
+    def proven(
+        self, targets: Iterable[Target], accused: Mapping[str, float], now: float
+    ) -> frozenset[str]:
+        """Return those of ``accused`` (node: since when) to whom large segments pass, each address.
+
+        Checked since they were accused: what others say that is well may be older than the fault.
+        """
+        proven = set(accused)
+        for target in targets if accused else ():
+            node = target.neighbour.node_name if target.neighbour is not None else ""
+            if target.kind is TargetKind.FULL_SIZE and node in accused:
+                oldest = max(accused[node], now - PROVEN_INTERVALS * self._interval)
+                if target.key in self._bad or self._checked_at.get(target.key, NEVER) < oldest:
+                    proven.discard(node)
+        return frozenset(proven)
+
+    def everybodys_run(self, targets: Iterable[Target], timeout_seconds: float) -> int:
+        """For how many intervals large segments vanish until all others have seen it by themselves.
+
+        Until their next full-size check has timed out, and we have heard of it.
+        """
+        longest = max((one.interval_seconds for one in targets if one.full_size), default=0.0)
+        return ceil((SLOWEST * longest + timeout_seconds) / self._interval) + 2
 
     def unsized(self, targets: Mapping[str, Target], runs: Iterable[Run]) -> frozenset[str]:
         """Return nodes whose TLS stalls, and who were not checked in full size since."""

@@ -55,12 +55,14 @@ class Said:
     """One target's word: what its last check showed, and since how many intervals.
 
     ``run`` counts intervals (not checks) of the same class of symptoms, 1 to 9. ``lossy``: its
-    packets are lost more often than is normal.
+    packets are lost more often than is normal. ``proven``: full-size segments pass, checked after
+    somebody said that they do not.
     """
 
     symptom: Symptom
     run: int = 1
     lossy: bool = False
+    proven: bool = False
 
 
 @record(frozen=True, slots=True, kw_only=True)

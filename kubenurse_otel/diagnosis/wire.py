@@ -4,7 +4,8 @@
 
 The form's number, doubt, zone, what the node is accused of, path checks by their node's short
 hash, what all check alike, half-open nodes. ``!`` symptom and run where it is bad, ``~`` where
-packets are lost. Who speaks is not in it: that is known of whom we asked. Nothing that is read
+packets are lost, ``+`` where full-size segments pass though somebody says that they do not.
+Who speaks is not in it: that is known of whom we asked. Nothing that is read
 becomes a name: nodes are looked up among those that discovery knows, others are ignored.
 """
 
@@ -30,7 +31,7 @@ MOST_DOUBT: Final = 7
 _ZONE: Final = "[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 """A label's value, as Kubernetes has it."""
 _BAD: Final = "".join(symptom for symptom in Symptom if symptom is not Symptom.OK)
-_WORD: Final = f"(?:![{_BAD}][1-{MOST_RUN}])?~?"
+_WORD: Final = f"(?:![{_BAD}][1-{MOST_RUN}])?~?\\+?"
 _HASH: Final = "[0-9a-f]{8}"
 _LETTER: Final = f"[{''.join(Shared)}]"
 
@@ -116,15 +117,15 @@ def _worst_first(targets: Mapping[str, Said]) -> list[tuple[str, Said]]:
 
 def _word(said: Said) -> str:
     bad = "" if said.symptom is Symptom.OK else f"!{said.symptom}{said.run}"
-    return f"{bad}~" if said.lossy else bad
+    return f"{bad}{'~' * said.lossy}{'+' * said.proven}"
 
 
 def _said(word: str) -> Said:
-    """What stands after a target: ``!s3~``, ``!s3``, ``~`` or nothing."""
-    lossy = word.endswith("~")
+    """What stands after a target: ``!s3~``, ``!s3``, ``~``, ``+`` or nothing."""
+    lossy, proven = "~" in word, word.endswith("+")
     if not word.startswith("!"):
-        return Said(Symptom.OK, lossy=lossy)
-    return Said(Symptom(word[1]), int(word[2]), lossy)
+        return Said(Symptom.OK, lossy=lossy, proven=proven)
+    return Said(Symptom(word[1]), int(word[2]), lossy, proven)
 
 
 def _items(listed: str) -> list[str]:

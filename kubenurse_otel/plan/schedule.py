@@ -16,7 +16,7 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kubenurse_otel.plan.ticks import phase_of, tick_after, tick_at
+from kubenurse_otel.plan.ticks import Ticks, ticks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -64,15 +64,15 @@ class _Ticker:
     """The clock of one target."""
 
     __slots__ = (
-        *("due", "in_line", "interval", "phase", "started", "target", "task", "tick", "waits"),
+        *("due", "in_line", "interval", "started", "target", "task", "tick", "ticks", "waits"),
     )
 
-    def __init__(self, target: Target, phase: float, now: float) -> None:
+    def __init__(self, target: Target, ticks: Ticks, now: float) -> None:
         self.target = target
-        self.phase = phase
+        self.ticks = ticks
         self.interval = target.interval_seconds
-        self.tick = tick_after(now, phase, self.interval)
-        self.due = tick_at(self.tick, phase, self.interval)
+        self.tick = ticks.after(now)
+        self.due = ticks.at(self.tick)
         self.task: asyncio.Task[None] | None = None
         self.started = 0.0
         self.in_line = False
@@ -81,8 +81,8 @@ class _Ticker:
 
     def pass_ticks(self, now: float) -> int:
         """Move on from the tick that is due; returns how many ticks after it passed as well."""
-        passed, self.tick = self.tick, tick_after(now, self.phase, self.interval)
-        self.due = tick_at(self.tick, self.phase, self.interval)
+        passed, self.tick = self.tick, self.ticks.after(now)
+        self.due = self.ticks.at(self.tick)
         return self.tick - passed - 1
 
     def cancel(self) -> None:
@@ -129,7 +129,7 @@ class Schedule:
     ) -> None:
         self._check = check
         self._on_missed = on_missed
-        self._phase = phase_of(node)
+        self._node = node
         self._on_quiet = on_quiet
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._tickers: dict[str, _Ticker] = {}
@@ -170,7 +170,13 @@ class Schedule:
                 ticker.cancel()
         for key, target in wanted.items():
             if key not in kept:
-                kept[key] = _Ticker(target, self._phase, now)
+                ticks = ticks_of(
+                    self._node,
+                    key=key,
+                    interval=target.interval_seconds,
+                    train_seconds=target.train_seconds,
+                )
+                kept[key] = _Ticker(target, ticks, now)
         self._tickers = kept
         self._heap = list(kept.values())
         heapq.heapify(self._heap)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel import semconv
@@ -38,6 +39,11 @@ ALWAYS_HAPPY: Final = "/alwayshappy"
 PATH_PREFIX: Final = "path_"
 FULL_SIZE_PREFIX: Final = "full_size_"
 """Of the keys; the metrics' type is the kind alone, whatever the node."""
+FULL_SIZE_PER_INTERVAL: Final = 5 / 3
+"""Full-size checks that an agent makes per interval, of 5 s by default: 20 per minute. So few ways
+are each checked more often than ten."""
+FULL_SIZE_INTERVALS: Final = (2, 6)
+"""Within these bounds."""
 MOST_DNS_ENDPOINTS: Final = 8
 """That one agent asks by their own addresses, and has series of."""
 NEIGHBOURHOOD: Final = "neighbourhood"
@@ -186,14 +192,22 @@ def _paths(config: Config, chosen: tuple[Neighbour, ...]) -> Iterator[Target]:
 
 
 def _full_size(checks: ChecksConfig, paths: tuple[Target, ...]) -> Iterator[Target]:
-    """The same ways with full-size segments, each address of them; less often, and all one type."""
+    """The same ways with full-size segments, each address of them; less often, and all one type.
+
+    They are spread over the trains of the small ones: the first that fails has all others checked
+    at once, and so it comes sooner.
+    """
+    least, most = FULL_SIZE_INTERVALS
+    every = min(most, max(least, ceil(len(paths) / FULL_SIZE_PER_INTERVAL)))
+    interval = checks.interval_seconds_by_kind.get(TargetKind.FULL_SIZE)
     for path in paths:
         yield replace(
             path,
             key=FULL_SIZE_PREFIX + path.key.removeprefix(PATH_PREFIX),
             type=TargetKind.FULL_SIZE.value,
             kind=TargetKind.FULL_SIZE,
-            interval_seconds=max(path.interval_seconds, _interval(checks, TargetKind.FULL_SIZE)),
+            interval_seconds=max(path.interval_seconds, interval or every * path.interval_seconds),
+            train_seconds=path.interval_seconds,
             full_size=True,
             reuse_connection=False,
         )

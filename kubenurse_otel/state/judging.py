@@ -145,7 +145,8 @@ class Judging:
         waited = now - self.judged_at - late_seconds
         if waited < SOON_SECONDS:
             return
-        amiss = self._amiss or self.verdicts or self.suspicions
+        amiss = self._amiss or self._diagnosis.is_asked_about_sizes
+        amiss = amiss or bool(self.verdicts or self.suspicions)
         if (self._is_starved or not amiss) and waited < self._interval_seconds:
             return
         self.judged_at, self._amiss = now, False

@@ -19,8 +19,9 @@ from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target, TargetKind
 from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.targets import explored, plan
-from kubenurse_otel.plan.ticks import phase_of, tick_after, tick_at
+from kubenurse_otel.plan.ticks import ticks_of
 from kubenurse_otel.probe import agent_headers
+from kubenurse_otel.process.loop_lag import PERIOD_SECONDS
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
 from simulation.network import WAYS_TO_FAIL, Network, result
@@ -37,7 +38,9 @@ STARTED = 1_800_000_000.0
 """Unix seconds at 0."""
 INTERVAL = 5.0
 LOOK_SECONDS = 1.0
-"""How often it is asked whether there is haste (plan/haste.py)."""
+"""How often it is asked whether there is haste still (plan/haste.py)."""
+NOT_QUIET_SECONDS = 2.0
+"""A judgement waits so long for a quiet moment (app.py)."""
 HASTE_SECONDS = 0.1
 MOST_HASTY = 16
 DISCOVERY_SECONDS = (0.1, 1.5)
@@ -56,11 +59,12 @@ class Agent:
     targets: dict[str, Target] = field(default_factory=dict)
     paths: list[Target] = field(default_factory=list)
     running: set[str] = field(default_factory=set)
+    at_once: set[str] = field(default_factory=set)
+    """Checked beside the schedule: no quiet moment follows."""
     waiting: set[str] = field(default_factory=set)
     """Whose tick waits for the end of the check before."""
     clock_ahead: float = field(init=False)
     """Of ours: each node's monotonic clock began at another time."""
-    looked_at: float = 0.0
     explore: Explore = field(init=False)
     is_hasty: bool = False
     hasty_checks: int = 0
@@ -130,7 +134,8 @@ class Cluster:
         self._pods[node] = Neighbour(
             pod_name=f"agent-{number}", node_name=node, pod_ip=address, zone=self.zones[node]
         )
-        self.agents[node] = Agent(node, self)
+        agent = self.agents[node] = Agent(node, self)
+        self.after(self.random.uniform(0.0, PERIOD_SECONDS), lambda: self._beat(agent))
 
     def stop(self, node: str) -> None:
         """The agent on ``node`` is gone."""
@@ -210,9 +215,13 @@ class Cluster:
     # --- checks ---------------------------------------------------------------------------------
 
     def _set_timer(self, agent: Agent, target: Target) -> None:
-        phase, interval = phase_of(agent.node), target.interval_seconds
-        number = tick_after(self.now + agent.clock_ahead, phase, interval)
-        at = tick_at(number, phase, interval) - agent.clock_ahead
+        ticks = ticks_of(
+            agent.node,
+            key=target.key,
+            interval=target.interval_seconds,
+            train_seconds=target.train_seconds,
+        )
+        at = ticks.at(ticks.after(self.now + agent.clock_ahead)) - agent.clock_ahead
         # Rounding may have it a little before: it must not be the same tick again.
         self._at(at + 1e-6, lambda: self._tick(agent, target))
 
@@ -273,12 +282,21 @@ class Cluster:
             return
         view = self._heard(agent, target, shown)
         agent.judging.note(result(target, shown, STARTED + started, view=view))
-        agent.judging.judge()
-        if self.now - agent.looked_at < LOOK_SECONDS:
+        is_quiet = target.key not in agent.at_once
+        agent.judging.judge(late_seconds=0.0 if is_quiet else NOT_QUIET_SECONDS)
+        agent.at_once.discard(target.key)
+
+    def _beat(self, agent: Agent) -> None:
+        """Once a period, whatever is checked."""
+        if self.agents.get(agent.node) is not agent:
             return
-        agent.looked_at = self.now
+        self.after(PERIOD_SECONDS, lambda: self._beat(agent))
+        if self.network.agents.get(agent.node) == "mute":  # it is frozen
+            return
+        agent.judging.judge(late_seconds=NOT_QUIET_SECONDS)
         for wanted in agent.judging.sizes_wanted():
             if wanted.key not in agent.running:
+                agent.at_once.add(wanted.key)
                 self._begin(agent, wanted)
         if not agent.is_hasty:
             self._hurry(agent)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 LEAST: Final = 2
 MOST: Final = 0.75
 MOST_BAD: Final = 0.5
-RUN: Final = 2
-"""In intervals of full-size checks: by then others have seen it too, where it is everybody's."""
 FAR_ENDS: Final = ((Shared.API_SERVER_DIRECT, Shared.API_SERVER_DNS), (Shared.ME_INGRESS,))
 """Each a far end of its own, mostly by TLS: a certificate is full-size. Two names are one end."""
 LEAST_FAR_ENDS: Final = 2
@@ -46,8 +44,9 @@ RUN_OF_THE_LATEST: Final = 2
 def on_most_ways(case: Case) -> Iterator[Finding]:
     """From here large segments vanish to most neighbours, so it is what these ways share.
 
-    A suspicion until others must have seen it too, if it is theirs as well. What stalls beyond, for
-    its TLS is large, is that and nobody else's fault meanwhile.
+    A suspicion until others must have seen it too, if it is theirs as well, or half of them have
+    found that it is not. What stalls beyond, for its TLS is large, is that and nobody else's fault
+    meanwhile.
     """
     vanish = _vanish(case.paths)
     if not is_of_most(case.paths):
@@ -56,7 +55,10 @@ def on_most_ways(case: Case) -> Iterator[Finding]:
     suffer = [view.node for view in case.witnesses if is_of_most(view.targets)]
     well = [view.node for view in case.witnesses if view.node not in suffer]
     is_everybodys = len(suffer) >= max(1, MOST_AGREE * len(case.witnesses))
-    is_late = max(said.run for said in vanish.values()) >= RUN
+    proven = [view.node for view in case.witnesses if _is_not_theirs(case, view, vanish)]
+    is_known = len(proven) > MOST_AGREE * len(case.witnesses)
+    runs = (case.facts.vanishing[node].run for node in vanish if node in case.facts.vanishing)
+    is_late = is_known or max(runs, default=0) >= case.facts.run_alone
     if not case.facts.sizes_are_settled or not (is_everybodys or is_late):
         confidence = SUSPICION
     elif is_everybodys:
@@ -78,6 +80,13 @@ def on_most_ways(case: Case) -> Iterator[Finding]:
         second=f"{Kind.NODE_MTU} {mine if is_everybodys else CLUSTER}",
         explains=frozenset(map(path_type, vanish)) | _connected(case),
     )
+
+
+def _is_not_theirs(case: Case, view: View, vanish: Mapping[str, Said]) -> bool:
+    """Whether ``view`` has checked anew all that we lose large segments to, and loses none."""
+    mine = case.mine.node
+    others = [view.targets[node] for node in vanish if node in view.targets and node != mine]
+    return bool(others) and all(said.proven for said in others)
 
 
 def far_ends(case: Case) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ SMALL_CLUSTER: Final = 6
 RUN_ALONE: Final = 3
 
 AT_ONCE: Final = frozenset({Symptom.SILENT, Symptom.FULL_SIZE})
-"""Nothing else looks like it; of full-size checks an interval is half a minute."""
+"""Nothing else looks like it; of full-size checks an interval is 10 s and more."""
 AGENT: Final = frozenset({Symptom.REFUSED, Symptom.MUTE, Symptom.CUT})
 """Somebody is there: its kernel answered."""
 
@@ -99,8 +99,11 @@ def unanswering(case: Case) -> Iterator[Finding]:
 
 
 def _fails_by_loss(case: Case, view: View, node: str) -> bool:
-    """Whether it loses packets, by its own word: what it does not get says nothing of sizes."""
-    return view.node in case.facts.accused_lately and view.targets[node].symptom in HARD
+    """Whether one of both loses packets, by its own word: no answer then says nothing of sizes."""
+    symptom, accused = view.targets[node].symptom, case.facts.accused_lately
+    if node in accused and view is not case.mine:
+        return symptom in (Symptom.SILENT, Symptom.STALLED)
+    return view.node in accused and symptom in HARD
 
 
 def _refused(failing: list[View], node: str) -> list[View]:

@@ -30,13 +30,12 @@ def joined(one: str, other: str) -> str:
 def cut(case: Case) -> Iterator[Finding]:
     """Others reach it, and I do not."""
     for node, said in case.bad.items():
-        seen_by = _seen_by(case, node, said)
+        seen_by, to_come = _words(case, node, said)
         failing = [view for view in seen_by if view.targets[node].symptom in HARD]
         if (
-            not _is_late(case, node, said)
-            or said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
+            said.symptom is Symptom.MUTE  # its kernel acknowledged: both ways are good
             or len(seen_by) < case.enough
-            or len(failing) > max(1, FEW * len(seen_by))
+            or len(failing) + to_come > max(1, FEW * (len(seen_by) + to_come))
             or _fails_from_my_zone(case, node)
         ):
             continue
@@ -56,28 +55,30 @@ def cut(case: Case) -> Iterator[Finding]:
         )
 
 
-def _seen_by(case: Case, node: str, said: Said) -> tuple[View, ...]:
-    """I, and those whose word cannot be older than the fault by now.
+def _words(case: Case, node: str, said: Said) -> tuple[tuple[View, ...], int]:
+    """Return whose word on ``node`` is newer than the fault, and of how many it is still to come.
 
-    That large segments vanish they hear from me, and check at once. Whom I do not tell that, for it
-    does not check me, checks it twice a minute: its word counts later.
+    That large segments vanish they hear from me and check at once; who finds that they pass says
+    so. Whoever has not said it after five intervals, by default, would have told that it fails: one
+    until it hears of it, one in which its check hangs and one until I hear that, each a bit longer.
+    Whom I do not tell, for it does not check me, finds out by its own next full-size check.
     """
-    seen_by = case.seen_by(node)
-    if said.symptom is not Symptom.FULL_SIZE or said.run >= RUN:
-        return seen_by
-    return tuple(one for one in seen_by if one is case.mine or case.mine.node in one.targets)
-
-
-def _is_late(case: Case, node: str, said: Said) -> bool:
-    """Whether they have had the time to see it.
-
-    In full size, too: an interval until they hear of it from me, one in which theirs hangs, and
-    one until I hear that, each a bit longer.
-    """
-    gone, run = case.facts.vanishing.get(node), said.run
-    if said.symptom is Symptom.FULL_SIZE:  # of full-size checks an interval is half a minute
-        run = gone.run if gone is not None and case.facts.sizes_are_settled else 0
-    return run >= max(RUN, case.facts.run_alone)
+    seen_by, late = case.seen_by(node), max(RUN, case.facts.run_alone)
+    if said.symptom is not Symptom.FULL_SIZE:
+        return seen_by if said.run >= late else (), 0
+    gone = case.facts.vanishing.get(node)
+    if gone is None or not case.facts.sizes_are_settled:
+        return (), 0
+    if gone.run >= case.facts.run_of_everybody:
+        return seen_by, 0
+    told = tuple(one for one in seen_by if one is case.mine or case.mine.node in one.targets)
+    if gone.run >= late:
+        return told, 0
+    words = [one.targets[node] for one in told]
+    known = tuple(
+        one for one, word in zip(told, words, strict=True) if word.proven or word.symptom in HARD
+    )
+    return known, len(told) - len(known)
 
 
 def _fails_from_my_zone(case: Case, node: str) -> bool:

@@ -328,7 +328,6 @@ def test_intervals_by_kind() -> None:
         TargetKind.API_SERVER_DNS: 60,
         TargetKind.PATH: 2,
         TargetKind.EXTRA: 30,
-        TargetKind.FULL_SIZE: 30,
     }
 
 

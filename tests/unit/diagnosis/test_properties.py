@@ -19,7 +19,7 @@ NODES = [f"n{number}" for number in range(1, 9)]
 STRANGERS = ["x1", "x2"]
 """Names that discovery does not know; no view has them in truth, and no verdict may."""
 
-said = st.builds(Said, st.sampled_from(Symptom), st.integers(1, 9), st.booleans())
+said = st.builds(Said, st.sampled_from(Symptom), st.integers(1, 9), st.booleans(), st.booleans())
 views = st.builds(
     View,
     node=st.sampled_from(NODES[1:]),

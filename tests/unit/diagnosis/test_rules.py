@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from views import ME, everybody, found, named, said, view
 
-from kubenurse_otel.diagnosis.case import Facts
+from kubenurse_otel.diagnosis.case import Facts, Vanishing
 from kubenurse_otel.diagnosis.order import diagnose
+from kubenurse_otel.diagnosis.verdict import Direction
 
 
 def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
@@ -50,7 +51,8 @@ def test_where_nothing_comes_back_our_node_is_cut_off(
 
 def test_full_size_segments_that_die_on_all_our_ways_are_our_own_node() -> None:
     mtu = ("node_mtu", ME, "", "full_size")
-    assert of(3, {f"{ME}>n2": "f5", f"{ME}>n3": "f5"}, run_alone=5) == [mtu]
+    gone = {node: Vanishing(Direction.NONE, run=5) for node in ("n2", "n3")}
+    assert of(3, {f"{ME}>n2": "f2", f"{ME}>n3": "f2"}, run_alone=5, vanishing=gone) == [mtu]
     early = of(3, {f"{ME}>n2": "f1", f"{ME}>n3": "f1"}, run_alone=5)  # others may not know yet
     assert mtu not in early
     everywhere = of(4, {f">n{number}": "f5" for number in range(1, 5)}, run_alone=5)
@@ -58,7 +60,7 @@ def test_full_size_segments_that_die_on_all_our_ways_are_our_own_node() -> None:
     mine = view(ME, {"n2": "f5", "n3": "f5"}, "D:m5 I:l5")
     words = "D:o9 I:o9"
     well = [view("n2", {"n3": "o9"}, words), view("n3", {"n2": "o9"}, words)]
-    assert named(found(mine, well)) == [mtu]
+    assert named(found(mine, well, vanishing=gone)) == [mtu]
 
 
 def test_agents_that_are_dead_say_nothing_of_the_size_of_segments() -> None:

@@ -11,11 +11,11 @@ from views import ME, everybody, found, named, view
 from kubenurse_otel.diagnosis.case import Vanishing
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction, Kind
-from kubenurse_otel.diagnosis.view import Said
+from kubenurse_otel.diagnosis.view import Said, View
 from kubenurse_otel.errors import ErrorType
 from kubenurse_otel.model import CheckResult, Measurement, Split, Target, TargetKind, Url
 
-OUT, IN = Vanishing(Direction.OUT, 1448, 1500), Vanishing(Direction.IN, 1448, 1500)
+OUT, IN = Vanishing(Direction.OUT, 1448, 1500, 5), Vanishing(Direction.IN, 1448, 1500, 5)
 LOST = ErrorType.FULL_SIZE_LOST
 
 
@@ -210,10 +210,10 @@ def test_not_before_all_were_checked_anew() -> None:
 def test_a_pair_waits_until_others_have_heard_of_it_and_looked() -> None:
     """Those that check me: they check it at once, and that hangs an interval, too.
 
-    Of others it takes their half a minute, and one more.
+    Of others it takes until their own next full-size check.
     """
     words = {f"{ME}>n3": "f1"}
-    gone = {run: {"n3": replace(OUT, run=run)} for run in (4, 5, 99)}
+    gone = {run: {"n3": replace(OUT, run=run)} for run in (4, 5, 10, 11)}
     pair = [("pair", f"{ME}|n3", "", "full_size")]
     assert of(5, words, vanishing=gone[4], run_alone=5) == []
     assert of(5, words, vanishing=gone[5], run_alone=5) == pair
@@ -222,9 +222,52 @@ def test_a_pair_waits_until_others_have_heard_of_it_and_looked() -> None:
     untold = [
         replace(one, targets={n: s for n, s in one.targets.items() if n != ME}) for one in others
     ]
-    assert named(found(mine, untold, vanishing=gone[99])) == []
-    mine = view(ME, {"n2": "o9", "n3": "f3", "n4": "o9", "n5": "o9"})
-    assert named(found(mine, untold, vanishing=gone[99])) == pair
+    more = {"run_alone": 5, "run_of_everybody": 11}
+    assert named(found(mine, untold, vanishing=gone[10], **more)) == []
+    assert named(found(mine, untold, vanishing=gone[11], **more)) == pair
+
+
+def test_a_pair_is_named_as_soon_as_others_have_found_that_full_segments_pass() -> None:
+    """All but one of those that I tell: whose word is still to come may lose them, too."""
+    words = {f"{ME}>n3": "f1"} | {f"n{other}>n3": "o9+" for other in (2, 4, 5)}
+    gone = {"n3": replace(OUT, run=1)}
+    pair = [("pair", f"{ME}|n3", "", "full_size")]
+    assert of(5, words, vanishing=gone, run_alone=5) == pair
+    assert of(5, words, vanishing=gone, run_alone=5, sizes_are_settled=False) == []
+    for word in ("o9", "f1", "m2+"):
+        assert of(5, words | {"n5>n3": word}, vanishing=gone, run_alone=5) == []
+    many = {f"{ME}>n3": "f1"} | {f"n{other}>n3": "o9+" for other in range(4, 10)}
+    (verdict,) = found(*_mine_and(everybody(9, many)), vanishing=gone, run_alone=5)
+    assert verdict.culprit == f"{ME}|n3"  # n2 has said nothing yet
+    assert not any("n2" in one.words for one in verdict.evidence)
+
+
+def _mine_and(views: list[View]) -> tuple[View, list[View]]:
+    return views[0], views[1:]
+
+
+def test_who_is_told_says_that_full_segments_pass_once_they_were_checked_anew() -> None:
+    """To both ends of the way that somebody loses them on; for two intervals."""
+    one = diagnosis(*all_of("n2", "n3", "n4"))
+    for node in ("n2", "n3", "n4"):
+        one.note(good(path(node)), 1.0)
+        one.note(good(full(node)), 1.0)
+    one.hear(view("n2", {"n3": "f1"}), 5.0)
+    assert not one.is_asked_about_sizes
+    one.sizes_wanted(6.0)
+    assert one.is_asked_about_sizes
+
+    def proven(now: float) -> list[str]:
+        return [node for node, said in one.own_view(now).targets.items() if said.proven]
+
+    assert proven(6.0) == []
+    one.note(good(full("n4")), 7.0)
+    one.note(good(full("n2")), 7.0)
+    one.note(bad(full("n3"), ErrorType.CONNECT_TIMEOUT), 7.0)
+    assert proven(7.0) == ["n2"]  # nobody says anything of n4
+    one.note(good(full("n3")), 12.0)
+    assert proven(12.0) == ["n2", "n3"]
+    assert proven(17.5) == ["n3"]
 
 
 def test_where_tls_stalls_nobody_is_named_until_it_was_checked_in_full_size() -> None:
@@ -255,19 +298,31 @@ def test_a_stranger_whose_tls_stalls_is_nothing() -> None:
 
 
 def test_on_most_of_our_ways_it_is_our_own() -> None:
-    words = {f"{ME}>n{other}": "f2" for other in (2, 3, 4)}
+    words = {f"{ME}>n{other}": "f1" for other in (2, 3, 4)}
     ours = dict.fromkeys(("n2", "n3", "n4"), IN)
-    assert of(4, words, vanishing=ours) == [("node_mtu", ME, "in", "full_size")]
-    early = of(4, dict.fromkeys(words, "f1"), vanishing=ours)
+    assert of(4, words, vanishing=ours, run_alone=5) == [("node_mtu", ME, "in", "full_size")]
+    ours = dict.fromkeys(("n2", "n3", "n4"), replace(IN, run=4))
+    early = of(4, words, vanishing=ours, run_alone=5)
     assert early == [("node_mtu", f"{ME}?", "in", "full_size")]  # others may see it, too
     alone = view(ME, {"n2": "f2", "n3": "f2"})
     assert named(found(alone, [])) == [("node_mtu", f"{ME}?", "", "full_size")]
 
 
+def test_it_is_our_own_as_soon_as_others_have_found_that_theirs_pass() -> None:
+    """More than half of them, to all that we lose them to and they check."""
+    words = {f"{ME}>n{other}": "f1" for other in (2, 3, 4)}
+    ours = dict.fromkeys(("n2", "n3", "n4"), replace(IN, run=1))
+    pass_ = {"n2>n3": "o9+", "n2>n4": "o9+", "n3>n2": "o9+", "n3>n4": "o9+"}
+    is_known = of(4, words | pass_, vanishing=ours, run_alone=5)
+    assert is_known == [("node_mtu", ME, "in", "full_size")]
+    is_half_known = of(4, words | pass_ | {"n3>n4": "o9"}, vanishing=ours, run_alone=5)
+    assert is_half_known == [("node_mtu", f"{ME}?", "in", "full_size")]
+
+
 def test_our_own_mtu_is_why_tls_stalls_beyond() -> None:
     mine = view(ME, dict.fromkeys(("n2", "n3", "n4"), "f2"), "D:m9 N:l9 S:o9")
     others = [view("n2", {"n3": "o9", "n4": "o9", ME: "f1"}, "D:o9 N:o9 S:o9")]
-    assert named(found(mine, others)) == [("node_mtu", ME, "", "full_size")]
+    assert named(found(mine, others, vanishing={"n3": IN})) == [("node_mtu", ME, "in", "full_size")]
 
 
 def test_our_own_mtu_is_told_beside_a_dead_neighbour() -> None:
@@ -316,6 +371,14 @@ def test_who_loses_them_everywhere_accuses_nobody() -> None:
     """A neighbour that loses full segments on all its ways is no witness against one of them."""
     words = {f"n2>n{other}": "f3" for other in (1, 3, 4)} | {f"{ME}>n3": "f1", "n4>n3": "f1"}
     assert of(4, words) == []
+
+
+def test_what_does_not_answer_for_lost_packets_says_nothing_of_its_size() -> None:
+    """An end of a pair with a small MTU that loses packets, too: at times silent to the third."""
+    words = {f"{ME}>n3": "f3", "n2>n3": "s1~"}
+    lossy = {"accused_lately": frozenset({"n3"}), "vanishing": {"n3": OUT}}
+    assert ("node_mtu", "n3", "in", "full_size") not in of(3, words, **lossy)
+    assert of(3, words, vanishing={"n3": OUT}) == [("node_mtu", "n3", "in", "full_size")]
 
 
 def test_two_nodes_alone_suspect_it() -> None:

@@ -11,9 +11,8 @@ ME = "n1"
 
 
 def said(short: str) -> Said:
-    """A letter, how many intervals, and "~" where packets are lost."""
-    lossy = short.endswith("~")
-    return Said(Symptom(short[0]), int(short[1:].rstrip("~") or 1), lossy)
+    """A letter, how many intervals, "~" where packets are lost, "+" where full segments pass."""
+    return Said(Symptom(short[0]), int(short[1:].rstrip("~+") or 1), "~" in short, "+" in short)
 
 
 def view(

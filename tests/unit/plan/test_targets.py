@@ -71,7 +71,7 @@ def test_whole_plan() -> None:
         ("me_service", "http://kubenurse.kube-system.svc.cluster.local:8080/alwayshappy", 5.0),
         ("shop", "https://shop.example/ok", 30.0),
         ("path_node-b", "http://10.1.0.2:8080/alwayshappy", 2.0),
-        ("full_size", "http://10.1.0.2:8080/alwayshappy", 5.0),
+        ("full_size", "http://10.1.0.2:8080/alwayshappy", 4.0),
     ] == [(target.type, target.url.text, target.interval_seconds) for target in targets]
     assert {4.0} == {target.timeout_seconds for target in targets}
 
@@ -113,10 +113,33 @@ def test_full_size_checks() -> None:
             key=full.key,
             type="full_size",
             kind=TargetKind.FULL_SIZE,
-            interval_seconds=5.0,
+            interval_seconds=4.0,
+            train_seconds=path.interval_seconds,
             full_size=True,
             reuse_connection=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "seconds"),
+    [(1, 10.0), (2, 10.0), (4, 15.0), (5, 15.0), (6, 20.0), (10, 30.0), (20, 30.0)],
+)
+def test_few_neighbours_are_checked_in_full_size_more_often(
+    neighbours: int, seconds: float
+) -> None:
+    """Each at every second to sixth tick: for ten of them it is 20 checks per minute."""
+    chosen = tuple(replace(NEIGHBOUR, node_name=f"node-{n}") for n in range(neighbours))
+    config = Config(checks=replace(CHECKS, interval_seconds_by_kind={}))
+    targets = plan(config, Neighbourhood(chosen=chosen)).targets
+    sizes = [one for one in targets if one.kind is TargetKind.FULL_SIZE]
+    assert {seconds} == {one.interval_seconds for one in sizes}
+    assert {5.0} == {one.train_seconds for one in sizes}
+
+
+def test_whoever_says_how_often_is_obeyed() -> None:
+    """However many neighbours there are."""
+    by_key = planned(replace(CHECKS, interval_seconds_by_kind={TargetKind.FULL_SIZE: 60.0}))
+    assert by_key["full_size_node-b"].interval_seconds == 60.0
 
 
 def test_full_size_checks_are_no_more_often_than_their_paths() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubenurse_otel.plan.ticks import SWAY, phase_of, tick_after, tick_at
+from kubenurse_otel.plan.ticks import SWAY, Ticks, phase_of, tick_after, tick_at, ticks_of
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 PHASES = st.floats(0.0, 1.0, exclude_max=True)
@@ -42,6 +42,29 @@ def test_trains_of_many_nodes_never_bunch(prefix: str) -> None:
 
     assert max(slots.values()) < 100  # 50 expected; 7 standard deviations
     assert min(slots[slot] for slot in range(20)) > 10
+
+
+@given(number=NUMBERS, phase=PHASES, every=st.integers(1, 12), share=PHASES)
+def test_who_leaves_with_some_trains_leaves_with_each_of_these(
+    number: int, phase: float, every: int, share: float
+) -> None:
+    """Every so many, and none of them is missed or counted twice."""
+    ticks = Ticks(phase=phase, interval=5.0 * every, every=every, place=int(share * every))
+    at = ticks.at(number)
+
+    assert at == tick_at(number * every + ticks.place, phase, 5.0)
+    assert ticks.after(at) == number + 1
+    assert ticks.after(at - 1e-3) == number
+
+
+def test_targets_of_a_node_are_spread_over_trains_by_their_keys() -> None:
+    """Where their interval is a multiple of the trains'; otherwise they leave together."""
+    keys = [f"full_size_node-{n}" for n in range(60)]
+    spread = [ticks_of("node-a", key=key, interval=30.0, train_seconds=5.0) for key in keys]
+    together = {ticks_of("node-a", key=key, interval=31.0, train_seconds=5.0) for key in keys}
+
+    assert {0, 1, 2, 3, 4, 5} == {one.place for one in spread}
+    assert together == {Ticks(phase=phase_of("node-a"), interval=31.0)}
 
 
 def test_a_node_keeps_its_phase() -> None:
