@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.case import Case
 
 KINDS: Final = {Symptom.DNS_PART: Kind.DNS_REPLICA, Symptom.DNS_LOSSY: Kind.DNS_LOSS}
-RUN, RUN_OF_PART, RUN_MINE, RUN_MINE_LATE = 2, 3, 4, 6
-"""The latest: with one witness, and of a replica, which others may not have met yet."""
+RUN, RUN_OF_PART, RUN_MINE_LATE = 2, 3, 6
+"""The latest: from here alone with one witness, and of a replica, which others may not have met."""
 DETOUR_SECONDS: Final = 0.05
 
 
@@ -64,8 +64,8 @@ def failing(case: Case) -> Iterator[Finding]:
     elif case.facts.nodes == 1:
         culprit, confidence = CLUSTER, ALONE
         found = evidence, ("this is the only node",)
-    elif votes.share <= FEW_AGREE and said.run >= (
-        RUN_MINE if len(votes) > 1 and kind is Kind.DNS else RUN_MINE_LATE
+    elif votes.share <= FEW_AGREE and said.run >= max(
+        RUN if len(votes) > 1 and kind is Kind.DNS else RUN_MINE_LATE, case.facts.run_alone
     ):
         # One witness may not have met a silent replica yet.
         is_sure = len(votes) > (0 if kind is Kind.DNS else 1)
