@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from kubenurse_otel.server.arrival import stamp_arrivals
@@ -97,7 +99,7 @@ def _addresses(address: str) -> list[tuple[int, str]]:
 
 
 def _listen(family: int, host: str, port: int) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _Socket(family, socket.SOCK_STREAM)
     try:
         listener.setblocking(False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -124,6 +126,18 @@ def _sentence(problem: OSError, host: str, port: int, variable: str) -> str:
     if problem.errno == errno.EADDRNOTAVAIL:
         return f"KUBENURSE_LISTEN_ADDRESS {host} is no address of this host"
     return f"cannot listen at {where}: {problem.strerror or problem}"
+
+
+class _Socket(socket.socket):
+    """``accept`` reads these two anew for each connection, and each is an enumeration's look-up."""
+
+    @cached_property
+    def family(self) -> socket.AddressFamily:
+        return super().family
+
+    @cached_property
+    def type(self) -> socket.SocketKind:
+        return super().type
 
 
 class Listener:
@@ -157,8 +171,8 @@ class Listener:
         self._listener.close()
 
     def _accept(self) -> None:
-        ends = self._loop.time() + _ACCEPT_SECONDS
-        while self._loop.time() < ends:
+        ends = time.monotonic() + _ACCEPT_SECONDS
+        while time.monotonic() < ends:
             try:
                 connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
