@@ -13,15 +13,12 @@ from typing import NamedTuple
 
 _SO_TIMESTAMPNS = 35
 """asm-generic/socket.h. Inherited by accepted sockets, so it is set on the listener."""
-_TCP_INFO_LENGTH = 104
-_SEND_MSS_OFFSET = 16
-"""tcpi_snd_mss: never 0 where the kernel fills this in, always where it does not (gVisor)."""
-_LAST_DATA_RECV_OFFSET = 52
-"""tcpi_last_data_recv: ms, in steps of the kernel's tick (4 ms at 250 Hz)."""
-_TOTAL_RETRANS_OFFSET = 100
+_TCP_INFO = struct.Struct("@16xI32xI44xI")
+"""tcpi_snd_mss: never 0 where the kernel fills this in, always where it does not (gVisor);
+tcpi_last_data_recv: ms, in steps of the kernel's tick (4 ms at 250 Hz); tcpi_total_retrans.
+"""
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_LENGTH = socket.CMSG_SPACE(_TIMESPEC.size)
-_U32 = struct.Struct("@I")
 _TICK_SECONDS = 0.025
 """The two clocks may differ by two ticks of the slowest kernel (100 Hz) and their rounding."""
 
@@ -61,8 +58,13 @@ def receive(connection: socket.socket, buffer: memoryview) -> tuple[int, Arrival
     was at the end of a stream, and Python warns of that.
     Raises OSError as recv does, BlockingIOError when nothing is there.
     """
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
-    waited, retransmits = _told(info)
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    waited: float | None = None
+    retransmits: int | None = None
+    if len(info) == _TCP_INFO.size:
+        segment_bytes, since_ms, sent_again = _TCP_INFO.unpack(info)
+        if segment_bytes:
+            waited, retransmits = since_ms / 1e3, sent_again
     ancillary: list[tuple[int, int, bytes]] = []
     if waited is None:
         size = connection.recv_into(buffer)
@@ -77,11 +79,3 @@ def receive(connection: socket.socket, buffer: memoryview) -> tuple[int, Arrival
             if stamped >= 0 and (waited is None or abs(stamped - waited) <= _TICK_SECONDS):
                 waited = stamped
     return size, Arrival(waited, retransmits, read_at, now_ns)
-
-
-def _told(info: bytes) -> tuple[float | None, int | None]:
-    """Return seconds since data came last, and tcpi_total_retrans; None where nobody counts."""
-    if len(info) < _TCP_INFO_LENGTH or not _U32.unpack_from(info, _SEND_MSS_OFFSET)[0]:
-        return None, None
-    since_ms = _U32.unpack_from(info, _LAST_DATA_RECV_OFFSET)[0]
-    return since_ms / 1e3, _U32.unpack_from(info, _TOTAL_RETRANS_OFFSET)[0]
