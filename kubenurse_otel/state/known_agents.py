@@ -5,7 +5,6 @@ A request's origin header says what it likes; where it came from is harder to fo
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,10 +54,10 @@ class KnownAgents:
 
         On a cluster within one host (a demo, a test) all ask from the loopback address.
         """
-        named = self.at(address)
-        if named is None and self._on_loopback and is_own_host(address):
+        agent = self._current().get(address)
+        if agent is None and self._on_loopback and is_own_host(address):
             return any(one.pod_name == origin for one in self._agents.values())
-        return named is not None and named == origin
+        return agent is not None and agent.pod_name == origin
 
     def _current(self) -> dict[str, Neighbour]:
         neighbourhood = self._neighbourhood()
@@ -69,10 +68,12 @@ class KnownAgents:
                 agents.update(dict.fromkeys((one.pod_ip, *one.pod_ips), one))
             agents.pop("", None)
             self._agents = agents
-            self._on_loopback = any(known.startswith("127.") or known == "::1" for known in agents)
+            self._on_loopback = any(map(is_own_host, agents))
         return self._agents
 
 
 def is_own_host(address: str) -> bool:
-    """Whether only this host, or this pod, asks from there."""
-    return ip_address(address.partition("%")[0]).is_loopback
+    """Whether only this host, or this pod, asks from there: from a loopback address, as the kernel
+    writes it.
+    """
+    return address.startswith("127.") or address == "::1"
