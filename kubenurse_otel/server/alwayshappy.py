@@ -71,6 +71,10 @@ class AlwaysHappy:
     def __call__(self, request: Request) -> Response:
         arrival = request.arrival
         assert arrival is not None
+        name = self._node_name()
+        if name != self._node[0]:
+            self._node = (name, _node_header(name))
+        for_agents = self._for_agents(request)
         app_seconds = time.perf_counter() - arrival.read_at
         timing = _TIMING % (app_seconds * 1e3, request.peer.port)
         if arrival.waited_seconds is not None:
@@ -78,21 +82,9 @@ class AlwaysHappy:
         if request.synack_retransmits is not None:
             timing += _SYNACK % request.synack_retransmits
         return Response(
-            headers=(
-                *self._node_header(),
-                (_HEADER_SERVER_TIMING, timing),
-                *self._for_agents(request),
-            ),
+            headers=(*self._node[1], (_HEADER_SERVER_TIMING, timing), *for_agents),
             sent=partial(self._account, request, arrival, app_seconds),
         )
-
-    def _node_header(self) -> tuple[tuple[bytes, bytes], ...]:
-        """Return our node's name as a header; none while it is unknown or fits in no header."""
-        name = self._node_name()
-        if name != self._node[0]:
-            fits = _NODE_NAME.fullmatch(name) is not None
-            self._node = (name, ((_HEADER_NODE, name.encode("ascii")),) if fits else ())
-        return self._node[1]
 
     def _for_agents(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
         """Return what we see, and as much padding as came: for an agent, at our own address.
@@ -101,8 +93,7 @@ class AlwaysHappy:
         Service or an ingress come by a name or an address of theirs, and get nothing: nobody knows
         who is behind them, and some of them ask from a node's address.
         """
-        view = self._view()
-        asked = sum(len(value) for name, value in request.headers if name == _PAD_ASKED)
+        view, asked = self._view(), len(request.header(_PAD_ASKED) or "")
         if (
             not (view or asked)
             or not self._agents.is_asking(
@@ -133,6 +124,13 @@ class AlwaysHappy:
             start_time=arrival.read_at_ns - int((arrival.waited_seconds or 0.0) * 1e9),
             # Where our write began: the caller may have the answer before we are back from it.
         ).end(arrival.read_at_ns + int(app_seconds * 1e9))
+
+
+def _node_header(name: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return our node's name as a header; none while it is unknown or fits in no header."""
+    if _NODE_NAME.fullmatch(name) is None:
+        return ()
+    return ((_HEADER_NODE, name.encode("ascii")),)
 
 
 def _attributes(

@@ -29,14 +29,29 @@ ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
 SMALL_BYTES: Final = 4_096
 """A body up to this is sent in one piece with its head."""
 MAX_FIELDS: Final = 8
-AUTHORITY: Final = re.compile(
+_AUTHORITY: Final = re.compile(
     rb"(?P<host>\[[0-9A-Za-z:.%~_-]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
     rb"(?::(?P<port>[0-9]*))?"
 )
 """RFC 9112, 3.2: uri-host [":" port] (RFC 3986, 3.2.2); empty where the target has no host."""
 _END_OF_AUTHORITY: Final = re.compile(rb"[/?#]")
 _PORT_DIGITS: Final = 5
-_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")
+    for status in HTTPStatus
+}
+
+
+@lru_cache(maxsize=8)
+def named_authority(text: bytes) -> tuple[str, int | None] | None:
+    """Return host (an IPv6 address without brackets) and port of a Host header; None: it is not
+    one. Most of them say the same.
+    """
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return None
+    port = int(found["port"]) if found["port"] and len(found["port"]) <= _PORT_DIGITS else None
+    return found["host"].decode("ascii").strip("[]"), port
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -68,8 +83,11 @@ class Request:
 
     def header(self, name: bytes) -> str | None:
         """Return the header's value, None where it is absent; several are joined by commas."""
-        values = [value for key, value in self.headers if key == name]
-        return b", ".join(values).decode("latin-1") if values else None
+        joined = None
+        for key, value in self.headers:
+            if key == name:
+                joined = value if joined is None else b"%b, %b" % (joined, value)
+        return None if joined is None else joined.decode("latin-1")
 
     @property
     def path(self) -> bytes:
@@ -97,14 +115,13 @@ class Request:
         Those of the request's URL, or of its Host header. A port that is not named is None: before
         an ingress with TLS it is not our scheme's. Where no host is named, our socket's.
         """
-        url = self.target if not self.target.startswith(b"/") else b""
-        asked = _END_OF_AUTHORITY.split(url.partition(b"://")[2], maxsplit=1)[0]
-        asked = asked or next((value for name, value in self.headers if name == b"host"), b"")
-        found = AUTHORITY.fullmatch(asked)
-        if found is None or not found["host"]:
+        asked = b""
+        if not self.target.startswith(b"/"):
+            asked = _END_OF_AUTHORITY.split(self.target.partition(b"://")[2], maxsplit=1)[0]
+        found = named_authority(asked or dict(self.headers).get(b"host", b""))
+        if found is None or not found[0]:
             return self.peer.local_address, self.peer.local_port
-        port = int(found["port"]) if found["port"] and len(found["port"]) <= _PORT_DIGITS else None
-        return found["host"].decode("ascii").strip("[]"), port
+        return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -161,7 +178,7 @@ def encode(
     what says nothing about it for 120 s.
     """
     length = len(response.body) + len(response.tail)
-    parts = [b"HTTP/1.1 %d " % response.status, _REASONS[response.status], _date(int(time.time()))]
+    parts = [_STATUS_LINES[response.status], _date(int(time.time()))]
     for name, value in response.headers:
         parts += (b"\r\n", name, b": ", value)
     parts.append(b"\r\nCache-Control: no-store\r\nContent-Length: %d" % length)
@@ -169,5 +186,7 @@ def encode(
         parts += (b"\r\nConnection: ", connection)
     parts.append(b"\r\n\r\n")
     if with_body and length <= SMALL_BYTES:
-        return (b"".join((*parts, response.body, response.tail)),)
-    return (b"".join(parts), *((response.body, response.tail) if with_body else ()))
+        parts += (response.body, response.tail)
+        with_body = False
+    head = b"".join(parts)
+    return (head, *filter(None, (response.body, response.tail))) if with_body else (head,)

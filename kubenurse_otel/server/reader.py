@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from kubenurse_otel.server.message import AUTHORITY, METHODS, Request
+from kubenurse_otel.server.message import METHODS, Request, named_authority
 
 if TYPE_CHECKING:
     from kubenurse_otel.server.arrival import Arrival
@@ -22,11 +22,13 @@ MAX_HEAD_BYTES: Final = 16_384
 MAX_HEADERS: Final = 128
 _NOT_ALLOWED: Final = frozenset((b"POST", b"PUT", b"DELETE", b"PATCH", b"CONNECT", b"TRACE"))
 """RFC 9110, 9.1: methods that are known and mean nothing here (405); others are unknown (501)."""
-_VERSIONS: Final = frozenset((b"1.0", b"1.1"))
+_VERSIONS: Final = {b"HTTP/1.0\r": "1.0", b"HTTP/1.1\r": "1.1"}
+_WORDS: Final = 3
+"""Of a request line: method, target, version."""
 _END: Final = b"\r\n\r\n"
 _TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"
 _BEGINNING: Final = re.compile(_TOKEN + rb"(?:\Z| )")
-_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/(\d\.\d)\r\n")
+_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") (\S+) (HTTP/\d\.\d\r)\n")
 
 
 class Reader:
@@ -79,29 +81,29 @@ class Reader:
         while held and not self.refused:
             end = held.find(_END, self._body_at) + len(_END)
             whole = end >= len(_END)
-            if refusal := _judge(held, self._body_at, end if whole else None):
-                return self._refuse(refusal)
+            if self._body_at or not whole or end > MAX_HEAD_BYTES:
+                refusal = _judge(held, self._body_at, end if whole else None)
+                if refusal:
+                    return self._refuse(refusal)
             if not whole:
                 break
-            message = _Message(Request(self._peer))
+            request = Request(self._peer)
+            message = _Message(request)
             if refusal := message.read(held[:end]):
                 return self._refuse(refusal)
             if message.whole:
                 self._held, self._body_at = held[end:], 0
-                return self._finished(message.request)
+                request.arrival = self._arrival
+                if not self._served:
+                    request.synack_retransmits = self._synack_retransmits
+                self._served += 1
+                return request
             self._body_at = end
         return None
 
     def close(self) -> None:
         """Forget everything."""
         self._held = b""
-
-    def _finished(self, request: Request) -> Request:
-        request.arrival = self._arrival
-        if not self._served:
-            request.synack_retransmits = self._synack_retransmits
-        self._served += 1
-        return request
 
     def _refuse(self, status: int) -> int:
         self.refused = True
@@ -138,12 +140,15 @@ def _judge_request_line(held: bytes) -> int:
 class _Message:
     """One request as llhttp reads it: its callbacks, and what they leave."""
 
-    __slots__ = ("in_head", "request", "too_many", "whole", "with_body")
+    __slots__ = ("coded", "hosts", "in_head", "options", "request", "whole", "with_body")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.in_head = True
-        self.too_many = self.with_body = self.whole = False
+        self.coded = self.with_body = self.whole = False
+        self.hosts = 0
+        self.options: list[bytes] = []
+        """Of the Connection header, in lower case."""
 
     def read(self, data: bytes) -> int:
         """Read a head, or a head with its body; return the status of a refusal or 0."""
@@ -154,46 +159,52 @@ class _Message:
         except httptools.HttpParserUpgrade:
             upgraded = True  # answered as if nothing had been asked for, then closed
         except httptools.HttpParserError:
-            return 431 if self.too_many else 400
-        line = _REQUEST_LINE.match(data)
-        assert line is not None
-        request.method, version = line[1], line[3]
-        request.http_version = version.decode("ascii")
-        length, coding = request.header(b"content-length"), request.header(b"transfer-encoding")
-        if self.with_body or (length or "0").strip("0"):
+            too_many = len(request.headers) > MAX_HEADERS
+            return _judge_request_line(data) or (431 if too_many else 400)
+        # llhttp also takes several spaces, HTTP/0.9 and other protocols.
+        line = data[: data.index(b"\n")].split(b" ")
+        version = _VERSIONS.get(line[-1])
+        if version is None or len(line) != _WORDS or line[0] not in METHODS:
+            return _judge_request_line(data) or 400
+        if self.with_body:
             return 413
-        hosts = [value for name, value in request.headers if name == b"host"]
-        if len(hosts) > 1 or not all(map(AUTHORITY.fullmatch, hosts)):
+        is_1_1 = version == "1.1"
+        if is_1_1 and not self.hosts:
             return 400
-        if version == b"1.1" and not hosts:
-            return 400
-        wanted = {one.strip() for one in (request.header(b"connection") or "").lower().split(",")}
+        self.whole |= upgraded or not self.coded
+        request.method, request.target, request.http_version = line[0], line[1], version
         request.keep_alive = (
             not upgraded
-            and "close" not in wanted
-            and (version == b"1.1" or ("keep-alive" in wanted and coding is None))
+            and b"close" not in self.options
+            and (is_1_1 or (b"keep-alive" in self.options and not self.coded))
         )
         return 0
 
     # --- llhttp's callbacks ----------------------------------------------------------------------
 
-    def on_url(self, url: bytes) -> None:
-        self.request.target += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        headers = self.request.headers
         if not self.in_head:
             return  # a trailer is no header (RFC 9110, 6.5.1)
-        if len(headers) == MAX_HEADERS:
-            self.too_many = True
+        name = name.lower()
+        self.request.headers.append((name, value))
+        if name == b"host":
+            self.hosts += 1
+            if self.hosts > 1 or named_authority(value) is None:
+                raise ValueError("not one host")
+        elif name == b"connection":
+            self.options += map(bytes.strip, value.lower().split(b","))
+        elif name == b"transfer-encoding":
+            self.coded = True
+        elif name == b"content-length":
+            self.with_body |= value.strip(b"0") != b""
+        if len(self.request.headers) > MAX_HEADERS:
             raise ValueError("too many headers")
-        headers.append((name.lower(), value))
 
-    def on_headers_complete(self) -> None:
+    def on_chunk_header(self) -> None:
         self.in_head = False
 
     def on_body(self, _: bytes) -> None:
         self.with_body = True
 
-    def on_message_complete(self) -> None:
-        self.whole = True
+    def on_chunk_complete(self) -> None:
+        self.whole = True  # the last chunk: there was none with a body

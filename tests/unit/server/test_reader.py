@@ -64,6 +64,13 @@ REQUEST: Read = (b"GET", b"/a?b", [(b"host", b"x"), (b"x-y", b"z")], True)
         (GOOD + b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" + GOOD, [REQUEST, 405]),
         (GOOD + b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx" + GOOD, [REQUEST, 413]),
         (b"GET / HTTP/1.1\r\nX: " + b"y" * MAX_HEAD_BYTES, [431]),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n", [431]),
+        (GOOD + b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", [REQUEST, 400]),
+        (b"GET / HTTP/1.1 \r\nHost: x\r\n\r\n", [400]),
+        (b"GET / HTTP/1.1\nHost: x\r\n\r\n", [400]),
+        (b"HEAD http://\nx:81/ HTTP/1.0\r\n\r\n", [400]),
+        (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", [505]),
+        (b"OPTIONS rtsp://x/ RTSP/1.0\r\nHost: x\r\n\r\n", [400]),
         (b"GET /", []),
     ],
 )
@@ -152,6 +159,7 @@ def test_a_chunked_body_may_be_empty(body: str, status: int) -> None:
         ("1.0", ("Connection: Keep-Alive",), True),
         ("1.0", ("Connection: keep-alive, close",), False),
         ("1.1", ("Connection: upgrade", "Upgrade: h2c"), False),
+        ("1.1", ("Connection: upgrade", "Upgrade: h", "Transfer-Encoding: chunked"), False),
     ],
 )
 def test_who_may_send_a_further_request(version: str, lines: tuple[str, ...], kept: bool) -> None:
