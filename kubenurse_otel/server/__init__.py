@@ -213,21 +213,18 @@ class Server:
         ) -> int:
             def welcome(accepted: socket.socket, far_end: tuple[Any, ...]) -> None:
                 client = connections.admit(far_end[0])
-                peer = None
-                if client is not None:
-                    peer = _peer(accepted, far_end, secure=certificate is not None)
-                if client is None or peer is None:
+                if client is None:
                     connections.refused.hold(accepted)
                     return
                 context = certificate.context() if certificate is not None else None
                 Connection(
                     Wire(accepted, context=context, clients=connections.clients),
-                    peer,
+                    Peer(far_end[0], far_end[1], accepted.getsockname, secure=context is not None),
                     client=client,
                     handler=handler,
                     connections=connections,
                     loop=loop,
-                )
+                ).begin()
 
             for bound in bind(config.listen_address, port, variable=variable):
                 listener = Listener(
@@ -285,18 +282,3 @@ class Server:
         self._listeners.clear()
         if self._connections is not None:
             await self._connections.close(STOP_SECONDS)
-
-
-def _peer(accepted: socket.socket, far_end: tuple[Any, ...], *, secure: bool) -> Peer | None:
-    """Return both ends of the connection; None when it is already gone."""
-    try:
-        local_address, local_port = accepted.getsockname()[:2]
-    except OSError:
-        return None
-    return Peer(
-        address=far_end[0],
-        port=far_end[1],
-        local_address=local_address,
-        local_port=local_port,
-        secure=secure,
-    )

@@ -99,7 +99,7 @@ class AlwaysHappy:
             or not self._agents.is_asking(
                 request.peer.address, request.header(_HEADER_ORIGIN) or ""
             )
-            or request.authority[0] != request.peer.local_address
+            or request.authority[0] != request.peer.local[0]
         ):
             return ()
         padding = b"x" * min(asked, semconv.PAD_MAX_BYTES)

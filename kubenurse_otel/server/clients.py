@@ -14,6 +14,7 @@ from kubenurse_otel.semconv import Refusal
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
 BUDGET_BYTES: Final = 16 * 1024 * 1024
 """Bytes that all clients together may hold: parts of requests, and answers not taken yet."""
@@ -42,8 +43,8 @@ class Member(Protocol):
     entered_at: float
     """When it entered its stage, in the event loop's seconds. It has been silent since then."""
 
-    def serve(self) -> None:
-        """Do one thing: read, or answer one request."""
+    def serve(self) -> bool:
+        """Do one thing: read, or answer one request. False: there was nothing to do."""
 
     def pause(self) -> None:
         """Read nothing until served."""
@@ -113,7 +114,7 @@ class Clients:
         """Return the number of connections."""
         return self._connections
 
-    def admit(self, address: str, now: float) -> Client | None:
+    def admit(self, address: str, clock: Callable[[], float]) -> Client | None:
         """Return the Client of a new connection, or None if there is no room (the refusal is
         counted).
 
@@ -123,11 +124,11 @@ class Clients:
         """
         client = self._here.get(address) or self._remembered.get(address) or Client(address)
         full = self._connections >= self._limit
-        share = min(
-            SHARE_CONNECTIONS, self._limit // (len(self._here) + 1) if full else self._limit
-        )
-        if len(client.members) >= max(share, 1):
-            oldest = next(iter(client.members))
+        share = SHARE_CONNECTIONS
+        if full:
+            share = max(min(share, self._limit // (len(self._here) + 1)), 1)
+        if len(client.members) >= share:
+            oldest, now = next(iter(client.members)), clock()
             if now - oldest.entered_at < SILENT_SECONDS or now - client.made_room_at < ROOM_SECONDS:
                 self._refusals[Refusal.CONNECTIONS] += 1
                 return None

@@ -30,8 +30,8 @@ CONNECTION_BYTES: Final = 4_096
 PROGRESS_BYTES: Final = 32_768
 """A client that has taken this many more bytes of its answer gets a new deadline."""
 MAX_LINGER_BYTES: Final = 1_048_576
-_WAITS: Final = frozenset((Stage.READING, Stage.IDLE, Stage.LINGERING))
-"""The stages that wait for bytes. In the others nothing is read."""
+_WAITS: Final = frozenset((None, Stage.READING, Stage.IDLE, Stage.LINGERING))
+"""The stages that wait for bytes (None: accepted just now). In the others nothing is read."""
 
 
 _IN_PEACE: Final = (None, Refusal.REQUEST)
@@ -50,7 +50,9 @@ class Connection:
         "_lingered",
         "_loop",
         "_more",
+        "_open",
         "_paused",
+        "_peer",
         "_progress",
         "_reader",
         "_resting",
@@ -80,28 +82,47 @@ class Connection:
         self._handler = handler
         self._connections = connections
         self._loop = loop
+        self._peer = peer
         self._reader = Reader(peer)
         self._synack_retransmits: int | None = None
         self._charged = self._lingered = self._progress = 0
         self._more = self._resting = False
-        self._paused = True
+        self._open = self._paused = True
         self._close_after = self._told_close = False
-        connections.enter(self, Stage.READING)
-        self._charge()
-        self._begin()
+
+    def begin(self) -> None:
+        """Serve at once what came together with the connection: that is most requests, and it saves
+        a round of the event loop. Whose turn it is not yet, or who sent nothing yet, is awaited.
+
+        Between the packet and our answer is only what the answer needs. So a connection enters its
+        first stage afterwards: until then nothing else runs. With TLS there is work before.
+        """
+        connections, secure = self._connections, self._peer.secure
+        served = not secure and connections.turns.serve(self)
+        if self._open and self.stage is None:
+            connections.enter(self, Stage.READING)
+            self._charge()
+            if served or secure:
+                self._resume()
+            elif self._open:
+                connections.turns.wait(self)
 
     # --- the end ---------------------------------------------------------------------------------
 
     def abort(self, reason: Refusal | None = None) -> None:
         """Close at once; what was not sent is lost. May be called at any time, also twice."""
-        if self.stage is None:
+        if not self._open:
             return
+        self._open = False
         if reason is not None:
             self._connections.refusals[reason] += 1
+        if self.stage is None:  # it came and went: its client is remembered all the same
+            self._connections.enter(self, Stage.READING)
         self._connections.leave(self)
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._reader.close()
+        _ = self._peer.local  # while there is a socket to ask
         self._wire.close(reset=reason not in _IN_PEACE)
         self._charge()
 
@@ -138,62 +159,53 @@ class Connection:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Read at once: most requests arrive together with their connection, and that saves an
-        event-loop round.
-        """
-        if self.stage is None:
-            return
-        try:
-            is_here = self._wire.has_bytes()
-        except OSError:
-            self.abort()
-            return
-        if is_here:
-            self._readable()
-        else:
-            self._resume()
-
     def _readable(self) -> None:
         self._connections.turns.ask(self)
 
-    def serve(self) -> None:
+    def serve(self) -> bool:
         """It is our turn: answer the next of the requests that are here, or read."""
+        came = True
         if self._more:
             self._more = False
             if not self._answer_next():
                 self._await_request()
         elif self.stage in _WAITS:
-            self._read()
+            came = self._read()
             if self.stage in _WAITS and not self._more:
                 self._resume()
         self._charge()
+        return came
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once, and answer. False: there was nothing to read."""
         try:
             data, arrived = self._wire.receive(self._connections.buffer, self)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             self.abort()
-            return
+            return True
         except NotWelcomeError as refused:
             self.abort(refused.reason)
-            return
+            return True
         if self.stage is Stage.LINGERING:
-            self._lingered += len(data)
-            if self._wire.peer_ended or self._lingered > MAX_LINGER_BYTES:
-                self.abort()
-            return
+            self._throw_away(data)
+            return True
         if self._synack_retransmits is None:
             self._synack_retransmits = arrived.retransmits
         if data:
             if self.stage is Stage.IDLE:
                 self._connections.enter(self, Stage.READING)
             self._reader.feed(data, arrived, self._synack_retransmits)
-        self._send()  # what TLS has to say
-        self._answer_next()
+        if not self._answer_next():
+            self._send()  # what TLS has to say
         if self._wire.peer_ended and self.stage in _WAITS and not self._more:
+            self.abort()
+        return True
+
+    def _throw_away(self, data: memoryview | bytes) -> None:
+        self._lingered += len(data)
+        if self._wire.peer_ended or self._lingered > MAX_LINGER_BYTES:
             self.abort()
 
     def pause(self) -> None:
@@ -221,7 +233,7 @@ class Connection:
             answered = answer(request, self._handler, closing=self._close_after)
         self._close_after = self._told_close = answered.closes
         self._resting = answered.rests
-        self._wire.put(*answered.pieces)
+        self._wire.put(answered.pieces)
         if self._send():
             self._answered()
         if answered.sent is not None:
@@ -259,7 +271,7 @@ class Connection:
 
     def _send(self) -> bool:
         """Send what the kernel takes now, the rest when it takes more; till then read nothing."""
-        if self.stage is Stage.ANSWERING or self.stage is None:
+        if self.stage is Stage.ANSWERING or not self._open:
             return False
         try:
             if self._wire.send():

@@ -101,8 +101,8 @@ class Connections:
 
     def admit(self, address: str) -> Client | None:
         """Return whose a new connection is; None where there is no room for it."""
-        client = self.clients.admit(address, self._loop.time())
-        if client is None or len(self.clients) > CROWD:
+        client = self.clients.admit(address, self._loop.time)
+        if client is None:
             self._on_crowd()
         return client
 
@@ -115,6 +115,8 @@ class Connections:
         if member.stage is None:
             self._empty.clear()
             self.clients.enter(member.client, member)
+            if len(self.clients) > CROWD:
+                self._on_crowd()
         else:
             del self._entered[member.stage][member]
             self.clients.heard(member.client, member)

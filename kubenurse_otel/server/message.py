@@ -17,8 +17,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from kubenurse_otel.record import record
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,15 +52,29 @@ def named_authority(text: bytes) -> tuple[str, int | None] | None:
     return found["host"].decode("ascii").strip("[]"), port
 
 
-@record(frozen=True, slots=True, kw_only=True)
 class Peer:
     """The two ends of a connection, and whether TLS is between them."""
 
-    address: str
-    port: int
-    local_address: str
-    local_port: int
-    secure: bool
+    __slots__ = ("_local", "_local_end", "address", "port", "secure")
+
+    def __init__(
+        self, address: str, port: int, local_end: Callable[[], tuple[Any, ...]], *, secure: bool
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.secure = secure
+        self._local_end = local_end
+        self._local: tuple[str, int] | None = None
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our address and port. Few answers need them, so the socket is asked once that one does,
+        or before it is closed.
+        """
+        if self._local is None:
+            address, port = self._local_end()[:2]
+            self._local = (address, port)
+        return self._local
 
 
 @dataclass(slots=True)
@@ -119,9 +131,7 @@ class Request:
         if not self.target.startswith(b"/"):
             asked = _END_OF_AUTHORITY.split(self.target.partition(b"://")[2], maxsplit=1)[0]
         found = named_authority(asked or dict(self.headers).get(b"host", b""))
-        if found is None or not found[0]:
-            return self.peer.local_address, self.peer.local_port
-        return found
+        return found if found is not None and found[0] else self.peer.local
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,9 +34,14 @@ class Turns:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, cpu: Callable[[], float] = time.thread_time
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._loop = loop
+        self._clock = clock
         self._cpu = cpu
         self._first: deque[Client] = deque()
         """Clients that had nothing waiting before. They get the next turns, in order."""
@@ -48,13 +53,29 @@ class Turns:
 
     def ask(self, member: Member) -> None:
         """Serve ``member`` now, or in its turn."""
-        client = member.client
-        now = self._loop.time()
-        if client.waiting or now - client.served_at < SPACING_SECONDS or self._round_is_over():
+        if not self.serve(member):
             self.wait(member)
-        else:
+
+    def serve(self, member: Member) -> bool:
+        """Serve ``member`` if its turn is now, else return False.
+
+        The round, which bounds how many are served so, begins with the first one's turn and is
+        noted after it.
+        """
+        client = member.client
+        now, spent = self._clock(), self._cpu()
+        if (
+            client.waiting
+            or now - client.served_at < SPACING_SECONDS
+            or (self._round is not None and spent >= self._round_ends)
+        ):
+            return False
+        if member.serve():
             client.served_at = now
-            member.serve()
+        if self._round is None:
+            self._round = self._loop.call_soon(self._end_round)
+            self._round_ends = spent + SLICE_SECONDS
+        return True
 
     def wait(self, member: Member) -> None:
         """Serve ``member`` in its turn."""
@@ -72,14 +93,6 @@ class Turns:
             if handle is not None:
                 handle.cancel()
         self._handle = self._round = None
-
-    def _round_is_over(self) -> bool:
-        """Whether a slice was spent in this round of the event loop on who is served at once."""
-        if self._round is None:
-            self._round = self._loop.call_soon(self._end_round)
-            self._round_ends = self._cpu() + SLICE_SECONDS
-            return False
-        return self._cpu() >= self._round_ends
 
     def _end_round(self) -> None:
         self._round = None
@@ -101,7 +114,7 @@ class Turns:
             client = queue.popleft()
             client.queued = False
             if client.waiting:
-                client.served_at = self._loop.time()
+                client.served_at = self._clock()
                 self._serving = client
                 client.next_waiting().serve()  # which may have it wait again
                 self._serving = None

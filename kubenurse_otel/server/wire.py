@@ -13,7 +13,6 @@ import socket
 import ssl
 import struct
 import termios
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.semconv import Refusal
@@ -21,6 +20,8 @@ from kubenurse_otel.server import arrival
 from kubenurse_otel.server.tls import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kubenurse_otel.server.clients import Clients, Member
 
 RECORD_BYTES: Final = 16_384
@@ -72,22 +73,12 @@ class Wire:
         self._context = context
         self._clients = clients
         self._channel: Channel | None = None
-        self._pieces: deque[memoryview] = deque()
+        self._pieces: list[bytes | memoryview] = []
         self._unsent = _EMPTY
         self._small_until = 0
         self.taken_bytes = 0
         """Bytes that the kernel has taken, of all that was ever put."""
         self.peer_ended = False
-
-    def has_bytes(self) -> bool:
-        """Whether plain bytes can be read, or the peer's end. Raises OSError where it is gone."""
-        if self._context is not None:
-            return False  # a handshake is work: in its turn
-        try:
-            self.socket.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return False
-        return True
 
     def receive(
         self, buffer: memoryview, member: Member
@@ -121,9 +112,9 @@ class Wire:
                 self._clients.end_handshake(self)
         return plain
 
-    def put(self, *pieces: bytes) -> None:
-        """Add plain bytes to what is to be sent."""
-        self._pieces.extend(memoryview(piece) for piece in pieces if piece)
+    def put(self, pieces: Iterable[bytes]) -> None:
+        """Add plain bytes to what is to be sent; no piece is empty."""
+        self._pieces += pieces
 
     def send(self) -> bool:
         """Return whether all is under way. Raises OSError where the peer is gone.
@@ -182,12 +173,12 @@ class Wire:
         """Make the next bytes for the socket; False where there are none."""
         channel = self._channel
         if channel is None:
-            self._unsent = self._pieces.popleft() if self._pieces else _EMPTY
+            self._unsent = memoryview(self._pieces.pop(0)) if self._pieces else _EMPTY
             return bool(self._unsent)
         if not channel.outgoing.pending and self._pieces:
-            piece = self._pieces.popleft()
+            piece = memoryview(self._pieces.pop(0))
             channel.encrypt(piece[:RECORD_BYTES])
             if len(piece) > RECORD_BYTES:
-                self._pieces.appendleft(piece[RECORD_BYTES:])
+                self._pieces.insert(0, piece[RECORD_BYTES:])
         self._unsent = memoryview(channel.outgoing.read())
         return bool(self._unsent)

@@ -266,6 +266,19 @@ async def test_a_crowd_of_one_does_not_delay_another() -> None:
         assert (await served).status == 404
 
 
+async def test_who_comes_anew_for_each_request_is_remembered() -> None:
+    """A connection that is over with its first answer was its client's turn like any other."""
+    async with running() as here:
+        with ExitStack() as stack:
+            sock = connect(stack, here.port)
+            sock.sendall(b"GET /ready HTTP/1.0\r\n\r\n")  # before it is accepted
+            await read_to_the_end(sock)
+        assert len(held(here)) == 0
+        known = held(here).clients.admit(CROWD, lambda: 0.0)
+        assert known is not None
+        assert known.served_at > 0
+
+
 async def test_the_kernel_holds_little_of_a_connection() -> None:
     """What accepted sockets may queue in both directions is set, not left to the system."""
     async with running() as here, client(here.port) as connection:

@@ -113,6 +113,19 @@ async def test_the_server_is_named_as_it_was_asked_for(
         assert attributes.get("server.port") == (here.port if port == "ours" else port)
 
 
+async def test_a_connection_that_ends_with_its_answer_had_an_address_of_ours(
+    provider: tuple[TracerProvider, InMemorySpanExporter],
+) -> None:
+    """Without a Host our address is asked of the socket, and before that is closed."""
+    async with running(tracer=provider[0].get_tracer("t")) as here:
+        async with client(here.port) as connection:
+            connection.send(f"GET /alwayshappy HTTP/1.0\r\n{TRACEPARENT}\r\n\r\n".encode())
+            assert (await connection.ended()).startswith(b"HTTP/1.1 200")
+        (span,) = provider[1].get_finished_spans()
+        attributes = span.attributes or {}
+        assert (attributes["server.address"], attributes["server.port"]) == ("127.0.0.1", here.port)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

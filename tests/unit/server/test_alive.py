@@ -59,9 +59,7 @@ def ask(
     alive = Alive(
         results=results, neighbourhood=lambda: known, node_name=lambda: "node-0", **options
     )
-    peer = Peer(
-        address=address, port=4711, local_address="127.0.0.1", local_port=8080, secure=False
-    )
+    peer = Peer(address, 4711, lambda: ("127.0.0.1", 8080), secure=False)
     response = alive(Request(peer, target=b"/alive?x=1", headers=headers or [], method=b"GET"))
     return response.status, json.loads(response.body + response.tail)
 
@@ -244,7 +242,7 @@ def test_a_new_neighbourhood_is_shown_at_once() -> None:
     """What is kept of the list is dropped when discovery says something else."""
     known = [Neighbourhood(known=neighbours(1))]
     alive = Alive(results=Results(), neighbourhood=lambda: known[0], node_name=str)
-    peer = Peer(address="::1", port=1, local_address="::1", local_port=2, secure=False)
+    peer = Peer("::1", 1, lambda: ("::1", 2), secure=False)
 
     def listed() -> int:
         response = alive(Request(peer, target=b"/alive"))

@@ -40,7 +40,8 @@ class Member:
         more, self.held_bytes = size - self.held_bytes, size
         return self.clients.hold(self, more)
 
-    def serve(self) -> None: ...
+    def serve(self) -> bool:
+        return True
 
     def pause(self) -> None: ...
 
@@ -59,7 +60,7 @@ class Door:
         self.now = 0.0
 
     def comes(self, address: str) -> Member | None:
-        client = self.clients.admit(address, self.now)
+        client = self.clients.admit(address, lambda: self.now)
         return None if client is None else Member(self.clients, client, self.now)
 
     def come(self, address: str, count: int = 1) -> list[Member]:

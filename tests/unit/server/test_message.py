@@ -9,7 +9,7 @@ import pytest
 from kubenurse_otel.server import message
 from kubenurse_otel.server.message import Peer, Request, Response, encode, text
 
-PEER = Peer(address="127.0.0.1", port=1, local_address="127.0.0.1", local_port=8080, secure=False)
+PEER = Peer("127.0.0.1", 1, lambda: ("127.0.0.1", 8080), secure=False)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kubenurse_otel.server.arrival import Arrival
 from kubenurse_otel.server.message import Peer, Request
 from kubenurse_otel.server.reader import MAX_HEAD_BYTES, MAX_HEADERS, Reader
 
-PEER = Peer(address="127.0.0.1", port=1, local_address="127.0.0.1", local_port=2, secure=False)
+PEER = Peer("127.0.0.1", 1, lambda: ("127.0.0.1", 2), secure=False)
 ARRIVAL = Arrival(0.0, 0, 0.0, 0)
 GOOD = b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-Y: z\r\n\r\n"
 

@@ -53,15 +53,19 @@ class Member:
     def __init__(self, name: str, client: Client, loop: Loop, served: list[str]) -> None:
         self.name, self.client, self._loop, self._served = name, client, loop, served
         self.paused = False
+        self.nothing = False
         self.again = 0
         self.turns: Turns | None = None
 
-    def serve(self) -> None:
+    def serve(self) -> bool:
+        if self.nothing:
+            return False
         self._served.append(self.name)
         self._loop.now += 0.0001
         if self.again and self.turns is not None:
             self.again -= 1
             self.turns.wait(self)
+        return True
 
     def pause(self) -> None:
         self.paused = True
@@ -72,7 +76,7 @@ class Member:
 class Room:
     def __init__(self) -> None:
         self.loop = Loop()
-        self.turns = Turns(self.loop, cpu=self.loop.time)  # type: ignore[arg-type]
+        self.turns = Turns(self.loop, clock=self.loop.time, cpu=self.loop.time)  # type: ignore[arg-type]
         self.served: list[str] = []
 
     def crowd(self, address: str, count: int) -> list[Member]:
@@ -93,6 +97,19 @@ def test_who_asks_now_and_then_is_served_at_once() -> None:
         room.loop.now += SPACING_SECONDS
     assert room.served == ["a0"] * 3
     assert not member.paused
+
+
+def test_a_turn_in_which_nothing_was_there_is_none() -> None:
+    """A client whose request comes a moment after its connection does not wait for that."""
+    room = Room()
+    (member,) = room.crowd("a", 1)
+    member.nothing = True
+    assert room.turns.serve(member)
+    room.loop.once()
+    member.nothing = False
+    room.turns.ask(member)
+    assert room.served == ["a0"]
+    assert not room.turns.serve(member)
 
 
 def test_one_turn_a_client_round_and_round() -> None:

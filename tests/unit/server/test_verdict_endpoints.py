@@ -14,7 +14,7 @@ from kubenurse_otel.server.verdicts import MAX_AGENTS, Documents, off
 from kubenurse_otel.state.history import History
 from kubenurse_otel.state.results import Results
 
-REQUEST = Request(peer=Peer(address="", port=0, local_address="", local_port=0, secure=False))
+REQUEST = Request(peer=Peer("", 0, lambda: ("", 0), secure=False))
 
 
 def documents(agent: Agent, *, has_admin_port: bool = False) -> Documents:

@@ -57,7 +57,7 @@ def answered(
     headers.append((b"kubenurse-pad", b"x" * padding))
     return handler(
         Request(
-            peer=Peer(address=peer, port=40_000, local_address=to, local_port=8080, secure=False),
+            peer=Peer(peer, 40_000, lambda: (to, 8080), secure=False),
             target=b"/alwayshappy",
             headers=[one for one in headers if one[1]],
             arrival=Arrival(0.001, 0, 0.0, 0),
