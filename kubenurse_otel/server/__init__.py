@@ -212,9 +212,9 @@ class Server:
             port: int, variable: str, handler: routes.Routes, certificate: Certificate | None = None
         ) -> int:
             def welcome(accepted: socket.socket, far_end: tuple[Any, ...]) -> None:
-                client = connections.admit(far_end[0])
+                client = connections.clients.admit(far_end[0], loop.time)
                 if client is None:
-                    connections.refused.hold(accepted)
+                    connections.refuse(accepted)
                     return
                 context = certificate.context() if certificate is not None else None
                 Connection(

@@ -93,17 +93,16 @@ class AlwaysHappy:
         Service or an ingress come by a name or an address of theirs, and get nothing: nobody knows
         who is behind them, and some of them ask from a node's address.
         """
-        view, asked = self._view(), len(request.header(_PAD_ASKED) or "")
+        origin, peer = request.header(_HEADER_ORIGIN), request.peer
         if (
-            not (view or asked)
-            or not self._agents.is_asking(
-                request.peer.address, request.header(_HEADER_ORIGIN) or ""
-            )
-            or request.authority[0] != request.peer.local[0]
+            not origin
+            or not self._agents.is_asking(peer.address, origin)
+            or request.authority[0] != peer.local[0]
         ):
             return ()
+        asked = len(request.header(_PAD_ASKED) or "")
         padding = b"x" * min(asked, semconv.PAD_MAX_BYTES)
-        offered = ((_HEADER_VIEW, view), (_HEADER_PAD, padding))
+        offered = ((_HEADER_VIEW, self._view()), (_HEADER_PAD, padding))
         return tuple(header for header in offered if header[1])
 
     def _account(self, request: Request, arrival: Arrival, app_seconds: float) -> None:

@@ -19,6 +19,7 @@ from kubenurse_otel.server.refused import MAX_HELD, Refused
 from kubenurse_otel.server.turns import Turns
 
 if TYPE_CHECKING:
+    import socket
     from collections import Counter
     from collections.abc import Callable, Iterator
 
@@ -99,12 +100,10 @@ class Connections:
     def count(self, stage: Stage) -> int:
         return len(self._entered[stage])
 
-    def admit(self, address: str) -> Client | None:
-        """Return whose a new connection is; None where there is no room for it."""
-        client = self.clients.admit(address, self._loop.time)
-        if client is None:
-            self._on_crowd()
-        return client
+    def refuse(self, accepted: socket.socket) -> None:
+        """Take a connection that its client may not have."""
+        self._on_crowd()
+        self.refused.hold(accepted)
 
     def make_room(self) -> bool:
         """Free a descriptor; False when there is none to be had."""

@@ -56,7 +56,9 @@ class Routes:
     def __call__(self, request: Request) -> Response:
         if request.method == b"OPTIONS":
             return Response(headers=(ALLOW,))
-        return self._handlers.get(request.path, self._not_found)(request)
+        handlers = self._handlers
+        handler = handlers.get(request.target) or handlers.get(request.path, self._not_found)
+        return handler(request)
 
 
 def too_often(_: Request) -> Response:

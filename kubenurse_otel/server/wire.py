@@ -122,14 +122,21 @@ class Wire:
         False while the kernel has more of it than it tells us to add to: the socket is writable
         again when the peer has taken of it.
         """
-        while self._unsent or self._fill():
+        channel = self._channel
+        while True:
+            if not self._unsent and channel is not None:
+                self._unsent = self._encrypted(channel)
+            elif not self._unsent and self._pieces:
+                self._unsent = memoryview(self._pieces.pop(0))
+            if not self._unsent:
+                break
             try:
                 sent = self.socket.send(self._unsent)
             except (BlockingIOError, InterruptedError):
                 return False
             self.taken_bytes += sent
             self._unsent = self._unsent[sent:]
-        self._unsent = _EMPTY
+        self._unsent = _EMPTY  # an empty slice would keep its document
         if self.taken_bytes - self._small_until < NOT_SENT_BYTES:
             return True  # nor can the kernel have more than that
         is_little = self._in_kernel(_SIOCOUTQNSD) < NOT_SENT_BYTES
@@ -169,16 +176,11 @@ class Wire:
         """Return the bytes that tcp(7) counts by SIOCOUTQ (not acknowledged) or SIOCOUTQNSD."""
         return int(_INT.unpack(fcntl.ioctl(self.socket, request, bytes(_INT.size)))[0])
 
-    def _fill(self) -> bool:
-        """Make the next bytes for the socket; False where there are none."""
-        channel = self._channel
-        if channel is None:
-            self._unsent = memoryview(self._pieces.pop(0)) if self._pieces else _EMPTY
-            return bool(self._unsent)
+    def _encrypted(self, channel: Channel) -> memoryview:
+        """Return the next bytes for the socket, none where there are none."""
         if not channel.outgoing.pending and self._pieces:
             piece = memoryview(self._pieces.pop(0))
             channel.encrypt(piece[:RECORD_BYTES])
             if len(piece) > RECORD_BYTES:
                 self._pieces.insert(0, piece[RECORD_BYTES:])
-        self._unsent = memoryview(channel.outgoing.read())
-        return bool(self._unsent)
+        return memoryview(channel.outgoing.read())

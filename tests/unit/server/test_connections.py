@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ class Loop:
     def call_at(self, at: float, callback: Callable[[], None]) -> Timer:
         self.timers.append(Timer(at, callback))
         return self.timers[-1]
+
+    call_later = call_at
 
     def pending(self) -> list[Timer]:
         return [timer for timer in self.timers if not timer.cancelled]
@@ -162,10 +165,12 @@ def test_a_crowd_is_told() -> None:
     """Who gives memory back afterwards hears of many connections, and of every refusal."""
     told: list[None] = []
     _, connections, _ = crowd(CROWD, Stage.IDLE, on_crowd=lambda: told.append(None))
-    assert connections.admit("10.0.0.9") is not None
     assert not told
     connections.enter(Member(connections, Client("10.0.0.9")), Stage.IDLE)
     assert len(told) == 1
+    with socket.socket() as refused:
+        connections.refuse(refused)
+    assert len(told) == 2
 
 
 def test_room_cannot_be_made_among_nobody() -> None:
