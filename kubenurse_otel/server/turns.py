@@ -114,9 +114,10 @@ class Turns:
             client = queue.popleft()
             client.queued = False
             if client.waiting:
-                client.served_at = self._clock()
+                now = self._clock()
                 self._serving = client
-                client.next_waiting().serve()  # which may have it wait again
+                if client.next_waiting().serve():  # which may have it wait again
+                    client.served_at = now
                 self._serving = None
                 if client.waiting:
                     client.queued = True

@@ -105,6 +105,7 @@ def test_a_turn_in_which_nothing_was_there_is_none() -> None:
     (member,) = room.crowd("a", 1)
     member.nothing = True
     assert room.turns.serve(member)
+    room.turns.wait(member)
     room.loop.once()
     member.nothing = False
     room.turns.ask(member)
