@@ -60,7 +60,7 @@ class Turns:
         """Serve ``member`` if its turn is now, else return False.
 
         The round, which bounds how many are served so, begins with the first one's turn and is
-        noted after it.
+        noted after it. A turn in which nothing was there is none, and no part of the round.
         """
         client = member.client
         now, spent = self._clock(), self._cpu()
@@ -70,8 +70,10 @@ class Turns:
             or (self._round is not None and spent >= self._round_ends)
         ):
             return False
-        if member.serve():
-            client.served_at = now
+        if not member.serve():
+            self._round_ends += self._cpu() - spent
+            return True
+        client.served_at = now
         if self._round is None:
             self._round = self._loop.call_soon(self._end_round)
             self._round_ends = spent + SLICE_SECONDS

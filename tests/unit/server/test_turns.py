@@ -58,10 +58,10 @@ class Member:
         self.turns: Turns | None = None
 
     def serve(self) -> bool:
+        self._loop.now += 0.0001
         if self.nothing:
             return False
         self._served.append(self.name)
-        self._loop.now += 0.0001
         if self.again and self.turns is not None:
             self.again -= 1
             self.turns.wait(self)
@@ -111,6 +111,18 @@ def test_a_turn_in_which_nothing_was_there_is_none() -> None:
     room.turns.ask(member)
     assert room.served == ["a0"]
     assert not room.turns.serve(member)
+
+
+def test_who_sends_nothing_takes_no_part_of_a_round() -> None:
+    """However many connections are accepted in silence, who asks then is served at once."""
+    room = Room()
+    first, *silent, last = room.crowd("a", 1) + room.crowd("b", 100) + room.crowd("c", 1)
+    assert room.turns.serve(first)
+    for member in silent:
+        member.nothing = True
+        assert room.turns.serve(member)
+    assert room.turns.serve(last)
+    assert room.served == ["a0", "c0"]
 
 
 def test_one_turn_a_client_round_and_round() -> None:
