@@ -43,11 +43,17 @@ as servers stop one after the other, it is so for a moment.
 
 _KEY: Final = "dns"
 
-MOST_PROBES: Final = 3
+MOST_PROBES: Final = 6
+LATE_PROBES: Final = 3
 LEAST_PORTS: Final = 12
-"""Of these probes, before a share of them says anything."""
+"""Of the late probes, before a share of them says anything."""
 SILENT_SHARE: Final = 0.9
-HALF_SHARE: Final = 0.2
+LOST_SHARE: Final = 0.2
+"""Of ports that lost one try or both, before it is the packets."""
+SILENT_PER_HALF: Final = 6
+"""So many silent ports for each that was at its second try, and it is a replica. Where packets are
+lost, some ports lose both tries: fewer than those that lose one, up to a loss of a half.
+"""
 
 
 @record(frozen=True, slots=True)
@@ -133,13 +139,14 @@ class LookUps:
 
     def _of_ports(self, now: float) -> Symptom | None:
         """None: too few were asked lately, or what came of them has no name; OK: all are sound."""
-        lately = [
+        recent = [
             ports
             for at, ports in self._probes
             if 0 <= now - at <= WINDOW_INTERVALS * self._interval
         ]
+        lately = recent[-LATE_PROBES:]
         asked = sum(one.asked for one in lately)
-        if asked < LEAST_PORTS or len(lately) < MOST_PROBES:
+        if asked < LEAST_PORTS or len(lately) < LATE_PROBES:
             return None
         silent = sum(one.silent for one in lately) / asked
         half = sum(one.half for one in lately) / asked
@@ -148,12 +155,11 @@ class LookUps:
             return Symptom.DNS_SILENT
         if silent and not any(one.silent or one.half for one in ends):
             return Symptom.OK  # it was, and is no more
-        is_mixed = any(0 < one.silent < one.asked for one in lately)
-        if silent >= LEAST_SHARE and silent > half:
-            return Symptom.DNS_PART if is_mixed else None  # all of a sudden: all or nothing
-        if half >= HALF_SHARE:
-            return Symptom.DNS_LOSSY
-        return None if silent or half else Symptom.OK
+        if sum(one.half for one in recent) * SILENT_PER_HALF <= sum(one.silent for one in recent):
+            is_mixed = any(0 < one.silent < one.asked for one in lately)
+            is_part = is_mixed and silent >= LEAST_SHARE  # all of a sudden: all or nothing
+            return Symptom.DNS_PART if is_part else None if silent else Symptom.OK
+        return Symptom.DNS_LOSSY if half >= silent and silent + half >= LOST_SHARE else None
 
     def _of_look_ups(self, now: float) -> Symptom:
         self._runs_later = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from math import inf
 
 import pytest
 from test_symptoms import TARGET, failed
@@ -199,6 +201,47 @@ def test_ports_tell_a_dead_server_from_a_replica_and_from_loss(
     said = ports(silent, half)
     assert said is not None
     assert said.symptom is expected
+
+
+def said_of(seed: int, *, lost: float = 0.0, dead: float = 0.0) -> dict[Symptom, float]:
+    """Five minutes of four ports each 5 s: when each word was first said for three intervals.
+
+    ``lost``: share of the tries that are not answered; ``dead``: share of the servers.
+    """
+    chance = random.Random(seed)
+    seen, first = LookUps(interval_seconds=5.0), dict[Symptom, float]()
+    for number in range(60):
+        alive = [chance.random() >= dead for _ in range(4)]
+        tries = [(chance.random() >= lost, chance.random() >= lost) for _ in range(4)]
+        answers = [up and (one, other) for up, (one, other) in zip(alive, tries, strict=True)]
+        silent = sum(not answer or not any(answer) for answer in answers)
+        half = sum(answer == (False, True) for answer in answers)
+        seen.note("a", Symptom.OK, began=5.0 * number, now=5.0 * number)
+        seen.probed(Ports(4, silent, half), 5.0 * number)
+        said = seen.said(5.0 * number)
+        if said is not None and said.run >= 3:
+            first.setdefault(said.symptom, 5.0 * number)
+    return first
+
+
+def test_packets_that_are_lost_at_random_are_hardly_ever_a_replica() -> None:
+    """Each port has two tries, and loses both now and then."""
+    mild, hard = ([said_of(seed, lost=lost) for seed in range(100)] for lost in (0.2, 0.3))
+    assert sum(Symptom.DNS_LOSSY in said for said in mild) >= 95
+    assert sum(Symptom.DNS_PART in said for said in mild) <= 1
+    assert sum(Symptom.DNS_LOSSY in said for said in hard) == 100
+    assert sum(Symptom.DNS_PART in said for said in hard) <= 3
+
+
+@pytest.mark.parametrize(("dead", "seconds"), [(0.5, 20.0), (1 / 3, 20.0), (1 / 6, 60.0)])
+def test_a_dead_replica_is_one_though_a_packet_is_lost_now_and_then(
+    dead: float, seconds: float
+) -> None:
+    found = [said_of(seed, dead=dead, lost=0.01) for seed in range(100)]
+    times = sorted(said.get(Symptom.DNS_PART, inf) for said in found)
+    assert times[50] <= seconds
+    assert times[-1] < inf
+    assert sum(Symptom.DNS_LOSSY in said for said in found) <= 5
 
 
 @pytest.mark.parametrize(
