@@ -420,6 +420,12 @@ FAULTS: Final = (
         seconds=150.0,
     ),
     Fault(
+        name="loss of a pair, prober starved",
+        inject=_both(_pair_loss, _starved),
+        seconds=120.0,
+        least_nodes=4,
+    ),
+    Fault(
         name="agent hung, DNS replica silent",
         inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,

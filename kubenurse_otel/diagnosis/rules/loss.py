@@ -162,7 +162,9 @@ def of_pair(case: Case) -> Iterator[Finding]:
         seen_by = {one.node for one in case.seen_by(node)} - case.facts.doubted_lately
         others = sorted(seen_by - {case.mine.node})
         well = [other for other in others if frozenset((other, node)) not in ways]
-        if not well or len(others) < min(2, case.facts.nodes - 2):
+        # Who doubts itself has no word: the others are a smaller cluster.
+        mute = case.facts.doubted_lately - {node}
+        if not well or len(others) < min(2, case.facts.nodes - 2 - len(mute)):
             continue
         yield Finding(
             kind=Kind.PAIR_LOSS,

@@ -122,8 +122,15 @@ def test_who_doubted_itself_lately_does_not_tell_that_other_ways_are_well() -> N
     """It made fewer checks than it seems: 1 % of loss was a pair's beside a starved agent."""
     assert of_way(3, lossy("n1-n3"), "n3") == pair("n3")
     assert of_way(3, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == []
-    assert of_way(4, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == []
+    assert of_way(4, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2", "n4"})) == []
     assert of_way(5, lossy("n1-n3"), "n3", doubted_lately=frozenset({"n2"})) == pair("n3")
+
+
+def test_beside_one_that_doubts_itself_four_nodes_are_as_good_as_three() -> None:
+    """One witness is enough, if it is the only other one there is."""
+    doubts = {"doubted_lately": frozenset({"n2"})}
+    assert of_way(4, lossy("n1-n3"), "n3", **doubts) == pair("n3")
+    assert of_way(4, lossy("n1-n3", "n3-n4"), "n3", **doubts) == []
 
 
 def test_two_bad_pairs_are_two_pairs() -> None:
