@@ -61,6 +61,20 @@ def test_it_is_judged_once_a_second_at_most_and_rarely_while_all_is_well() -> No
     assert 3 == agent.judging.changes
 
 
+def test_it_is_judged_soon_while_others_wait_for_our_word_on_sizes() -> None:
+    """Somebody says that large segments vanish to whom we check: our own view is to tell soon."""
+    agent = Agent()
+    agent.is_well()
+    told = View(node="node-c", targets={DEAD: Said(Symptom.FULL_SIZE)})
+    agent.judging.note(good("node-c", wire.encode(told)))
+    agent.judging.sizes_wanted()
+    before = agent.judging.changes
+    for _ in range(2):
+        agent.now += 1.5
+        agent.judging.judge()
+    assert before + 2 == agent.judging.changes
+
+
 def test_a_starved_agent_judges_once_an_interval() -> None:
     """It has named itself: each second more would be of the CPU that it lacks."""
     agent = Agent()
