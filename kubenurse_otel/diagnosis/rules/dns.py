@@ -48,7 +48,7 @@ def failing(case: Case) -> Iterator[Finding]:
     kind = KINDS.get(symptom, Kind.DNS)
     if said.run < (RUN if kind is Kind.DNS else RUN_OF_PART):
         return
-    if kind is Kind.DNS_REPLICA and _are_out_of_reach(case):
+    if kind is Kind.DNS_REPLICA and _are_a_consequence(case):
         return
     votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
     # A look-up that happens to ask a sound replica is well: who sees one silent is alike, too.
@@ -86,11 +86,11 @@ def failing(case: Case) -> Iterator[Finding]:
     )
 
 
-def _are_out_of_reach(case: Case) -> bool:
-    """Whether each server that is silent is on a node that is silent to us: a consequence."""
+def _are_a_consequence(case: Case) -> bool:
+    """Whether each silent server is on a node that is silent to us, or whose agent lacks CPU."""
     nodes = {one.endpoint.node_name for one in case.facts.dns_endpoints if one.silent}
-    targets = case.mine.targets
-    return bool(nodes) and all(one in targets and targets[one].symptom in DEAD for one in nodes)
+    dead = {node for node, said in case.mine.targets.items() if said.symptom in DEAD}
+    return bool(nodes) and nodes <= dead | case.facts.doubted_lately
 
 
 def _most_say_part(case: Case) -> bool:

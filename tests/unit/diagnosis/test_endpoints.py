@@ -144,6 +144,16 @@ def test_a_server_on_a_node_that_is_silent_is_a_consequence() -> None:
     assert ("dns_replica", "cluster", "", "part") in named(found(mine, heard, dns_endpoints=other))
 
 
+def test_a_server_on_a_node_that_lacks_cpu_is_a_consequence() -> None:
+    """The agent there says so of itself, and is named for it."""
+    heard = [view(f"n{n}", {ME: "o9", "n2": "o9"}, "Q:p9") for n in (2, 3, 4)]
+    mine = view(ME, {"n2": "o9", "n3": "o9", "n4": "o9"}, "Q:p9")
+    dead = figures(*[answers((ONE, BOTH))] * 3)
+    starved = frozenset({"n2"})
+    assert [] == named(found(mine, heard, dns_endpoints=dead, doubted_lately=starved))
+    assert named(found(mine, heard, dns_endpoints=dead)) == [("dns_replica", "cluster", "", "part")]
+
+
 @pytest.mark.parametrize("are_all", [True, False])
 def test_one_that_is_silent_is_a_replica_though_every_port_was_answered(*, are_all: bool) -> None:
     """Of eight replicas seldom a port leads to the dead one. Of a share of them others ask others:
