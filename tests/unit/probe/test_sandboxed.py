@@ -92,13 +92,7 @@ def test_the_answer_tells_no_wait_that_nobody_knows(
         view=lambda: b"",
     )
     request = Request(
-        peer=Peer(
-            address="10.0.0.1",
-            port=40_000,
-            local_address="10.0.0.2",
-            local_port=8080,
-            secure=False,
-        ),
+        peer=Peer("10.0.0.1", 40_000, lambda: ("10.0.0.2", 8080), secure=False),
         arrival=Arrival(waited_seconds, None, 0.0, 0),
     )
     told = dict(handler(request).headers)[semconv.HEADER_SERVER_TIMING.encode()].decode()
