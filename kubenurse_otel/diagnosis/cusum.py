@@ -14,29 +14,36 @@ from typing import Final
 LOST_WEIGHT: Final = log(5)
 SENT_WEIGHT: Final = 0.004
 ALARM: Final = 16.0
-CLEAN_LOSSES: Final = 6.0
-"""What lost so often and then not once while this many losses were due loses no more (e^-6)."""
+BURST_SECONDS: Final = 1.0
+"""What is lost within so long of a first loss is one burst: the link was down for a moment, or a
+queue was full. Nobody can tell from a burst's size when the next one is due.
+"""
+CLEAN_BURSTS: Final = 6.0
+"""What lost so often and then not once while this many bursts were due loses no more (e^-6)."""
 
 
 @dataclass(slots=True)
 class Cusum:
     """``since`` is when the first loss was seen since the sum was 0, ``alarm_at`` when the alarm
-    was due; None: there was none. ``clean`` segments came through since the last loss.
+    was due, ``burst_at`` when the latest burst began; None: there was none. ``clean`` segments came
+    through since the last loss.
     """
 
     sum: float = 0.0
-    lost: int = 0
+    bursts: int = 0
     sent: int = 0
     clean: int = 0
     since: float | None = None
     alarm_at: float | None = None
+    burst_at: float | None = None
 
     def add(self, now: float, *, lost: int, sent: int) -> None:
         """Take in ``sent`` segments, of which ``lost`` did not arrive."""
         if not lost and self.since is None:
             return
         self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
-        self.lost += lost
+        if lost and (self.burst_at is None or now - self.burst_at >= BURST_SECONDS):
+            self.bursts, self.burst_at = self.bursts + 1, now
         self.sent += sent
         self.clean = 0 if lost else self.clean + sent
         if self.since is None:
@@ -47,10 +54,10 @@ class Cusum:
             self.reset()
 
     def _is_over(self) -> bool:
-        """At its own rate, as the losses after the first one tell it, below the alarm as well."""
+        """At its own rate, as the bursts after the first one tell it, below the alarm as well."""
         before = max(1, self.sent - self.clean)
-        return (self.lost - 1) * log1p(self.clean / before) >= CLEAN_LOSSES
+        return (self.bursts - 1) * log1p(self.clean / before) >= CLEAN_BURSTS
 
     def reset(self) -> None:
-        self.sum, self.lost, self.sent, self.clean = 0.0, 0, 0, 0
-        self.since = self.alarm_at = None
+        self.sum, self.bursts, self.sent, self.clean = 0.0, 0, 0, 0
+        self.since = self.alarm_at = self.burst_at = None

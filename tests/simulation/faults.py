@@ -117,6 +117,19 @@ def _link_down(cluster: Cluster) -> Truth:
     return _of_node(node, Kind.NODE)
 
 
+def _link_flaps(cluster: Cluster) -> Truth:
+    """A second in each five."""
+    node, flaps = _one(cluster), cluster.network.flaps
+
+    def down() -> None:
+        flaps.add(node)
+        cluster.after(1.0, lambda: flaps.discard(node))
+        cluster.after(5.0, down)
+
+    down()
+    return _of_node(node, Kind.NODE, Kind.NODE_LOSS)
+
+
 def _one_way(cluster: Cluster, *, into: bool) -> Truth:
     node = _one(cluster)
     cluster.network.drops.add(("*", node) if into else (node, "*"))
@@ -346,6 +359,7 @@ _INGRESS = TargetKind.ME_INGRESS
 FAULTS: Final = (
     Fault(name="node dead", inject=_node_dead),
     Fault(name="link down", inject=_link_down),
+    Fault(name="link flaps", inject=_link_flaps, seconds=90.0),
     Fault(name="node cut inwards", inject=lambda cluster: _one_way(cluster, into=True)),
     Fault(name="node cut outwards", inject=lambda cluster: _one_way(cluster, into=False)),
     Fault(name="agent hung", inject=_agent("mute")),

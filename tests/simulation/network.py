@@ -54,6 +54,9 @@ class Shown:
 GOOD = Shown()
 SILENT = Shown(ErrorType.CONNECT_TIMEOUT, TIMEOUT, Phase.CONNECT)
 STALLED = Shown(ErrorType.RESPONSE_TIMEOUT, TIMEOUT, repeats=5)
+SECOND_SYN = Shown(
+    seconds=FIRST_SYN_TIMEOUT + 2 * ROUND_TRIP, repeats=1, loss_out=FIRST_SYN_TIMEOUT
+)
 WAYS_TO_FAIL = {
     "silent": SILENT,
     "stalled": STALLED,
@@ -82,6 +85,8 @@ class Network:
     """Nodes that are off: nothing comes, nothing goes, their agents are gone."""
     unplugged: set[str] = field(default_factory=set)
     """Nodes without a link: their agents run."""
+    flaps: set[str] = field(default_factory=set)
+    """Nodes without a link for less than a second: the second SYN arrives."""
     drops: set[tuple[str, str]] = field(default_factory=set)
     """(from, to): "*" is everybody."""
     agents: dict[str, str] = field(default_factory=dict)
@@ -199,6 +204,8 @@ class Network:
 
     def _over(self, asker: str, node: str) -> Shown:
         """A good exchange, but for what is lost on its way."""
+        if self.flaps.intersection((asker, node)):
+            return SECOND_SYN
         out = 1 - (1 - self.background_loss) * (1 - self.loss_out.get(asker, 0.0)) * (
             1 - self.loss_in.get(node, 0.0)
         ) * (1 - self.loss_between.get((asker, node), 0.0))

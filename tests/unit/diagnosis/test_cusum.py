@@ -45,6 +45,17 @@ def test_a_few_losses_that_came_together_do_not_tell_when_the_next_is_due() -> N
     assert fed(1, *[0] * 9, 1, *[0] * 9, 1, *[0] * 200).sum > 0
 
 
+def test_a_burst_does_not_tell_when_the_next_is_due() -> None:
+    """Ten were lost while the link was down, and of the 90 behind them none: it flaps."""
+    one = Cusum()
+    for second in range(1, 31):
+        one.add(float(second), lost=0 if second % 5 else 10, sent=20)
+    assert (one.since, one.alarm_at) == (5.0, 5.0)
+    for second in range(31, 100):
+        one.add(float(second), lost=0, sent=20)
+    assert one.since is None
+
+
 def test_a_loss_or_two_are_forgotten_by_their_weight() -> None:
     """From two nobody knows when the next is due: one in a hundred has them far apart."""
     assert fed(1, 1, *[0] * 100).sum > 0
