@@ -64,7 +64,7 @@ def test_a_row_counts_what_was_wrong() -> None:
     assert wanted.startswith("nobody: ")
     assert score == f"**{sum(run.right for run in runs)} of {len(runs)}**"
     assert (verdict, alert, besides) == ("", "", "node_loss: node-3, incoming (1)")
-    assert "A healthy node was named in 1." in scoreboard.table(runs)
+    assert "a healthy node was named in 1." in scoreboard.table(runs)
 
 
 def test_a_row_has_times_and_what_was_named_besides() -> None:
@@ -80,6 +80,17 @@ def test_a_row_has_times_and_what_was_named_besides() -> None:
         "90 / 90",
         "pair_loss: node-1 and node-2 (2)",
     ]
+
+
+def test_times_are_of_the_latest_three_runs_and_wrong_ones_stay() -> None:
+    """Earlier rules were slower; that they were wrong is not forgotten."""
+    (seen,) = _of("node-link-flaps")[:1]
+    wrong = replace(seen, right=False, verdict_seconds=None, alert_seconds=None)
+    late = [replace(seen, verdict_seconds=float(n), alert_seconds=float(2 * n)) for n in (9, 8, 7)]
+    table = scoreboard.table([wrong, replace(seen, verdict_seconds=99.0), *late])
+    assert _row(table, "node-link-flaps")[2:5] == ["**4 of 5**", "8 / 9", "16 / 18"]
+    assert "4 of 5 runs were right" in table
+    assert "Of the latest 3 runs of each fault 3 of 3 were right." in table
 
 
 def test_rows_stand_in_the_order_of_the_truths() -> None:
