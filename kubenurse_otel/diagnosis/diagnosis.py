@@ -5,7 +5,7 @@ No clock of its own: each method is told the time (Unix seconds).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -14,9 +14,10 @@ from kubenurse_otel.diagnosis import surroundings
 from kubenurse_otel.diagnosis.case import path_type
 from kubenurse_otel.diagnosis.detours import Detours
 from kubenurse_otel.diagnosis.dns import LookUps
-from kubenurse_otel.diagnosis.doubt import NO_WITNESS, Doubt
+from kubenurse_otel.diagnosis.doubt import Doubt
 from kubenurse_otel.diagnosis.endpoints import Endpoints
 from kubenurse_otel.diagnosis.explored import Explored, Wanted
+from kubenurse_otel.diagnosis.heard import Heard
 from kubenurse_otel.diagnosis.ledger import Ledger
 from kubenurse_otel.diagnosis.loss import Losses
 from kubenurse_otel.diagnosis.order import diagnose
@@ -31,7 +32,7 @@ from kubenurse_otel.model import Neighbourhood, TargetKind
 from kubenurse_otel.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from kubenurse_otel.diagnosis.case import Facts, Finding
     from kubenurse_otel.diagnosis.dns import Ports
@@ -40,15 +41,12 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.model import CheckResult, Target
 
-MOST_VIEWS: Final = 64
 VIRTUAL: Final = frozenset(
     {TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS, TargetKind.ME_SERVICE}
 )
 """Checks that go by a virtual IP, or look up their name by one."""
 FRESH_INTERVALS: Final = 2.4
 """A view is renewed each interval: one that was missed twice is stale."""
-LAST_WORD_INTERVALS: Final = 12.0
-"""So long what a neighbour said of itself may be why it is silent now."""
 CUT_OFF_INTERVALS: Final = 2.0
 """So long after our node was cut off, what DNS and lost segments say is still of that."""
 _OF_DIRECTIONS: Final = {
@@ -76,28 +74,6 @@ class Judgement:
     stale_views: int = 0
 
 
-@dataclass(slots=True)
-class _Heard:
-    """``lossy`` are nodes on whose ways it loses segments, ``vanishing`` those of large ones."""
-
-    view: View
-    at: float
-    lossy: frozenset[str]
-    vanishing: frozenset[str]
-
-
-def _heard(view: View, now: float) -> _Heard:
-    """A way has two ends: who loses large segments on one may be the one that loses them."""
-    said = view.targets.items()
-    vanishing = frozenset(node for node, one in said if one.symptom is Symptom.FULL_SIZE)
-    return _Heard(
-        view=view,
-        at=now,
-        lossy=frozenset(node for node, one in said if one.lossy),
-        vanishing=vanishing | {view.node} if vanishing else vanishing,
-    )
-
-
 class Diagnosis:
     """One agent's. ``node`` is ours; ``slow_seconds`` is KUBENURSE_SLOW_THRESHOLD."""
 
@@ -121,9 +97,7 @@ class Diagnosis:
         self._explored = Explored(interval_seconds=interval_seconds)
         self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
         self._ledger = Ledger(interval_seconds=interval_seconds)
-        self._heard: dict[str, _Heard] = {}
-        self._accused_at: dict[str, float] = {}
-        self._doubted_at: dict[str, float] = {}
+        self._heard = Heard(interval_seconds=interval_seconds, fresh_seconds=self._fresh)
         self._neighbourhood = Neighbourhood()
         self._surroundings = surroundings.facts(self._neighbourhood, node)
         self._cut_off_at: float | None = None
@@ -148,9 +122,7 @@ class Diagnosis:
         said = self._said_to_vanish.items()
         self._said_to_vanish = {node: at for node, at in said if node in peers}
         self._round_trips.retain(peers)
-        for node in self._heard.keys() - peers:
-            for kept in (self._heard, self._accused_at, self._doubted_at):
-                kept.pop(node, None)
+        self._heard.retain(peers)
 
     def note(self, result: CheckResult, now: float, *, is_hasty: bool = False) -> None:
         """Take in a check of ours; ignored when its target is gone meanwhile.
@@ -257,19 +229,7 @@ class Diagnosis:
 
     def hear(self, view: View, now: float) -> None:
         """Take in a neighbour's view; the caller has made sure whose it is."""
-        heard = self._heard.pop(view.node, None)
-        if heard is None or heard.view is not view:
-            heard = _heard(view, now)
-        heard.at = now
-        self._heard[view.node] = heard
-        if view.doubt >= NO_WITNESS:
-            self._doubted_at[view.node] = now
-        if view.accused is not Accused.NOTHING:
-            self._accused_at[view.node] = now
-        while len(self._heard) > MOST_VIEWS:
-            oldest = next(iter(self._heard))
-            for kept in (self._heard, self._accused_at, self._doubted_at):
-                kept.pop(oldest, None)
+        self._heard.take(view, now)
 
     def found_half_open(self, nodes: Mapping[str, float]) -> None:
         """Take in whose connections are half open here, and a time after which the newest came.
@@ -290,21 +250,8 @@ class Diagnosis:
         """Whether more checks of neighbours (note's ``is_hasty``) would tell sooner."""
         if self._is_after_cut(now):
             return False
-        return self._losses.wants_haste(now, is_told=self._is_told_of_loss(now))
-
-    def _is_told_of_loss(self, now: float) -> bool:
-        """Whether a fresh view says so of our own node or of one that we check.
-
-        Hearsay names nobody: it has us look. Then we may see it ourselves, or speak against it.
-        """
-        return any(
-            not one.lossy.isdisjoint(self._peers) or self._node in one.lossy
-            for one in self._fresh_ones(now)
-            if one.lossy
-        )
-
-    def _fresh_ones(self, now: float) -> Iterator[_Heard]:
-        return (one for one in self._heard.values() if 0 <= now - one.at <= self._fresh)
+        is_told = self._heard.tells_of_loss({*self._peers, self._node}, now)
+        return self._losses.wants_haste(now, is_told=is_told)
 
     def sizes_wanted(self, now: float) -> tuple[Target, ...]:
         """Return full-size targets that are to be checked at once; to be asked once a second."""
@@ -312,9 +259,7 @@ class Diagnosis:
             return ()
         since = self._said_to_vanish
         self._said_to_vanish = {
-            node: since.get(node, now)
-            for one in self._fresh_ones(now)
-            for node in one.vanishing & self._peers
+            node: since.get(node, now) for node in self._heard.vanishing(now) & self._peers
         }
         runs = list(self._runs.current(now))
         return self._sizes.wanted(
@@ -350,12 +295,12 @@ class Diagnosis:
             self._surroundings = surroundings.facts(neighbourhood, self._node)
         runs = list(self._runs.current(now))
         mine = self._view(now, runs)
-        self._forget_explored(now)
-        fresh = {one.view.node: one.view for one in self._fresh_ones(now)}
+        self._heard.forget_strangers(self._peers, now)
+        fresh = self._heard.fresh(now)
         findings = diagnose(mine, fresh, self._facts(now, runs))
         self._accused = _accused(findings, self._node)
         if self._accused is not Accused.NOTHING:
-            self._accused_at[self._node] = now
+            self._heard.accused(self._node, now)
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
             self._losses.reset()
@@ -377,13 +322,6 @@ class Diagnosis:
             fresh_views=len(fresh),
             stale_views=len(self._heard) - len(fresh),
         )
-
-    def _forget_explored(self, now: float) -> None:
-        """What a neighbour said is kept when it is old; others are not asked again for long."""
-        for node in self._heard.keys() - self._peers:
-            if not 0 <= now - self._heard[node].at <= self._fresh:
-                for kept in (self._heard, self._accused_at, self._doubted_at):
-                    kept.pop(node, None)
 
     def _is_after_cut(self, now: float) -> bool:
         at = self._cut_off_at
@@ -455,24 +393,16 @@ class Diagnosis:
             losses=self._losses.of_all(now),
             fresh_seconds=self._fresh,
             is_settled=self._is_settled(runs),
-            accused_at=MappingProxyType(dict(self._accused_at)),
-            accused_lately=frozenset(self._lately(self._accused_at, now)),
-            doubting=frozenset(
-                node
-                for node in self._lately(self._doubted_at, now)
-                if self._doubted_at[node] == self._heard[node].at
-            ),
-            doubted_lately=frozenset(self._lately(self._doubted_at, now)),
+            accused_at=MappingProxyType(dict(self._heard.accused_at)),
+            accused_lately=self._heard.accused_lately(now),
+            doubting=self._heard.doubting(now),
+            doubted_lately=self._heard.doubted_lately(now),
             slow_factor=self._round_trips.factor(),
             detour_seconds=self._detours.seconds(now),
             dns_endpoints=self._endpoints.figures(now),
             extras=MappingProxyType(extras),
             traces=MappingProxyType(traces),
         )
-
-    def _lately(self, at: Mapping[str, float], now: float) -> Iterator[str]:
-        longest = LAST_WORD_INTERVALS * self._interval
-        return (node for node, then in at.items() if 0 <= now - then <= longest)
 
     def _is_settled(self, runs: Iterable[Run]) -> bool:
         virtual = [run for run in runs if self._targets[run.key].kind in VIRTUAL]

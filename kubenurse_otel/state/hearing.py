@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubenurse_otel.diagnosis import wire
-from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS
+from kubenurse_otel.diagnosis.heard import MOST_VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from test_symptoms import TARGET, failed
 
-from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS, Diagnosis
+from kubenurse_otel.diagnosis.diagnosis import Diagnosis
+from kubenurse_otel.diagnosis.heard import MOST_VIEWS
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Kind, State
 from kubenurse_otel.diagnosis.view import Accused, Said, Shared, View
@@ -123,7 +124,7 @@ def test_views_grow_stale_and_are_bounded() -> None:
     assert (judged.fresh_views, judged.stale_views) == (MOST_VIEWS, 0)
     judged = one.judge(AROUND, 12.1)
     assert (judged.fresh_views, judged.stale_views) == (0, MOST_VIEWS)
-    assert len(one._accused_at) == len(one._doubted_at) == MOST_VIEWS
+    assert len(one._heard._accused_at) == len(one._heard._doubted_at) == MOST_VIEWS
 
 
 def test_who_doubted_itself_is_no_sure_witness_for_a_minute() -> None:

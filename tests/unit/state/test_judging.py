@@ -9,7 +9,8 @@ from judges import DEAD, LABELS, NEIGHBOURS, Agent, good, refused, silent, targe
 
 from kubenurse_otel import semconv
 from kubenurse_otel.diagnosis import wire
-from kubenurse_otel.diagnosis.diagnosis import MOST_VIEWS, Judgement
+from kubenurse_otel.diagnosis.diagnosis import Judgement
+from kubenurse_otel.diagnosis.heard import MOST_VIEWS
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Kind, State, Verdict
 from kubenurse_otel.diagnosis.view import Said, View
