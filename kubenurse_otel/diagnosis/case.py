@@ -258,10 +258,12 @@ class Case:
         is_alike: Callable[[Symptom], bool],
         *,
         besides: frozenset[Symptom] = frozenset(),
+        least_run: int = 1,
     ) -> Votes:
         """How the witnesses that check ``letter`` see it.
 
-        Who sees one of ``besides``, or found no address by DNS, has no word on it.
+        Who sees one of ``besides``, or found no address by DNS, has no word on it. Who has seen it
+        for fewer than ``least_run`` intervals does not agree yet.
         """
         besides = besides if letter is Shared.DNS else besides | DNS
         asked = [
@@ -269,7 +271,11 @@ class Case:
             for one in self.witnesses
             if letter in one.shared and one.shared[letter].symptom not in besides
         ]
-        alike = [one for one in asked if is_alike(one.shared[letter].symptom)]
+        alike = [
+            one
+            for one in asked
+            if is_alike(one.shared[letter].symptom) and one.shared[letter].run >= least_run
+        ]
         return Votes(
             alike=tuple(one.node for one in alike),
             other=tuple(one.node for one in asked if one not in alike),

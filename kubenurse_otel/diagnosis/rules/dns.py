@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 KINDS: Final = {Symptom.DNS_PART: Kind.DNS_REPLICA, Symptom.DNS_LOSSY: Kind.DNS_LOSS}
 RUN, RUN_OF_PART, RUN_MINE_LATE = 2, 3, 6
 """The latest: from here alone with one witness, and of a replica, which others may not have met."""
+MOST_AT_ONCE: Final = 0.75
+"""Of the witnesses, where they saw it just now: half of all first look-ups meet a silent replica.
+"""
 DETOUR_SECONDS: Final = 0.05
 
 
@@ -50,15 +53,12 @@ def failing(case: Case) -> Iterator[Finding]:
         return
     if kind is Kind.DNS_REPLICA and _are_a_consequence(case):
         return
-    votes = case.votes(Shared.DNS, lambda symptom: symptom in DNS)
-    # A look-up that happens to ask a sound replica is well: who sees one silent is alike, too.
-    dead = case.votes(Shared.DNS, lambda symptom: symptom in DNS and symptom not in KINDS)
-    alike_share = dead.share if kind is Kind.DNS else votes.share
+    votes = case.votes(Shared.DNS, DNS.__contains__)
     evidence = shared(case, Shared.DNS), *endpoints(case)
     explains = frozenset(
         TYPES[letter] for letter, one in case.mine.shared.items() if one.symptom in DNS
     ) | {DNS_TYPE}
-    if votes and alike_share >= MOST_AGREE:
+    if votes and _is_everybodys(case, kind):
         culprit, confidence = CLUSTER, agreed(len(votes.alike) + 1)
         found = (*evidence, *alike(votes.alike)), otherwise(votes.other)
     elif case.facts.nodes == 1:
@@ -83,6 +83,17 @@ def failing(case: Case) -> Iterator[Finding]:
         second=f"{Kind.DNS_REPLICA if kind is Kind.DNS else Kind.DNS} {CLUSTER}",
         named=silent_endpoints(case) if kind is Kind.DNS_REPLICA else "",
         explains=explains,
+    )
+
+
+def _is_everybodys(case: Case, kind: Kind) -> bool:
+    """A look-up that happens to ask a sound replica is well: who sees any of it is alike."""
+    if kind is not Kind.DNS:
+        return case.votes(Shared.DNS, DNS.__contains__).share >= MOST_AGREE
+    dead = (DNS - KINDS.keys()).__contains__
+    return (
+        case.votes(Shared.DNS, dead).share >= MOST_AT_ONCE
+        or case.votes(Shared.DNS, dead, least_run=RUN).share >= MOST_AGREE
     )
 
 

@@ -430,6 +430,14 @@ def test_an_agent_that_doubted_itself_may_be_why_our_service_fails() -> None:
     assert shared("D:o9 S:m9", "S:m9", "S:m9", **lately) == [("service", "cluster", "", "mute")]
 
 
+def test_first_look_ups_that_meet_a_silent_replica_are_not_everybodys_dns() -> None:
+    """Half of them do: in a large cluster some agent hears of nothing else for a moment."""
+    just_now, well = ["Q:d1"] * 6, ["Q:o1"] * 3 + ["Q:p1"] * 3
+    assert shared("Q:d2", *just_now, *well) == []
+    assert shared("Q:d2", *just_now, *just_now, *well[:4]) == [("dns", "cluster", "", "silent")]
+    assert shared("Q:d2", *["Q:d2"] * 6, *well) == [("dns", "cluster", "", "silent")]
+
+
 def test_while_a_virtual_ip_was_not_asked_yet_nobody_says_dns_or_api_server() -> None:
     """It may be the service path: what was well before says nothing now."""
     words = "D:s2 S:o9 Q:d2 N:d2"
