@@ -121,10 +121,11 @@ def _edges(case: Case, zone: str) -> dict[str, list[tuple[str, bool]]]:
 
 
 def _is_late(case: Case, bad: list[str]) -> bool:
-    """Whether what others said before the fault is over."""
+    """Whether what others said before the fault is over: of a dead zone somebody is the last to
+    say that it is well.
+    """
     longest = sorted((case.bad[node].run for node in bad), reverse=True)
-    least = max(RUN, case.facts.run_alone) if _may_be_agents(case, bad) else RUN
-    return longest[:2][-1] >= least
+    return longest[:2][-1] >= max(RUN, case.facts.run_alone)
 
 
 def _are_reached(case: Case, bad: list[str]) -> bool:
