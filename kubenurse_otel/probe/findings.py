@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from kubenurse_otel.model import DNS, TCP, Measurement, Target
 from kubenurse_otel.probe import agent_headers, directions
-from kubenurse_otel.probe.sockets import ATTEMPT_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from kubenurse_otel.probe.dns.reply import Reply as Query
@@ -118,11 +117,13 @@ def _is_other_port(told: int | None, ours: int) -> bool:
 
 
 def _failed(attempt: Attempt, marks: Marks) -> bool:
-    """An address that failed beside others, or was silent until another one took its place.
+    """An address that failed beside others, or was silent until a later one took its place.
 
-    The only address there is fails as the check itself, which is counted as such.
+    The only address there is fails as the check itself, which is counted as such. An address that
+    was tried later than the one used had less time than that one needed: it may be as slow.
     """
     if attempt is marks.used or len(marks.attempts) == 1:
         return False
-    waited_seconds = (attempt.ended_ns - attempt.started_ns) / 1e9
-    return attempt.error is not None or waited_seconds >= ATTEMPT_DELAY_SECONDS
+    return attempt.error is not None or (
+        marks.used is not None and attempt.started_ns < marks.used.started_ns
+    )

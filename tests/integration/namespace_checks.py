@@ -58,6 +58,8 @@ table inet faults {
     tcp dport 9005 drop
     tcp dport 9006 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
     tcp dport 9024 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
+    ip daddr 127.0.0.2 tcp dport 9025 drop
+    tcp dport 9025 tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop
     tcp dport 9007 tcp flags & psh == psh numgen inc mod 1000000 0 drop
     tcp dport 9008 tcp flags & psh == psh drop
     udp dport 9020 drop
@@ -163,6 +165,10 @@ async def network_checks(prober: Prober) -> dict[str, dict[str, Any]]:
             await prober.check("http://127.0.0.1:9008/", timeout_seconds=0.8)
         )
         results["after_loss"] = told(await prober.check("http://127.0.0.1:9007/"))
+    with FaultServer(answer(), port=9025) as server:
+        names = {"race.test": ["127.0.0.1", "127.0.0.2"]}
+        async with Prober(names=names) as other:
+            results["first_wins_late"] = told(await other.check(server.url(host="race.test")))
     return results
 
 

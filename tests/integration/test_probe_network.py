@@ -115,6 +115,18 @@ def test_a_lost_syn_is_loss_in_connect(network: dict[str, Any]) -> None:
     assert told["own_delay"] < 0.5
 
 
+def test_an_address_that_was_tried_later_and_did_not_win_has_not_failed(
+    network: dict[str, Any],
+) -> None:
+    """The first won by its second SYN: nothing tells whether the other one is dead or as slow."""
+    told = network["first_wins_late"]
+
+    assert told["error_type"] is None
+    assert told["peer"] == "127.0.0.1"
+    assert told["loss"] >= 0.9
+    assert told["address_failures"] == []
+
+
 def test_a_lost_request_is_loss_in_request(network: dict[str, Any]) -> None:
     """The retransmission timeout of a lost request is loss, and neither network nor far end."""
     told = network["lost_request"]
