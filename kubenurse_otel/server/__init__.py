@@ -16,6 +16,7 @@ from kubenurse_otel.server.alwayshappy import AlwaysHappy
 from kubenurse_otel.server.browsers import for_browsers, not_by_ingress
 from kubenurse_otel.server.connection import Connection
 from kubenurse_otel.server.connections import Connections
+from kubenurse_otel.server.first_look import FirstLook
 from kubenurse_otel.server.listener import Listener, ServerError, bind
 from kubenurse_otel.server.message import Peer
 from kubenurse_otel.server.target import OneTarget
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from kubenurse_otel.config import Config, Setting
     from kubenurse_otel.model import Neighbourhood
     from kubenurse_otel.semconv import Metric, Refusal
-    from kubenurse_otel.server.message import Request, Response
     from kubenurse_otel.server.pages import Pages
     from kubenurse_otel.state.incoming import Incoming
     from kubenurse_otel.state.judging import Judging
@@ -151,12 +151,12 @@ class Server:
                 routes.VIEW: limited(documents.view),
                 routes.REPORT: limited(documents.report),
             }
-        self._pages: Pages | None = None
+        self._page: FirstLook | None = None
         if config.page.enabled:
             target = OneTarget(results, history, node_name)
 
             def make_pages() -> Pages:
-                from kubenurse_otel.server.pages import Facts, Pages  # noqa: PLC0415 - see browsers.py
+                from kubenurse_otel.server.pages import Facts, Pages  # noqa: PLC0415 - see first_look.py
 
                 facts = Facts(
                     results=results,
@@ -169,15 +169,15 @@ class Server:
                 )
                 return Pages(config, facts, refusals=refusals)
 
-            self._make_pages = make_pages
+            page = self._page = FirstLook(make_pages)
             ingress = config.checks.ingress_url
             host = ingress.host if ingress is not None else ""
             views = {
-                path: limited(self._show, self._show_busy)
+                path: limited(page, page.too_often)
                 for path in (routes.PAGE_OF_TARGET, routes.PAGE_OF_PAIR, routes.PAGE_OF_AGENT)
             }
             views[routes.TARGET] = limited(target)
-            views[routes.ROOT] = for_browsers(limited(self._show, self._show_busy), routes.redirect)
+            views[routes.ROOT] = for_browsers(limited(page, page.too_often), routes.redirect)
             for path, view in views.items():
                 instead = routes.redirect if path == routes.ROOT else not_found
                 admin[path] = not_by_ingress(view, instead, host)
@@ -259,24 +259,12 @@ class Server:
 
     def quiet(self) -> bool:
         """In a quiet moment, rebuild one page that somebody watches. True if another one is due."""
-        return self._pages is not None and self._pages.quiet()
-
-    def _looked_at(self) -> Pages:
-        """Return the page. It is imported and built when somebody looks for the first time."""
-        if self._pages is None:
-            self._pages = self._make_pages()
-        return self._pages
-
-    def _show(self, request: Request) -> Response:
-        return self._looked_at()(request)
-
-    def _show_busy(self, request: Request) -> Response:
-        return self._looked_at().too_often(request)
+        return self._page is not None and self._page.quiet()
 
     async def stop(self) -> None:
         """Accept no more, end the answers under way (at most a second), close everything."""
-        if self._pages is not None:
-            self._pages.close()
+        if self._page is not None:
+            self._page.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

@@ -1,7 +1,7 @@
 """Who gets the page: clients that ask for HTML, and not by the ingress' name.
 
-Owns Accept and the names of a host. How the page is made is pages.py's, which is not imported for
-this: an agent at whose page nobody looks is 0.4 MiB smaller.
+Owns Accept, the field that stops refreshing, and the names of a host. How the page is made is
+pages.py's, which is not imported for this (first_look.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.server import routes
     from kubenurse_otel.server.message import Request, Response
 
+STILL: Final = "still"
+"""The query's field that stops refreshing (WCAG 2.2, 2.2.1)."""
 _HTML: Final = ("text/html", "application/xhtml+xml")
 
 
@@ -41,6 +43,10 @@ def not_by_ingress(handler: routes.Handler, instead: routes.Handler, host: str) 
         return (instead if is_by_ingress else handler)(request)
 
     return handle if ingress else handler
+
+
+def is_still(request: Request) -> bool:
+    return STILL in request.query
 
 
 def accepts_html(accept: str) -> bool:

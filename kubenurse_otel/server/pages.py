@@ -2,8 +2,7 @@
 
 Owns the kept documents and the headers; who is shown any is browsers.py's, how one looks page/'s.
 What is watched is made in quiet moments, anything else when it is asked for, and not too often.
-Imported when somebody looks for the first time, other views when they are asked for: checks wait
-meanwhile.
+Imported when somebody looks for the first time (first_look.py).
 """
 
 from __future__ import annotations
@@ -14,15 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kubenurse_otel import __version__
-from kubenurse_otel.page import busy, front, links
+from kubenurse_otel.page import agent, busy, front, links, pair, target
 from kubenurse_otel.page.frame import Frame
+from kubenurse_otel.page.pair import Direction
 from kubenurse_otel.page.style import POLICY
 from kubenurse_otel.rate import Rate
 from kubenurse_otel.record import record
 from kubenurse_otel.report import checked, document, seen
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import routes
-from kubenurse_otel.server.browsers import accepts_html
+from kubenurse_otel.server.about import About
+from kubenurse_otel.server.browsers import accepts_html, is_still
 from kubenurse_otel.server.message import Response
 from kubenurse_otel.server.others import Others
 from kubenurse_otel.server.target import OF
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from kubenurse_otel.config import Config, Setting
     from kubenurse_otel.model import Neighbourhood
-    from kubenurse_otel.page.pair import Direction
     from kubenurse_otel.report.checked import Checked
     from kubenurse_otel.semconv import Metric
     from kubenurse_otel.server.message import Request
@@ -64,7 +64,6 @@ MOST_CHECKS: Final = 25
 """The most targets in the first view's table; bad ones come first."""
 MOST_TEXT: Final = 300
 """Characters of a query's field: a target's key, a node's name."""
-_STILL: Final = "still"
 _FOR_ALL: Final = (FRONT, "agent")
 """Documents that all clients share. They are few, and made anew by their age alone: nobody who asks
 for other things keeps them from anybody."""
@@ -135,23 +134,23 @@ class Pages:
 
     def __call__(self, request: Request) -> Response:
         """The view at the request's path; that of / is asked for as HTML."""
-        is_still = _is_still(request)
+        still = is_still(request)
         match request.path:
             case routes.PAGE_OF_TARGET:
-                view = View("target", _fields(request, OF), is_still)
+                view = View("target", _fields(request, OF), still)
             case routes.PAGE_OF_PAIR:
-                view = View("pair", _fields(request, "from", "to"), is_still)
+                view = View("pair", _fields(request, "from", "to"), still)
             case routes.PAGE_OF_AGENT:
-                view = View("agent", is_still=is_still)
+                view = View("agent", is_still=still)
             case _:
-                view = View(FRONT, is_still=is_still)
+                view = View(FRONT, is_still=still)
         return self._show(request, view)
 
     def too_often(self, request: Request) -> Response:
         """429, as a page for a browser, which comes again by itself."""
         if not accepts_html(request.header(b"accept") or ""):
             return routes.too_often(request)
-        body = busy.view(is_still=_is_still(request))
+        body = busy.view(is_still=is_still(request))
         return Response(status=429, headers=(*_HEADERS, routes.RETRY_AFTER), tail=body)
 
     def close(self) -> None:
@@ -235,8 +234,6 @@ class Pages:
         return [found for one in told if (found := checked.read(one)) is not None]
 
     def _make_target(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import target  # noqa: PLC0415 - see above
-
         (key,) = view.fields
         frame = self._frame(view, links.target(key))
         found = checked.read(self._facts.target.document(key))
@@ -245,8 +242,6 @@ class Pages:
         return 200, target.view(frame, found), True
 
     def _make_pair(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import pair  # noqa: PLC0415 - see above
-
         source, other = view.fields
         there, back = self._direction(source, other), self._direction(other, source)
         is_whole = all(one.checked is not None or one.problem for one in (there, back))
@@ -254,8 +249,6 @@ class Pages:
         return 200, pair.view(frame, there, back), is_whole
 
     def _direction(self, source: str, other: str) -> Direction:
-        from kubenurse_otel.page.pair import Direction  # noqa: PLC0415 - see above
-
         facts, key = self._facts, f"{seen.PATH}{other}"
         nodes = {one.node_name: one.pod_name for one in facts.neighbourhood().agents}
         own = facts.node_name()
@@ -270,9 +263,6 @@ class Pages:
         return Direction(source, other, nodes[source], found, problem)
 
     def _make_agent(self, view: View) -> tuple[int, bytes, bool]:
-        from kubenurse_otel.page import agent  # noqa: PLC0415 - see above
-        from kubenurse_otel.server.about import About  # noqa: PLC0415 - see above
-
         facts = self._facts
         about = About(
             self._config,
@@ -307,10 +297,6 @@ _NOT_CHECKED: Final = "it does not check that one"
 def _fields(request: Request, *names: str) -> tuple[str, ...]:
     asked = request.query
     return tuple(asked.get(name, "")[:MOST_TEXT] for name in names)
-
-
-def _is_still(request: Request) -> bool:
-    return _STILL in request.query
 
 
 def _rank(standing: Standing | None) -> int:

@@ -13,7 +13,7 @@ import pytest
 from check_results import result as check_result
 from check_results import target
 from opentelemetry.trace import NoOpTracer
-from running_server import LOOPBACK, Answer, Surroundings, ask, client, get
+from running_server import LOOPBACK, PATIENCE_SECONDS, Answer, Surroundings, ask, client, get
 from waiting import until
 
 from kubenurse_otel.config import Config, IdentityConfig, PageConfig, ServerConfig
@@ -31,7 +31,7 @@ from kubenurse_otel.page.style import POLICY
 from kubenurse_otel.rate import Rate
 from kubenurse_otel.semconv import Refusal
 from kubenurse_otel.server import Server
-from kubenurse_otel.server.pages import FRONT, MOST_KEPT, View
+from kubenurse_otel.server.pages import FRONT, MOST_KEPT, Pages, View
 from kubenurse_otel.state.history import History
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
@@ -116,7 +116,20 @@ class Agent:
         self.judging.judge()
 
     async def get(self, path: str, *lines: str, port: int | None = None) -> Answer:
-        return await ask(port or self.server.ports.port, path, *lines)
+        """Ask, and again while the page's code is being loaded."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                answer = await ask(port or self.server.ports.port, path, *lines)
+                if answer.status != 503:
+                    return answer
+                await asyncio.sleep(0.01)
+
+    def pages(self) -> Pages:
+        """Its views, as if somebody had looked."""
+        page = self.server._page
+        assert page is not None
+        page.pages = page.pages or page._make()
+        return page.pages
 
     async def shown(self, path: str = "/") -> str:
         answer = await self.get(path, BROWSER)
@@ -160,6 +173,23 @@ async def test_a_browser_gets_the_page_and_others_the_redirect() -> None:
             lines = [] if accept is None else [f"Accept: {accept}"]
             other = await agent.get("/", *lines)
             assert (other.status, other.headers["location"]) == (301, "/alive")
+
+
+async def test_the_first_look_is_asked_to_come_again() -> None:
+    """While a thread loads the page: in a second, by itself where the browser may refresh."""
+    agent = Agent("node-a")
+    async with running(agent):
+        port = agent.server.ports.port
+        first = await ask(port, "/", BROWSER)
+        assert (first.status, first.headers["retry-after"]) == (503, "1")
+        assert first.headers["content-type"] == "text/html; charset=utf-8"
+        assert first.headers["content-security-policy"].startswith("default-src 'none';")
+        assert b'<meta http-equiv="refresh" content="1">' in first.body
+    agent = Agent("node-a")
+    async with running(agent):
+        still = await ask(agent.server.ports.port, "/?still=1", BROWSER)
+        assert (still.status, b"refresh" in still.body) == (503, False)
+        assert "node-a" in await agent.shown()
 
 
 async def test_every_view_answers() -> None:
@@ -315,9 +345,10 @@ async def test_nobody_is_asked_while_nobody_looks() -> None:
     async with running(agent, other):
         agent.knows(neighbour("node-b", other.server.ports.port))
         await asyncio.sleep(0)
-        assert agent.server._pages is None
+        assert agent.server._page is not None
+        assert agent.server._page.pages is None
         await agent.shown()
-        others = agent.server._looked_at()._others
+        others = agent.pages()._others
         assert others is not None
         assert others._tasks
     await until(lambda: not others._tasks)
@@ -331,13 +362,13 @@ async def test_without_diagnosis_others_are_not_asked() -> None:
         agent.knows(neighbour("node-b"))
         assert "KUBENURSE_DIAGNOSIS" in await agent.shown()
         assert "KUBENURSE_DIAGNOSIS is false" in await agent.shown("/pair?from=node-b&to=node-a")
-        assert agent.server._looked_at()._others is None
+        assert agent.pages()._others is None
 
 
 async def test_a_greedy_client_keeps_the_page_from_nobody() -> None:
     """Who asks for many pairs waits; the first view is for all, and another client has a share."""
     agent = Agent("node-a")
-    pages = agent.server._looked_at()
+    pages = agent.pages()
     pages._of_one = Rate(per_second=0.0, burst=2.0)
     pages._of_all = Rate(per_second=0.0, burst=3.0)
 
@@ -362,7 +393,7 @@ async def test_a_greedy_client_keeps_the_page_from_nobody() -> None:
 async def test_what_is_for_all_is_kept_whatever_else_is_asked_for() -> None:
     """Many targets of one client do not push the first view out."""
     agent = Agent("node-a")
-    pages = agent.server._looked_at()
+    pages = agent.pages()
     pages._of_one = pages._of_all = Rate(per_second=0.0, burst=100.0)
     async with running(agent):
         await agent.shown("/")
@@ -388,7 +419,7 @@ async def test_a_browser_that_asks_too_often_gets_a_page_that_comes_again() -> N
         assert b'<meta http-equiv="refresh" content="2">' in refused.body
         assert b"node-a" not in refused.body
         assert len(refused.body) < 8 * 1024
-        pages = agent.server._looked_at()
+        pages = agent.pages()
         pages._of_one = Rate(per_second=0.0, burst=0.0)
         still = await agent.get("/pair?from=a&to=b&still=1", BROWSER)
         assert (still.status, b"refresh" in still.body) == (429, False)
@@ -401,7 +432,7 @@ async def test_what_is_watched_is_made_in_quiet_moments() -> None:
     """Who looks again finds a document that was made between checks, and not for him."""
     agent = Agent("node-a")
     async with running(agent):
-        pages = agent.server._looked_at()
+        pages = agent.pages()
         now = pages._clock()
         pages._clock = lambda: now
         await agent.shown()
