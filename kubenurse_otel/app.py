@@ -118,7 +118,9 @@ class App:
             config,
             lambda: self._neighbourhood,
             tell=self._tell,
-            half_open=lambda now: agents.latest_by_node(half_open.look(agents.addresses, now)),
+            half_open=lambda now, tell: half_open.begin(
+                agents.addresses, now, lambda found: tell(agents.latest_by_node(found))
+            ),
         )
         self._events = make_events(config, lambda: self._neighbourhood)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kubenurse_otel import errors
 from kubenurse_otel.config.urls import parse_url
@@ -23,6 +24,9 @@ from kubenurse_otel.model import (
     TargetKind,
 )
 from kubenurse_otel.state.judging import Judging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 INTERVAL = 5.0
 DEAD = "node-b"
@@ -105,10 +109,10 @@ class Agent:
         )
         self.judging.retain(target(node) for node in NEIGHBOURS)
 
-    def _look(self, now: float) -> dict[str, float]:
+    def _look(self, now: float, tell: Callable[[Mapping[str, float]], None]) -> None:
         assert now == self.now
         self.looks += 1
-        return self.half_open
+        tell(self.half_open)
 
     def interval(self, *results: CheckResult) -> None:
         """One of each, and a quiet moment."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kubenurse_otel.diagnosis.view import View
     from kubenurse_otel.model import CheckResult, Neighbourhood, Target
 
+    LookForHalfOpen = Callable[[float, Callable[[Mapping[str, float]], None]], None]
+
 SOON_SECONDS: Final = 1.0
 """Between two judgements while something is amiss."""
 MOST_SHOWN: Final = 8
@@ -40,9 +42,9 @@ class Judging:
     """Feeds the diagnosis and keeps its latest judgement. All methods belong on the event loop.
 
     ``diagnosis`` makes the diagnosis of our node, once its name is known (maybe by discovery).
-    ``half_open`` looks whose connections are half open here: names of nodes, each with a time
-    after which the newest of them came; it is told the time. ``clock`` gives Unix seconds that are
-    never set back.
+    ``half_open`` looks whose connections are half open here. It is told the time, and whom to tell
+    (now or later): names of nodes, each with a time after which the newest of them came. ``clock``
+    gives Unix seconds that are never set back.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Judging:
         *,
         interval_seconds: float,
         tell: Callable[[Judgement], None] = lambda _: None,
-        half_open: Callable[[float], Mapping[str, float]] = lambda _: {},
+        half_open: LookForHalfOpen = lambda *_: None,
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -156,7 +158,7 @@ class Judging:
             self._node = here.own_node_name
             self._diagnosis = self._make(self._node)
             self._diagnosis.retain(self._targets)
-        self._look_for_half_open(now, is_quiet=not late_seconds)
+        self._look_for_half_open(now)
         self.judgement = self._diagnosis.judge(here, now)
         self.changes += 1
         view = self.judgement.view
@@ -164,13 +166,16 @@ class Judging:
             self._said = (view, wire.encode(view).encode("ascii"))
         self._tell(self.judgement)
 
-    def _look_for_half_open(self, now: float, *, is_quiet: bool) -> None:
-        """Only while a neighbour is silent, once per interval, and never between two checks."""
+    def _look_for_half_open(self, now: float) -> None:
+        """Only while a neighbour is silent, once per interval."""
         if not self._diagnosis.has_silent_neighbour(now):
-            self._diagnosis.found_half_open({})
-        elif is_quiet and now - self._looked_at >= self._interval_seconds:
+            self._found_half_open({})
+        elif now - self._looked_at >= self._interval_seconds:
             self._looked_at = now
-            self._diagnosis.found_half_open(self._half_open(now))
+            self._half_open(now, self._found_half_open)
+
+    def _found_half_open(self, nodes: Mapping[str, float]) -> None:
+        self._diagnosis.found_half_open(nodes)
 
     @property
     def _is_starved(self) -> bool:
@@ -237,7 +242,7 @@ def make_judging(
     neighbourhood: Callable[[], Neighbourhood],
     *,
     tell: Callable[[Judgement], None],
-    half_open: Callable[[float], Mapping[str, float]],
+    half_open: LookForHalfOpen,
 ) -> Judging | None:
     """None where there is no diagnosis."""
     checks = config.checks

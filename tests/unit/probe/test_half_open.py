@@ -6,12 +6,18 @@ import logging
 import resource
 import socket
 import struct
+import threading
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from kubenurse_otel.probe.half_open import HalfOpen, connections, request
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PORT = 18080
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 0, 1, 0)
@@ -131,3 +137,31 @@ def test_where_it_cannot_be_asked_nothing_is_known_and_it_is_said_once(
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert [{}] * 3 == found
     assert [logging.DEBUG] == [one.levelno for one in caplog.records]
+
+
+class NotedHalfOpen(HalfOpen):
+    """Notes which threads look, and waits there until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: PORT)
+        self.threads: list[threading.Thread] = []
+        self.may_go_on = threading.Event()
+
+    def look(self, addresses: Collection[str], now: float) -> dict[str, float]:
+        self.threads.append(threading.current_thread())
+        assert self.may_go_on.wait(20)
+        return dict.fromkeys(addresses, now)
+
+
+async def test_the_event_loop_waits_for_no_look() -> None:
+    """The kernel may walk through 100,000 connections meanwhile; one look at a time is enough."""
+    half_open, told = NotedHalfOpen(), list[dict[str, float]]()
+    half_open.begin(["10.1.0.2"], 1.0, told.append)
+    half_open.begin(["10.1.0.2"], 2.0, told.append)
+    half_open.may_go_on.set()
+    await until(lambda: bool(told))
+    half_open.begin(["10.1.0.3"], 3.0, told.append)
+    await until(lambda: len(told) == 2)
+    assert [{"10.1.0.2": 1.0}, {"10.1.0.3": 3.0}] == told
+    assert len(half_open.threads) == 2
+    assert threading.main_thread() not in half_open.threads
