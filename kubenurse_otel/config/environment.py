@@ -48,8 +48,9 @@ def take_environment(*, with_proxies: bool = True) -> dict[str, str]:
     them.
 
     Called before anything of opentelemetry or httpx is imported: what reaches them comes from the
-    Config. Only gRPC's C core must be told by a variable not to print each failed connection to
-    stderr, beside our one log line.
+    Config. Only gRPC's C core must be told by variables: not to print each failed connection to
+    stderr, beside our one log line; and to look names up by the C library, as OTLP/HTTP does. Its
+    own resolver (c-ares) finds no name if a domain of the search path answers SERVFAIL.
     """
     environ = os.environ  # noqa: TID251 - the one reader
     taken = dict(environ)
@@ -58,6 +59,7 @@ def take_environment(*, with_proxies: bool = True) -> dict[str, str]:
         if name.upper().startswith("OTEL_") or (is_proxy and with_proxies):
             del environ[name]
     environ.setdefault("GRPC_VERBOSITY", "NONE")
+    environ.setdefault("GRPC_DNS_RESOLVER", "native")
     return taken
 
 

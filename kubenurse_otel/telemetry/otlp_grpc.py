@@ -47,6 +47,9 @@ _OPTIONS: Final = (
     # A collector that is back is found by the next export, not two minutes later.
     ("grpc.initial_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # It asks DNS again only when a connection failed, and then at most every 30 s: an address that
+    # was old when it asked cost half a minute.
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     # grpcio sets TCP_USER_TIMEOUT to the second only where the first is given. Without it, each
     # export waits for a connection whose far node died, until TCP gives up after a quarter of an
     # hour. Go's servers refuse pings that come more often than every five minutes.
