@@ -52,16 +52,17 @@ def uncollected() -> Iterator[Callable[[], Counter[str]]]:
     """Switch the collector off; tell which objects of checks are alive that were not before."""
     gc.collect()
     gc.disable()
+    gc.freeze()  # get_objects() leaves out what is there already
 
     def alive() -> Counter[str]:
         return Counter(
             type(one).__name__ for one in gc.get_objects() if isinstance(one, OF_A_CHECK)
         )
 
-    before = alive()
     try:
-        yield lambda: alive() - before
+        yield alive
     finally:
+        gc.unfreeze()
         gc.enable()
 
 
