@@ -96,6 +96,17 @@ class LosingWays:
 
 
 @record(frozen=True, slots=True, kw_only=True)
+class LongerWays:
+    """Round trips to most peers are longer than usual. ``factors`` are how many times as long each
+    one is (0: it is as usual), by node, of all whose usual one is known. ``run`` is for how many
+    intervals it has been so.
+    """
+
+    factors: Mapping[str, float]
+    run: int
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is no witness's word: discovery's and configuration's, and our own measurements.
 
@@ -130,8 +141,8 @@ class Facts:
     """Each full-size check was made anew since the first sign that large segments vanish."""
     unsized: frozenset[str] = frozenset()
     """Peers whose TLS stalls, not checked in full size since: a certificate is large."""
-    slow_factor: float = 0.0
-    """How many times as long as usual the round trips to most peers are."""
+    longer: LongerWays | None = None
+    """Where round trips to most peers are longer than usual."""
     detour_seconds: float = 0.0
     """How much sooner names would be found without the search path, in the median."""
     dns_endpoints: tuple[Figure, ...] = ()
@@ -242,7 +253,7 @@ class Case:
             all(said.symptom is Symptom.OK for all_ in words for said in all_.values())
             and self.mine.doubt < NO_WITNESS
             and not (facts.is_sick or facts.loss or facts.losses)
-            and not (facts.slow_factor or facts.detour_seconds)
+            and not (facts.longer or facts.detour_seconds)
         )
 
     def is_open(self, type_: str) -> bool:

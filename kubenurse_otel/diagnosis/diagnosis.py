@@ -92,7 +92,7 @@ class Diagnosis:
         self._endpoints = Endpoints(interval_seconds=interval_seconds)
         self._detours = Detours(interval_seconds=interval_seconds)
         self._losses = Losses()
-        self._round_trips = RoundTrips()
+        self._round_trips = RoundTrips(interval_seconds=interval_seconds)
         self._sizes = Sizes(interval_seconds=interval_seconds)
         self._explored = Explored(interval_seconds=interval_seconds)
         self._doubt = Doubt(interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
@@ -165,7 +165,7 @@ class Diagnosis:
             and not measurement.intercepted
         ):
             round_trip = measurement.split.network_round_trip
-            self._round_trips.note(target.neighbour.node_name, round_trip)
+            self._round_trips.note(target.neighbour.node_name, round_trip, now)
 
     def _note_look_up(self, result: CheckResult, seen: Symptom, now: float) -> None:
         measurement, is_after_cut = result.measurement, self._is_after_cut(now)
@@ -299,7 +299,7 @@ class Diagnosis:
         fresh = self._heard.fresh(now)
         findings = diagnose(mine, fresh, self._facts(now, runs))
         self._accused = _accused(findings, self._node)
-        if self._accused is not Accused.NOTHING:
+        if self._accused.loses:
             self._heard.accused(self._node, now)
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
@@ -397,7 +397,7 @@ class Diagnosis:
             accused_lately=self._heard.accused_lately(now),
             doubting=self._heard.doubting(now),
             doubted_lately=self._heard.doubted_lately(now),
-            slow_factor=self._round_trips.factor(),
+            longer=self._round_trips.longer(now),
             detour_seconds=self._detours.seconds(now),
             dns_endpoints=self._endpoints.figures(now),
             extras=MappingProxyType(extras),
@@ -411,9 +411,13 @@ class Diagnosis:
 
 
 def _accused(findings: Iterable[Finding], node: str) -> Accused:
-    """What our own node is found to lose: others are to hear what we conclude."""
+    """What our own node is found to lose, or that its ways are slow: others are to hear what we
+    conclude.
+    """
     ours = (one for one in findings if one.culprit == node and one.kind is Kind.NODE_LOSS)
     directions = {one.direction for one in ours}
+    if not directions and any(one.kind is Kind.NODE_SLOW for one in findings):
+        return Accused.SLOW
     return _OF_DIRECTIONS[Direction.OUT in directions, Direction.IN in directions]
 
 

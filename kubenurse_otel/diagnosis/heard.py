@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS
 from kubenurse_otel.diagnosis.symptoms import Symptom
-from kubenurse_otel.diagnosis.view import Accused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -66,7 +65,7 @@ class Heard:
         self._words[view.node] = word
         if view.doubt >= NO_WITNESS:
             self._doubted_at[view.node] = now
-        if view.accused is not Accused.NOTHING:
+        if view.accused.loses:
             self.accused(view.node, now)
         while len(self._words) > MOST_VIEWS:
             self._forget(next(iter(self._words)))

@@ -38,6 +38,7 @@ _OF_ALL: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.SERVICE_PATH: "the way to the addresses of Services",
         Kind.SERVICE: "the agents' Service",
         Kind.NODE_MTU: "the network between nodes",
+        Kind.NODE_SLOW: "the network between nodes",
         Kind.DNS: "DNS",
         Kind.DNS_REPLICA: "one server of DNS",
         Kind.DNS_LOSS: "the way to DNS",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from kubenurse_otel.diagnosis.case import LongerWays
+from kubenurse_otel.diagnosis.runs import intervals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-GROUP: Final = 6
-"""Round trips whose median is one point: half a minute of checks."""
-HOUR_OF_GROUPS: Final = 120
-LEAST_GROUPS: Final = 10
+LATEST: Final = 6
+"""Round trips whose median is what a way takes now: half a minute of checks."""
+HOUR_OF_POINTS: Final = 120
+LEAST_POINTS: Final = 10
 FACTOR: Final = 3.0
 LEAST_SECONDS: Final = 0.005
 SHARE: Final = 0.7
@@ -21,34 +25,44 @@ LEAST_PEERS: Final = 3
 
 @dataclass(slots=True)
 class _Peer:
-    """The baseline does not move while the peer is slow, for an hour at most."""
+    """Each ``LATEST`` round trips make a point of the baseline. It does not move while the peer is
+    slow, for an hour at most. ``factor`` is how many times its usual round trip the latest ones
+    are; 0: they are as usual.
+    """
 
-    group: list[float] = field(default_factory=list)
-    baseline: deque[float] = field(default_factory=lambda: deque(maxlen=HOUR_OF_GROUPS))
-    latest: float = 0.0
-    slow_groups: int = 0
+    latest: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
+    baseline: deque[float] = field(default_factory=lambda: deque(maxlen=HOUR_OF_POINTS))
+    usual: float = 0.0
+    factor: float = 0.0
+    until_point: int = LATEST
+    slow_points: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        return len(self.baseline) >= LEAST_POINTS
 
     def add(self, round_trip_seconds: float) -> None:
-        self.group.append(round_trip_seconds)
-        if len(self.group) < GROUP:
-            return
-        self.latest = median(self.group)
-        self.group.clear()
-        self.slow_groups = self.slow_groups + 1 if self.factor() else 0
-        if self.slow_groups >= HOUR_OF_GROUPS:
-            self.baseline.clear()
-            self.slow_groups = 0
-        if not self.slow_groups:
-            self.baseline.append(self.latest)
+        self.latest.append(round_trip_seconds)
+        if self.is_known and (self.factor or self._is_long(round_trip_seconds)):
+            now = median(self.latest)
+            is_long = len(self.latest) == LATEST and self._is_long(now)
+            self.factor = (now / self.usual if self.usual else FACTOR) if is_long else 0.0
+        self.until_point -= 1
+        if not self.until_point:
+            self.until_point = LATEST
+            self._add_point()
 
-    def factor(self) -> float:
-        """How many times its usual round trip the latest one is; 0: it is as usual."""
-        if len(self.baseline) < LEAST_GROUPS:
-            return 0.0
-        usual = median(self.baseline)
-        if self.latest <= max(FACTOR * usual, usual + LEAST_SECONDS):
-            return 0.0
-        return self.latest / usual if usual else FACTOR
+    def _is_long(self, seconds: float) -> bool:
+        return seconds > max(FACTOR * self.usual, self.usual + LEAST_SECONDS)
+
+    def _add_point(self) -> None:
+        self.slow_points = self.slow_points + 1 if self.factor else 0
+        if self.slow_points >= HOUR_OF_POINTS:
+            self.baseline.clear()
+            self.slow_points, self.factor = 0, 0.0
+        if not self.slow_points:
+            self.baseline.append(median(self.latest))
+            self.usual = median(self.baseline)
 
 
 def median(values: Iterable[float]) -> float:
@@ -59,21 +73,39 @@ def median(values: Iterable[float]) -> float:
 
 
 class RoundTrips:
-    """Of the peers that we check."""
+    """Of the peers that we check. All times are Unix seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, interval_seconds: float) -> None:
+        self._interval = interval_seconds
         self._peers: dict[str, _Peer] = {}
+        self._since: float | None = None
+        """When most became long."""
 
     def retain(self, peers: Collection[str]) -> None:
         self._peers = {peer: one for peer, one in self._peers.items() if peer in peers}
 
-    def note(self, peer: str, round_trip_seconds: float) -> None:
-        self._peers.setdefault(peer, _Peer()).add(round_trip_seconds)
+    def note(self, peer: str, round_trip_seconds: float, now: float) -> None:
+        one = self._peers.setdefault(peer, _Peer())
+        one.add(round_trip_seconds)
+        if not self._are_most_long():
+            self._since = None
+        elif self._since is None:
+            self._since = now
 
-    def factor(self) -> float:
-        """How many times as long as usual they are to most peers (the median); 0: they are not."""
-        factors = [factor for one in self._peers.values() if (factor := one.factor())]
-        known = sum(len(one.baseline) >= LEAST_GROUPS for one in self._peers.values())
-        if known < LEAST_PEERS or len(factors) < SHARE * known:
-            return 0.0
-        return median(factors)
+    def _are_most_long(self) -> bool:
+        long = sum(one.factor > 0 for one in self._peers.values())
+        if not long:
+            return False
+        known = sum(one.is_known for one in self._peers.values())
+        return known >= LEAST_PEERS and long >= SHARE * known
+
+    def longer(self, now: float) -> LongerWays | None:
+        """Return how much longer than usual they are; None: not to most peers."""
+        if self._since is None or not self._are_most_long():
+            return None
+        return LongerWays(
+            factors=MappingProxyType(
+                {peer: one.factor for peer, one in self._peers.items() if one.is_known}
+            ),
+            run=intervals(max(0.0, now - self._since), self._interval),
+        )

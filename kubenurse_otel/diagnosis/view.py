@@ -48,6 +48,13 @@ class Accused(StrEnum):
     LOSS_OUT = "o"
     LOSS_BOTH = "io"
     CUT_OFF = "x"
+    SLOW = "s"
+    """Its round trips became long; maybe those of all do."""
+
+    @property
+    def loses(self) -> bool:
+        """Whether what it does not answer may be that."""
+        return self not in (Accused.NOTHING, Accused.SLOW)
 
 
 @record(frozen=True, slots=True)

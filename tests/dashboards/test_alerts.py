@@ -912,6 +912,13 @@ def test_agents_that_know_its_direction_and_agents_that_do_not_name_one_node(
             named("KubenurseVerdictWay", kind="pair", culprit=f"{ONE}|{TWO}"),
             id="a pair",
         ),
+        pytest.param(
+            Moment(),
+            ("node_slow", "cluster", "", "slow"),
+            ONE,
+            named("KubenurseVerdictWay", kind="node_slow", culprit="cluster"),
+            id="all ways became slow",
+        ),
     ],
 )
 def test_who_accuses_itself_or_its_own_way_needs_nobody_else(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from kubenurse_otel.diagnosis.case import TYPES, Finding, path_type
+from kubenurse_otel.diagnosis.case import CLUSTER, TYPES, Finding, path_type
 from kubenurse_otel.diagnosis.cusum import ALARM
-from kubenurse_otel.diagnosis.rules import CONTRADICTED, SELF_ACCUSED
+from kubenurse_otel.diagnosis.rules import (
+    CONTRADICTED,
+    MOST_AGREE,
+    SELF_ACCUSED,
+    SUSPICION,
+    agreed,
+)
 from kubenurse_otel.diagnosis.rules.pair import joined
+from kubenurse_otel.diagnosis.slow import median
 from kubenurse_otel.diagnosis.symptoms import HARD, Symptom
 from kubenurse_otel.diagnosis.verdict import Cause, Direction, Evidence, Kind
 from kubenurse_otel.diagnosis.view import Accused
-from kubenurse_otel.diagnosis.words import well_elsewhere
+from kubenurse_otel.diagnosis.words import alike, well_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,18 +113,49 @@ def _losing_ways(case: Case) -> set[frozenset[str]]:
 
 
 def own_node_is_slow(case: Case) -> Iterator[Finding]:
-    """Round trips to most neighbours are longer than they were in the last hour."""
-    factor = case.facts.slow_factor
-    if factor:
-        yield Finding(
-            kind=Kind.NODE_SLOW,
-            culprit=case.mine.node,
-            cause=Cause.SLOW,
-            confidence=SELF_ACCUSED,
-            evidence=(
-                Evidence(words=f"round trips to most neighbours take {factor:.1f} times as long"),
-            ),
-        )
+    """Round trips to most neighbours, in each zone, are longer than they were in the last hour.
+
+    Others say so of theirs as well: then the network between all is slow. Until they must have
+    said it, it is a suspicion.
+    """
+    longer = case.facts.longer
+    if longer is None or not _is_of_each_zone(case, longer.factors):
+        return
+    same = [view.node for view in case.witnesses if view.accused is Accused.SLOW]
+    other = [view.node for view in case.witnesses if view.node not in same]
+    is_everybodys = len(same) >= max(1, MOST_AGREE * len(case.witnesses))
+    if is_everybodys:
+        confidence = agreed(len(same) + 1)
+    else:
+        is_late = longer.run >= case.facts.run_alone
+        confidence = SELF_ACCUSED if other and is_late else SUSPICION
+    factor = median(factor for factor in longer.factors.values() if factor)
+    words = f"round trips to most neighbours take {factor:.1f} times as long as in the last hour"
+    yield Finding(
+        kind=Kind.NODE_SLOW,
+        culprit=CLUSTER if is_everybodys else case.mine.node,
+        cause=Cause.SLOW,
+        confidence=confidence,
+        evidence=(
+            Evidence(words=words),
+            *(alike(same) if is_everybodys else well_elsewhere(other)),
+        ),
+        second=f"{Kind.NODE_SLOW} {case.mine.node if is_everybodys else CLUSTER}",
+    )
+
+
+def _is_of_each_zone(case: Case, factors: Mapping[str, float]) -> bool:
+    """Whether half of the ways to each zone are longer, and one within ours, where it has others:
+    else it is the way between zones.
+    """
+    by_zone: dict[str, list[bool]] = defaultdict(list)
+    for node, factor in factors.items():
+        by_zone[case.zone(node)].append(factor > 0)
+    others = case.facts.known - {case.mine.node}
+    is_alone = all(case.zone(node) != case.own_zone for node in others)
+    return (is_alone or case.own_zone in by_zone) and all(
+        2 * sum(longer) >= len(longer) for longer in by_zone.values()
+    )
 
 
 def of_neighbour(case: Case) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from test_symptoms import TARGET, failed
 
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis
@@ -42,8 +43,10 @@ def common(kind: TargetKind, key: str = "") -> Target:
 AROUND = Neighbourhood(known=(neighbour("n2"), neighbour("n3")), state="ok", own_node_name="n1")
 
 
-def good(target: Target, *, dns: float | None = None) -> CheckResult:
-    measurement = Measurement(split=Split(dns=dns))
+def good(
+    target: Target, *, dns: float | None = None, round_trip: float | None = None
+) -> CheckResult:
+    measurement = Measurement(split=Split(dns=dns, network_round_trip=round_trip))
     return CheckResult(target=target, outcome=Outcome.OK, started_at=0.0, measurement=measurement)
 
 
@@ -112,6 +115,35 @@ def test_a_verdict_says_what_was_seen_with_its_trace() -> None:
         ("n2 sees the same", ""),
     ]
     assert one.judge(AROUND, 7.0).raised == ()
+
+
+@pytest.mark.parametrize(
+    ("accused", "named"), [(Accused.SLOW, ["n3"]), (Accused.LOSS_IN, []), (Accused.CUT_OFF, [])]
+)
+def test_who_lost_packets_by_its_own_word_is_silent_for_that_and_who_was_slow_is_not(
+    accused: Accused, named: list[str]
+) -> None:
+    one = diagnosis(path("n2"), path("n3"))
+    one.hear(View(node="n3", accused=accused), 0.0)
+    for at in (0.0, 5.0):
+        one.note(good(path("n2")), at)
+        one.note(bad(path("n3")), at)
+    one.hear(View(node="n2", targets={"n3": Said(Symptom.SILENT, 2)}), 5.0)
+    assert [verdict.culprit for verdict in one.judge(AROUND, 6.0).raised] == named
+
+
+def test_an_agent_says_that_its_ways_became_slow_before_it_is_sure() -> None:
+    nodes = ("n2", "n3", "n4")
+    one = diagnosis(*map(path, nodes))
+    said = []
+    for number, seconds in enumerate([0.001] * 60 + [0.02] * 3):
+        for node in nodes:
+            one.note(good(path(node), round_trip=seconds), number * 5.0)
+        judged = one.judge(AROUND, number * 5.0)
+        assert judged.raised == ()
+        assert judged.view is not None
+        said.append(judged.view.accused)
+    assert said == [Accused.NOTHING] * 62 + [Accused.SLOW]
 
 
 def test_views_grow_stale_and_are_bounded() -> None:

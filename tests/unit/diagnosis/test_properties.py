@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from views import ME, found, view
 
-from kubenurse_otel.diagnosis.case import AGENTS, CLUSTER, Case, Facts
+from kubenurse_otel.diagnosis.case import AGENTS, CLUSTER, Case, Facts, LongerWays
 from kubenurse_otel.diagnosis.order import ORDER, diagnose
 from kubenurse_otel.diagnosis.rules.shared import BAD
 from kubenurse_otel.diagnosis.symptoms import DNS, Symptom
@@ -49,6 +49,7 @@ facts = st.builds(
     explored=st.frozensets(st.sampled_from(NODES)),
     sizes_are_settled=st.booleans(),
     is_settled=st.booleans(),
+    longer=st.none() | st.just(LongerWays(factors=dict.fromkeys(NODES[1:], 4.0), run=9)),
     accused_lately=st.frozensets(st.sampled_from(NODES)),
     doubting=st.frozensets(st.sampled_from(NODES)),
     doubted_lately=st.frozensets(st.sampled_from(NODES)),
@@ -85,6 +86,7 @@ def test_hearsay_starts_no_verdict(mine: View, heard: dict[str, View], known: Fa
         targets={node: replace(one, symptom=Symptom.OK) for node, one in mine.targets.items()},
         shared={letter: replace(one, symptom=Symptom.OK) for letter, one in mine.shared.items()},
     )
+    known = replace(known, longer=None)
     assert diagnose(well, heard, known) == ()
     case = Case(mine=well, heard=heard, facts=known)
     assert case.is_well

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from views import ME, everybody, found, named, said, view
 
-from kubenurse_otel.diagnosis.case import Facts, Vanishing
+from kubenurse_otel.diagnosis.case import Facts, LongerWays, Vanishing
 from kubenurse_otel.diagnosis.order import diagnose
 from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.view import Accused
 
 
 def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
@@ -127,8 +130,38 @@ def test_neighbours_that_are_dead_do_not_hide_our_mtu(
     assert (("api_server", ME) in kinds) is not is_ours
 
 
-def test_longer_round_trips_to_most_are_our_own_node() -> None:
-    assert of(4, {}, slow_factor=4.2) == [("node_slow", ME, "", "slow")]
+def slow(
+    long: str, *, also_slow: int = 0, run: int = 5, zones: dict[str, str] | None = None
+) -> list[tuple[str, str, str, str]]:
+    """Of nine nodes, the round trips from n1 to those in ``long`` are; ``also_slow`` say so."""
+    mine, *heard = everybody(9, {})
+    heard = [
+        replace(one, accused=Accused.SLOW) if number < also_slow else one
+        for number, one in enumerate(heard)
+    ]
+    factors = {node: 4.2 * (node in long.split()) for node in mine.targets}
+    longer = LongerWays(factors=factors, run=run)
+    return named(found(mine, heard, longer=longer, zones=zones or {}, run_alone=5))
+
+
+ALL_OTHERS = " ".join(f"n{number}" for number in range(2, 10))
+
+
+def test_longer_round_trips_to_most_are_our_own_node_unless_others_say_so_of_theirs() -> None:
+    assert slow(ALL_OTHERS) == [("node_slow", ME, "", "slow")]
+    assert slow(ALL_OTHERS, also_slow=3) == [("node_slow", ME, "", "slow")]
+    assert slow(ALL_OTHERS, also_slow=4, run=1) == [("node_slow", "cluster", "", "slow")]
+    # Others are to have had the time to find it, and to say it.
+    assert slow(ALL_OTHERS, run=4) == [("node_slow", f"{ME}?", "", "slow")]
+
+
+def test_longer_round_trips_between_zones_are_not_our_own_node() -> None:
+    """Zone a, ours, has n1, n4 and n7."""
+    assert slow(ALL_OTHERS, zones=ZONES) == [("node_slow", ME, "", "slow")]
+    assert slow("n2 n3 n5 n6 n8 n9", zones=ZONES) == []
+    assert slow("n2 n4 n5 n6 n7 n8", zones=ZONES) == []  # and not those to n3 and n9
+    alone = ZONES | dict.fromkeys(("n4", "n7"), "b")
+    assert slow(ALL_OTHERS, zones=alone) == [("node_slow", ME, "", "slow")]
 
 
 def test_a_node_that_is_leaving_is_not_named() -> None:

@@ -16,7 +16,7 @@ from kubenurse_otel.diagnosis.dns import LookUps, Ports
 from kubenurse_otel.diagnosis.doubt import Doubt
 from kubenurse_otel.diagnosis.loss import Losses, lost_segments
 from kubenurse_otel.diagnosis.runs import Runs
-from kubenurse_otel.diagnosis.slow import LEAST_GROUPS, RoundTrips
+from kubenurse_otel.diagnosis.slow import LATEST, LEAST_POINTS, RoundTrips
 from kubenurse_otel.diagnosis.symptoms import Symptom
 from kubenurse_otel.diagnosis.verdict import Direction
 from kubenurse_otel.diagnosis.view import Said
@@ -413,26 +413,52 @@ def test_a_way_that_is_well_again_is_so_beside_one_that_is_not() -> None:
     assert losses.of_all(200.0)[Direction.OUT].sums["n3"] == 0.0
 
 
-def test_round_trips_are_long_where_most_of_them_are() -> None:
-    trips = RoundTrips()
-    peers = ["n2", "n3", "n4"]
-    for peer in peers:
-        for _ in range(6 * LEAST_GROUPS):
-            trips.note(peer, 0.001)
-    assert trips.factor() == 0.0
-    for number, peer in enumerate(peers, 1):
-        for _ in range(6):
-            trips.note(peer, 0.010)
-        assert (trips.factor() > 3.0) is (number == 3)
+PEERS = ("n2", "n3", "n4")
+
+
+def round_trips(*, seconds: float, checks: int) -> RoundTrips:
+    """A check of each peer in each interval, the last one at ``checks`` * 5."""
+    trips = RoundTrips(interval_seconds=5.0)
+    for number in range(1, checks + 1):
+        for peer in PEERS:
+            trips.note(peer, seconds, number * 5.0)
+    return trips
+
+
+def test_round_trips_are_long_where_half_of_the_latest_to_most_are() -> None:
+    trips = round_trips(seconds=0.001, checks=LATEST * LEAST_POINTS)
+    runs = []
+    for number in range(1, 6):
+        for place, peer in enumerate(PEERS):
+            trips.note(peer, 0.020, 300.0 + number * 5.0 + place)
+        longer = trips.longer(300.0 + number * 5.0 + 2)
+        runs.append(0 if longer is None else longer.run)
+    assert runs == [0, 0, 1, 2, 3]
+    assert longer is not None
+    assert dict(longer.factors) == dict.fromkeys(PEERS, 20.0)
+    for peer in PEERS[:2]:  # of the third alone it is no more
+        for _ in range(4):
+            trips.note(peer, 0.001, 330.0)
+    assert trips.longer(330.0) is None
+
+
+def test_round_trips_without_a_history_are_not_longer_than_usual() -> None:
+    trips = round_trips(seconds=0.001, checks=LATEST * LEAST_POINTS - 5)
+    for _ in range(5):
+        for peer in PEERS:
+            trips.note(peer, 0.020, 305.0)
+    assert trips.longer(305.0) is None
 
 
 def test_a_way_that_stays_long_for_an_hour_is_as_usual() -> None:
-    trips = RoundTrips()
-    for seconds, checks in ((0.001, 60), (0.02, 6 * 120), (0.02, 60)):
+    trips = round_trips(seconds=0.001, checks=60)
+    found = []
+    for checks in (6 * 119, 6 * 12):
         for _ in range(checks):
-            for peer in ("n2", "n3", "n4"):
-                trips.note(peer, seconds)
-    assert trips.factor() == 0.0
+            for peer in PEERS:
+                trips.note(peer, 0.02, 300.0)
+        found.append(trips.longer(300.0) is not None)
+    assert found == [True, False]
 
 
 # --- doubt --------------------------------------------------------------------------------------

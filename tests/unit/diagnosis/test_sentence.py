@@ -40,6 +40,10 @@ def verdict(
             "the network of node w3 loses packets, of what it sends",
         ),
         (
+            verdict(Kind.NODE_SLOW, "cluster", Cause.SLOW),
+            "the network between nodes is slow",
+        ),
+        (
             verdict(Kind.PAIR, "w3|w4", Cause.SILENT),
             "the way between nodes w3 and w4 does not answer",
         ),
