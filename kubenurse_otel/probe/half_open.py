@@ -19,6 +19,8 @@ from kubenurse_otel.probe.addresses import family
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    _Ask = Callable[[socket.AddressFamily, int], tuple[dict["_FarEnd", bool], bool]]
+
 MOST_READS: Final = 8
 """For each address family. A read is 32 KiB, some 340 connections: of a flood a part is enough."""
 _READ_BYTES: Final = 32_768
@@ -47,10 +49,11 @@ _FarEnd = tuple[str, int]
 
 
 class HalfOpen:
-    """``port`` is our listener's, in this network namespace."""
+    """``port`` is our listener's, in this network namespace. ``ask`` is where the kernel tells."""
 
-    def __init__(self, port: Callable[[], int]) -> None:
+    def __init__(self, port: Callable[[], int], *, ask: _Ask | None = None) -> None:
         self._port = port
+        self._ask = ask or _asked
         self._is_told = False
         self._came_after: dict[_FarEnd, float] = {}
         self._looked_at = -inf
@@ -90,7 +93,7 @@ class HalfOpen:
         is_all = True
         for of in {family(one) for one in addresses}:
             try:
-                are, is_end = _asked(of, self._port())
+                are, is_end = self._ask(of, self._port())
                 found |= are
                 is_all = is_all and is_end
             except OSError as problem:

@@ -15,20 +15,23 @@ from kubenurse_otel.config import ChecksConfig, Config, IdentityConfig, ServerCo
 from kubenurse_otel.config.urls import parse_url
 from kubenurse_otel.diagnosis import wire
 from kubenurse_otel.diagnosis.diagnosis import Diagnosis, Judgement
+from kubenurse_otel.diagnosis.verdict import Direction, Kind, State
 from kubenurse_otel.discovery.candidates import candidate, choose
 from kubenurse_otel.model import Neighbour, Neighbourhood, Target, TargetKind
 from kubenurse_otel.plan.explore import Explore
 from kubenurse_otel.plan.targets import explored, plan
 from kubenurse_otel.plan.ticks import ticks_of
 from kubenurse_otel.probe import agent_headers
+from kubenurse_otel.probe.half_open import HalfOpen
 from kubenurse_otel.process.loop_lag import PERIOD_SECONDS
 from kubenurse_otel.state.judging import Judging
 from kubenurse_otel.state.known_agents import KnownAgents
-from simulation.network import WAYS_TO_FAIL, Network, result
+from simulation.network import SYN_ACK_AGAIN, WAYS_TO_FAIL, Network, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
+    from socket import AddressFamily
 
     from kubenurse_otel.diagnosis.verdict import Verdict
     from kubenurse_otel.diagnosis.view import View
@@ -46,6 +49,7 @@ MOST_HASTY = 16
 DISCOVERY_SECONDS = (0.1, 1.5)
 """How long after a change an agent has heard of it."""
 RINGS_LIMIT = 10
+AGENT_PORT = 8080
 
 _HEADER = semconv.HEADER_VIEW.lower().encode()
 
@@ -71,6 +75,8 @@ class Agent:
     turn: int = 0
     judging: Judging = field(init=False)
     known: KnownAgents = field(init=False)
+    half_open: HalfOpen = field(init=False)
+    says: frozenset[tuple[Kind, str, Direction]] = frozenset()
 
     def __post_init__(self) -> None:
         clock = self.cluster.clock
@@ -78,6 +84,7 @@ class Agent:
         self.known = KnownAgents(lambda: self.neighbourhood)
         self.neighbourhood = Neighbourhood(own_node_name=self.node)
         self.explore = Explore(self.node)
+        self.half_open = HalfOpen(lambda: AGENT_PORT, ask=self._half_open_connections)
         self.judging = Judging(
             lambda node: Diagnosis(
                 node=node, interval_seconds=INTERVAL, timeout_seconds=5.0, slow_seconds=1.0
@@ -85,18 +92,40 @@ class Agent:
             lambda: self.neighbourhood,
             interval_seconds=INTERVAL,
             tell=self._tell,
+            half_open=lambda now: self.known.latest_by_node(
+                self.half_open.look(self.known.addresses, now)
+            ),
             clock=clock,
             wall_clock=clock,
         )
 
+    def _half_open_connections(
+        self, _of: AddressFamily, _port: int
+    ) -> tuple[dict[tuple[str, int], bool], bool]:
+        """What the kernel would tell: each connection has a far port of its own."""
+        cluster = self.cluster
+        found = {
+            (cluster.address(asker), round(at * 1000)): cluster.now - at >= SYN_ACK_AGAIN
+            for asker, at in cluster.network.half_open(self.node, cluster.now)
+        }
+        return found, True
+
     def _tell(self, judgement: Judgement) -> None:
+        """The direction of a verdict may be known later than the rest."""
+        said = {
+            (one.kind, one.culprit, one.direction): one
+            for one in judgement.verdicts
+            if one.state in (State.RAISED, State.FLAPPING)
+        }
+        new = said.keys() - self.says
         now = self.cluster.now
-        self.cluster.named += [Named(now, self.node, one) for one in judgement.raised]
+        self.cluster.named += [Named(now, self.node, said[key]) for key in sorted(new)]
+        self.says = frozenset(said)
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """That ``by`` raised ``verdict`` at ``at``."""
+    """That ``by`` raised ``verdict`` at ``at``, or found its direction."""
 
     at: float
     by: str
@@ -136,6 +165,9 @@ class Cluster:
         )
         agent = self.agents[node] = Agent(node, self)
         self.after(self.random.uniform(0.0, PERIOD_SECONDS), lambda: self._beat(agent))
+
+    def address(self, node: str) -> str:
+        return self._pods[node].pod_ip
 
     def stop(self, node: str) -> None:
         """The agent on ``node`` is gone."""
@@ -254,6 +286,7 @@ class Cluster:
         if target.neighbour is not None:
             ask = network.full_size if target.full_size else network.path
             shown = ask(agent.node, target.neighbour.node_name)
+            network.knock(agent.node, target.neighbour.node_name, started)
             if self.agents.get(target.neighbour.node_name) is None and shown.error is None:
                 shown = WAYS_TO_FAIL["refused"]
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
@@ -52,6 +52,8 @@ class Fault:
     least_nodes: int = 3
     zones: int = 3
     least_in_zone: int = 1
+    warm_seconds: float = 40.0
+    """What agents have seen of a sound cluster before."""
     tls: bool = False
     """Agents check each other by TLS (KUBENURSE_USE_TLS)."""
 
@@ -81,8 +83,8 @@ def _pair(one: str, other: str) -> str:
     return "|".join(sorted((one, other)))
 
 
-def _of_node(node: str, *kinds: Kind) -> Truth:
-    return Truth(named=(Named(kinds, node),), touched=frozenset({node}))
+def _of_node(node: str, *kinds: Kind, direction: Direction | None = Direction.NONE) -> Truth:
+    return Truth(named=(Named(kinds, node, direction),), touched=frozenset({node}))
 
 
 def _node_dead(cluster: Cluster) -> Truth:
@@ -99,7 +101,7 @@ def _two_dead(cluster: Cluster) -> Truth:
     for node in (one, other):
         _kill(cluster, node)
     return Truth(
-        named=tuple(Named((Kind.NODE,), node) for node in (one, other)),
+        named=tuple(Named((Kind.NODE,), node, Direction.NONE) for node in (one, other)),
         touched=frozenset({one, other}),
     )
 
@@ -133,7 +135,14 @@ def _link_flaps(cluster: Cluster) -> Truth:
 def _one_way(cluster: Cluster, *, into: bool) -> Truth:
     node = _one(cluster)
     cluster.network.drops.add(("*", node) if into else (node, "*"))
-    return _of_node(node, Kind.NODE)
+    return _of_node(node, Kind.NODE, direction=None if into else Direction.NONE)
+
+
+def _direction_of_a_cut(cluster: Cluster) -> Truth:
+    """That it is the node is known before: its SYNs have to arrive and to be looked for."""
+    truth = _one_way(cluster, into=True)
+    (node,) = truth.touched
+    return replace(truth, named=(Named((Kind.NODE,), node, Direction.IN),), also=truth.named)
 
 
 def _agent(way: str) -> Callable[[Cluster], Truth]:
@@ -208,7 +217,7 @@ def _zone_dead(cluster: Cluster) -> Truth:
         _kill(cluster, node)
     return Truth(
         named=(Named((Kind.ZONE,), zone),),
-        also=tuple(Named((Kind.NODE,), node) for node in gone),
+        also=tuple(Named((Kind.NODE,), node, Direction.NONE) for node in gone),
         touched=frozenset(gone),
     )
 
@@ -257,7 +266,7 @@ def _shared_from_one(way: str, kind: Kind, *targets: TargetKind) -> Callable[[Cl
         node = _one(cluster)
         for target in targets:
             cluster.network.shared_from[node, target] = way
-        return _of_node(node, kind)
+        return _of_node(node, kind, direction=None)
 
     return inject
 
@@ -270,6 +279,35 @@ def _starved(cluster: Cluster) -> Truth:
         also=(Named((Kind.AGENT,), node),),  # for whom it has not answered since: mute it is
         touched=frozenset({node}),
     )
+
+
+def _slow(cluster: Cluster) -> Truth:
+    node = _one(cluster)
+    cluster.network.longer[node] = LONGER_SECONDS
+    return _of_node(node, Kind.NODE_SLOW)
+
+
+def _slow_zone(cluster: Cluster) -> Truth:
+    """The way to a zone became long: no node's fault."""
+    zone = cluster.random.choice(sorted(set(cluster.zones.values())))
+    inside = _zone_nodes(cluster, zone)
+    for one in inside:
+        for other in cluster.present:
+            if other not in inside:
+                ways = {(one, other): LONGER_SECONDS, (other, one): LONGER_SECONDS}
+                cluster.network.longer_between |= ways
+    return Truth()
+
+
+def _all_slow(cluster: Cluster) -> Truth:
+    """All ways became long: no node's fault."""
+    cluster.network.longer |= dict.fromkeys(cluster.present, LONGER_SECONDS)
+    return Truth(named=(Named((Kind.NODE_SLOW,), "cluster"),))
+
+
+def _search_path(cluster: Cluster) -> Truth:
+    cluster.network.detour = 0.2
+    return Truth(named=(Named((Kind.SEARCH_PATH,), "cluster"),))
 
 
 def loss(share: float, direction: Direction) -> Callable[[Cluster], Truth]:
@@ -353,6 +391,9 @@ def _both(*injects: Callable[[Cluster], Truth]) -> Callable[[Cluster], Truth]:
     return inject
 
 
+LONGER_SECONDS: Final = 0.02
+HISTORY_SECONDS: Final = 340.0
+"""So long an agent knows round trips before it compares any with them (diagnosis/slow.py)."""
 _API = (TargetKind.API_SERVER_DIRECT, TargetKind.API_SERVER_DNS)
 _INGRESS = TargetKind.ME_INGRESS
 
@@ -362,6 +403,7 @@ FAULTS: Final = (
     Fault(name="link flaps", inject=_link_flaps, seconds=90.0),
     Fault(name="node cut inwards", inject=lambda cluster: _one_way(cluster, into=True)),
     Fault(name="node cut outwards", inject=lambda cluster: _one_way(cluster, into=False)),
+    Fault(name="node cut inwards, its direction", inject=_direction_of_a_cut),
     Fault(name="agent hung", inject=_agent("mute")),
     Fault(name="agent refusing", inject=_agent("refused")),
     Fault(name="agent resetting", inject=_agent("cut")),
@@ -395,6 +437,33 @@ FAULTS: Final = (
     # A certificate is full-size, and neighbours' answers are small.
     Fault(name="MTU of one node", inject=_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS)),
     Fault(name="prober starved", inject=_starved),
+    Fault(
+        name="node slow",
+        inject=_slow,
+        seconds=90.0,
+        least_nodes=4,
+        warm_seconds=HISTORY_SECONDS,
+    ),
+    Fault(
+        name="way to a zone slow",
+        inject=_slow_zone,
+        seconds=90.0,
+        least_nodes=6,
+        warm_seconds=HISTORY_SECONDS,
+    ),
+    Fault(
+        name="all ways slow",
+        inject=_all_slow,
+        seconds=90.0,
+        least_nodes=4,
+        warm_seconds=HISTORY_SECONDS,
+    ),
+    Fault(name="search path", inject=_search_path, seconds=90.0),
+    Fault(
+        name="search path, DNS replica silent",
+        inject=_both(_search_path, _dns("part", Kind.DNS_REPLICA)),
+        seconds=90.0,
+    ),
     Fault(name="loss 30 % out", inject=loss(0.3, Direction.OUT)),
     Fault(name="loss 30 % in", inject=loss(0.3, Direction.IN)),
     Fault(name="loss 5 % out", inject=loss(0.05, Direction.OUT), seconds=90.0),

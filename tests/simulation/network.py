@@ -27,6 +27,10 @@ TIMEOUT = 5.0
 ROUND_TRIP = 0.0003
 FIRST_SYN_TIMEOUT = 1.0
 REQUEST_TIMEOUT = 0.2
+SYN_ACK_AGAIN = 1.0
+"""After the SYN, where no answer came."""
+SYN_KEPT = 63.0
+"""A half-open connection is given up then (tcp_synack_retries is 5)."""
 ENDPOINT_STAYS = 30.0
 """Seconds until a backend that does not answer is no endpoint any more."""
 
@@ -49,6 +53,9 @@ class Shown:
     far_end: float = 0.0001
     own_delay: float = 0.0002
     round_trip: float = ROUND_TRIP
+    queries: int = 2
+    """Of a look-up: for both families."""
+    detour: float = 0.0
 
 
 GOOD = Shown()
@@ -112,6 +119,11 @@ class Network:
     """Agents show each other certificates: what answers a path check is large."""
     longer: dict[str, float] = field(default_factory=dict)
     """node -> seconds more of each round trip."""
+    longer_between: dict[tuple[str, str], float] = field(default_factory=dict)
+    detour: float = 0.0
+    """Seconds that each look-up loses to names of the search path."""
+    syns: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    """node -> (who asked, when): SYNs that came, and whose answer was lost."""
 
     def is_off(self, node: str) -> bool:
         return node in self.down or node in self.unplugged
@@ -126,6 +138,19 @@ class Network:
 
     def reaches(self, one: str, other: str) -> bool:
         return self.passes(one, other) and self.passes(other, one)
+
+    def knock(self, asker: str, node: str, now: float) -> None:
+        """A SYN leaves ``asker``."""
+        if self.passes(asker, node) and not self.passes(node, asker):
+            self.syns.setdefault(node, []).append((asker, now))
+
+    def half_open(self, node: str, now: float) -> list[tuple[str, float]]:
+        """What the kernel of ``node`` holds: (who asked, when).
+
+        The worst case: also where the way was well meanwhile, if never as the answer was repeated.
+        """
+        self.syns[node] = [(who, at) for who, at in self.syns.get(node, ()) if now - at < SYN_KEPT]
+        return self.syns[node]
 
     def full_size(self, asker: str, node: str) -> Shown:
         """What a full-size check from ``asker`` shows."""
@@ -168,7 +193,11 @@ class Network:
         if kind in BY_TLS and self.small_only.intersection({("*", asker), ("*", "*")}):
             return WAYS_TO_FAIL["tls_mute"]
         way = self.shared_from.get((asker, kind)) or self.shared.get(kind)
-        return WAYS_TO_FAIL[way] if way else self._served(asker, kind, agents, now)
+        shown = WAYS_TO_FAIL[way] if way else self._served(asker, kind, agents, now)
+        if self.detour and kind in BY_NAME:
+            seconds = shown.seconds + self.detour
+            return replace(shown, seconds=seconds, queries=8, detour=self.detour)
+        return shown
 
     def _served(self, asker: str, kind: TargetKind, agents: list[str], now: float) -> Shown:
         if kind in (TargetKind.ME_INGRESS, TargetKind.ME_SERVICE):
@@ -213,6 +242,7 @@ class Network:
             1 - self.loss_out.get(node, 0.0)
         ) * (1 - self.loss_between.get((node, asker), 0.0))
         delay = self.longer.get(asker, 0.0) + self.longer.get(node, 0.0)
+        delay += self.longer_between.get((asker, node), 0.0)
         if self.random.random() < ((1 - out) * (1 - into)) ** 2:
             return GOOD if not delay else replace(GOOD, seconds=2 * delay, round_trip=delay)
         while True:
@@ -274,6 +304,8 @@ def result(target: Target, shown: Shown, at: float, *, view: str = "") -> CheckR
             ),
             status_code=shown.status,
             retransmits=shown.repeats,
+            look_up_queries=shown.queries if named else 0,
+            detour=shown.detour if named else 0.0,
             view=view,
         ),
     )

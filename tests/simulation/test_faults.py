@@ -18,11 +18,15 @@ SEEDS = {3: range(2), 6: range(1), 12: range(1), 60: range(1)}
 AT = {
     12: {
         "node dead",
+        "node cut inwards, its direction",
         "pair cut",
         "zones cut",
         "zone dead",
         "DNS replica silent",
         "prober starved",
+        "node slow",
+        "way to a zone slow",
+        "all ways slow",
         "loss 5 % in",
         "loss of a pair",
         "MTU in",
@@ -93,6 +97,25 @@ def test_the_third_node_that_loses_confirms_no_mtu_of_the_others(seed: int) -> N
     (fault,) = (one for one in FAULTS if one.name == "MTU of a pair + loss 30 % out")
     outcome = trial.run(fault, 3, seed)
     assert (outcome.is_right, outcome.wrong) == (True, ())
+
+
+def test_what_an_outage_left_half_open_does_not_tell_the_direction_of_the_next_one() -> None:
+    """What four of five send to a node is lost for a while; then its link goes down."""
+    cluster = Cluster(6, Random(1))
+    node, *others = cluster.present
+    directions = []
+    for seconds, then in (
+        (30.0, lambda: None),
+        (30.0, lambda: cluster.network.drops.update((one, node) for one in others[:4])),
+        (35.0, cluster.network.drops.clear),
+        (25.0, lambda: cluster.network.unplugged.add(node)),
+    ):
+        then()
+        cluster.named.clear()
+        cluster.run(cluster.now + seconds)
+        verdicts = [one.verdict for one in cluster.named if one.by in others]
+        directions.append({one.direction for one in verdicts if one.culprit == node})
+    assert directions[1::2] == [{Direction.NONE, Direction.IN}, {Direction.NONE}]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from simulation.cluster import Named
     from simulation.faults import Fault, Truth
 
-WARM_SECONDS = 40.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -56,7 +54,7 @@ def run(
     cluster.network.background_loss = background_loss
     if prepare is not None:
         prepare(cluster)
-    at = WARM_SECONDS + cluster.random.uniform(0.0, 10.0)
+    at = fault.warm_seconds + cluster.random.uniform(0.0, 10.0)
     cluster.run(at)
     truth = fault.inject(cluster)
     cluster.run(at + fault.seconds)
