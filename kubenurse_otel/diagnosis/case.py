@@ -151,6 +151,9 @@ class Facts:
     """Each virtual IP has been heard of since the first of them fell silent."""
     accused_lately: frozenset[str] = frozenset()
     """Neighbours that said of themselves, a minute ago or less, that they lose or are cut off."""
+    lost_lately: frozenset[str] = frozenset()
+    """Those of them that said that they lose: what they do not answer may be that. Who was cut off
+    was heard since, so that is over."""
     accused_at: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """When a neighbour, or our own node, last said so; Unix seconds, by node."""
     doubting: frozenset[str] = frozenset()
@@ -241,8 +244,8 @@ class Case:
 
     def _says_so_itself(self, node: str, said: Said) -> bool:
         """Whether its own view accuses its node of what we see: it has named itself."""
-        accuses = node in self.facts.accused_lately
-        return accuses and said.symptom in (Symptom.SILENT, Symptom.STALLED)
+        loses = node in self.facts.lost_lately
+        return loses and said.symptom in (Symptom.SILENT, Symptom.STALLED)
 
     @property
     def is_well(self) -> bool:

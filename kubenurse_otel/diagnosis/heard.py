@@ -51,7 +51,9 @@ class Heard:
         self._last_word_seconds = LAST_WORD_INTERVALS * interval_seconds
         self._words: dict[str, _Word] = {}
         self._accused_at: dict[str, float] = {}
+        self._lost_at: dict[str, float] = {}
         self._doubted_at: dict[str, float] = {}
+        self._by_node = (self._words, self._accused_at, self._lost_at, self._doubted_at)
 
     def __len__(self) -> int:
         return len(self._words)
@@ -65,8 +67,10 @@ class Heard:
         self._words[view.node] = word
         if view.doubt >= NO_WITNESS:
             self._doubted_at[view.node] = now
-        if view.accused.loses:
+        if view.accused.loses_or_is_cut_off:
             self.accused(view.node, now)
+        if view.accused.loses:
+            self._lost_at[view.node] = now
         while len(self._words) > MOST_VIEWS:
             self._forget(next(iter(self._words)))
 
@@ -86,7 +90,7 @@ class Heard:
                 self._forget(node)
 
     def _forget(self, node: str) -> None:
-        for kept in (self._words, self._accused_at, self._doubted_at):
+        for kept in self._by_node:
             kept.pop(node, None)
 
     def fresh(self, now: float) -> dict[str, View]:
@@ -119,6 +123,9 @@ class Heard:
 
     def accused_lately(self, now: float) -> frozenset[str]:
         return self._lately(self._accused_at, now)
+
+    def lost_lately(self, now: float) -> frozenset[str]:
+        return self._lately(self._lost_at, now)
 
     def doubted_lately(self, now: float) -> frozenset[str]:
         return self._lately(self._doubted_at, now)

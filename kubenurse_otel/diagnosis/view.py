@@ -53,8 +53,12 @@ class Accused(StrEnum):
 
     @property
     def loses(self) -> bool:
-        """Whether what it does not answer may be that."""
-        return self not in (Accused.NOTHING, Accused.SLOW)
+        """Whether some of what is sent to it or by it is lost."""
+        return self in (Accused.LOSS_IN, Accused.LOSS_OUT, Accused.LOSS_BOTH)
+
+    @property
+    def loses_or_is_cut_off(self) -> bool:
+        return self.loses or self is Accused.CUT_OFF
 
 
 @record(frozen=True, slots=True)

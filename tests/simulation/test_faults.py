@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from kubenurse_otel.diagnosis.verdict import Direction
+from kubenurse_otel.diagnosis.verdict import Direction, Kind
 from simulation import trial
 from simulation.cluster import Cluster
 from simulation.faults import FAULTS, ONE_PERCENT, Fault, loss
@@ -116,6 +116,23 @@ def test_what_an_outage_left_half_open_does_not_tell_the_direction_of_the_next_o
         verdicts = [one.verdict for one in cluster.named if one.by in others]
         directions.append({one.direction for one in verdicts if one.culprit == node})
     assert directions[1::2] == [{Direction.NONE, Direction.IN}, {Direction.NONE}]
+
+
+def test_a_link_that_goes_down_again_is_named_again_by_others() -> None:
+    """They heard that the node was cut off: that is over, and no reason for what is silent now."""
+    cluster = Cluster(6, Random(1))
+    node = cluster.present[0]
+    for seconds, then in (
+        (40.0, lambda: None),
+        (25.0, lambda: cluster.network.unplugged.add(node)),
+        (30.0, cluster.network.unplugged.clear),
+        (25.0, lambda: cluster.network.unplugged.add(node)),
+    ):
+        then()
+        cluster.named.clear()
+        cluster.run(cluster.now + seconds)
+    assert {one.by for one in cluster.named} == set(cluster.present)
+    assert {(one.verdict.kind, one.verdict.culprit) for one in cluster.named} == {(Kind.NODE, node)}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

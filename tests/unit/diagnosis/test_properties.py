@@ -51,6 +51,7 @@ facts = st.builds(
     is_settled=st.booleans(),
     longer=st.none() | st.just(LongerWays(factors=dict.fromkeys(NODES[1:], 4.0), run=9)),
     accused_lately=st.frozensets(st.sampled_from(NODES)),
+    lost_lately=st.frozensets(st.sampled_from(NODES)),
     doubting=st.frozensets(st.sampled_from(NODES)),
     doubted_lately=st.frozensets(st.sampled_from(NODES)),
 )

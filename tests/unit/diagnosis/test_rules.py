@@ -325,7 +325,7 @@ def test_a_neighbour_that_doubted_itself_is_starved_and_not_hung() -> None:
 
 
 def test_a_neighbour_that_named_itself_is_not_named_again() -> None:
-    assert of(3, {">n3": "s3"}, accused_lately=frozenset({"n3"})) == []
+    assert of(3, {">n3": "s3"}, lost_lately=frozenset({"n3"})) == []
 
 
 def test_what_i_alone_miss_is_the_pair() -> None:
