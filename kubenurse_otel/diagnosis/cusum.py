@@ -18,6 +18,8 @@ BURST_SECONDS: Final = 1.0
 """What is lost within so long of a first loss is one burst: the link was down for a moment, or a
 queue was full. Nobody can tell from a burst's size when the next one is due.
 """
+MOST_OF_A_BURST: Final = 4
+"""Losses of one burst that count: an alarm takes three bursts, one moment is no rate."""
 CLEAN_BURSTS: Final = 6.0
 """What lost so often and then not once while this many bursts were due loses no more (e^-6)."""
 
@@ -25,12 +27,13 @@ CLEAN_BURSTS: Final = 6.0
 @dataclass(slots=True)
 class Cusum:
     """``since`` is when the first loss was seen since the sum was 0, ``alarm_at`` when the alarm
-    was due, ``burst_at`` when the latest burst began; None: there was none. ``clean`` segments came
-    through since the last loss.
+    was due, ``burst_at`` when the latest burst began; None: there was none. ``in_burst`` losses of
+    it counted. ``clean`` segments came through since the last loss.
     """
 
     sum: float = 0.0
     bursts: int = 0
+    in_burst: int = 0
     sent: int = 0
     clean: int = 0
     since: float | None = None
@@ -41,9 +44,11 @@ class Cusum:
         """Take in ``sent`` segments, of which ``lost`` did not arrive."""
         if not lost and self.since is None:
             return
-        self.sum = max(0.0, self.sum + LOST_WEIGHT * lost - SENT_WEIGHT * sent)
         if lost and (self.burst_at is None or now - self.burst_at >= BURST_SECONDS):
-            self.bursts, self.burst_at = self.bursts + 1, now
+            self.bursts, self.in_burst, self.burst_at = self.bursts + 1, 0, now
+        counted = min(lost, MOST_OF_A_BURST - self.in_burst)
+        self.in_burst += counted
+        self.sum = max(0.0, self.sum + LOST_WEIGHT * counted - SENT_WEIGHT * sent)
         self.sent += sent
         self.clean = 0 if lost else self.clean + sent
         if self.since is None:
@@ -59,5 +64,5 @@ class Cusum:
         return (self.bursts - 1) * log1p(self.clean / before) >= CLEAN_BURSTS
 
     def reset(self) -> None:
-        self.sum, self.bursts, self.sent, self.clean = 0.0, 0, 0, 0
+        self.sum, self.bursts, self.in_burst, self.sent, self.clean = 0.0, 0, 0, 0, 0
         self.since = self.alarm_at = self.burst_at = None

@@ -92,8 +92,8 @@ class Agent:
             lambda: self.neighbourhood,
             interval_seconds=INTERVAL,
             tell=self._tell,
-            half_open=lambda now: self.known.latest_by_node(
-                self.half_open.look(self.known.addresses, now)
+            half_open=lambda now, tell: tell(
+                self.known.latest_by_node(self.half_open.look(self.known.addresses, now))
             ),
             clock=clock,
             wall_clock=clock,

@@ -129,7 +129,7 @@ def _link_flaps(cluster: Cluster) -> Truth:
         cluster.after(5.0, down)
 
     down()
-    return _of_node(node, Kind.NODE, Kind.NODE_LOSS)
+    return _of_node(node, Kind.NODE, Kind.NODE_LOSS, direction=None)
 
 
 def _one_way(cluster: Cluster, *, into: bool) -> Truth:

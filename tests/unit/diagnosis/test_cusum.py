@@ -50,10 +50,19 @@ def test_a_burst_does_not_tell_when_the_next_is_due() -> None:
     one = Cusum()
     for second in range(1, 31):
         one.add(float(second), lost=0 if second % 5 else 10, sent=20)
-    assert (one.since, one.alarm_at) == (5.0, 5.0)
+    assert (one.since, one.alarm_at) == (5.0, 15.0)
     for second in range(31, 100):
         one.add(float(second), lost=0, sent=20)
     assert one.since is None
+
+
+def test_one_moment_is_no_alarm_however_much_it_lost() -> None:
+    """A link that was down once for a second is no link that loses."""
+    one = Cusum()
+    for tenth in range(9):
+        one.add(tenth / 10, lost=100, sent=200)
+    assert one.sum < ALARM / 2
+    assert one.alarm_at is None
 
 
 def test_a_loss_or_two_are_forgotten_by_their_weight() -> None:
