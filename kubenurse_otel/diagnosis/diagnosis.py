@@ -273,14 +273,18 @@ class Diagnosis:
 
     def explore_first(self, now: float) -> Wanted:
         """Return whom to explore before all others; to be asked about once an interval."""
-        failing = (
-            self._targets[run.key].neighbour
-            for run in self._runs.current(now)
-            if run.symptom in HARD
+        failing = {
+            node: said.symptom
+            for node, said in self.own_view(now).targets.items()
+            if said.symptom in HARD and node in self._peers
+        }
+        return self._explored.wanted(
+            failing | dict.fromkeys(sorted(self._losses.lossy())),
+            self._neighbourhood,
+            peers=self._peers,
+            vanishing=[node for node, seen in failing.items() if seen is Symptom.FULL_SIZE],
+            now=now,
         )
-        suspects = dict.fromkeys(one.node_name for one in failing if one is not None)
-        suspects |= dict.fromkeys(sorted(self._losses.lossy()))
-        return self._explored.wanted(suspects, self._neighbourhood, peers=self._peers, now=now)
 
     # --- what goes out --------------------------------------------------------------------------
 

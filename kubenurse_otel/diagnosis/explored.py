@@ -58,9 +58,14 @@ class Explored:
         neighbourhood: Neighbourhood,
         *,
         peers: Collection[str],
+        vanishing: Collection[str] = (),
         now: float,
     ) -> Wanted:
-        """``suspects`` are neighbours (``peers``) that do not answer us, or lose on our way."""
+        """``suspects`` are neighbours (``peers``) that do not answer us, or lose on our way.
+
+        To those in ``vanishing`` only large segments are lost. Others check a node in full size
+        at once where they hear of it: those that check us.
+        """
         again = tuple(run.key for run in self.failing(now) if run.key not in peers)[:MOST_SUSPECTS]
         asked_about = (*list(suspects)[:MOST_SUSPECTS], *again)
         if not asked_about:  # or thousands of nodes that are long gone would be held
@@ -69,6 +74,9 @@ class Explored:
         witnesses: dict[str, None] = {}
         for suspect in asked_about:
             checkers = self._checkers_of(suspect, neighbourhood)
+            if suspect in vanishing:
+                told = self._checkers_of(neighbourhood.own_node_name, neighbourhood)
+                checkers = tuple(one for one in checkers if one in told)
             if sum(one in peers for one in checkers) < ENOUGH:
                 witnesses.update(dict.fromkeys(one for one in checkers if one not in peers))
         return Wanted(again, tuple(one for one in witnesses if one not in again))

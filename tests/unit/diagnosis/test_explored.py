@@ -92,6 +92,19 @@ def test_enough_of_our_own_neighbours_check_the_fourth() -> None:
     assert one.explore_first(1.0).witnesses == ()
 
 
+def test_of_large_segments_those_are_wanted_who_were_told() -> None:
+    """Our neighbours do not check us: they do not hear what we see, and check no sooner for it."""
+    six, node = REST[:6], REST[3]
+    size = replace(path(node), key="size", kind=TargetKind.FULL_SIZE, full_size=True)
+    one = diagnosis(*map(path, six), size)
+    one.judge(replace(AROUND, chosen=tuple(map(neighbour, six))), 0.0)
+    one.note(good(path(node)), 0.0)
+    one.note(bad(size, ErrorType.FULL_SIZE_LOST), 0.0)
+    assert set(one.explore_first(1.0).witnesses) == set(REST[-2:])
+    one.note(bad(path(node)), 5.0)
+    assert one.explore_first(5.0).witnesses == ()  # it is silent: three of ours check it, too
+
+
 def test_what_failed_is_asked_again_and_so_are_its_checkers() -> None:
     one, node = ours(), REST[9]
     one.note(bad(explored(node)), 0.0)
