@@ -309,7 +309,7 @@ TIMING_FALLBACK_REASON: Final = "kubenurse.timing.fallback_reason"
 CONNECTION_REUSED: Final = "kubenurse.connection.reused"
 """CLIENT: whether the connection was made by an earlier check."""
 ADDRESS_FAILURES: Final = "kubenurse.address_failures"
-"""CLIENT: ipv4 or ipv6 for each address that failed before one was used."""
+"""CLIENT: ipv4 or ipv6 for each address that failed, or was silent until a later one was used."""
 TCP_RETRANSMITS: Final = "kubenurse.tcp.retransmits"
 """CLIENT: segments that our kernel sent again."""
 TCP_DSACKS: Final = "kubenurse.tcp.dsacks"
@@ -578,7 +578,7 @@ ADDRESS_FAILURES_COUNT: Final = Metric(
     MetricKind.COUNTER,
     "{address}",
     ("type", "family"),
-    "Addresses of a name that did not connect, also where the check then succeeded on another.",
+    "Addresses of a name that failed, or were silent until a later one was used.",
 )
 DNS_QUERY_DURATION: Final = Metric(
     "kubenurse_dns_query_seconds",
