@@ -916,7 +916,7 @@ def test_agents_that_know_its_direction_and_agents_that_do_not_name_one_node(
             Moment(),
             ("node_slow", "cluster", "", "slow"),
             ONE,
-            named("KubenurseVerdictWay", kind="node_slow", culprit="cluster"),
+            named("KubenurseVerdictSelf", kind="node_slow", culprit="cluster"),
             id="all ways became slow",
         ),
     ],
