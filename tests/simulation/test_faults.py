@@ -41,8 +41,6 @@ AT = {
 }
 """Of larger clusters what has most to do with their size: a trial takes seconds."""
 LEAST_RIGHT = 0.97
-pytestmark = pytest.mark.no_cover
-"""Traced, a trial takes three times as long; the unit tests reach the same lines."""
 
 
 @pytest.mark.parametrize("size", SEEDS)

@@ -12,7 +12,6 @@ from simulation.cluster import Cluster
 from simulation.controls import CONTROLS, LIES, with_liars
 from simulation.faults import FAULTS, Fault, Truth
 
-pytestmark = pytest.mark.no_cover  # as in test_faults.py
 BY_NAME = {fault.name: fault for fault in FAULTS} | {
     "none": Fault(name="none", inject=lambda _: Truth())
 }
