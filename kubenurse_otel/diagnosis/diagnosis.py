@@ -400,6 +400,7 @@ class Diagnosis:
             accused_at=MappingProxyType(dict(self._heard.accused_at)),
             accused_lately=self._heard.accused_lately(now),
             lost_lately=self._heard.lost_lately(now),
+            bad_lately=MappingProxyType(self._heard.bad_lately(now)),
             doubting=self._heard.doubting(now),
             doubted_lately=self._heard.doubted_lately(now),
             longer=self._round_trips.longer(now),

@@ -5,16 +5,16 @@ Keeps MOST_VIEWS at most. No clock of its own: each method is told the time (Uni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis.doubt import NO_WITNESS
-from kubenurse_otel.diagnosis.symptoms import Symptom
+from kubenurse_otel.diagnosis.symptoms import HARD, SOFT, Symptom
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from kubenurse_otel.diagnosis.view import View
+    from kubenurse_otel.diagnosis.view import Shared, View
 
 MOST_VIEWS: Final = 64
 LAST_WORD_INTERVALS: Final = 12.0
@@ -23,12 +23,16 @@ LAST_WORD_INTERVALS: Final = 12.0
 
 @dataclass(slots=True)
 class _Word:
-    """``lossy`` are nodes on whose ways it loses segments, ``vanishing`` those of large ones."""
+    """``lossy`` are nodes on whose ways it loses segments, ``vanishing`` those of large ones.
+
+    ``bad_at`` is when it last said that something shared is bad, also in earlier views.
+    """
 
     view: View
     at: float
     lossy: frozenset[str]
     vanishing: frozenset[str]
+    bad_at: dict[Shared, float] = field(default_factory=dict)
 
 
 def _word(view: View, now: float) -> _Word:
@@ -60,10 +64,15 @@ class Heard:
 
     def take(self, view: View, now: float) -> None:
         """Keep ``view`` as the latest of its node. The oldest has to go for one too many."""
-        word = self._words.pop(view.node, None)
+        before = self._words.pop(view.node, None)
+        word = before
         if word is None or word.view is not view:
             word = _word(view, now)
+        if before is not None:
+            word.bad_at = before.bad_at
         word.at = now
+        bad = (letter for letter, said in view.shared.items() if said.symptom in HARD | SOFT)
+        word.bad_at |= dict.fromkeys(bad, now)
         self._words[view.node] = word
         if view.doubt >= NO_WITNESS:
             self._doubted_at[view.node] = now
@@ -107,6 +116,15 @@ class Heard:
     def vanishing(self, now: float) -> frozenset[str]:
         """Return nodes that lose large segments on a way, as a fresh view says."""
         return frozenset().union(*(word.vanishing for word in self._fresh_words(now)))
+
+    def bad_lately(self, now: float) -> dict[Shared, frozenset[str]]:
+        """Return who said lately that something shared is bad, whatever it says now."""
+        bad: dict[Shared, set[str]] = {}
+        for node, word in self._words.items():
+            for letter, at in word.bad_at.items():
+                if 0 <= now - at <= self._last_word_seconds:
+                    bad.setdefault(letter, set()).add(node)
+        return {letter: frozenset(nodes) for letter, nodes in bad.items()}
 
     def _fresh_words(self, now: float) -> Iterator[_Word]:
         return (word for word in self._words.values() if self._is_fresh(word, now))

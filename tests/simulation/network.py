@@ -107,6 +107,8 @@ class Network:
     """What all check -> a way to fail, from everywhere."""
     shared_from: dict[tuple[str, TargetKind], str] = field(default_factory=dict)
     """The same from one node."""
+    backends: dict[TargetKind, tuple[float, str]] = field(default_factory=dict)
+    """What all check -> which share of its backends fails, and how."""
     dns: str = ""
     """A way to fail, "part" or "lossy"."""
     dns_from: dict[str, str] = field(default_factory=dict)
@@ -193,6 +195,8 @@ class Network:
         if kind in BY_TLS and self.small_only.intersection({("*", asker), ("*", "*")}):
             return WAYS_TO_FAIL["tls_mute"]
         way = self.shared_from.get((asker, kind)) or self.shared.get(kind)
+        if kind in self.backends and self.random.random() < self.backends[kind][0]:
+            way = self.backends[kind][1]
         shown = WAYS_TO_FAIL[way] if way else self._served(asker, kind, agents, now)
         if self.detour and kind in BY_NAME:
             seconds = shown.seconds + self.detour

@@ -9,10 +9,12 @@ from random import Random
 
 import pytest
 
+from kubenurse_otel.diagnosis.case import CLUSTER
 from kubenurse_otel.diagnosis.verdict import Direction, Kind
+from kubenurse_otel.model import TargetKind
 from simulation import trial
 from simulation.cluster import Cluster
-from simulation.faults import FAULTS, ONE_PERCENT, Fault, loss
+from simulation.faults import FAULTS, ONE_PERCENT, Fault, Named, Truth, loss
 
 SEEDS = {3: range(2), 6: range(1), 12: range(1), 60: range(1)}
 AT = {
@@ -131,6 +133,19 @@ def test_a_link_that_goes_down_again_is_named_again_by_others() -> None:
         cluster.run(cluster.now + seconds)
     assert {one.by for one in cluster.named} == set(cluster.present)
     assert {(one.verdict.kind, one.verdict.culprit) for one in cluster.named} == {(Kind.NODE, node)}
+
+
+def _a_backend_is_silent(cluster: Cluster) -> Truth:
+    """One of three, behind the ingress."""
+    cluster.network.backends[TargetKind.ME_INGRESS] = (1 / 3, "mute")
+    return Truth(also=(Named((Kind.INGRESS,), CLUSTER),))
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_silent_backend_is_nobodys_own_ingress(seed: int) -> None:
+    """Each agent meets it now and then, and some time one meets it while nobody else does."""
+    fault = Fault(name="a backend is silent", inject=_a_backend_is_silent, seconds=300.0)
+    assert trial.run(fault, 6, seed).wrong == ()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

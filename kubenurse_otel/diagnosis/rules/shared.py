@@ -24,7 +24,7 @@ from kubenurse_otel.diagnosis.words import alike, otherwise, seen, shared, well_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kubenurse_otel.diagnosis.case import Case
+    from kubenurse_otel.diagnosis.case import Case, Votes
 
 BAD: Final = HARD | SOFT
 OF_ITS_OWN: Final = frozenset({Symptom.CERTIFICATE, Symptom.TOKEN})
@@ -76,7 +76,8 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
         kind = what = Kind.PROBER
     evidence = shared(case, letter)
     explains = frozenset({TYPES[letter]})
-    if votes and votes.share >= MOST_AGREE and said.run >= RUN_AGREED:
+    lately = _see_it_now_and_then(case, letter, votes)
+    if votes and len(votes.alike) + lately >= MOST_AGREE * len(votes) and said.run >= RUN_AGREED:
         yield Finding(
             kind=what,
             culprit=everywhere,
@@ -97,7 +98,7 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             against=("this is the only node",),
             explains=explains,
         )
-    elif votes.share <= FEW_AGREE and said.run >= max(
+    elif len(votes.alike) + lately <= FEW_AGREE * len(votes) and said.run >= max(
         RUN_MINE if len(votes) > 1 else RUN_MINE_ONE_WITNESS,
         case.facts.run_alone,
     ):
@@ -111,6 +112,16 @@ def _of(case: Case, letter: Shared, kind: Kind) -> Iterator[Finding]:
             second=f"{what} {everywhere}",
             explains=explains,
         )
+
+
+def _see_it_now_and_then(case: Case, letter: Shared, votes: Votes) -> int:
+    """How many find it well now, and did not a minute ago or less.
+
+    Where one of several backends is bad, each agent meets it now and then.
+    """
+    if case.mine.shared[letter].symptom in OF_ITS_OWN:
+        return 0
+    return len(case.facts.bad_lately.get(letter, frozenset()).intersection(votes.other))
 
 
 def _alike(mine: Symptom) -> frozenset[Symptom]:

@@ -10,7 +10,7 @@ from views import ME, everybody, found, named, said, view
 from kubenurse_otel.diagnosis.case import Facts, LongerWays, Vanishing
 from kubenurse_otel.diagnosis.order import diagnose
 from kubenurse_otel.diagnosis.verdict import Direction
-from kubenurse_otel.diagnosis.view import Accused
+from kubenurse_otel.diagnosis.view import Accused, Shared
 
 
 def of(size: int, words: dict[str, str], **more: object) -> list[tuple[str, str, str, str]]:
@@ -438,6 +438,19 @@ def test_who_found_no_name_has_not_seen_what_it_is_of() -> None:
     """A silent ingress, while others fail by DNS, was said to be silent from here alone."""
     assert shared("I:s9", "I:d3", "I:d3") == [("ingress", ME + "?", "", "silent")]
     assert shared("I:s9", "I:s3", "I:d3", "I:d3") == [("ingress", "cluster", "", "silent")]
+
+
+def test_who_met_a_bad_backend_a_minute_ago_has_seen_the_same() -> None:
+    """One of three backends is silent. Who met it five times in a row was said to be alone."""
+    lately = {Shared.ME_INGRESS: frozenset({"n2", "n3"})}
+    everybody = [("ingress", "cluster", "", "silent")]
+    assert shared("I:s2", "I:o1", "I:o1", bad_lately=lately) == everybody
+    assert shared("I:s9", "I:o1", "I:o9", "I:o9", "I:o9", bad_lately=lately) == everybody
+    few = {Shared.ME_INGRESS: frozenset({"n2"})}
+    assert shared("I:s9", "I:o1", "I:o9", "I:o9", bad_lately=few) == []
+    assert shared("I:x9", "I:o1", "I:o1", bad_lately=lately) == [
+        ("ingress", ME, "", "certificate")
+    ]
 
 
 def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
