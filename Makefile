@@ -45,7 +45,7 @@ test-apiserver: $(VENV)/.dev ## discovery against a real kube-apiserver (built o
 
 chart: $(VENV)/.dev ## the chart, rendered by helm and admitted by a real API server; HELM=4
 	@$(BIN)/python tests/system_programs.py $@
-	$(BIN)/python -m pytest tests/chart $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/chart $(ARGS)
 
 dashboards: $(VENV)/.dev ## rules by promtool, every expression on Prometheus with real agents (VictoriaMetrics: KUBENURSE_TEST_STORES=all)
 	@$(BIN)/python tests/system_programs.py $@
