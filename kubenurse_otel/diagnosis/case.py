@@ -156,7 +156,9 @@ class Facts:
     was heard since, so that is over."""
     accused_at: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """When a neighbour, or our own node, last said so; Unix seconds, by node."""
-    bad_lately: Mapping[Shared, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    bad_lately: Mapping[Shared, frozenset[str]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """Neighbours that said, a minute ago or less, that something shared is bad, whatever they say
     now."""
     doubting: frozenset[str] = frozenset()

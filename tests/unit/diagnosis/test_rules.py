@@ -448,9 +448,7 @@ def test_who_met_a_bad_backend_a_minute_ago_has_seen_the_same() -> None:
     assert shared("I:s9", "I:o1", "I:o9", "I:o9", "I:o9", bad_lately=lately) == everybody
     few = {Shared.ME_INGRESS: frozenset({"n2"})}
     assert shared("I:s9", "I:o1", "I:o9", "I:o9", bad_lately=few) == []
-    assert shared("I:x9", "I:o1", "I:o1", bad_lately=lately) == [
-        ("ingress", ME, "", "certificate")
-    ]
+    assert shared("I:x9", "I:o1", "I:o1", bad_lately=lately) == [("ingress", ME, "", "certificate")]
 
 
 def test_an_extra_check_is_a_suspicion_unless_there_is_nobody_else() -> None:
