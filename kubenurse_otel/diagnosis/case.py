@@ -99,11 +99,13 @@ class LosingWays:
 class LongerWays:
     """Round trips to most peers are longer than usual. ``factors`` are how many times as long each
     one is (0: it is as usual), by node, of all whose usual one is known. ``run`` is for how many
-    intervals it has been so.
+    intervals it has been so. ``were_everybodys``: others said so of theirs meanwhile; who does not
+    say it any more may know no other times by now.
     """
 
     factors: Mapping[str, float]
     run: int
+    were_everybodys: bool = False
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kubenurse_otel.diagnosis import surroundings
-from kubenurse_otel.diagnosis.case import path_type
+from kubenurse_otel.diagnosis.case import CLUSTER, path_type
 from kubenurse_otel.diagnosis.detours import Detours
 from kubenurse_otel.diagnosis.dns import LookUps
 from kubenurse_otel.diagnosis.doubt import Doubt
@@ -305,6 +305,8 @@ class Diagnosis:
         self._accused = _accused(findings, self._node)
         if self._accused.loses:
             self._heard.accused(self._node, now)
+        if any(one.kind is Kind.NODE_SLOW and one.culprit == CLUSTER for one in findings):
+            self._round_trips.are_everybodys()
         if any(one.cause is Cause.CUT_OFF for one in findings):
             self._cut_off_at = now
             self._losses.reset()
@@ -367,6 +369,7 @@ class Diagnosis:
             zone=self._surroundings.zones.get(self._node, ""),
             doubt=self._doubt.level(now),
             accused=self._accused_now(now),
+            compares=self._round_trips.are_known,
             targets=MappingProxyType(targets),
             shared=MappingProxyType(shared),
             half_open=tuple(sorted(half_open)),

@@ -80,6 +80,7 @@ class RoundTrips:
         self._peers: dict[str, _Peer] = {}
         self._since: float | None = None
         """When most became long."""
+        self._were_everybodys = False
 
     def retain(self, peers: Collection[str]) -> None:
         self._peers = {peer: one for peer, one in self._peers.items() if peer in peers}
@@ -88,16 +89,25 @@ class RoundTrips:
         one = self._peers.setdefault(peer, _Peer())
         one.add(round_trip_seconds)
         if not self._are_most_long():
-            self._since = None
+            self._since, self._were_everybodys = None, False
         elif self._since is None:
             self._since = now
 
+    def are_everybodys(self) -> None:
+        """Others say so of theirs as well: until most are as usual again it is no node's fault."""
+        self._were_everybodys = True
+
+    @property
+    def are_known(self) -> bool:
+        """Whether the usual ones are, of peers enough to say that most became long."""
+        return self._known() >= LEAST_PEERS
+
+    def _known(self) -> int:
+        return sum(one.is_known for one in self._peers.values())
+
     def _are_most_long(self) -> bool:
         long = sum(one.factor > 0 for one in self._peers.values())
-        if not long:
-            return False
-        known = sum(one.is_known for one in self._peers.values())
-        return known >= LEAST_PEERS and long >= SHARE * known
+        return bool(long) and self.are_known and long >= SHARE * self._known()
 
     def longer(self, now: float) -> LongerWays | None:
         """Return how much longer than usual they are; None: not to most peers."""
@@ -108,4 +118,5 @@ class RoundTrips:
                 {peer: one.factor for peer, one in self._peers.items() if one.is_known}
             ),
             run=intervals(max(0.0, now - self._since), self._interval),
+            were_everybodys=self._were_everybodys,
         )

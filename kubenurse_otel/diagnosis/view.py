@@ -82,13 +82,15 @@ class View:
 
     ``doubt`` is how little it trusts itself (0 to 7; from 3 on it is no witness). ``targets`` are
     path checks by node name, ``shared`` what all agents check. ``half_open`` are nodes of which
-    connections are half open here.
+    connections are half open here. ``compares``: it knows how long its round trips usually are, so
+    it would say that they became long.
     """
 
     node: str
     zone: str = ""
     doubt: int = 0
     accused: Accused = Accused.NOTHING
+    compares: bool = True
     targets: Mapping[str, Said] = field(default_factory=lambda: MappingProxyType({}))
     shared: Mapping[Shared, Said] = field(default_factory=lambda: MappingProxyType({}))
     half_open: tuple[str, ...] = ()

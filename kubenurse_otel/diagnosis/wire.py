@@ -2,9 +2,10 @@
 
     1 d=0 z=eu-1a a=- p=5f3a91c2!s3,0b1140aa~ t=D,N,I,S,Q!p3 h=
 
-The form's number, doubt, zone, what the node is accused of, path checks by their node's short
-hash, what all check alike, half-open nodes. ``!`` symptom and run where it is bad, ``~`` where
-packets are lost, ``+`` where full-size segments pass though somebody says that they do not.
+The form's number, doubt, zone, what the node is accused of (``?``: it cannot compare round trips
+yet), path checks by their node's short hash, what all check alike, half-open nodes. ``!`` symptom
+and run where it is bad, ``~`` where packets are lost, ``+`` where full-size segments pass though
+somebody says that they do not.
 Who speaks is not in it: that is known of whom we asked. Nothing that is read
 becomes a name: nodes are looked up among those that discovery knows, others are ignored.
 """
@@ -41,7 +42,7 @@ def _list(item: str, most: int) -> str:
 
 
 _FORM: Final = re.compile(
-    f"1 d=([0-{MOST_DOUBT}]) z=(?:{_ZONE})? a=({'|'.join(Accused)})"
+    f"1 d=([0-{MOST_DOUBT}]) z=(?:{_ZONE})? a=({'|'.join(Accused)})(\\??)"
     f" p={_list(_HASH + _WORD, MOST_TARGETS)} t={_list(_LETTER + _WORD, len(Shared))}"
     f" h={_list(_HASH, MOST_HALF_OPEN)}"
 ).fullmatch
@@ -51,7 +52,8 @@ _IS_ZONE: Final = re.compile(_ZONE).fullmatch
 def encode(view: View) -> str:
     """Return the header's value. What is too much for it is left out, what is good first."""
     zone = view.zone if _IS_ZONE(view.zone) else ""
-    head = f"1 d={min(view.doubt, MOST_DOUBT)} z={zone} a={view.accused} p="
+    accused = view.accused + "?" * (not view.compares)
+    head = f"1 d={min(view.doubt, MOST_DOUBT)} z={zone} a={accused} p="
     shared = ",".join(letter + _word(said) for letter, said in sorted(view.shared.items()))
     half_open = ",".join(short_hash(node) for node in view.half_open[:MOST_HALF_OPEN])
     tail = f" t={shared} h={half_open}"
@@ -72,7 +74,7 @@ def decode(text: str, node_by_hash: Mapping[str, str], *, node: str, zone: str) 
     found = _FORM(text) if len(text) <= MOST_BYTES else None
     if found is None:
         return None
-    doubt, accused, paths, shared, half_open = found.groups()
+    doubt, accused, unsure, paths, shared, half_open = found.groups()
     targets: dict[str, Said] = {}
     for word in _items(paths):
         known = node_by_hash.get(word[:8])
@@ -87,6 +89,7 @@ def decode(text: str, node_by_hash: Mapping[str, str], *, node: str, zone: str) 
         zone=zone,
         doubt=int(doubt),
         accused=Accused(accused),
+        compares=not unsure,
         targets=MappingProxyType(targets),
         shared=MappingProxyType(alike),
         half_open=tuple(dict.fromkeys(name for name in named if name is not None)),

@@ -14,7 +14,16 @@ from kubenurse_otel.diagnosis.verdict import Direction, Kind
 from kubenurse_otel.model import TargetKind
 from simulation import trial
 from simulation.cluster import Cluster
-from simulation.faults import FAULTS, ONE_PERCENT, Fault, Named, Truth, loss
+from simulation.faults import (
+    FAULTS,
+    HISTORY_SECONDS,
+    LONGER_SECONDS,
+    ONE_PERCENT,
+    Fault,
+    Named,
+    Truth,
+    loss,
+)
 
 SEEDS = {3: range(2), 6: range(1), 12: range(1), 60: range(1)}
 AT = {
@@ -146,6 +155,31 @@ def test_a_silent_backend_is_nobodys_own_ingress(seed: int) -> None:
     """Each agent meets it now and then, and some time one meets it while nobody else does."""
     fault = Fault(name="a backend is silent", inject=_a_backend_is_silent, seconds=300.0)
     assert trial.run(fault, 6, seed).wrong == ()
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_who_restarts_knows_no_usual_round_trips_and_is_no_witness_that_they_are_usual(
+    *, is_before: bool
+) -> None:
+    """The network of all becomes slow, and a new version of the agent is rolled out."""
+    cluster = Cluster(6, Random(1))
+    cluster.run(HISTORY_SECONDS)
+
+    def restart() -> None:
+        for node in cluster.present[:4]:
+            cluster.stop(node)
+            cluster.add(node)
+        cluster.changed()
+
+    if is_before:
+        restart()
+    cluster.network.longer |= dict.fromkeys(cluster.present, LONGER_SECONDS)
+    cluster.run(cluster.now + 60.0)
+    if not is_before:
+        restart()
+        cluster.run(cluster.now + 60.0)
+    named = {(one.verdict.kind, one.verdict.culprit) for one in cluster.named}
+    assert named == {(Kind.NODE_SLOW, "cluster")}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

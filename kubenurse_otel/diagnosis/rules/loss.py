@@ -121,9 +121,10 @@ def own_node_is_slow(case: Case) -> Iterator[Finding]:
     longer = case.facts.longer
     if longer is None or not _is_of_each_zone(case, longer.factors):
         return
-    same = [view.node for view in case.witnesses if view.accused is Accused.SLOW]
-    other = [view.node for view in case.witnesses if view.node not in same]
-    is_everybodys = len(same) >= max(1, MOST_AGREE * len(case.witnesses))
+    asked = [view for view in case.witnesses if view.compares]
+    same = [view.node for view in asked if view.accused is Accused.SLOW]
+    other = [view.node for view in asked if view.node not in same]
+    is_everybodys = longer.were_everybodys or len(same) >= max(1, MOST_AGREE * len(asked))
     if is_everybodys:
         confidence = agreed(len(same) + 1)
     else:

@@ -142,8 +142,24 @@ def test_an_agent_says_that_its_ways_became_slow_before_it_is_sure() -> None:
         judged = one.judge(AROUND, number * 5.0)
         assert judged.raised == ()
         assert judged.view is not None
-        said.append(judged.view.accused)
-    assert said == [Accused.NOTHING] * 62 + [Accused.SLOW]
+        said.append((judged.view.accused, judged.view.compares))
+    new, known = (Accused.NOTHING, False), (Accused.NOTHING, True)
+    assert said == [new] * 59 + [known] * 3 + [(Accused.SLOW, True)]
+
+
+def test_what_was_slow_for_all_is_no_nodes_fault_while_it_lasts() -> None:
+    """The others are started anew, and take it for usual."""
+    nodes = ("n2", "n3", "n4")
+    one = diagnosis(*map(path, nodes))
+    named = []
+    for number, seconds in enumerate([0.001] * 60 + [0.02] * 20 + [0.001] * 20 + [0.02] * 20):
+        for node in nodes:
+            one.note(good(path(node), round_trip=seconds), number * 5.0)
+            is_new = number >= 66
+            said = Accused.NOTHING if is_new else Accused.SLOW
+            one.hear(View(node=node, accused=said), number * 5.0)
+        named += [verdict.culprit for verdict in one.judge(AROUND, number * 5.0).raised]
+    assert named == ["cluster", "n1"]
 
 
 def test_views_grow_stale_and_are_bounded() -> None:

@@ -131,16 +131,28 @@ def test_neighbours_that_are_dead_do_not_hide_our_mtu(
 
 
 def slow(
-    long: str, *, also_slow: int = 0, run: int = 5, zones: dict[str, str] | None = None
+    long: str,
+    *,
+    also_slow: int = 0,
+    new: int = 0,
+    run: int = 5,
+    zones: dict[str, str] | None = None,
+    were_everybodys: bool = False,
 ) -> list[tuple[str, str, str, str]]:
-    """Of nine nodes, the round trips from n1 to those in ``long`` are; ``also_slow`` say so."""
+    """Of nine nodes, the round trips from n1 to those in ``long`` are; ``also_slow`` say so, and
+    the last ``new`` do not know yet.
+    """
     mine, *heard = everybody(9, {})
     heard = [
-        replace(one, accused=Accused.SLOW) if number < also_slow else one
+        replace(
+            one,
+            accused=Accused.SLOW if number < also_slow else Accused.NOTHING,
+            compares=number < len(heard) - new,
+        )
         for number, one in enumerate(heard)
     ]
     factors = {node: 4.2 * (node in long.split()) for node in mine.targets}
-    longer = LongerWays(factors=factors, run=run)
+    longer = LongerWays(factors=factors, run=run, were_everybodys=were_everybodys)
     return named(found(mine, heard, longer=longer, zones=zones or {}, run_alone=5))
 
 
@@ -153,6 +165,13 @@ def test_longer_round_trips_to_most_are_our_own_node_unless_others_say_so_of_the
     assert slow(ALL_OTHERS, also_slow=4, run=1) == [("node_slow", "cluster", "", "slow")]
     # Others are to have had the time to find it, and to say it.
     assert slow(ALL_OTHERS, run=4) == [("node_slow", f"{ME}?", "", "slow")]
+
+
+def test_who_knows_no_usual_round_trips_is_no_witness_that_its_own_are_usual() -> None:
+    """It was started lately; or so late that it takes for usual what all have now."""
+    assert slow(ALL_OTHERS, also_slow=3, new=2) == [("node_slow", "cluster", "", "slow")]
+    assert slow(ALL_OTHERS, new=8) == [("node_slow", f"{ME}?", "", "slow")]
+    assert slow(ALL_OTHERS, were_everybodys=True) == [("node_slow", "cluster", "", "slow")]
 
 
 def test_longer_round_trips_between_zones_are_not_our_own_node() -> None:

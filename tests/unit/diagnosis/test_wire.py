@@ -31,6 +31,7 @@ VIEWS = st.builds(
     zone=st.sampled_from(["", "eu-1a", "a" * 63]),
     doubt=st.integers(0, wire.MOST_DOUBT),
     accused=st.sampled_from(Accused),
+    compares=st.booleans(),
     targets=st.dictionaries(st.sampled_from(NODES), SAID, max_size=100),
     shared=st.dictionaries(st.sampled_from(Shared), SAID),
     half_open=st.lists(st.sampled_from(NODES), max_size=12, unique=True).map(tuple),
