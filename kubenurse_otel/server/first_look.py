@@ -36,7 +36,8 @@ _LOADING: Final = b"""\
 <meta name="viewport" content="width=device-width, initial-scale=1">\
 <meta name="color-scheme" content="light dark"><title>Loading - kubenurse-otel</title>\
 <link rel="icon" href="data:,"></head><body><main><h1>Loading</h1>\
-<p>This agent loads its page now, because somebody looks at it for the first time. %s</p>\
+<p>This agent loads its page now, because somebody looks at it for the first time. %s\
+ If that fails, the agent's log says why.</p>\
 </main></body></html>
 """
 

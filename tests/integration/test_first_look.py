@@ -62,7 +62,7 @@ def test_no_view_imports_anything_on_the_event_loop() -> None:
 
 @pytest.mark.makes_bugs
 async def test_a_page_that_cannot_be_made_is_counted_and_tried_again() -> None:
-    """By the next look; nothing else of the agent notices."""
+    """By the next look; nothing else of the agent notices. Who looks is told where to read."""
     made = 0
 
     def make() -> Pages:
@@ -74,7 +74,8 @@ async def test_a_page_that_cannot_be_made_is_counted_and_tried_again() -> None:
     counted = unhandled.counts()[Part.ANSWER]
     for tried in (1, 2):
         assert page(request).status == 503
-        assert page(request).status == 503  # one is under way
+        again = page(request)  # one is under way
+        assert (again.status, b"log says why" in again.body) == (503, True)
         await until(lambda tried=tried: unhandled.counts()[Part.ANSWER] == counted + tried)
         assert (made, page.pages) == (tried, None)
     page.close()
