@@ -100,6 +100,7 @@ class Diagnosis:
         self._heard = Heard(interval_seconds=interval_seconds, fresh_seconds=self._fresh)
         self._neighbourhood = Neighbourhood()
         self._surroundings = surroundings.facts(self._neighbourhood, node)
+        self._of_own_zone: frozenset[str] = frozenset()
         self._cut_off_at: float | None = None
         self._accused = Accused.NOTHING
         self._said_to_vanish: dict[str, float] = {}
@@ -297,6 +298,7 @@ class Diagnosis:
         if neighbourhood is not self._neighbourhood:
             self._neighbourhood = neighbourhood
             self._surroundings = surroundings.facts(neighbourhood, self._node)
+            self._of_own_zone = self._others_of_own_zone()
         runs = list(self._runs.current(now))
         mine = self._view(now, runs)
         self._heard.forget_strangers(self._peers, now)
@@ -328,6 +330,12 @@ class Diagnosis:
             fresh_views=len(fresh),
             stale_views=len(self._heard) - len(fresh),
         )
+
+    def _others_of_own_zone(self) -> frozenset[str]:
+        zones = self._surroundings.zones
+        own = zones.get(self._node, "")
+        others = self._surroundings.known - {self._node}
+        return frozenset(node for node in others if zones.get(node, "") == own)
 
     def _is_after_cut(self, now: float) -> bool:
         at = self._cut_off_at
@@ -369,7 +377,7 @@ class Diagnosis:
             zone=self._surroundings.zones.get(self._node, ""),
             doubt=self._doubt.level(now),
             accused=self._accused_now(now),
-            compares=self._round_trips.are_known,
+            compares=self._round_trips.are_known(now, of=self._of_own_zone),
             targets=MappingProxyType(targets),
             shared=MappingProxyType(shared),
             half_open=tuple(sorted(half_open)),

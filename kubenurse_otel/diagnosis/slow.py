@@ -21,6 +21,8 @@ FACTOR: Final = 3.0
 LEAST_SECONDS: Final = 0.005
 SHARE: Final = 0.7
 LEAST_PEERS: Final = 3
+CURRENT_INTERVALS: Final = 3.0
+"""A round trip that is older says nothing of now: its peer does not answer."""
 
 
 @dataclass(slots=True)
@@ -36,12 +38,15 @@ class _Peer:
     factor: float = 0.0
     until_point: int = LATEST
     slow_points: int = 0
+    at: float = 0.0
+    """Of the latest one."""
 
     @property
     def is_known(self) -> bool:
         return len(self.baseline) >= LEAST_POINTS
 
-    def add(self, round_trip_seconds: float) -> None:
+    def add(self, round_trip_seconds: float, now: float) -> None:
+        self.at = now
         self.latest.append(round_trip_seconds)
         if self.is_known and (self.factor or self._is_long(round_trip_seconds)):
             now = median(self.latest)
@@ -87,8 +92,8 @@ class RoundTrips:
 
     def note(self, peer: str, round_trip_seconds: float, now: float) -> None:
         one = self._peers.setdefault(peer, _Peer())
-        one.add(round_trip_seconds)
-        if not self._are_most_long():
+        one.add(round_trip_seconds, now)
+        if not self._are_most_long(now):
             self._since, self._were_everybodys = None, False
         elif self._since is None:
             self._since = now
@@ -97,26 +102,33 @@ class RoundTrips:
         """Others say so of theirs as well: until most are as usual again it is no node's fault."""
         self._were_everybodys = True
 
-    @property
-    def are_known(self) -> bool:
-        """Whether the usual ones are, of peers enough to say that most became long."""
-        return self._known() >= LEAST_PEERS
+    def are_known(self, now: float, *, of: Collection[str]) -> bool:
+        """Whether the usual ones are, of peers enough to say that most became long, and of one in
+        ``of``, if that is anybody.
+        """
+        known = self._known(now)
+        return len(known) >= LEAST_PEERS and (not of or any(peer in of for peer in known))
 
-    def _known(self) -> int:
-        return sum(one.is_known for one in self._peers.values())
+    def _known(self, now: float) -> dict[str, float]:
+        """Return the factors of the peers that answer and whose usual round trip is known."""
+        longest = CURRENT_INTERVALS * self._interval
+        return {
+            peer: one.factor
+            for peer, one in self._peers.items()
+            if one.is_known and 0 <= now - one.at <= longest
+        }
 
-    def _are_most_long(self) -> bool:
-        long = sum(one.factor > 0 for one in self._peers.values())
-        return bool(long) and self.are_known and long >= SHARE * self._known()
+    def _are_most_long(self, now: float) -> bool:
+        known = self._known(now)
+        long = sum(factor > 0 for factor in known.values())
+        return bool(long) and len(known) >= LEAST_PEERS and long >= SHARE * len(known)
 
     def longer(self, now: float) -> LongerWays | None:
         """Return how much longer than usual they are; None: not to most peers."""
-        if self._since is None or not self._are_most_long():
+        if self._since is None or not self._are_most_long(now):
             return None
         return LongerWays(
-            factors=MappingProxyType(
-                {peer: one.factor for peer, one in self._peers.items() if one.is_known}
-            ),
+            factors=MappingProxyType(self._known(now)),
             run=intervals(max(0.0, now - self._since), self._interval),
             were_everybodys=self._were_everybodys,
         )

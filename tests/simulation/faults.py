@@ -379,7 +379,7 @@ def _agents_dead(cluster: Cluster) -> Truth:
     return Truth(named=tuple(Named((Kind.AGENT,), node) for node in gone), touched=frozenset(gone))
 
 
-def _both(*injects: Callable[[Cluster], Truth]) -> Callable[[Cluster], Truth]:
+def both(*injects: Callable[[Cluster], Truth]) -> Callable[[Cluster], Truth]:
     def inject(cluster: Cluster) -> Truth:
         truths = [one(cluster) for one in injects]
         return Truth(
@@ -461,7 +461,7 @@ FAULTS: Final = (
     Fault(name="search path", inject=_search_path, seconds=90.0),
     Fault(
         name="search path, DNS replica silent",
-        inject=_both(_search_path, _dns("part", Kind.DNS_REPLICA)),
+        inject=both(_search_path, _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,
     ),
     Fault(name="loss 30 % out", inject=loss(0.3, Direction.OUT)),
@@ -484,40 +484,40 @@ FAULTS: Final = (
     Fault(name="agent hung, agents by TLS", inject=_agent("mute"), tls=True),
     Fault(
         name="node dead, ingress 503",
-        inject=_both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),
+        inject=both(_node_dead, _shared("status", Kind.INGRESS, "cluster", _INGRESS)),
     ),
     Fault(
         name="MTU of one node, DNS silent",
-        inject=_both(_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS), _dns("dns_silent")),
+        inject=both(_shared_from_one("mute", Kind.NODE_MTU, *_API, _INGRESS), _dns("dns_silent")),
     ),
     Fault(
         name="MTU of one node, ingress silent",
-        inject=_both(
+        inject=both(
             _shared_from_one("mute", Kind.NODE_MTU, *_API),
             _shared("silent", Kind.INGRESS, "cluster", _INGRESS),
         ),
     ),
     Fault(
         name="MTU of a pair + loss 30 % out",
-        inject=_both(_mtu_of_pair, loss(0.3, Direction.OUT)),
+        inject=both(_mtu_of_pair, loss(0.3, Direction.OUT)),
         seconds=150.0,
     ),
     Fault(
         name="loss of a pair, prober starved",
-        inject=_both(_pair_loss, _starved),
+        inject=both(_pair_loss, _starved),
         seconds=120.0,
         least_nodes=4,
     ),
     Fault(
         name="agent hung, DNS replica silent",
-        inject=_both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
+        inject=both(_agent("mute"), _dns("part", Kind.DNS_REPLICA)),
         seconds=90.0,
     ),
     Fault(name="two nodes dead", inject=_two_dead, least_nodes=6),
     Fault(name="agents dead", inject=_agents_dead),
     Fault(
         name="agents dead, service path",
-        inject=_both(_agents_dead, lambda cluster: _service_path(cluster, everywhere=True)),
+        inject=both(_agents_dead, lambda cluster: _service_path(cluster, everywhere=True)),
     ),
     Fault(
         name="loss of two pairs",

@@ -5,6 +5,7 @@ A minute at most; `make simulation` runs more of them, and larger ones.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -22,6 +23,7 @@ from simulation.faults import (
     Fault,
     Named,
     Truth,
+    both,
     loss,
 )
 
@@ -180,6 +182,18 @@ def test_who_restarts_knows_no_usual_round_trips_and_is_no_witness_that_they_are
         cluster.run(cluster.now + 60.0)
     named = {(one.verdict.kind, one.verdict.culprit) for one in cluster.named}
     assert named == {(Kind.NODE_SLOW, "cluster")}
+
+
+@pytest.mark.parametrize(("size", "seed"), [(12, 3182), (6, 1)])
+def test_dead_agents_are_no_witnesses_of_usual_round_trips(size: int, seed: int) -> None:
+    """To a dead peer there is no round trip that could be long; and an agent whose zone has no
+    other one left says nothing of its own. Healthy nodes were named for either.
+    """
+    by_name = {fault.name: fault for fault in FAULTS}
+    slow, dead = by_name["all ways slow"], by_name["agents dead"]
+    fault = replace(slow, name="all ways slow & agents dead", inject=both(slow.inject, dead.inject))
+    outcome = trial.run(fault, size, seed)
+    assert (outcome.is_right, outcome.wrong) == (True, ())
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
